@@ -1,0 +1,81 @@
+//! The one place that asks what time it is.
+//!
+//! Times are UTC and whole milliseconds, so that what is answered is what every store keeps and an id made at
+//! an instant sorts with it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use time::OffsetDateTime;
+use uuid::{NoContext, Timestamp, Uuid};
+
+/// Tells the time; a manual one stands still until a test moves it.
+#[derive(Debug, Clone, Default)]
+pub struct Clock(Option<Arc<AtomicI64>>);
+
+impl Clock {
+    /// The machine's clock.
+    #[must_use]
+    pub const fn system() -> Self {
+        Self(None)
+    }
+
+    /// A clock that stands at `at` until [`Clock::set`].
+    #[must_use]
+    pub fn manual(at: OffsetDateTime) -> Self {
+        Self(Some(Arc::new(AtomicI64::new(unix_millis(at)))))
+    }
+
+    /// Moves a manual clock; the machine's own is left alone.
+    pub fn set(&self, at: OffsetDateTime) {
+        if let Some(hand) = &self.0 {
+            hand.store(unix_millis(at), Ordering::SeqCst);
+        }
+    }
+
+    /// Now, in UTC, cut to the millisecond.
+    #[must_use]
+    pub fn now(&self) -> OffsetDateTime {
+        let millis = self.0.as_ref().map(|hand| hand.load(Ordering::SeqCst));
+        #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+        let now = OffsetDateTime::now_utc();
+        from_unix_millis(millis.unwrap_or_else(|| unix_millis(now)))
+    }
+}
+
+/// A new UUIDv7 that sorts at the instant `at`.
+#[must_use]
+pub fn id_at(at: OffsetDateTime) -> Uuid {
+    let seconds = u64::try_from(at.unix_timestamp()).unwrap_or(0);
+    Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, at.nanosecond()))
+}
+
+/// Milliseconds since the Unix epoch.
+#[must_use]
+pub fn unix_millis(at: OffsetDateTime) -> i64 {
+    i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or(i64::MAX)
+}
+
+/// The instant that many milliseconds after the Unix epoch; the epoch itself where the calendar has no such day.
+#[must_use]
+pub fn from_unix_millis(millis: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn a_manual_clock_stands_still_and_ids_sort_by_time() {
+        let clock = Clock::manual(datetime!(2026-01-02 03:04:05.678 UTC));
+        assert_eq!(clock.now(), datetime!(2026-01-02 03:04:05.678 UTC));
+        let earlier = id_at(clock.now());
+        clock.set(datetime!(2026-01-02 03:04:05.679 UTC));
+        assert!(earlier < id_at(clock.now()));
+    }
+}

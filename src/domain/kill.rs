@@ -1,0 +1,311 @@
+//! One recorded request to end sessions.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{Outcome, Session};
+
+/// A kill's id: a UUIDv7, so ids sort by the time they were made.
+pub type KillId = Uuid;
+
+/// Where a kill stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Recorded, not answered yet.
+    Pending,
+    /// The vendor took it; not known done.
+    Accepted,
+    /// Every session is `killed` or `not_found`.
+    Succeeded,
+    /// Some sessions are gone, some are not.
+    Partial,
+    /// Surely nothing was killed.
+    Failed,
+    /// Policy or protection said no.
+    Refused,
+    /// Too many calls, here or at the vendor; nothing was killed.
+    RateLimited,
+    /// A call may have reached the vendor and its answer was lost.
+    Unknown,
+    /// A dry run: nothing was sent.
+    Preview,
+}
+
+impl Status {
+    pub const ALL: [Self; 9] = [
+        Self::Pending,
+        Self::Accepted,
+        Self::Succeeded,
+        Self::Partial,
+        Self::Failed,
+        Self::Refused,
+        Self::RateLimited,
+        Self::Unknown,
+        Self::Preview,
+    ];
+
+    /// The word in answers and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Accepted => "accepted",
+            Self::Succeeded => "succeeded",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::RateLimited => "rate_limited",
+            Self::Unknown => "unknown",
+            Self::Preview => "preview",
+        }
+    }
+
+    /// The status with that word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+
+    /// False while more is expected to be learned: `pending` and `accepted`.
+    ///
+    /// `unknown` is final for the caller who waits, though a later look may still settle it.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::Pending | Self::Accepted)
+    }
+
+    /// True where the record itself may still learn more: `pending`, `accepted` and `unknown`.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Pending | Self::Accepted | Self::Unknown)
+    }
+
+    /// What the outcomes of its sessions make of a kill. Anything `accepted` or `unknown` keeps it open.
+    #[must_use]
+    pub fn of(sessions: &[Session]) -> Self {
+        let any = |wanted: Outcome| sessions.iter().any(|s| s.outcome == wanted);
+        let gone = sessions.iter().filter(|s| s.outcome.is_gone()).count();
+        if any(Outcome::Unknown) {
+            Self::Unknown
+        } else if any(Outcome::Accepted) {
+            Self::Accepted
+        } else if gone == sessions.len() {
+            Self::Succeeded
+        } else if gone > 0 {
+            Self::Partial
+        } else if sessions.iter().all(|s| s.outcome == Outcome::Protected) {
+            Self::Refused
+        } else {
+            Self::Failed
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What the vendor itself said, as far as it may be shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Upstream {
+    /// HTTP status of the vendor's last answer.
+    #[schema(example = 200)]
+    pub http_status: Option<u16>,
+    /// The id under which the vendor's support finds the call.
+    pub request_id: Option<String>,
+    /// The vendor's task, where the operation is asynchronous.
+    pub task_id: Option<String>,
+    /// The vendor's error code.
+    pub error_code: Option<String>,
+    /// The vendor's error text; withheld where it may echo credentials.
+    pub error_message: Option<String>,
+}
+
+/// The stable code of a problem document. [`ProblemCode::as_str`] is what callers may match on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemCode {
+    Malformed,
+    Unauthenticated,
+    Forbidden,
+    UnknownTarget,
+    TargetNotFound,
+    NotFound,
+    MethodNotAllowed,
+    InProgress,
+    TargetBusy,
+    TooLarge,
+    UnsupportedMediaType,
+    Invalid,
+    UnsupportedSelector,
+    KeyReused,
+    UpstreamRejected,
+    RateLimited,
+    UpstreamThrottled,
+    UpstreamFailed,
+    UpstreamDenied,
+    AuditUnavailable,
+    Overloaded,
+    OutcomeUnknown,
+    Internal,
+}
+
+impl ProblemCode {
+    /// The code as it stands in answers, records and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::UnknownTarget => "unknown_target",
+            Self::TargetNotFound => "target_not_found",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::InProgress => "in_progress",
+            Self::TargetBusy => "target_busy",
+            Self::TooLarge => "too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::Invalid => "invalid",
+            Self::UnsupportedSelector => "unsupported_selector",
+            Self::KeyReused => "key_reused",
+            Self::UpstreamRejected => "upstream_rejected",
+            Self::RateLimited => "rate_limited",
+            Self::UpstreamThrottled => "upstream_throttled",
+            Self::UpstreamFailed => "upstream_failed",
+            Self::UpstreamDenied => "upstream_denied",
+            Self::AuditUnavailable => "audit_unavailable",
+            Self::Overloaded => "overloaded",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// Why a kill was not done, as its record keeps it and a replayed answer repeats it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    pub code: ProblemCode,
+    /// One sentence for the caller.
+    pub detail: String,
+    /// The field at fault, as a path into the request, such as `select.ids[2]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Seconds after which a repetition may succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
+    /// What would be accepted instead, such as the selectors this vendor has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supported: Option<Vec<String>>,
+    /// The kill that this is about, where it is not the one that carries the problem.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>)]
+    pub kill_id: Option<KillId>,
+}
+
+impl Problem {
+    #[must_use]
+    pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), field: None, retry_after: None, supported: None, kill_id: None }
+    }
+
+    /// An `invalid` problem with one field of the request.
+    #[must_use]
+    pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(ProblemCode::Invalid, detail).at(field)
+    }
+
+    #[must_use]
+    pub fn at(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Names the kill that this is about.
+    #[must_use]
+    pub fn kill(mut self, id: KillId) -> Self {
+        self.kill_id = Some(id);
+        self
+    }
+
+    #[must_use]
+    pub fn supported(mut self, forms: Vec<String>) -> Self {
+        self.supported = Some(forms);
+        self
+    }
+}
+
+/// One recorded request to end sessions, as every answer and list shows it.
+///
+/// `target`, `select` and `reason` are what was understood of the request; a request refused before it was
+/// understood has `null` there, and what was sent is kept in the record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Kill {
+    #[schema(value_type = Uuid)]
+    pub id: KillId,
+    pub status: Status,
+    /// Alias (where one was used), vendor, account and coordinates.
+    #[schema(value_type = Option<Object>)]
+    pub target: Option<serde_json::Value>,
+    /// The selector as asked.
+    #[schema(value_type = Option<Object>)]
+    pub select: Option<serde_json::Value>,
+    /// One outcome for each session; empty where the vendor names none.
+    pub sessions: Vec<Session>,
+    pub caller: String,
+    pub on_behalf_of: Option<String>,
+    pub reason: Option<String>,
+    pub upstream: Upstream,
+    /// Why it was not done, where it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    #[serde(with = "time::serde::rfc3339")]
+    pub requested_at: OffsetDateTime,
+    /// When the status became final; `null` before.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub completed_at: Option<OffsetDateTime>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::SessionId;
+
+    fn status_of(outcomes: &[Outcome]) -> Status {
+        let id = SessionId("1".into());
+        Status::of(&outcomes.iter().map(|o| Session::new(&id, *o)).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_status_follows_from_the_outcomes() {
+        use Outcome as O;
+        assert_eq!(status_of(&[O::Killed, O::NotFound]), Status::Succeeded);
+        assert_eq!(status_of(&[O::Killed, O::Failed]), Status::Partial);
+        assert_eq!(status_of(&[O::NotFound, O::Alive]), Status::Partial);
+        assert_eq!(status_of(&[O::Failed, O::Protected]), Status::Failed);
+        assert_eq!(status_of(&[O::Protected]), Status::Refused);
+        assert_eq!(status_of(&[O::Killed, O::Accepted]), Status::Accepted);
+        assert_eq!(status_of(&[O::Accepted, O::Unknown]), Status::Unknown);
+    }
+
+    #[test]
+    fn every_status_word_parses_back() {
+        for status in Status::ALL {
+            assert_eq!(Status::parse(status.as_str()), Some(status));
+        }
+        assert_eq!(Status::parse("done"), None);
+    }
+}

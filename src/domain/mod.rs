@@ -1,0 +1,18 @@
+//! The words of the trade, parsed once and valid ever after.
+//!
+//! Nothing here knows HTTP, SQL or a vendor. A value of these types has been checked: a [`Target`] has every
+//! coordinate its vendor asks for, an [`Order`] names sessions in a way its vendor accepts.
+
+mod glob;
+mod kill;
+mod outcome;
+mod selector;
+mod target;
+mod text;
+
+pub use glob::Glob;
+pub use kill::{Kill, KillId, Problem, ProblemCode, Status, Upstream};
+pub use outcome::{Outcome, Session};
+pub use selector::{Match, Selector, SessionId};
+pub use target::{Coordinates, Order, Target, VendorName};
+pub use text::{TextError, plain_text};

@@ -1,0 +1,79 @@
+//! What happened to one session.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::SessionId;
+
+/// What happened to one session, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The vendor says this session was ended.
+    Killed,
+    /// The vendor knows no such session (any more).
+    NotFound,
+    /// The vendor took the request; whether the session is gone is not known.
+    Accepted,
+    /// The session was not ended.
+    Failed,
+    /// A protection rule forbids ending it; nothing was sent for it.
+    Protected,
+    /// The id belongs to another session by now; nothing was sent for it.
+    Changed,
+    /// It was seen alive after the vendor's answer.
+    Alive,
+    /// The request may have reached the vendor and the answer was lost.
+    Unknown,
+}
+
+impl Outcome {
+    /// The word in requests and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Killed => "killed",
+            Self::NotFound => "not_found",
+            Self::Accepted => "accepted",
+            Self::Failed => "failed",
+            Self::Protected => "protected",
+            Self::Changed => "changed",
+            Self::Alive => "alive",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// True where the caller's wish is fulfilled: the session is not there.
+    #[must_use]
+    pub const fn is_gone(self) -> bool {
+        matches!(self, Self::Killed | Self::NotFound)
+    }
+}
+
+/// One session of a kill and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Session {
+    /// The session's id, as text.
+    #[schema(example = "2075425")]
+    pub id: String,
+    pub outcome: Outcome,
+    /// Why, where the outcome alone does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "not reported as killed")]
+    pub detail: Option<Cow<'static, str>>,
+}
+
+impl Session {
+    #[must_use]
+    pub fn new(id: &SessionId, outcome: Outcome) -> Self {
+        Self { id: id.0.clone(), outcome, detail: None }
+    }
+
+    #[must_use]
+    pub fn because(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+}

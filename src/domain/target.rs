@@ -1,0 +1,68 @@
+//! Where the sessions live.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Serialize, Serializer};
+
+use super::Selector;
+
+/// The name of a vendor in the vendor table, such as `gaussdb`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VendorName(pub &'static str);
+
+impl VendorName {
+    /// The name as it stands in requests, configuration and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Display for VendorName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Serialize for VendorName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0)
+    }
+}
+
+/// Coordinates by name, each one checked against the pattern its vendor gives for it.
+pub type Coordinates = BTreeMap<&'static str, String>;
+
+/// Where the sessions live: vendor, account and coordinates, and the configured alias if it was named by one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Target {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+    pub vendor: VendorName,
+    pub account: String,
+    #[serde(flatten)]
+    pub coordinates: Coordinates,
+}
+
+impl Target {
+    /// Whether both are the same place, however they were named.
+    #[must_use]
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        self.vendor == other.vendor && self.account == other.account && self.coordinates == other.coordinates
+    }
+
+    /// The coordinate called `name`, or the empty text where this target has none.
+    ///
+    /// A vendor asks only for coordinates it declared as required, which every target of that vendor has.
+    #[must_use]
+    pub fn coordinate(&self, name: &str) -> &str {
+        self.coordinates.get(name).map_or("", String::as_str)
+    }
+}
+
+/// A kill as asked, always valid for its vendor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    pub target: Target,
+    pub selector: Selector,
+}

@@ -1,0 +1,33 @@
+//! killgate: one HTTP gateway through which an organisation ends database sessions.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`domain`] | the words: target, selector, order, outcome, kill; valid once made |
+//! | [`vendor`] | pure scripts, one file a vendor; signing, credentials and the transport that carries calls |
+//! | [`kill`] | the use-case: record, wait for a turn, drive the vendor, record, answer |
+//! | [`audit`] | the record, on Postgres or SQLite, and the turns that gateways share |
+//! | [`window`] | the sliding window that turns are taken from |
+//! | [`auth`] | who calls: JWT by shared secret or by key set |
+//! | [`http`] | handlers, problems, documentation |
+//! | [`config`] | `killgate.toml` and the environment, checked at the start |
+//! | [`sandbox`] | the simulated clouds |
+//! | [`app`], [`demo`], [`telemetry`], [`metrics`], [`clock`] | putting it together, and being seen |
+//!
+//! Arrows point inward: `domain` knows no framework, `vendor` knows only `domain`, and only
+//! [`vendor::transport`] sends anything.
+
+pub mod app;
+pub mod audit;
+pub mod auth;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod demo;
+pub mod domain;
+pub mod http;
+pub mod kill;
+pub mod metrics;
+pub mod sandbox;
+pub mod telemetry;
+pub mod vendor;
+pub mod window;
