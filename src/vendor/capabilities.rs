@@ -1,0 +1,169 @@
+//! What a vendor can do, as data: it drives validation, documentation, limits and `GET /vendors`.
+
+use crate::domain::{Match, Selector};
+
+/// Whose credentials and signatures a vendor takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cloud {
+    Huawei,
+    Tencent,
+}
+
+impl Cloud {
+    /// The word in configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Huawei => "huawei",
+            Self::Tencent => "tencent",
+        }
+    }
+}
+
+/// Whether a coordinate must be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    Required,
+    Optional,
+    /// Exactly one of the coordinates that are marked with the same word.
+    OneOf(&'static str),
+}
+
+/// One of the values that say where sessions live.
+#[derive(Debug)]
+pub struct Coordinate {
+    pub name: &'static str,
+    pub need: Need,
+    /// Says what is expected, for errors and documentation: "36 letters or digits ending in `in07`".
+    pub expected: &'static str,
+    pub example: &'static str,
+    /// Whether a text is one.
+    pub check: fn(&str) -> bool,
+}
+
+/// What a session id looks like.
+#[derive(Debug, Clone, Copy)]
+pub enum IdRule {
+    /// A whole number from 0 to this, in decimal digits.
+    Decimal { max: u64 },
+    /// 1 to 64 of `0-9A-Za-z_.:-`.
+    Token,
+}
+
+impl IdRule {
+    /// The id in its one canonical form, or `None` where it is not an id of this vendor.
+    #[must_use]
+    pub fn parse(self, text: &str) -> Option<String> {
+        match self {
+            Self::Decimal { max } => {
+                let digits = !text.is_empty() && text.len() <= 20 && text.bytes().all(|b| b.is_ascii_digit());
+                let number = text.parse::<u64>().ok().filter(|n| digits && *n <= max)?;
+                Some(number.to_string())
+            }
+            Self::Token => {
+                let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
+                ((1..=64).contains(&text.len()) && text.bytes().all(fine)).then(|| text.to_owned())
+            }
+        }
+    }
+
+    /// What is expected, in words.
+    #[must_use]
+    pub fn expected(self) -> String {
+        match self {
+            Self::Decimal { max } => format!("a whole number from 0 to {max}"),
+            Self::Token => "1 to 64 of 0-9 A-Z a-z _ . : -".to_owned(),
+        }
+    }
+}
+
+/// A selector that a vendor has itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SelectorKind {
+    Ids,
+    /// `match` with exactly one of these criteria.
+    MatchOneOf(&'static [&'static str]),
+    Intelligent,
+}
+
+impl SelectorKind {
+    /// Whether this kind covers that selector.
+    #[must_use]
+    pub fn covers(self, selector: &Selector) -> bool {
+        match (self, selector) {
+            (Self::Ids, Selector::Ids(_)) | (Self::Intelligent, Selector::Intelligent) => true,
+            (Self::MatchOneOf(names), Selector::Match(Match { user, database })) => {
+                let given = [("user", user.is_some()), ("database", database.is_some())];
+                let mut given = given.iter().filter(|(_, is_given)| *is_given);
+                matches!((given.next(), given.next()), (Some((name, _)), None) if names.contains(name))
+            }
+            _ => false,
+        }
+    }
+
+    /// The form in words, for refusals and `GET /vendors`.
+    #[must_use]
+    pub fn describe(self) -> String {
+        match self {
+            Self::Ids => "ids".to_owned(),
+            Self::MatchOneOf(names) => format!("match with exactly one of {}", names.join(", ")),
+            Self::Intelligent => "intelligent".to_owned(),
+        }
+    }
+}
+
+/// What one vendor can do, and its limits.
+#[derive(Debug)]
+pub struct Capabilities {
+    /// The product, for people.
+    pub product: &'static str,
+    pub cloud: Cloud,
+    pub coordinates: &'static [Coordinate],
+    pub session_id: IdRule,
+    pub selectors: &'static [SelectorKind],
+    /// Most ids in one call by default; a call with more is split by the gateway.
+    pub max_ids_per_call: usize,
+    /// Calls a second by default.
+    pub requests_per_second: u32,
+    /// True where the vendor counts each action for itself, false where all calls count together.
+    pub counted_per_action: bool,
+    /// True where an accepted kill can be looked up afterwards.
+    pub can_look: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimal_ids_have_one_canonical_form_and_a_range() {
+        let rule = IdRule::Decimal { max: 2_147_483_647 };
+        assert_eq!(rule.parse("007").as_deref(), Some("7"));
+        assert_eq!(rule.parse("0").as_deref(), Some("0"));
+        assert_eq!(rule.parse("2147483647").as_deref(), Some("2147483647"));
+        for bad in ["", "-1", "+1", "2147483648", "1e3", " 1", "99999999999999999999999"] {
+            assert_eq!(rule.parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn token_ids_keep_to_their_alphabet() {
+        assert_eq!(IdRule::Token.parse("a-B_9.:").as_deref(), Some("a-B_9.:"));
+        for bad in ["", "a b", "a/b", "ä", &"x".repeat(65)] {
+            assert_eq!(IdRule::Token.parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_match_needs_exactly_one_criterion_where_the_vendor_takes_one() {
+        let kind = SelectorKind::MatchOneOf(&["user", "database"]);
+        let criteria = |user: Option<&str>, database: Option<&str>| {
+            Selector::Match(Match { user: user.map(Into::into), database: database.map(Into::into) })
+        };
+        assert!(kind.covers(&criteria(Some("a"), None)));
+        assert!(kind.covers(&criteria(None, Some("b"))));
+        assert!(!kind.covers(&criteria(Some("a"), Some("b"))));
+        assert!(!kind.covers(&criteria(None, None)));
+        assert!(!kind.covers(&Selector::Intelligent));
+    }
+}

@@ -1,0 +1,93 @@
+//! Huawei Data Admin Service, for RDS for MySQL: `DELETE …/instances/{id}/process` with a body.
+//!
+//! The documented success is an empty 200 that says nothing about any process, so it is read as accepted and
+//! never as killed. Whether several criteria narrow or widen the kill is nowhere stated; exactly one is sent.
+
+use actix_web::http::Method;
+use serde_json::{Map, Value, json};
+
+use crate::domain::{Order, Outcome, Selector, VendorName};
+
+use super::{
+    Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, IdRule, Known, Reply, SelectorKind, Step, Vendor,
+    huawei,
+};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Das;
+
+static CAPABILITIES: Capabilities = Capabilities {
+    product: "Huawei Cloud DAS, for RDS for MySQL",
+    cloud: Cloud::Huawei,
+    coordinates: &[INSTANCE, DB_USER],
+    session_id: IdRule::Decimal { max: 2_147_483_647 },
+    selectors: &[SelectorKind::Ids, SelectorKind::MatchOneOf(&["user", "database"])],
+    // No maximum is published; a sibling operation allows 20 at a time.
+    max_ids_per_call: 100,
+    // No rate is published; DAS throttles with HTTP 400 and DAS.200002.
+    requests_per_second: 5,
+    counted_per_action: false,
+    can_look: false,
+};
+
+const INSTANCE: Coordinate = huawei::required(
+    "instance_id",
+    "36 letters or digits ending in `in` and two digits, such as `in01`",
+    "da304cd5bbb944de828759bc7be3d3fein01",
+    huawei::any_instance,
+);
+/// Not a database user's name: the handle that DAS gave out when the account was registered with it.
+const DB_USER: Coordinate = huawei::required(
+    "db_user_id",
+    "the UUID under which the database account is registered with DAS",
+    "2c250598-1e3c-4d31-bc19-be1d866247e6",
+    |text| text.len() == 36 && uuid::Uuid::try_parse(text).is_ok(),
+);
+
+impl Vendor for Das {
+    fn name(&self) -> VendorName {
+        VendorName("das")
+    }
+
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    fn open(&self, order: &Order) -> Call {
+        let target = &order.target;
+        let path = format!("/v3/{{project_id}}/instances/{}/process", target.coordinate("instance_id"));
+        let mut body = Map::new();
+        body.insert("db_user_id".to_owned(), target.coordinate("db_user_id").into());
+        match &order.selector {
+            Selector::Ids(ids) => body.insert("process_ids".to_owned(), json!(ids)),
+            Selector::Match(criteria) => match (&criteria.user, &criteria.database) {
+                (Some(user), _) => body.insert("user".to_owned(), json!(user)),
+                (None, database) => body.insert("database".to_owned(), json!(database)),
+            },
+            // Not among the capabilities; without a criterion the vendor refuses the call.
+            Selector::Intelligent => None,
+        };
+        Call::json("kill", Effect::Kill, "process", Method::DELETE, path, &body)
+    }
+
+    fn look(&self, _: &Order, _: &Known) -> Option<Call> {
+        None // No task; the list of processes wants a user or a database.
+    }
+
+    fn next(&self, order: &Order, _: &Known, reply: &Reply) -> Result<Step, Fault> {
+        huawei::answer(reply, |reply| {
+            // Documented as no body at all; neighbouring operations answer `""`, `"OK"` or an object instead.
+            let documented = match reply.body.trim_ascii() {
+                b"" => true,
+                body => match serde_json::from_slice(body).ok()? {
+                    Value::String(word) => matches!(word.as_str(), "" | "OK"),
+                    Value::Object(_) => true,
+                    _ => false,
+                },
+            };
+            let answer = Answer::all(order, Outcome::Accepted).request(reply.request_id.clone());
+            documented.then_some(Ok(Step::Done(answer)))
+        })
+    }
+}

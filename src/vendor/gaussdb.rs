@@ -1,0 +1,98 @@
+//! Huawei GaussDB (openGauss kernel): `POST …/instances/{id}/kill-session`.
+//!
+//! Ids are texts that are local to a component. The reply lists what was killed and nothing else, so what is
+//! left out of it is reported as failed until a look settles it.
+
+use actix_web::http::Method;
+use serde_json::{Value, json};
+
+use crate::domain::{Order, Outcome, Session, VendorName};
+
+use super::{
+    Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, FaultKind, IdRule, Known, Reply, SelectorKind, Step,
+    Vendor, huawei, json,
+};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct GaussDb;
+
+static CAPABILITIES: Capabilities = Capabilities {
+    product: "Huawei Cloud GaussDB",
+    cloud: Cloud::Huawei,
+    coordinates: &[INSTANCE, NODE, COMPONENT],
+    session_id: IdRule::Token,
+    selectors: &[SelectorKind::Ids],
+    // No maximum is published; the vendor's console and its list call stop at 200.
+    max_ids_per_call: 200,
+    // No rate is published; write policies as low as 10 a minute were reported for a sister service.
+    requests_per_second: 5,
+    counted_per_action: false,
+    can_look: false,
+};
+
+const INSTANCE: Coordinate = huawei::required(
+    "instance_id",
+    "36 letters or digits ending in `in14`",
+    "3d39c18788b54a919bab633874c159dfin14",
+    |text| huawei::tagged(text, "in14"),
+);
+const NODE: Coordinate = huawei::required(
+    "node_id",
+    "36 letters or digits ending in `no14`",
+    "52c25e148a4a48c293b66ca95565719cno14",
+    |text| huawei::tagged(text, "no14"),
+);
+const COMPONENT: Coordinate =
+    huawei::required("component_id", "a CN or DN of that node, such as `cn_5001` or `dn_6001`", "cn_5001", |text| {
+        let (kind, number) = text.split_once('_').unwrap_or_default();
+        let digits = (1..=10).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
+        matches!(kind, "cn" | "dn") && digits
+    });
+
+impl Vendor for GaussDb {
+    fn name(&self) -> VendorName {
+        VendorName("gaussdb")
+    }
+
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    fn open(&self, order: &Order) -> Call {
+        let target = &order.target;
+        let path = format!("/v3/{{project_id}}/instances/{}/kill-session", target.coordinate("instance_id"));
+        let body = json!({
+            "node_id": target.coordinate("node_id"),
+            "component_id": target.coordinate("component_id"),
+            "session_ids": order.selector.ids(),
+        });
+        Call::json("kill", Effect::Kill, "kill-session", Method::POST, path, &body)
+    }
+
+    fn look(&self, _: &Order, _: &Known) -> Option<Call> {
+        None // The vendor keeps neither a history nor a task of this operation.
+    }
+
+    fn next(&self, order: &Order, _: &Known, reply: &Reply) -> Result<Step, Fault> {
+        huawei::answer(reply, |reply| {
+            let body: Value = serde_json::from_slice(&reply.body).ok()?;
+            let success = body["success"].as_bool()?;
+            let killed = match &body["session_ids"] {
+                Value::Null if !success => vec![],
+                ids => json::ids(ids)?,
+            };
+            if !success && killed.is_empty() {
+                return Some(Err(Fault::of(FaultKind::Refused, reply)));
+            }
+            let sessions = order.selector.ids().iter().map(|id| {
+                if killed.contains(&id.0) {
+                    Session::new(id, Outcome::Killed)
+                } else {
+                    Session::new(id, Outcome::Failed).because("not reported as killed")
+                }
+            });
+            Some(Ok(Step::Done(Answer::each(sessions.collect()).request(reply.request_id.clone()))))
+        })
+    }
+}

@@ -1,0 +1,63 @@
+//! How each vendor ends sessions, as pure scripts.
+//!
+//! A vendor says what to send and what an answer means. It never sends, sleeps, signs, logs or reads a clock;
+//! [`crate::kill`] drives it and [`transport`] carries its calls. A new vendor is one file here and one line in
+//! [`TABLE`]. The invariant: whatever bytes come back, [`Vendor::next`] answers without panicking, and what it
+//! cannot read for certain it calls unknown.
+
+mod call;
+mod capabilities;
+mod coordinates;
+mod das;
+mod dcdb;
+mod fault;
+mod gaussdb;
+mod huawei;
+mod json;
+mod taurusdb;
+mod tencent;
+
+pub mod account;
+pub mod redact;
+pub mod sign;
+pub mod transport;
+
+use std::fmt::Debug;
+
+pub use call::{Answer, Call, Effect, Known, Reply, Stage, Step};
+pub use capabilities::{Capabilities, Cloud, Coordinate, IdRule, Need, SelectorKind};
+pub use coordinates::{Complaint, coordinates};
+pub use fault::{Fault, FaultKind, Replay};
+
+use crate::domain::{Order, VendorName};
+
+/// How one vendor ends database sessions. Pure: it says what to send and what an answer means.
+pub trait Vendor: Debug + Send + Sync {
+    /// The name callers, configuration and records use.
+    fn name(&self) -> VendorName;
+
+    /// What this vendor can do, as data.
+    fn capabilities(&self) -> &'static Capabilities;
+
+    /// The first call of a kill.
+    fn open(&self, order: &Order) -> Call;
+
+    /// The read-only call that asks what became of a kill the vendor took, or whose answer was lost; `None`
+    /// where this vendor cannot be asked with what is known.
+    fn look(&self, order: &Order, known: &Known) -> Option<Call>;
+
+    /// What the reply to a call means: another call, or what is now known of the sessions.
+    ///
+    /// # Errors
+    /// A [`Fault`] says why the call did not do its work, or that nobody can tell.
+    fn next(&self, order: &Order, known: &Known, reply: &Reply) -> Result<Step, Fault>;
+}
+
+/// Every vendor there is.
+pub static TABLE: &[&dyn Vendor] = &[&gaussdb::GaussDb, &das::Das, &taurusdb::TaurusDb, &dcdb::Dcdb];
+
+/// The vendor of that name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static dyn Vendor> {
+    TABLE.iter().copied().find(|vendor| vendor.name().as_str() == name)
+}

@@ -1,0 +1,135 @@
+//! Huawei TaurusDB: `DELETE …/instances/{id}/nodes/{id}/processes` with a body, and
+//! `POST …/instances/{id}/intelligent-kill-session`, where the database picks.
+//!
+//! Killing by ids answers with two lists; internal threads are skipped without an error, so the lists need not
+//! add up to what was asked. The intelligent kill is a task whose only trace is the history.
+
+use std::time::Duration;
+
+use actix_web::http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    clock::unix_millis,
+    domain::{Order, Outcome, Selector, Session, VendorName},
+};
+
+use super::{
+    Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, IdRule, Known, Reply, SelectorKind, Step, Vendor,
+    huawei, json,
+};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct TaurusDb;
+
+static CAPABILITIES: Capabilities = Capabilities {
+    product: "Huawei Cloud TaurusDB",
+    cloud: Cloud::Huawei,
+    coordinates: &[INSTANCE, NODE],
+    session_id: IdRule::Decimal { max: i64::MAX as u64 },
+    selectors: &[SelectorKind::Ids, SelectorKind::Intelligent],
+    // Nothing is published for the API; the vendor's own console allows 20 sessions a kill.
+    max_ids_per_call: 20,
+    requests_per_second: 5,
+    counted_per_action: false,
+    can_look: true,
+};
+
+const INSTANCE: Coordinate = huawei::required(
+    "instance_id",
+    "36 letters or digits ending in `in07`",
+    "e09fb1b1c8ab4c9d8b3bb8f0e6c3a2f1in07",
+    |text| huawei::tagged(text, "in07"),
+);
+const NODE: Coordinate = huawei::required(
+    "node_id",
+    "36 letters or digits ending in `no07`",
+    "0b2f8e6a5d4c4b3a9e8d7c6b5a4f3e2dno07",
+    |text| huawei::tagged(text, "no07"),
+);
+
+/// How long before the kill, and after now, the history is searched: clocks differ.
+const HISTORY_MARGIN_MS: i64 = 300_000;
+const HISTORY_PAUSE: Duration = Duration::from_secs(2);
+
+impl Vendor for TaurusDb {
+    fn name(&self) -> VendorName {
+        VendorName("taurusdb")
+    }
+
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    fn open(&self, order: &Order) -> Call {
+        let (instance, node) = (order.target.coordinate("instance_id"), order.target.coordinate("node_id"));
+        if matches!(order.selector, Selector::Intelligent) {
+            let path = format!("/v3/{{project_id}}/instances/{instance}/intelligent-kill-session");
+            let body = json!({ "node_id": node });
+            let action = "intelligent-kill-session";
+            return Call::json("intelligent_kill", Effect::Kill, action, Method::POST, path, &body);
+        }
+        let path = format!("/v3/{{project_id}}/instances/{instance}/nodes/{node}/processes");
+        let ids: Vec<i64> = order.selector.ids().iter().filter_map(|id| id.0.parse().ok()).collect();
+        Call::json("kill", Effect::Kill, "processes", Method::DELETE, path, &json!({ "processes": ids }))
+    }
+
+    fn look(&self, order: &Order, known: &Known) -> Option<Call> {
+        let has_task = known.task_id.is_some() && matches!(order.selector, Selector::Intelligent);
+        has_task.then(|| history(order, known))
+    }
+
+    fn next(&self, order: &Order, known: &Known, reply: &Reply) -> Result<Step, Fault> {
+        huawei::answer(reply, |reply| {
+            let body: Value = serde_json::from_slice(&reply.body).ok()?;
+            let answer = match reply.stage {
+                "intelligent_kill" => Answer::all(order, Outcome::Accepted).task(json::id(&body["task_id"])?),
+                "intelligent_history" if !has_run(known, &body)? => {
+                    return Some(Ok(Step::Wait { pause: HISTORY_PAUSE, then: history(order, known) }));
+                }
+                "intelligent_history" => Answer::all(order, Outcome::Killed),
+                _ => read_lists(order, &body)?,
+            };
+            Some(Ok(Step::Done(answer.request(reply.request_id.clone()))))
+        })
+    }
+}
+
+/// The runs around this kill. The query takes milliseconds as text, the reply has seconds.
+fn history(order: &Order, known: &Known) -> Call {
+    let path = format!(
+        "/v3/{{project_id}}/instances/{}/intelligent-kill-session/history",
+        order.target.coordinate("instance_id")
+    );
+    let query = vec![
+        ("node_id", order.target.coordinate("node_id").to_owned()),
+        ("start_time", (unix_millis(known.sent_at) - HISTORY_MARGIN_MS).to_string()),
+        ("end_time", (unix_millis(known.now) + HISTORY_MARGIN_MS).to_string()),
+        ("limit", "100".to_owned()),
+        ("offset", "0".to_owned()),
+    ];
+    Call::get("intelligent_history", "intelligent-kill-session/history", path, query)
+}
+
+/// Whether the task is in the history, which lists runs that have ended.
+fn has_run(known: &Known, body: &Value) -> Option<bool> {
+    let runs = body["intelligent_kill_session_histories"].as_array()?;
+    let ended = |run: &Value| json::id(&run["task_id"]) == known.task_id && !run["end_time"].is_null();
+    Some(runs.iter().any(ended))
+}
+
+fn read_lists(order: &Order, body: &Value) -> Option<Answer> {
+    let killed = json::ids(&body["processes_killed"])?;
+    let not_found = json::ids(&body["processes_not_found"])?;
+    let sessions = order.selector.ids().iter().map(|id| {
+        if killed.contains(&id.0) {
+            Session::new(id, Outcome::Killed)
+        } else if not_found.contains(&id.0) {
+            Session::new(id, Outcome::NotFound)
+        } else {
+            Session::new(id, Outcome::Failed).because("not reported as killed")
+        }
+    });
+    Some(Answer::each(sessions.collect()))
+}

@@ -1,0 +1,170 @@
+//! The contract between a vendor's script and what the vendor documents, as vectors.
+//!
+//! Each file in `tests/vectors/<vendor>/` is one order, the calls it must lead to, what the vendor answers and
+//! what is then known. They are played through [`Vendor`](killgate::vendor::Vendor) purely: nothing is signed,
+//! sent or waited for.
+
+mod play;
+mod vector;
+
+use std::{collections::BTreeSet, panic::catch_unwind, sync::LazyLock};
+
+use actix_web::http::StatusCode;
+use killgate::{
+    domain::{Order, Outcome, Status},
+    vendor::{Call, Effect, Known, Reply, Step, TABLE, Vendor},
+};
+use proptest::{prelude::*, sample::Index};
+use serde_json::Value;
+
+use vector::{Shows, Vector};
+
+static VECTORS: LazyLock<Vec<Vector>> = LazyLock::new(vector::load);
+
+#[test]
+fn every_vector_holds() {
+    let mut broken = vec![];
+    for vector in VECTORS.iter() {
+        let verdict = catch_unwind(|| play::play(vector)).unwrap_or_else(|_| Err("panics; see above".to_owned()));
+        if let Err(why) = verdict {
+            broken.push(format!("{}: {why}\n  ({})", vector.file, vector.about));
+        }
+    }
+    assert!(broken.is_empty(), "{} of {} vectors broken\n{}", broken.len(), VECTORS.len(), broken.join("\n"));
+}
+
+#[test]
+fn every_vendor_has_vectors_for_killed_already_gone_denied_throttled_and_garbled() {
+    let mut wrong = vec![];
+    for vendor in TABLE {
+        let name = vendor.name().as_str();
+        for wanted in Shows::ALL {
+            if !VECTORS.iter().any(|vector| vector.folder == name && vector.shows.contains(&wanted)) {
+                wrong.push(format!("tests/vectors/{name}/ has no vector that shows {wanted:?}"));
+            }
+        }
+    }
+    let folders: BTreeSet<&str> = VECTORS.iter().map(|vector| vector.folder.as_str()).collect();
+    for folder in folders {
+        if killgate::vendor::find(folder).is_none() {
+            wrong.push(format!("tests/vectors/{folder}/ belongs to no vendor in the table"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_vector_repeats_a_kill() {
+    let scenes: Vec<Scene> = VECTORS.iter().filter_map(Scene::of).collect();
+    for scene in &scenes {
+        for other in VECTORS.iter().filter(|other| other.folder == scene.vector.folder) {
+            for exchange in &other.exchanges {
+                let reply = exchange.reply.to(scene.call.stage);
+                let after = scene.next(&reply);
+                let again = matches!(
+                    &after,
+                    Ok(Step::Send(call) | Step::Wait { then: call, .. }) if call.effect == Effect::Kill
+                );
+                assert!(!again, "{}: answered as in {}, it kills again", scene.vector.file, other.file);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn next_survives_arbitrary_bytes(
+        asked in any::<Index>(),
+        answered in any::<Index>(),
+        status in prop_oneof![2 => Just(200_u16), 1 => 200_u16..300, 3 => 100_u16..1000],
+        damage in damage(),
+    ) {
+        let Some(scene) = Scene::of(asked.get(&VECTORS)) else { return Ok(()) };
+        let bodies = &answered.get(&VECTORS).exchanges;
+        let body = damage.done_to(bodies.last().map(|exchange| exchange.reply.bytes()).unwrap_or_default());
+        let garbled = serde_json::from_slice::<Value>(&body).is_err();
+        let status = StatusCode::from_u16(status).expect("100 to 999 are statuses");
+        let reply = Reply { stage: scene.call.stage, status, request_id: None, retry_after: None, body };
+
+        if let Ok(Step::Done(answer)) = scene.next(&reply) {
+            let asked = scene.order.selector.ids().iter().map(|id| id.0.as_str());
+            let told = answer.sessions.iter().map(|session| session.id.as_str());
+            prop_assert!(asked.eq(told), "one outcome for each id that was asked for: {answer:?}");
+            if !status.is_success() || garbled {
+                let killed = answer.sessions.iter().any(|session| session.outcome == Outcome::Killed);
+                prop_assert!(!killed && answer.status != Status::Succeeded, "{status} {answer:?}");
+            }
+        }
+    }
+}
+
+/// A vendor that has sent the first call of a vector and waits for its reply.
+struct Scene {
+    vector: &'static Vector,
+    vendor: &'static dyn Vendor,
+    order: Order,
+    known: Known,
+    call: Call,
+}
+
+impl Scene {
+    /// `None` where the vector's vendor is not in the table, or asks nothing.
+    fn of(vector: &'static Vector) -> Option<Self> {
+        let (vendor, order) = vector.order().ok()?;
+        let known = vector.known();
+        let call = play::first_call(vector, vendor, &order, &known)?;
+        Some(Self { vector, vendor, order, known, call })
+    }
+
+    fn next(&self, reply: &Reply) -> Result<Step, killgate::vendor::Fault> {
+        self.vendor.next(&self.order, &self.known, reply)
+    }
+}
+
+/// What can happen to a body on its way.
+#[derive(Debug, Clone)]
+enum Damage {
+    None,
+    CutAt(Index),
+    Changed(Index, u8),
+    Inserted(Index, Vec<u8>),
+    Replaced(Vec<u8>),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let bytes = || prop::collection::vec(any::<u8>(), 0..64);
+    // Pieces that keep a body JSON but change what it says.
+    let piece =
+        prop::sample::select(vec!["null", "0", "-1", "1.5", "9e99", "[]", "{}", "true", "\"\"", "[[", ",\"x\":"]);
+    prop_oneof![
+        Just(Damage::None),
+        any::<Index>().prop_map(Damage::CutAt),
+        (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Damage::Changed(at, byte)),
+        (any::<Index>(), b' '..b'~').prop_map(|(at, byte)| Damage::Changed(at, byte)),
+        (any::<Index>(), bytes()).prop_map(|(at, bytes)| Damage::Inserted(at, bytes)),
+        (any::<Index>(), piece).prop_map(|(at, piece)| Damage::Inserted(at, piece.into())),
+        bytes().prop_map(Damage::Replaced),
+    ]
+}
+
+impl Damage {
+    fn done_to(self, mut body: Vec<u8>) -> Vec<u8> {
+        match self {
+            Self::None => {}
+            Self::CutAt(at) => body.truncate(at.index(body.len() + 1)),
+            Self::Changed(at, byte) if !body.is_empty() => {
+                let at = at.index(body.len());
+                body[at] = byte;
+            }
+            Self::Changed(_, byte) => body.push(byte),
+            Self::Inserted(at, bytes) => {
+                let at = at.index(body.len() + 1);
+                body.splice(at..at, bytes);
+            }
+            Self::Replaced(bytes) => body = bytes,
+        }
+        body
+    }
+}

@@ -1,0 +1,152 @@
+//! Plays one vector through its vendor's script and says where the two differ.
+
+use std::{collections::BTreeMap, fmt::Debug, time::Duration};
+
+use killgate::{
+    domain::Order,
+    vendor::{Answer, Call, Effect, Fault, Known, Step, Vendor},
+};
+use serde_json::Value;
+
+use super::vector::{Expected, ExpectedAnswer, ExpectedCall, ExpectedEffect, ExpectedFault, Vector};
+
+type Verdict = Result<(), String>;
+
+/// Runs the vector; the text says what differs.
+pub(super) fn play(vector: &Vector) -> Verdict {
+    if vector.about.trim().is_empty() {
+        return Err("says nothing about itself".to_owned());
+    }
+    let (vendor, order) = vector.order()?;
+    let known = vector.known();
+    let first = first_call(vector, vendor, &order, &known);
+    if let Expected::Nothing(nothing) = &vector.result {
+        same("nothing to ask", &nothing.nothing_to_ask, &first.is_none())?;
+        return same("exchanges", &0, &vector.exchanges.len());
+    }
+    let mut call = first.ok_or("the vendor has nothing to ask")?;
+
+    for (at, exchange) in vector.exchanges.iter().enumerate() {
+        let within = |why| format!("exchange {}: {why}", at + 1);
+        same_call(&exchange.call, &call).map_err(within)?;
+        let reply = exchange.reply.to(call.stage);
+        let step = vendor.next(&order, &known, &reply);
+        let Some(next) = vector.exchanges.get(at + 1) else {
+            return match (&vector.result, step) {
+                (_, Ok(Step::Send(more) | Step::Wait { then: more, .. })) => {
+                    Err(within(format!("should end here, but goes on with {more:?}")))
+                }
+                (Expected::Answer(expected), Ok(Step::Done(answer))) => same_answer(expected, &answer),
+                (Expected::Fault(expected), Err(fault)) => {
+                    same("http_status", &Some(reply.status.as_u16()), &fault.http_status)?;
+                    same("the fault's stage", &call.stage, &fault.stage)?;
+                    same_fault(expected, &fault, call.effect)
+                }
+                (expected, step) => Err(within(format!("expected {expected:?}, found {step:?}"))),
+            };
+        };
+        call = match (step, next.after_pause) {
+            (Ok(Step::Send(then)), false) => then,
+            (Ok(Step::Wait { pause, then }), true) => {
+                let bearable = Duration::from_millis(100)..=Duration::from_secs(5);
+                if !bearable.contains(&pause) {
+                    return Err(within(format!("a pause of {pause:?} is not about a second")));
+                }
+                then
+            }
+            (step, pause) => return Err(within(format!("should go on (after a pause: {pause}), found {step:?}"))),
+        };
+    }
+    Err("has no exchange".to_owned())
+}
+
+/// The call the vector begins with: a look where something is remembered, else a kill.
+pub(super) fn first_call(vector: &Vector, vendor: &dyn Vendor, order: &Order, known: &Known) -> Option<Call> {
+    match vector.known {
+        Some(_) => vendor.look(order, known),
+        None => Some(vendor.open(order)),
+    }
+}
+
+fn same<T: PartialEq + Debug + ?Sized>(what: &str, expected: &T, found: &T) -> Verdict {
+    if expected == found { Ok(()) } else { Err(format!("{what}: expected {expected:?}, found {found:?}")) }
+}
+
+fn same_call(expected: &ExpectedCall, call: &Call) -> Verdict {
+    same("stage", expected.stage.as_str(), call.stage)?;
+    let effect = match expected.effect {
+        ExpectedEffect::Kill => Effect::Kill,
+        ExpectedEffect::Read => Effect::Read,
+    };
+    same("effect", &effect, &call.effect)?;
+    same("action", expected.action.as_str(), call.action)?;
+    same("method", expected.method.as_str(), call.method.as_str())?;
+    same("path", expected.path.as_str(), call.path.as_str())?;
+    same_query(&expected.query, call)?;
+    let headers: BTreeMap<String, String> =
+        call.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    same("headers", &expected.headers, &headers)?;
+    let body: Option<Value> = match call.body.as_slice() {
+        [] => None,
+        bytes => Some(serde_json::from_slice(bytes).map_err(|why| format!("body is not JSON: {why}"))?),
+    };
+    same("body", &expected.body, &body)
+}
+
+fn same_query(expected: &[(String, String)], call: &Call) -> Verdict {
+    let mut found: Vec<_> = call.query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    found.sort_unstable();
+    let mut expected: Vec<_> = expected.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    expected.sort_unstable();
+    let fits = |expected: &str, found: &str| match (bound("<=", expected), bound(">=", expected)) {
+        (Some(most), _) => found.parse().is_ok_and(|n: i64| n <= most),
+        (_, Some(least)) => found.parse().is_ok_and(|n: i64| n >= least),
+        (None, None) => expected == found,
+    };
+    let all_fit =
+        expected.len() == found.len() && expected.iter().zip(&found).all(|(e, f)| e.0 == f.0 && fits(e.1, f.1));
+    if all_fit { Ok(()) } else { Err(format!("query: expected {expected:?}, found {found:?}")) }
+}
+
+fn bound(sign: &str, text: &str) -> Option<i64> {
+    text.strip_prefix(sign)?.parse().ok()
+}
+
+fn same_answer(expected: &ExpectedAnswer, answer: &Answer) -> Verdict {
+    same("status", expected.status.as_str(), answer.status.as_str())?;
+    same("sessions", &expected.sessions, &answer.sessions)?;
+    same("task_id", &expected.task_id, &answer.task_id)?;
+    same("request_id", &expected.request_id, &answer.request_id)
+}
+
+fn same_fault(expected: &ExpectedFault, fault: &Fault, effect: Effect) -> Verdict {
+    same("fault", expected.fault.as_str(), fault.kind.as_str())?;
+    same("code", &expected.code, &fault.code)?;
+    if expected.message.is_some() {
+        same("message", &expected.message, &fault.message)?;
+    }
+    same("request_id", &expected.request_id, &fault.request_id)?;
+    same("retry_after", &expected.retry_after.map(Duration::from_secs), &fault.retry_after)?;
+    match (&expected.status, expected.http, &expected.problem) {
+        (Some(status), Some(http), Some(problem)) => {
+            same("status", status.as_str(), fault.kind.status().as_str())?;
+            same("problem", problem.as_str(), fault.kind.problem().as_str())?;
+            same("http", &Some(http), &http_status_of(problem))
+        }
+        (None, None, None) if effect == Effect::Read => Ok(()),
+        _ => Err("a failed kill says status, http and problem; a failed look says none of them".to_owned()),
+    }
+}
+
+/// The HTTP status that the contract gives to what a vendor's answer means.
+fn http_status_of(problem: &str) -> Option<u16> {
+    Some(match problem {
+        "target_not_found" => 404,
+        "target_busy" => 409,
+        "upstream_rejected" => 422,
+        "upstream_throttled" => 429,
+        "upstream_failed" | "upstream_denied" => 502,
+        "outcome_unknown" => 504,
+        _ => return None,
+    })
+}
