@@ -1,0 +1,185 @@
+//! An account against a peer on a real socket, with a clock that is moved by hand.
+
+mod login;
+
+use std::{cell::RefCell, rc::Rc};
+
+use actix_web::{http::Method, rt};
+use time::{Duration as Span, OffsetDateTime, macros::datetime};
+use tokio::{io::AsyncWriteExt, net::TcpListener};
+
+use super::*;
+use crate::vendor::transport::tests::read_request;
+
+const NOON: OffsetDateTime = datetime!(2026-01-02 12:00 UTC);
+const ENOUGH: Duration = Duration::from_secs(20);
+const GAUSSDB: VendorName = VendorName("gaussdb");
+const PROJECT: &str = "0611f1bd8b00d5d32f17c017f15b599f";
+
+/// A peer that answers each request, the first being number 1, and remembers them all.
+struct Peer {
+    url: Url,
+    seen: Rc<RefCell<Vec<String>>>,
+}
+
+impl Peer {
+    async fn answering(answer: impl Fn(usize, &str) -> String + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/prefix/", listener.local_addr().unwrap()).parse().unwrap();
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let (log, answer) = (Rc::clone(&seen), Rc::new(answer));
+        rt::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (log, answer) = (Rc::clone(&log), Rc::clone(&answer));
+                rt::spawn(async move {
+                    let request = read_request(&mut stream).await;
+                    log.borrow_mut().push(request.clone());
+                    let number = log.borrow().len();
+                    stream.write_all(answer(number, &request).as_bytes()).await.unwrap();
+                });
+            }
+        });
+        Self { url, seen }
+    }
+
+    fn count(&self, start: &str) -> usize {
+        self.seen.borrow().iter().filter(|request| request.starts_with(start)).count()
+    }
+}
+
+fn http(status: u16, headers: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status} X\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// What IAM answers: token number `number`, good for a day from noon.
+fn token(number: usize) -> String {
+    let body = format!(r#"{{"token":{{"expires_at":"2026-01-03T12:00:00.000000Z","project":{{"id":"{PROJECT}"}}}}}}"#);
+    http(201, &format!("X-Subject-Token: MIIE-canary-{number}\r\n"), &body)
+}
+
+fn is_login(request: &str) -> bool {
+    request.starts_with(LOGIN)
+}
+
+const LOGIN: &str = "POST /prefix/v3/auth/tokens?nocatalog=true ";
+const KILL: &str = "POST /prefix/v3/0611f1bd8b00d5d32f17c017f15b599f/kill?";
+
+fn keys() -> Credentials {
+    let (id, secret) = ("AK-canary".to_owned(), "SK-canary".into());
+    Credentials::Keys(Keys { id, secret, token: Some("STS-canary".into()) })
+}
+
+fn iam() -> Credentials {
+    Credentials::Iam { domain: "acme".into(), username: "robot".into(), password: "PW-canary".into() }
+}
+
+fn account(peer: &Peer, cloud: Cloud, credentials: Credentials, clock: &Clock) -> Account {
+    let names = ["gaussdb", "dcdb", "iam"];
+    let settings = Settings {
+        name: "prod".into(),
+        cloud,
+        region: "ap-southeast-1".into(),
+        project_id: Some(PROJECT.into()),
+        endpoints: names.iter().map(|name| ((*name).to_owned(), peer.url.clone())).collect(),
+        credentials,
+    };
+    Account::new(settings, Transport::start(ENOUGH).unwrap(), clock.clone())
+}
+
+fn kill() -> Call {
+    let path = "/v3/{project_id}/kill".to_owned();
+    let call = Call::json("kill", crate::vendor::Effect::Kill, "Kill", Method::POST, path, &["1"]);
+    Call { query: vec![("user", "a b&c".to_owned()), ("limit", "5".to_owned())], ..call }
+}
+
+/// What arrived, taken apart.
+fn arrived(request: &str) -> (Method, String, Vec<(String, String)>, String) {
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    let mut lines = head.lines();
+    let mut first = lines.next().unwrap().split(' ');
+    let method = first.next().unwrap().parse().unwrap();
+    let headers = lines.map(|line| line.split_once(": ").unwrap()).map(|(n, v)| (n.to_owned(), v.to_owned()));
+    (method, first.next().unwrap().to_owned(), headers.collect(), body.to_owned())
+}
+
+#[actix_web::test]
+async fn a_call_signed_with_keys_is_complete() {
+    let peer = Peer::answering(|_, _| http(429, "X-Request-Id: r1\r\nRetry-After: 7\r\n", "{}")).await;
+    let account = account(&peer, Cloud::Huawei, keys(), &Clock::manual(NOON));
+    let (_, reply) = account.send(GAUSSDB, &kill(), ENOUGH, None).await;
+    let reply = reply.unwrap();
+    assert_eq!((reply.stage, reply.status.as_u16(), reply.body.as_slice()), ("kill", 429, b"{}".as_slice()));
+    assert_eq!((reply.request_id.as_deref(), reply.retry_after), (Some("r1"), Some(Duration::from_secs(7))));
+
+    let (method, target, headers, body) = arrived(&peer.seen.borrow()[0]);
+    assert_eq!(target, format!("/prefix/v3/{PROJECT}/kill?limit=5&user=a%20b%26c"));
+    let value = |wanted: &str| headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).unwrap().1.as_str();
+    assert_eq!(value("x-sdk-date"), "20260102T120000Z");
+    assert_eq!((value("x-project-id"), value("x-language")), (PROJECT, "en-us"));
+    assert_eq!((value("content-type"), value("x-security-token")), ("application/json", "STS-canary"));
+    let signed = "SignedHeaders=content-type;host;x-language;x-project-id;x-sdk-date;x-security-token";
+    assert!(value("authorization").contains(signed), "{signed}");
+    assert_eq!((method, body.as_str()), (Method::POST, r#"["1"]"#));
+}
+
+#[actix_web::test]
+async fn a_tencent_call_names_region_and_service() {
+    let peer = Peer::answering(|_, _| http(200, "", "{}")).await;
+    let account = account(&peer, Cloud::Tencent, keys(), &Clock::manual(NOON));
+    let headers = vec![("x-tc-action", "KillSession"), ("x-tc-version", "2018-04-11")];
+    let call = Call { headers, path: "/".into(), query: vec![], ..kill() };
+    account.send(VendorName("dcdb"), &call, ENOUGH, None).await.1.unwrap();
+
+    let (method, target, headers, body) = arrived(&peer.seen.borrow()[0]);
+    let value = |wanted: &str| headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).unwrap().1.as_str();
+    assert_eq!((value("x-tc-action"), value("x-tc-version")), ("KillSession", "2018-04-11"));
+    assert_eq!((value("x-tc-region"), value("x-tc-language")), ("ap-southeast-1", "en-US"));
+    assert_eq!((value("x-tc-timestamp"), value("x-tc-token")), ("1767355200", "STS-canary"));
+    assert!(value("authorization").contains("/2026-01-02/dcdb/tc3_request, SignedHeaders=content-type;host, "));
+    assert_eq!((method, target.as_str(), body.as_str()), (Method::POST, "/prefix/", r#"["1"]"#));
+}
+
+#[actix_web::test]
+async fn a_key_that_is_refused_three_times_in_a_row_is_spared_for_a_minute() {
+    let peer = Peer::answering(|_, _| http(401, "", "")).await;
+    let clock = Clock::manual(NOON);
+    let account = account(&peer, Cloud::Huawei, keys(), &clock);
+    for _ in 0..3 {
+        let (stamp, answer) = account.send(GAUSSDB, &kill(), ENOUGH, None).await;
+        assert_eq!(answer.unwrap().status, 401);
+        assert_eq!(account.renew(stamp).await, Ok(false));
+    }
+    assert_eq!(account.send(GAUSSDB, &kill(), ENOUGH, None).await.1.unwrap_err().kind, FaultKind::Denied);
+    assert_eq!(peer.count(""), 3);
+    clock.set(NOON + Span::seconds(60));
+    assert_eq!(account.send(GAUSSDB, &kill(), ENOUGH, None).await.1.unwrap().status, 401);
+}
+
+#[actix_web::test]
+async fn what_is_missing_in_the_configuration_is_refused_before_anything_is_sent() {
+    let peer = Peer::answering(|_, _| http(200, "", "")).await;
+    let account = account(&peer, Cloud::Huawei, keys(), &Clock::manual(NOON));
+    let fault = account.send(VendorName("das"), &kill(), ENOUGH, None).await.1.unwrap_err();
+    assert_eq!(
+        (fault.kind, fault.message.as_deref()),
+        (FaultKind::Refused, Some("account `prod` has no endpoint for das"))
+    );
+    assert_eq!(peer.count(""), 0);
+}
+
+#[actix_web::test]
+async fn no_debug_shows_a_secret() {
+    let peer =
+        Peer::answering(|number, request| if is_login(request) { token(number) } else { http(200, "", "") }).await;
+    for credentials in [keys(), iam()] {
+        let account = account(&peer, Cloud::Huawei, credentials, &Clock::manual(NOON));
+        let (stamp, reply) = account.send(GAUSSDB, &kill(), ENOUGH, None).await;
+        let latest = account.tokens.as_ref().and_then(Tokens::latest);
+        let shown = format!("{account:?} {stamp:?} {reply:?} {latest:?} {:?}", account.redactor());
+        let shown = shown + &format!("{:?} {:?}", account.settings.credentials, account.transport);
+        assert!(!shown.contains("canary"), "{shown}");
+        let text = "a SK-canary b STS-canary c AK-canary";
+        let clean = account.redactor().clean(text);
+        assert!(clean.contains("canary") == matches!(account.settings.credentials, Credentials::Iam { .. }), "{clean}");
+    }
+}
