@@ -1,0 +1,93 @@
+//! Who calls, and what they may do.
+
+use std::{collections::BTreeSet, fmt};
+
+/// Something a caller may be allowed to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// End sessions, and read one's own kills.
+    SessionsKill,
+    /// End sessions ahead of others who wait for their turn.
+    SessionsKillUrgent,
+    /// List live sessions.
+    SessionsRead,
+    /// See the statements that live sessions run.
+    SessionsStatements,
+    /// Read all kills.
+    KillsRead,
+    /// Export all kills.
+    KillsExport,
+}
+
+impl Scope {
+    /// Every scope there is.
+    pub const ALL: [Self; 6] = [
+        Self::SessionsKill,
+        Self::SessionsKillUrgent,
+        Self::SessionsRead,
+        Self::SessionsStatements,
+        Self::KillsRead,
+        Self::KillsExport,
+    ];
+
+    /// The word in tokens.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SessionsKill => "sessions:kill",
+            Self::SessionsKillUrgent => "sessions:kill:urgent",
+            Self::SessionsRead => "sessions:read",
+            Self::SessionsStatements => "sessions:statements",
+            Self::KillsRead => "kills:read",
+            Self::KillsExport => "kills:export",
+        }
+    }
+
+    /// The scope of that word; other words are for other services.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == word)
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The authenticated subject of a token. All texts have 1 to 255 characters and none of them a control character.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// `sub`.
+    pub subject: String,
+    /// `scope` or `scp`, as far as they are known here.
+    pub scopes: BTreeSet<Scope>,
+    /// `act.sub` (RFC 8693): who acts in the subject's name.
+    pub actor: Option<String>,
+    /// `azp` or `client_id`: the program that asked for the token.
+    pub client: Option<String>,
+    /// `jti`.
+    pub token_id: Option<String>,
+}
+
+impl Caller {
+    /// Whether the token grants that scope.
+    #[must_use]
+    pub fn has(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scope_has_a_word_of_its_own() {
+        for scope in Scope::ALL {
+            assert_eq!(Scope::parse(&scope.to_string()), Some(scope));
+        }
+        assert_eq!(Scope::parse("sessions"), None);
+    }
+}

@@ -1,0 +1,164 @@
+//! Real keys, and an issuer that publishes them.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use aws_lc_rs::{
+    encoding::{AsDer, Pkcs8V1Der},
+    rsa::{KeyPair as RsaPair, KeySize},
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair},
+};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+use time::{OffsetDateTime, macros::datetime};
+
+use super::{Auth, Fetch};
+use crate::{
+    clock::Clock,
+    config::{self, Keys, Secret},
+};
+
+pub(super) const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
+pub(super) const SECRET: &str = "canary-secret-0123456789-0123456789";
+
+/// A private key and the JWK of its public half.
+pub(super) struct Signer {
+    pub(super) algorithm: Algorithm,
+    pub(super) key: EncodingKey,
+    pub(super) jwk: Value,
+}
+
+pub(super) fn base64url(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+pub(super) fn rsa() -> Signer {
+    let pair = RsaPair::generate(KeySize::Rsa2048).unwrap();
+    let private: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----", STANDARD.encode(private.as_ref()));
+    let public = pair.public_key();
+    let n = base64url(public.modulus().big_endian_without_leading_zero());
+    let e = base64url(public.exponent().big_endian_without_leading_zero());
+    let jwk = json!({ "kty": "RSA", "use": "sig", "alg": "RS256", "n": n, "e": e });
+    Signer { algorithm: Algorithm::RS256, key: EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap(), jwk }
+}
+
+pub(super) fn p256() -> Signer {
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let point = pair.public_key().as_ref();
+    let jwk = json!({ "kty": "EC", "crv": "P-256", "x": base64url(&point[1..33]), "y": base64url(&point[33..]) });
+    let key = EncodingKey::from_ec_der(pair.to_pkcs8v1().unwrap().as_ref());
+    Signer { algorithm: Algorithm::ES256, key, jwk }
+}
+
+pub(super) fn ed25519() -> Signer {
+    let pair = Ed25519KeyPair::generate().unwrap();
+    let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": base64url(pair.public_key()) });
+    let key = EncodingKey::from_ed_der(pair.to_pkcs8().unwrap().as_ref());
+    Signer { algorithm: Algorithm::EdDSA, key, jwk }
+}
+
+pub(super) fn claims() -> Value {
+    json!({ "iss": "sso", "aud": "killgate", "exp": NOW.unix_timestamp() + 3600, "sub": "anna" })
+}
+
+pub(super) fn bearing(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+pub(super) fn signed(header: &Header, key: &EncodingKey) -> String {
+    bearing(&jsonwebtoken::encode(header, &claims(), key).unwrap())
+}
+
+impl Signer {
+    pub(super) fn token(&self, id: Option<&str>) -> String {
+        let header = Header { kid: id.map(str::to_owned), ..Header::new(self.algorithm) };
+        signed(&header, &self.key)
+    }
+
+    pub(super) fn jwk(&self, id: &str) -> Value {
+        let mut jwk = self.jwk.clone();
+        jwk["kid"] = id.into();
+        jwk
+    }
+}
+
+/// An issuer whose key set can be changed and counted.
+#[derive(Clone)]
+pub(super) struct Issuer {
+    answer: Arc<Mutex<Result<Vec<u8>, String>>>,
+    fetches: Arc<AtomicUsize>,
+    pub(super) clock: Clock,
+}
+
+impl Issuer {
+    pub(super) fn with(keys: &[Value]) -> Self {
+        let issuer = Self {
+            answer: Arc::new(Mutex::new(Err(String::new()))),
+            fetches: Arc::default(),
+            clock: Clock::manual(NOW),
+        };
+        issuer.publish(keys);
+        issuer
+    }
+
+    pub(super) fn publish(&self, keys: &[Value]) {
+        self.answer(Ok(json!({ "keys": keys }).to_string().into_bytes()));
+    }
+
+    pub(super) fn answer(&self, answer: Result<Vec<u8>, String>) {
+        *self.answer.lock().unwrap() = answer;
+    }
+
+    pub(super) fn fetches(&self) -> usize {
+        self.fetches.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn later(&self, seconds: i64) {
+        self.clock.set(self.clock.now() + time::Duration::seconds(seconds));
+    }
+
+    pub(super) fn auth(&self) -> Auth {
+        let this = self.clone();
+        let fetch: Fetch = Arc::new(move |url| {
+            assert_eq!(url.as_str(), "https://sso/keys");
+            let this = this.clone();
+            Box::pin(async move {
+                this.fetches.fetch_add(1, Ordering::SeqCst);
+                tokio::task::yield_now().await;
+                this.answer.lock().unwrap().clone()
+            })
+        });
+        let keys = Keys::Set {
+            url: "https://sso/keys".parse().unwrap(),
+            refresh_floor: Duration::from_secs(30),
+            max_age: Duration::from_mins(10),
+        };
+        Auth::new(&config(keys, &[Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA]), fetch, self.clock.clone())
+    }
+}
+
+pub(super) fn config(keys: Keys, algorithms: &[Algorithm]) -> config::Auth {
+    config::Auth {
+        issuer: "sso".into(),
+        audience: "killgate".into(),
+        keys,
+        algorithms: algorithms.to_vec(),
+        leeway: Duration::from_secs(30),
+    }
+}
+
+pub(super) fn by_secret() -> Auth {
+    let fetch: Fetch = Arc::new(|_| panic!("a secret needs no key set"));
+    let keys = Keys::Secret(Secret::from(SECRET.to_owned()));
+    Auth::new(&config(keys, &[Algorithm::HS256]), fetch, Clock::manual(NOW))
+}

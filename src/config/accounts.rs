@@ -1,0 +1,210 @@
+//! `[accounts.NAME]`: credentials, region and endpoints at one cloud.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use url::Url;
+
+use super::{
+    LimitOverrides, Secret, Vendors, address,
+    section::{Naming, Section},
+    vendors,
+};
+use crate::vendor::Cloud;
+
+/// What an account may be called.
+pub(super) const NAME: Naming<fn(&str) -> bool> =
+    Naming(Cow::Borrowed("the name must be 1 to 64 of 0-9 a-z _ -"), |name| {
+        let fine = |b: u8| b.is_ascii_digit() || b.is_ascii_lowercase() || matches!(b, b'_' | b'-');
+        (1..=64).contains(&name.len()) && name.bytes().all(fine)
+    });
+
+/// Credentials, region and endpoints at one cloud.
+#[derive(Debug, Clone)]
+pub struct Account {
+    pub name: String,
+    pub cloud: Cloud,
+    pub region: String,
+    /// Huawei only: 32 letters or digits; may be left out with `iam`.
+    pub project_id: Option<String>,
+    pub credentials: Credentials,
+    /// Base addresses by vendor, and `iam` for Huawei's token service.
+    pub endpoints: BTreeMap<String, Url>,
+    /// Limits for this account, by vendor.
+    pub vendors: BTreeMap<String, LimitOverrides>,
+}
+
+/// How an account proves who it is.
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    /// A key pair: `access_key`, `secret_key`, `security_token` at Huawei; `secret_id`, `secret_key`, `token` at
+    /// Tencent. The token is there for temporary keys only.
+    Keys { id: Secret, secret: Secret, token: Option<Secret> },
+    /// Huawei only: a user whose token is fetched from the `iam` endpoint.
+    Iam { domain: String, username: String, password: Secret },
+}
+
+impl Account {
+    pub(super) fn read(name: &str, section: &mut Section<'_>, vendors: &Vendors) -> Option<Self> {
+        section.require(&["cloud", "region", "endpoints"]);
+        let cloud = section.parsed("cloud", "must be huawei or tencent", |text| {
+            [Cloud::Huawei, Cloud::Tencent].into_iter().find(|cloud| cloud.as_str() == text)
+        });
+        let Some(cloud) = cloud else {
+            section.ignore_rest();
+            return None;
+        };
+        let region = section.parsed("region", "must be a region such as ap-guangzhou", |text| {
+            let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+            ((1..=64).contains(&text.len()) && text.bytes().all(fine)).then(|| text.to_owned())
+        });
+        let (project_id, credentials) = match cloud {
+            Cloud::Huawei => (project_id(section), huawei(section)),
+            Cloud::Tencent => (None, keys(section, "secret_id", "token")),
+        };
+        let allow_http = section.flag("allow_http").unwrap_or(false);
+        let is_user = cloud == Cloud::Huawei && section.has("iam");
+        let endpoints = section.table("endpoints", |section| {
+            if is_user {
+                section.require(&["iam"]);
+            }
+            endpoints(section, cloud, allow_http, vendors)
+        });
+        let limits = section.tables("vendors", vendors::known_as(vendors), |_, section| LimitOverrides::read(section));
+        Some(Self {
+            name: name.to_owned(),
+            cloud,
+            region: region?,
+            project_id,
+            credentials: credentials?,
+            endpoints,
+            vendors: limits,
+        })
+    }
+}
+
+fn project_id(section: &mut Section<'_>) -> Option<String> {
+    if !section.has("iam") {
+        section.require(&["project_id"]);
+    }
+    section.parsed("project_id", "must be 32 letters or digits", |text| {
+        (text.len() == 32 && text.bytes().all(|b| b.is_ascii_alphanumeric())).then(|| text.to_owned())
+    })
+}
+
+fn huawei(section: &mut Section<'_>) -> Option<Credentials> {
+    section.know(&["access_key", "secret_key", "security_token", "iam"]);
+    let has_keys = ["access_key", "secret_key", "security_token"].iter().any(|key| section.has(key));
+    if section.has("iam") == has_keys {
+        section.problem_here("exactly one of iam, access_key with secret_key is required");
+    }
+    let iam = section.table_if_set("iam", iam);
+    if has_keys { keys(section, "access_key", "security_token") } else { iam }
+}
+
+fn iam(section: &mut Section<'_>) -> Option<Credentials> {
+    section.require(&["domain", "username", "password"]);
+    let domain = section.text("domain");
+    let username = section.text("username");
+    let password = section.secret("password");
+    Some(Credentials::Iam { domain: domain?, username: username?, password: password? })
+}
+
+fn keys(section: &mut Section<'_>, id: &'static str, token: &'static str) -> Option<Credentials> {
+    section.require(&[id, "secret_key"]);
+    let id = section.secret(id);
+    let secret = section.secret("secret_key");
+    let has_token = section.has(token);
+    let token = section.secret(token);
+    (token.is_some() == has_token).then_some(Credentials::Keys { id: id?, secret: secret?, token })
+}
+
+fn endpoints(section: &mut Section<'_>, cloud: Cloud, allow_http: bool, vendors: &Vendors) -> BTreeMap<String, Url> {
+    let of_cloud = vendors.iter().filter(|(_, of)| *of == cloud).map(|(name, _)| *name);
+    let names = of_cloud.chain((cloud == Cloud::Huawei).then_some("iam"));
+    names
+        .filter_map(|name| {
+            let url = section.parsed(name, address::ENDPOINT, |text| address::endpoint(text, allow_http))?;
+            Some((name.to_owned(), url))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{HUAWEI, TENCENT, problems, read};
+    use super::*;
+
+    #[test]
+    fn a_huawei_account_takes_a_key_pair_or_a_user() {
+        let account = read(HUAWEI).accounts.remove("h").unwrap();
+        assert_eq!((account.name.as_str(), account.cloud, account.region.as_str()), ("h", Cloud::Huawei, "r-1"));
+        assert!(matches!(account.credentials, Credentials::Keys { token: None, .. }));
+        let user = "[accounts.h]\ncloud = 'huawei'\nregion = 'r'\n\
+                    iam = { domain = 'd', username = 'u', password = 'canary' }\n\
+                    endpoints = { das = 'https://das:8443/p', iam = 'http://127.0.0.1:1' }";
+        let account = read(user).accounts.remove("h").unwrap();
+        assert_eq!(account.project_id, None);
+        assert_eq!(account.endpoints["das"].as_str(), "https://das:8443/p");
+        assert!(matches!(&account.credentials, Credentials::Iam { domain, .. } if domain == "d"));
+        assert!(!format!("{account:?}").contains("canary"));
+    }
+
+    #[test]
+    fn http_beyond_loopback_is_refused_unless_the_account_says_so() {
+        let toml = TENCENT.replace("https://", "http://");
+        let expected = "accounts.t.endpoints.dcdb: must be an https URL (http is allowed to loopback or with \
+                        allow_http = true) without user, query or fragment";
+        assert_eq!(problems(&toml), [expected]);
+        let allowed = toml.replace("[accounts.t]", "[accounts.t]\nallow_http = true");
+        assert!(read(&allowed).accounts.contains_key("t"));
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_its_path() {
+        let required = |key| format!("accounts.a.{key}: required");
+        let all = ["cloud", "region", "endpoints"].map(required);
+        assert_eq!(problems("[accounts.a]\nsecret_kye = 'canary'"), all);
+        let huawei = problems("[accounts.a]\ncloud = 'huawei'\nregion = 'r'\nendpoints = {}");
+        let one = "accounts.a: exactly one of iam, access_key with secret_key is required";
+        assert_eq!(huawei, [required("project_id"), one.to_owned()]);
+        let tencent = problems("[accounts.a]\ncloud = 'tencent'\nregion = 'r'\nendpoints = {}");
+        assert_eq!(tencent, ["secret_id", "secret_key"].map(required));
+        let iam = "[accounts.a]\ncloud = 'huawei'\nregion = 'r'\niam = { domain = 'd' }\nendpoints = {}";
+        assert_eq!(problems(iam), ["iam.username", "iam.password", "endpoints.iam"].map(required));
+        let no_endpoint = iam.replace("domain = 'd'", "domain = 'd', username = 'u', password = 'canary'");
+        assert_eq!(problems(&no_endpoint), [required("endpoints.iam")]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_path_and_without_secrets() {
+        let both = format!("{HUAWEI}iam = {{ domain = 'd', username = 'u', password = 'canary' }}");
+        let one = "accounts.h: exactly one of iam, access_key with secret_key is required";
+        assert_eq!(problems(&both), [one, "accounts.h.endpoints.iam: required"]);
+        let told = problems(
+            "[accounts.Big]\ncloud = 'azure'\n[accounts.a]\ncloud = 'tencent'\nregion = 'r r'\n\
+             secret_id = 1234567\nsecret_key = ['canary']\ntoken = { env = 'canary' }\naccess_key = 'canary'\n\
+             endpoints = { das = 'https://canary', dcdb = 'https://u:canary@h' }",
+        );
+        let secret = "must be { env = \"NAME\" }, { file = \"PATH\" } or a string";
+        assert_eq!(
+            told,
+            [
+                "accounts.Big: the name must be 1 to 64 of 0-9 a-z _ -".to_owned(),
+                "accounts.Big.region: required".to_owned(),
+                "accounts.Big.endpoints: required".to_owned(),
+                "accounts.Big.cloud: must be huawei or tencent".to_owned(),
+                "accounts.a.region: must be a region such as ap-guangzhou".to_owned(),
+                format!("accounts.a.secret_id: {secret}"),
+                format!("accounts.a.secret_key: {secret}"),
+                "accounts.a.token: the environment variable it names is not set".to_owned(),
+                format!("accounts.a.endpoints.dcdb: {}", address::ENDPOINT),
+                "accounts.a.endpoints.das: unknown key, expected one of dcdb".to_owned(),
+                "accounts.a.access_key: unknown key, expected one of cloud, region, secret_id, secret_key, token, \
+                 allow_http, endpoints, vendors"
+                    .to_owned(),
+            ]
+        );
+        let short = HUAWEI.replace("project_id = '", "project_id = '-");
+        assert_eq!(problems(&short), ["accounts.h.project_id: must be 32 letters or digits"]);
+    }
+}

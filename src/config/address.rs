@@ -1,0 +1,67 @@
+//! Where the gateway may send: https, or http where nobody can listen in or the operator says so.
+
+use url::{Host, Url};
+
+/// What [`endpoint`] expects, for errors.
+pub(super) const ENDPOINT: &str = "must be an https URL (http is allowed to loopback or with allow_http = true) \
+     without user, query or fragment";
+
+/// The base address of a service: port and path are fine; user, query and fragment, which may hold secrets, are not.
+pub(super) fn endpoint(text: &str, allow_http: bool) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let allowed = match url.scheme() {
+        "https" => true,
+        "http" => allow_http || is_loopback(&url),
+        _ => false,
+    };
+    let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    (allowed && plain && url.fragment().is_none() && url.has_host()).then_some(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_goes_to_loopback_only_unless_the_operator_says_so() {
+        for fine in [
+            "https://das.example.com",
+            "https://das.example.com:8443/prefix",
+            "http://localhost:9000",
+            "http://127.1.2.3:9000/das",
+            "http://[::1]:9000",
+        ] {
+            assert!(endpoint(fine, false).is_some(), "{fine}");
+        }
+        for bad in ["http://das.example.com", "http://localhost.example.com", "http://10.0.0.1", "http://[::2]"] {
+            assert!(endpoint(bad, false).is_none(), "{bad}");
+            assert!(endpoint(bad, true).is_some(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_no_plain_address_is_refused() {
+        for bad in [
+            "",
+            "das.example.com",
+            "ftp://das.example.com",
+            "https://",
+            "https://user@das.example.com",
+            "https://user:pass@das.example.com",
+            "https://das.example.com/?a=b",
+            "https://das.example.com/#a",
+            "unix:/run/das",
+        ] {
+            assert!(endpoint(bad, true).is_none(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `[audit]`: where the record is kept.
+
+use std::{path::PathBuf, time::Duration};
+
+use url::Url;
+
+use super::{Secret, section::Section};
+
+const DATABASE_URL: &str = "must be a URL such as postgres://killgate@localhost/killgate or sqlite:killgate.db; \
+     a record in memory is no record";
+
+/// Where and how the record is kept.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    /// `database_url`, or else the SQLite file `sqlite_path`.
+    pub database: Database,
+    /// Whether `serve` brings the schema up to date itself; true by default.
+    pub migrate: bool,
+    /// `timeout_ms`: the longest a record may take to be written before the answer is 503: 100 to 60000 ms, 3000 by
+    /// default.
+    pub timeout: Duration,
+    /// Connections to the database: 1 to 1000, 10 by default.
+    pub max_connections: u32,
+    /// `idempotency_ttl_hours`: how long an idempotency key gives the same kill: 1 to 8760 hours, 24 by default.
+    pub idempotency_ttl: Duration,
+}
+
+/// The database that keeps the record.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// The URL as sqlx takes it; it may hold a password.
+    Postgres(Secret),
+    /// A file, `killgate.db` in the working directory by default.
+    Sqlite(PathBuf),
+}
+
+impl Audit {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let database = section.secret("database_url").and_then(|url| {
+            let database = Database::at(url);
+            if database.is_none() {
+                section.problem("database_url", DATABASE_URL);
+            }
+            database
+        });
+        let path = section.text("sqlite_path").unwrap_or_else(|| "killgate.db".to_owned());
+        let hours: u64 = section.number("idempotency_ttl_hours", 1..=8760).unwrap_or(24);
+        Self {
+            database: database.unwrap_or_else(|| Database::Sqlite(PathBuf::from(path))),
+            migrate: section.flag("migrate").unwrap_or(true),
+            timeout: Duration::from_millis(section.number("timeout_ms", 100..=60_000).unwrap_or(3000)),
+            max_connections: section.number("max_connections", 1..=1000).unwrap_or(10),
+            idempotency_ttl: Duration::from_secs(hours * 3600),
+        }
+    }
+}
+
+impl Database {
+    fn at(url: Secret) -> Option<Self> {
+        let text = url.expose();
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            let file = !path.is_empty() && !path.contains(['?', '#']) && !path.contains(":memory:");
+            return file.then(|| Self::Sqlite(PathBuf::from(path)));
+        }
+        let parsed = Url::parse(text).ok()?;
+        matches!(parsed.scheme(), "postgres" | "postgresql").then_some(Self::Postgres(url))
+    }
+
+    /// Which database this is, without user, password or parameters.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self {
+            Self::Sqlite(path) => format!("sqlite {}", path.display()),
+            Self::Postgres(url) => {
+                let url = Url::parse(url.expose()).ok();
+                let host = url.as_ref().and_then(Url::host_str).unwrap_or("a local socket");
+                format!("postgres at {host}{}", url.as_ref().map_or("", Url::path))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{problems, read, read_with};
+
+    #[test]
+    fn without_a_url_the_record_is_an_embedded_file() {
+        let audit = read("").audit;
+        assert_eq!(audit.database.place(), "sqlite killgate.db");
+        assert_eq!((audit.migrate, audit.max_connections), (true, 10));
+        assert_eq!((audit.timeout.as_millis(), audit.idempotency_ttl.as_secs()), (3000, 86_400));
+        assert_eq!(read("audit.sqlite_path = '/var/lib/k.db'").audit.database.place(), "sqlite /var/lib/k.db");
+    }
+
+    #[test]
+    fn a_url_says_which_database_and_never_shows_its_password() {
+        let audit =
+            read_with("", &[("DATABASE_URL", "postgresql://u:canary@db:5433/k?password=canary")]).unwrap().audit;
+        assert_eq!(audit.database.place(), "postgres at db/k");
+        assert!(!format!("{audit:?}").contains("canary"));
+        for url in ["sqlite:a/k.db", "sqlite://a/k.db"] {
+            assert_eq!(read(&format!("audit.database_url = '{url}'")).audit.database.place(), "sqlite a/k.db");
+        }
+    }
+
+    #[test]
+    fn each_bad_value_is_told_with_its_path() {
+        for url in ["mysql://canary", "canary", "sqlite::memory:", "sqlite:", "sqlite:k.db?mode=canary"] {
+            let told = problems(&format!("audit.database_url = '{url}'"));
+            assert!(told[0].starts_with("audit.database_url: must be a URL such as postgres://"), "{told:?}");
+            assert!(!told[0].contains("canary"));
+        }
+        let toml = "[audit]\nmigrate = 'maybe'\ntimeout_ms = 99\nmax_connections = 0\nidempotency_ttl_hours = 'many'\n\
+                    sqlite_path = 7";
+        assert_eq!(
+            problems(toml),
+            [
+                "audit.sqlite_path: must be a text of 1 to 255 characters",
+                "audit.idempotency_ttl_hours: must be a whole number from 1 to 8760, not \"many\"",
+                "audit.migrate: must be true or false, not \"maybe\"",
+                "audit.timeout_ms: must be a whole number from 100 to 60000, not 99",
+                "audit.max_connections: must be a whole number from 1 to 1000, not 0",
+            ]
+        );
+    }
+}

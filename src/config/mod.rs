@@ -1,0 +1,158 @@
+//! `killgate.toml` and the environment, read once and checked at the start.
+//!
+//! The file is laid under the environment (`source`), then each section takes the keys it knows
+//! (`section`) and turns them into values that need no further check. Sections are read by hand rather than
+//! by derived deserialisers, so that one start shows every mistake at once, each with its key's full path, and
+//! so that no message can quote a secret. The invariant: a [`Config`] that exists is valid, and neither it nor a
+//! [`ConfigError`] ever shows a secret.
+
+mod accounts;
+mod address;
+mod audit;
+mod auth;
+mod callers;
+mod error;
+mod protect;
+mod secret;
+mod section;
+mod server;
+mod source;
+mod summary;
+mod targets;
+mod vendors;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+pub use accounts::{Account, Credentials};
+pub use audit::{Audit, Database};
+pub use auth::{Auth, Keys};
+pub use callers::Callers;
+pub use error::{ConfigError, Problem};
+pub use protect::Protect;
+pub use secret::Secret;
+pub use server::{Log, LogFormat, Server};
+pub use targets::Target;
+pub use vendors::{LimitOverrides, Limits};
+
+use crate::vendor::{self, Capabilities, Cloud};
+use section::{Reading, Section};
+
+/// The file that is read when none is named; it need not exist.
+pub const DEFAULT_FILE: &str = "killgate.toml";
+
+/// The names of vendors and whose credentials they take: what configuration has to know of the vendor table.
+type Vendors = [(&'static str, Cloud)];
+
+/// Everything an operator can set, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file that was read; `None` where there is none and the environment says everything.
+    pub file: Option<PathBuf>,
+    pub server: Server,
+    pub audit: Audit,
+    /// `None` where nothing is set; [`Config::auth`] asks for it.
+    pub auth: Option<Auth>,
+    pub callers: Callers,
+    pub accounts: BTreeMap<String, Account>,
+    /// Limits for all accounts of a vendor, by the vendor's name.
+    pub vendors: BTreeMap<String, LimitOverrides>,
+    pub protect: Vec<Protect>,
+    /// Targets by alias.
+    pub targets: BTreeMap<String, Target>,
+}
+
+/// Reads the configuration.
+///
+/// `path` is what `--config` says; without it `KILLGATE_CONFIG` is asked for, and then [`DEFAULT_FILE`] in the
+/// working directory, which may be absent. `env` is the process environment; secrets are looked up in it too.
+///
+/// # Errors
+/// [`ConfigError`] names the file that cannot be read, or every key that is wrong and what was expected.
+pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigError> {
+    load_for(&known_vendors(), path, env.collect())
+}
+
+/// Reads a configuration from text, as if it stood in a file; paths in it are relative to the working directory.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(text: &str, env: BTreeMap<String, String>) -> Result<Config, ConfigError> {
+    read(&known_vendors(), None, source::parse("<text>".into(), text)?, env)
+}
+
+fn known_vendors() -> Vec<(&'static str, Cloud)> {
+    vendor::TABLE.iter().map(|vendor| (vendor.name().as_str(), vendor.capabilities().cloud)).collect()
+}
+
+fn load_for(vendors: &Vendors, path: Option<&Path>, env: BTreeMap<String, String>) -> Result<Config, ConfigError> {
+    let (file, tree) = source::read_file(path, &env)?;
+    read(vendors, file, tree, env)
+}
+
+fn read(
+    vendors: &Vendors,
+    file: Option<PathBuf>,
+    mut tree: toml::Table,
+    env: BTreeMap<String, String>,
+) -> Result<Config, ConfigError> {
+    let reading = Reading::new(source::lay_over(&mut tree, &env), env);
+    let mut root = Section::root(tree, &reading);
+    let config = Config::read(&mut root, file, vendors);
+    root.refuse_unknown();
+    reading.into_result(config)
+}
+
+impl Config {
+    fn read(root: &mut Section<'_>, file: Option<PathBuf>, vendors: &Vendors) -> Option<Self> {
+        let server = root.table("server", Server::read);
+        let audit = root.table("audit", Audit::read);
+        let auth = root.table_if_set("auth", Auth::read);
+        let callers = root.table("callers", Callers::read);
+        let limits = root.tables("vendors", vendors::known_as(vendors), |_, section| LimitOverrides::read(section));
+        let accounts = root.tables("accounts", accounts::NAME, |name, section| Account::read(name, section, vendors));
+        let targets = root.tables("targets", targets::ALIAS, |_, section| Target::read(section, &accounts, vendors));
+        let protect = root.list("protect", |section| Protect::read(section, &targets, vendors));
+        Some(Self {
+            file,
+            server,
+            audit,
+            auth,
+            callers,
+            accounts: whole(accounts)?,
+            vendors: limits,
+            protect: protect.into_iter().collect::<Option<_>>()?,
+            targets: whole(targets)?,
+        })
+    }
+
+    /// Who may call; a gateway cannot serve without it, while `killgate migrate` can.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] where no `[auth]` is set.
+    pub fn auth(&self) -> Result<&Auth, ConfigError> {
+        let missing = || Problem {
+            path: "auth".to_owned(),
+            message: "required: issuer, audience and one of jwks_url, hs256_secret".to_owned(),
+        };
+        self.auth.as_ref().ok_or_else(|| ConfigError::Invalid(vec![missing()]))
+    }
+
+    /// The limits of one vendor account: the account's own, else the vendor's, else what is built in.
+    #[must_use]
+    pub fn limits(&self, vendor: &str, account: &str, built_in: &Capabilities) -> Limits {
+        let own = self.accounts.get(account).and_then(|account| account.vendors.get(vendor));
+        let general = self.vendors.get(vendor).copied().unwrap_or_default();
+        own.copied().unwrap_or_default().or(general).resolve(built_in)
+    }
+}
+
+/// The map where every value was read well.
+fn whole<T>(read: BTreeMap<String, Option<T>>) -> Option<BTreeMap<String, T>> {
+    read.into_iter().map(|(name, value)| Some((name, value?))).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! `[server]`: where the gateway listens, how it stops and what it logs.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tracing_subscriber::EnvFilter;
+
+use super::section::Section;
+
+/// How the gateway runs.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Address and port to listen on; 127.0.0.1:8080 by default.
+    pub listen: SocketAddr,
+    /// Threads that answer requests: 1 to 64, 2 by default.
+    pub workers: usize,
+    /// `shutdown_grace_ms`: how long requests under way may take once the gateway is told to stop: 0 to 600000 ms,
+    /// 30000 by default.
+    pub shutdown_grace: Duration,
+    pub log: Log,
+}
+
+/// `[server.log]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// `human` by default.
+    pub format: LogFormat,
+    /// What is logged, in the words of tracing's `EnvFilter`; `info` by default.
+    pub filter: String,
+}
+
+/// What a log line looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For a terminal.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Server {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let listen = section
+            .parsed("listen", "must be an address and port such as 127.0.0.1:8080", |text| text.trim().parse().ok());
+        let grace = section.number("shutdown_grace_ms", 0..=600_000).unwrap_or(30_000);
+        Self {
+            listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            workers: section.number("workers", 1..=64).unwrap_or(2),
+            shutdown_grace: Duration::from_millis(grace),
+            log: section.table("log", Log::read),
+        }
+    }
+}
+
+impl Log {
+    fn read(section: &mut Section<'_>) -> Self {
+        let format = section.parsed("format", "must be human or json", |text| match text {
+            "human" => Some(LogFormat::Human),
+            "json" => Some(LogFormat::Json),
+            _ => None,
+        });
+        let filter = section.parsed("filter", "must be a filter such as info,killgate=debug", |text| {
+            EnvFilter::try_new(text).is_ok().then(|| text.to_owned())
+        });
+        Self { format: format.unwrap_or(LogFormat::Human), filter: filter.unwrap_or_else(|| "info".to_owned()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{problems, read};
+
+    #[test]
+    fn an_empty_section_has_the_defaults() {
+        let server = read("").server;
+        assert_eq!(server.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!((server.workers, server.shutdown_grace.as_secs()), (2, 30));
+        assert_eq!((server.log.format, server.log.filter.as_str()), (super::LogFormat::Human, "info"));
+    }
+
+    #[test]
+    fn each_bad_value_is_told_with_its_path() {
+        let toml = "[server]\nlisten = 'here'\nworkers = 65\nshutdown_grace_ms = -1\nlog.format = 'xml'\n\
+                    log.filter = 'a=b=c'\nlistn = '127.0.0.1:1'";
+        assert_eq!(
+            problems(toml),
+            [
+                "server.listen: must be an address and port such as 127.0.0.1:8080",
+                "server.shutdown_grace_ms: must be a whole number from 0 to 600000, not -1",
+                "server.workers: must be a whole number from 1 to 64, not 65",
+                "server.log.format: must be human or json",
+                "server.log.filter: must be a filter such as info,killgate=debug",
+                "server.listn: unknown key, expected one of listen, shutdown_grace_ms, workers, log",
+            ]
+        );
+    }
+}

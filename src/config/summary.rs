@@ -1,0 +1,40 @@
+//! The configuration in a few lines, for the log at the start and for `killgate check`.
+
+use super::{Config, Credentials, Keys};
+
+impl Config {
+    /// One fact a line, and no secret in any of them.
+    #[must_use]
+    pub fn summary(&self) -> Vec<String> {
+        let file = self.file.as_ref().map_or_else(|| "none".to_owned(), |file| file.display().to_string());
+        let mut lines = vec![
+            format!("file: {file}"),
+            format!("listen: {}, {} workers", self.server.listen, self.server.workers),
+            format!("audit: {}, migrate {}", self.audit.database.place(), self.audit.migrate),
+            format!("auth: {}", self.auth.as_ref().map_or_else(|| "not set".to_owned(), describe)),
+        ];
+        for account in self.accounts.values() {
+            let with = match account.credentials {
+                Credentials::Keys { token: None, .. } => "key pair",
+                Credentials::Keys { .. } => "temporary key pair",
+                Credentials::Iam { .. } => "user",
+            };
+            let endpoints: Vec<_> = account.endpoints.iter().map(|(name, url)| format!("{name} {url}")).collect();
+            let (cloud, region) = (account.cloud.as_str(), &account.region);
+            lines.push(format!("account {}: {cloud} {region}, {with}, {}", account.name, endpoints.join(", ")));
+        }
+        for (alias, target) in &self.targets {
+            lines.push(format!("target {alias}: {} of {}", target.vendor, target.account));
+        }
+        lines.push(format!("protect: {} rules beside those built in", self.protect.len()));
+        lines
+    }
+}
+
+fn describe(auth: &super::Auth) -> String {
+    let keys = match &auth.keys {
+        Keys::Secret(_) => "a shared secret".to_owned(),
+        Keys::Set { url, .. } => format!("the key set at {url}"),
+    };
+    format!("issuer {}, audience {}, {keys}, {:?}", auth.issuer, auth.audience, auth.algorithms)
+}
