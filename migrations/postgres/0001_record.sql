@@ -1,0 +1,214 @@
+-- The record: what was asked, what was sent, what became of it.
+--
+-- A role that only serves needs SELECT, INSERT and UPDATE on kills and kill_sessions, SELECT and INSERT on
+-- kill_events, and SELECT, INSERT, UPDATE and DELETE on kill_leases and idempotency_keys. The triggers below
+-- hold for every role, the owner's included.
+
+CREATE TABLE kills (
+    id                    uuid        PRIMARY KEY,
+    status                text        NOT NULL CHECK (status IN (
+        'pending', 'accepted', 'succeeded', 'partial', 'failed', 'refused', 'rate_limited', 'unknown', 'preview')),
+    caller                text        NOT NULL,
+    on_behalf_of          text,
+    reason                text,
+    target                jsonb,
+    selector              jsonb,
+    -- Cut, because a refused request may carry anything and an index entry must stay small.
+    vendor                text        GENERATED ALWAYS AS (left(target ->> 'vendor', 200)) STORED,
+    account               text        GENERATED ALWAYS AS (left(target ->> 'account', 200)) STORED,
+    alias                 text        GENERATED ALWAYS AS (left(target ->> 'alias', 200)) STORED,
+    instance_id           text        GENERATED ALWAYS AS (left(target ->> 'instance_id', 200)) STORED,
+    request               text,
+    dry_run               boolean     NOT NULL,
+    client_address        text,
+    client_id             text,
+    token_id              text,
+    request_id            text,
+    idempotency_key       text,
+    gateway               text        NOT NULL,
+    requested_at          timestamptz NOT NULL,
+    sent_at               timestamptz,
+    completed_at          timestamptz,
+    upstream_http_status  integer,
+    upstream_request_id   text,
+    upstream_task_id      text,
+    upstream_error_code   text,
+    upstream_error_message text,
+    problem               jsonb
+) WITH (fillfactor = 70);
+-- No index names a column that changes, so a kill is concluded on its own page without touching any index.
+CREATE INDEX kills_by_caller ON kills (caller, id DESC);
+CREATE INDEX kills_by_instance ON kills (instance_id, id DESC) WHERE instance_id IS NOT NULL;
+CREATE INDEX kills_by_alias ON kills (alias, id DESC) WHERE alias IS NOT NULL;
+CREATE INDEX kills_by_account ON kills (vendor, account, id DESC) WHERE vendor IS NOT NULL;
+
+COMMENT ON TABLE kills IS 'One request to end sessions, from the moment it was asked; settled rows never change';
+COMMENT ON COLUMN kills.id IS 'UUIDv7 made at requested_at, so ids sort by time';
+COMMENT ON COLUMN kills.status IS 'Where it stands; pending, accepted and unknown are open, every other word is settled';
+COMMENT ON COLUMN kills.caller IS 'The authenticated subject (JWT sub)';
+COMMENT ON COLUMN kills.on_behalf_of IS 'The person behind a bot';
+COMMENT ON COLUMN kills.reason IS 'Why, in the caller''s words';
+COMMENT ON COLUMN kills.target IS 'Alias, vendor, account and coordinates as understood; null if not understood';
+COMMENT ON COLUMN kills.selector IS 'Which sessions, as asked; null if not understood';
+COMMENT ON COLUMN kills.vendor IS 'Taken from target, first 200 characters';
+COMMENT ON COLUMN kills.account IS 'Taken from target, first 200 characters';
+COMMENT ON COLUMN kills.alias IS 'Taken from target, first 200 characters';
+COMMENT ON COLUMN kills.instance_id IS 'Taken from target, first 200 characters';
+COMMENT ON COLUMN kills.request IS 'What the caller sent, compact JSON text; null if unreadable';
+COMMENT ON COLUMN kills.dry_run IS 'True where nothing that changes anything was to be sent';
+COMMENT ON COLUMN kills.client_address IS 'Where the call came from';
+COMMENT ON COLUMN kills.client_id IS 'The client that acted for the caller (JWT azp, client_id or act)';
+COMMENT ON COLUMN kills.token_id IS 'The token used (JWT jti); never the token itself';
+COMMENT ON COLUMN kills.request_id IS 'The id of the HTTP request, as in the logs';
+COMMENT ON COLUMN kills.idempotency_key IS 'The Idempotency-Key header, as sent';
+COMMENT ON COLUMN kills.gateway IS 'The gateway process that received it';
+COMMENT ON COLUMN kills.requested_at IS 'When it was asked, by the gateway''s clock, whole milliseconds';
+COMMENT ON COLUMN kills.sent_at IS 'The moment before the first byte went to a vendor; null if none did';
+COMMENT ON COLUMN kills.completed_at IS 'When the status became final';
+COMMENT ON COLUMN kills.upstream_http_status IS 'HTTP status of the vendor''s last answer';
+COMMENT ON COLUMN kills.upstream_request_id IS 'The id under which the vendor''s support finds the call';
+COMMENT ON COLUMN kills.upstream_task_id IS 'The vendor''s task, where the operation is asynchronous';
+COMMENT ON COLUMN kills.upstream_error_code IS 'The vendor''s error code';
+COMMENT ON COLUMN kills.upstream_error_message IS 'The vendor''s error text; withheld where it may echo credentials';
+COMMENT ON COLUMN kills.problem IS 'Why it was not done, as answered to the caller';
+
+CREATE TABLE kill_sessions (
+    kill_id    uuid    NOT NULL REFERENCES kills (id) DEFERRABLE INITIALLY DEFERRED,
+    session_id text    NOT NULL,
+    position   integer NOT NULL,
+    outcome    text    NOT NULL CHECK (outcome IN (
+        'killed', 'not_found', 'accepted', 'failed', 'protected', 'changed', 'alive', 'unknown')),
+    detail     text,
+    PRIMARY KEY (kill_id, session_id)
+) WITH (fillfactor = 70);
+CREATE INDEX kill_sessions_by_session ON kill_sessions (session_id, kill_id DESC);
+
+COMMENT ON TABLE kill_sessions IS 'The sessions of a kill and what is known of each';
+COMMENT ON COLUMN kill_sessions.kill_id IS 'The kill';
+COMMENT ON COLUMN kill_sessions.session_id IS 'The session''s id at the vendor, as text';
+COMMENT ON COLUMN kill_sessions.position IS 'Its place in the answer';
+COMMENT ON COLUMN kill_sessions.outcome IS 'What happened to it, as far as known';
+COMMENT ON COLUMN kill_sessions.detail IS 'Why, where the outcome alone does not say it';
+
+CREATE TABLE kill_events (
+    kill_id uuid        NOT NULL REFERENCES kills (id) DEFERRABLE INITIALLY DEFERRED,
+    seq     integer     NOT NULL CHECK (seq > 0),
+    at      timestamptz NOT NULL,
+    kind    text        NOT NULL,
+    status  text        NOT NULL,
+    gateway text,
+    detail  jsonb       NOT NULL,
+    PRIMARY KEY (kill_id, seq)
+);
+
+COMMENT ON TABLE kill_events IS 'Every change of a kill, only ever added to: what was known, and when';
+COMMENT ON COLUMN kill_events.kill_id IS 'The kill';
+COMMENT ON COLUMN kill_events.seq IS '1, 2, 3 … without gaps within a kill';
+COMMENT ON COLUMN kill_events.at IS 'When, by the gateway''s clock';
+COMMENT ON COLUMN kill_events.kind IS 'recorded, sent, answered, looked, taken_over …';
+COMMENT ON COLUMN kill_events.status IS 'The kill''s status from then on';
+COMMENT ON COLUMN kill_events.gateway IS 'The gateway that held the kill';
+COMMENT ON COLUMN kill_events.detail IS 'What was learned: upstream, problem, and the sessions whose outcome changed';
+
+CREATE TABLE kill_leases (
+    kill_id uuid        PRIMARY KEY REFERENCES kills (id) DEFERRABLE INITIALLY DEFERRED,
+    gateway text        NOT NULL,
+    due_at  timestamptz NOT NULL
+) WITH (fillfactor = 70);
+CREATE INDEX kill_leases_by_due ON kill_leases (due_at);
+
+COMMENT ON TABLE kill_leases IS 'Open kills that somebody will look after; bookkeeping, no history';
+COMMENT ON COLUMN kill_leases.kill_id IS 'The kill';
+COMMENT ON COLUMN kill_leases.gateway IS 'The gateway process that holds it';
+COMMENT ON COLUMN kill_leases.due_at IS 'From then on any gateway may take it: a deadline, or the next look';
+
+CREATE TABLE idempotency_keys (
+    caller      text        NOT NULL,
+    key         text        NOT NULL,
+    fingerprint bytea       NOT NULL CHECK (octet_length(fingerprint) = 32),
+    kill_id     uuid        NOT NULL REFERENCES kills (id) DEFERRABLE INITIALLY DEFERRED,
+    created_at  timestamptz NOT NULL,
+    expires_at  timestamptz NOT NULL,
+    PRIMARY KEY (caller, key)
+);
+CREATE INDEX idempotency_keys_by_expiry ON idempotency_keys (expires_at);
+
+COMMENT ON TABLE idempotency_keys IS 'Which kill a caller''s key stands for, for a while; the key itself stays in kills';
+COMMENT ON COLUMN idempotency_keys.caller IS 'The caller; keys of different callers never meet';
+COMMENT ON COLUMN idempotency_keys.key IS 'The Idempotency-Key header';
+COMMENT ON COLUMN idempotency_keys.fingerprint IS 'SHA-256 of the request, to tell a repetition from a reused key';
+COMMENT ON COLUMN idempotency_keys.kill_id IS 'The kill the key stands for';
+COMMENT ON COLUMN idempotency_keys.created_at IS 'When it was claimed';
+COMMENT ON COLUMN idempotency_keys.expires_at IS 'From then on it may be claimed anew';
+
+-- What was recorded is never removed.
+CREATE FUNCTION record_is_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '%: what was recorded is never % (append-only)', TG_TABLE_NAME,
+        CASE TG_OP WHEN 'UPDATE' THEN 'changed' ELSE 'removed' END
+        USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
+END $$;
+
+CREATE TRIGGER kills_are_kept BEFORE DELETE OR TRUNCATE ON kills
+    FOR EACH STATEMENT EXECUTE FUNCTION record_is_kept();
+CREATE TRIGGER kill_sessions_are_kept BEFORE DELETE OR TRUNCATE ON kill_sessions
+    FOR EACH STATEMENT EXECUTE FUNCTION record_is_kept();
+CREATE TRIGGER kill_events_are_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON kill_events
+    FOR EACH STATEMENT EXECUTE FUNCTION record_is_kept();
+
+-- A settled kill never changes; an open one may only learn. A column that is not listed here is part of what was
+-- asked and stays as it is, columns of later migrations included; the generated ones follow from target.
+CREATE FUNCTION kill_may_only_learn() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    learned CONSTANT text[] := ARRAY['status', 'sent_at', 'completed_at', 'problem', 'upstream_http_status',
+        'upstream_request_id', 'upstream_task_id', 'upstream_error_code', 'upstream_error_message',
+        'vendor', 'account', 'alias', 'instance_id'];
+BEGIN
+    IF OLD.status NOT IN ('pending', 'accepted', 'unknown') THEN
+        RAISE EXCEPTION 'kills: a settled kill never changes'
+            USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
+    END IF;
+    IF to_jsonb(NEW) - learned IS DISTINCT FROM to_jsonb(OLD) - learned THEN
+        RAISE EXCEPTION 'kills: what was asked never changes'
+            USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
+    END IF;
+    IF NEW.status = 'pending' AND OLD.status <> 'pending'
+        OR OLD.sent_at IS NOT NULL AND NEW.sent_at IS DISTINCT FROM OLD.sent_at THEN
+        RAISE EXCEPTION 'kills: what was sent or answered is never taken back'
+            USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER kills_may_only_learn BEFORE UPDATE ON kills
+    FOR EACH ROW EXECUTE FUNCTION kill_may_only_learn();
+
+-- Sessions and outcomes are added while the kill is open, or before its row in the same transaction. Once for a
+-- statement, so a thousand sessions cost one look at kills.
+CREATE FUNCTION kill_sessions_are_settled() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM changed JOIN kills ON kills.id = changed.kill_id
+               WHERE kills.status NOT IN ('pending', 'accepted', 'unknown')) THEN
+        RAISE EXCEPTION 'kill_sessions: the sessions of a settled kill never change'
+            USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NULL;
+END $$;
+-- The tables it reads are those of this schema, whatever the session's own search path says.
+DO $$ BEGIN
+    EXECUTE format('ALTER FUNCTION kill_sessions_are_settled() SET search_path = %I, pg_temp', current_schema());
+END $$;
+
+CREATE TRIGGER kill_sessions_settled_insert AFTER INSERT ON kill_sessions
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION kill_sessions_are_settled();
+CREATE TRIGGER kill_sessions_settled_update AFTER UPDATE ON kill_sessions
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION kill_sessions_are_settled();
+
+CREATE FUNCTION kill_session_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'kill_sessions: which session was meant never changes'
+        USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
+END $$;
+CREATE TRIGGER kill_sessions_stay BEFORE UPDATE ON kill_sessions FOR EACH ROW
+    WHEN ((OLD.kill_id, OLD.session_id, OLD.position) IS DISTINCT FROM (NEW.kill_id, NEW.session_id, NEW.position))
+    EXECUTE FUNCTION kill_session_stays();

@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# A throw-away Postgres for tests: loopback, a free port, a temporary directory, nothing kept.
+#
+#   scripts/test-postgres.sh run -- CMD…   run CMD with KILLGATE_TEST_DATABASE_URL set (to one of its own
+#                                          where it is not set already), then stop the cluster
+#   scripts/test-postgres.sh start         start one and print its URL and directory
+#   scripts/test-postgres.sh halt DIR      stop the one in DIR at once, as a crash would
+#   scripts/test-postgres.sh resume DIR    start it again where it was
+#   scripts/test-postgres.sh stop DIR      stop it and remove it
+#
+# Where no Postgres is installed and this runs as root on a Debian, it is installed with apt-get.
+set -euo pipefail
+
+find_bin() {
+    local dir
+    for dir in $(printf '%s\n' /usr/lib/postgresql/*/bin | sort -rV) \
+        "$(dirname "$(readlink -f "$(command -v initdb || echo /)")")"; do
+        if [ -x "$dir/initdb" ] && [ -x "$dir/pg_ctl" ] && [ -x "$dir/postgres" ]; then
+            echo "$dir"
+            return
+        fi
+    done
+    return 1
+}
+
+if ! BIN=$(find_bin); then
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        echo "test-postgres: no Postgres server found; install the package postgresql" >&2
+        exit 1
+    fi
+    apt-get install -y --no-install-recommends postgresql >&2 || {
+        apt-get update >&2
+        apt-get install -y --no-install-recommends postgresql >&2
+    }
+    BIN=$(find_bin)
+fi
+
+# Postgres refuses to run as root.
+as_owner() {
+    if [ "$(id -u)" != 0 ]; then
+        "$@"
+        return
+    fi
+    local user=nobody
+    if id -u postgres >/dev/null 2>&1; then user=postgres; fi
+    if command -v setpriv >/dev/null; then
+        setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups "$@"
+    else
+        runuser -u "$user" -- "$@"
+    fi
+}
+
+# A port nobody listens on just now; start tries again if somebody takes it meanwhile.
+free_port() {
+    local port
+    while :; do
+        port=$((20000 + RANDOM % 30000))
+        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+            echo "$port"
+            return
+        fi
+    done
+}
+
+start() {
+    DIR=$(as_owner mktemp -d "${TMPDIR:-/tmp}/killgate-postgres.XXXXXX")
+    local password="only-for-tests-$RANDOM$RANDOM"
+    echo "$password" | as_owner tee "$DIR/password" >/dev/null
+    # C.UTF-8 and no sync: quick to make, quick to run, gone afterwards.
+    as_owner env -C "$DIR" "$BIN/initdb" --pgdata="$DIR/data" --username=killgate --pwfile="$DIR/password" \
+        --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --no-sync >"$DIR.log" 2>&1 ||
+        { cat "$DIR.log" >&2; exit 1; }
+    local port try
+    for try in 1 2 3 4 5; do
+        port=$(free_port)
+        echo "$port" | as_owner tee "$DIR/port" >/dev/null
+        if resume "$DIR"; then
+            URL="postgres://killgate:$password@127.0.0.1:$port/postgres"
+            return
+        fi
+    done
+    cat "$DIR/log" >&2
+    exit 1
+}
+
+resume() {
+    as_owner env -C "$1" "$BIN/pg_ctl" start --silent --wait --timeout=30 --pgdata="$1/data" --log="$1/log" \
+        --options="-c listen_addresses=127.0.0.1 -c port=$(cat "$1/port") -c unix_socket_directories='' \
+        -c max_connections=200 -c fsync=off -c full_page_writes=off" >/dev/null 2>&1 </dev/null
+}
+
+halt() {
+    as_owner env -C "$1" "$BIN/pg_ctl" stop --silent --mode=immediate --pgdata="$1/data" >/dev/null 2>&1
+}
+
+stop() {
+    halt "$1" || true
+    rm -rf "$1" "$1.log"
+}
+
+case "${1:-}" in
+run)
+    shift
+    if [ "${1:-}" = -- ]; then shift; fi
+    if [ -n "${KILLGATE_TEST_DATABASE_URL:-}" ]; then exec "$@"; fi
+    start
+    trap 'stop "$DIR"' EXIT
+    trap 'exit 130' INT TERM
+    KILLGATE_TEST_DATABASE_URL=$URL "$@"
+    ;;
+start)
+    start
+    echo "$URL"
+    echo "$DIR"
+    ;;
+halt | resume | stop)
+    "$1" "${2:?the directory that start printed}"
+    ;;
+*)
+    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+    ;;
+esac

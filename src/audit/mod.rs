@@ -1,0 +1,242 @@
+//! The record: every attempt, before it is made, and what became of it.
+//!
+//! [`Audit::begin`] commits the attempt before any vendor sees a byte, [`Audit::mark_sent`] the moment before the
+//! first one leaves, [`Audit::conclude`] what was learned. Whatever is left open is somebody's to [`Audit::claim`].
+//!
+//! It refuses to change or remove anything: every change of a kill is also an event that is only ever added, and
+//! the database itself turns away whoever tries to alter a settled kill. Nothing here decides, sends or reads a
+//! clock. Both engines behave alike; one suite of tests runs on both.
+//!
+//! Each call is one whole operation within one time limit, every wait included, and is carried to its end even if the
+//! caller goes away. Writes that wait at the same time share a transaction; none of their callers can tell.
+
+mod error;
+mod lane;
+mod moment;
+mod page;
+mod postgres;
+mod queue;
+mod record;
+mod row;
+mod sql;
+mod sqlite;
+
+use std::{path::PathBuf, time::Duration};
+
+use secrecy::SecretString;
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+pub use error::AuditError;
+pub use page::{Cursor, CursorError, Filter, Page};
+pub use postgres::Postgres;
+pub use record::{Attempt, Begun, IdempotencyKey, Open};
+pub use sqlite::Sqlite;
+
+use crate::{
+    domain::{Kill, KillId},
+    window::{Ask, Slot},
+};
+use queue::{Entry, Queue};
+use record::{Conclusion, Mark};
+
+/// Where the record is kept and how long it may take.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// A Postgres database; without one the record is kept in the SQLite file.
+    pub database_url: Option<SecretString>,
+    pub sqlite_path: PathBuf,
+    /// Bring the tables up to date when opening.
+    pub migrate: bool,
+    /// The longest any operation may take, every wait included.
+    pub timeout: Duration,
+    /// Connections to the database; Postgres has at least two.
+    pub max_connections: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            database_url: None,
+            sqlite_path: "killgate.db".into(),
+            migrate: true,
+            timeout: Duration::from_secs(3),
+            max_connections: 16,
+        }
+    }
+}
+
+/// The record. Clones are the same record.
+#[derive(Debug, Clone)]
+pub enum Audit {
+    Postgres(Postgres),
+    Sqlite(Sqlite),
+}
+
+/// Runs an engine's function of that name on one of the engine's lanes.
+macro_rules! on_engine {
+    ($audit:expr, $sqlite_lane:ident, $operation:ident($($argument:expr),*)) => {
+        match $audit {
+            Self::Postgres(engine) => {
+                engine
+                    .lane
+                    .run(stringify!($operation), move |connection| {
+                        Box::pin(async move { postgres::$operation(connection, $($argument),*).await })
+                    })
+                    .await
+            }
+            Self::Sqlite(engine) => {
+                engine
+                    .$sqlite_lane
+                    .run(stringify!($operation), move |connection| {
+                        Box::pin(async move { sqlite::$operation(connection, $($argument),*).await })
+                    })
+                    .await
+            }
+        }
+    };
+}
+
+impl Audit {
+    /// Opens the record. Its connections live on the runtime this is called on, which must outlive every user.
+    ///
+    /// Postgres is connected to when first needed, so a record that is opened without migrating heals by itself
+    /// when its database comes back.
+    ///
+    /// # Errors
+    /// The URL is none, the file cannot be made, or it cannot be brought up to date.
+    pub async fn open(settings: &Settings) -> Result<Self, AuditError> {
+        if settings.migrate {
+            Self::migrate(settings).await?;
+        }
+        match &settings.database_url {
+            Some(url) => Postgres::new(url, settings.timeout, settings.max_connections).map(Self::Postgres),
+            None => {
+                Sqlite::open(&settings.sqlite_path, settings.timeout, settings.max_connections).await.map(Self::Sqlite)
+            }
+        }
+    }
+
+    /// Brings the tables up to date, as the owner of the database.
+    pub async fn migrate(settings: &Settings) -> Result<(), AuditError> {
+        match &settings.database_url {
+            Some(url) => Postgres::migrate(url, settings.timeout).await,
+            None => Sqlite::migrate(&settings.sqlite_path).await,
+        }
+    }
+
+    /// Records an attempt and claims its key; committed when it returns. Nothing may be sent before.
+    ///
+    /// A kill that is final already is recorded the same way. If the key stands for another kill, nothing is
+    /// recorded and that kill is answered; of several at once exactly one is new.
+    ///
+    /// # Errors
+    /// Nobody may then act on the attempt. It may have been recorded all the same, and is then settled by whoever
+    /// claims it after its deadline.
+    pub async fn begin(&self, attempt: &Attempt, key_ttl: Duration) -> Result<Begun, AuditError> {
+        let attempt = attempt.storable();
+        match attempt.claims().cloned() {
+            Some(key) => on_engine!(self, writer, begin(&attempt, &key, key_ttl)),
+            None => self.queue().write(Entry::Attempt(Box::new(attempt))).await.map(|_| Begun::New),
+        }
+    }
+
+    /// Records the moment before the first byte goes to a vendor.
+    ///
+    /// `false` if the kill is not pending or no longer this gateway's: then nothing may be sent.
+    pub async fn mark_sent(&self, id: KillId, gateway: &str, at: OffsetDateTime) -> Result<bool, AuditError> {
+        self.queue().write(Entry::Mark(Mark { id, gateway: gateway.to_owned(), at })).await
+    }
+
+    /// Records what was learned of an open kill, as an event of the kind `what`; `false` if it was settled already,
+    /// and then nothing changes.
+    ///
+    /// Sessions that `kill` does not name keep their outcomes. While the kill stays open, it can be claimed from
+    /// `look_at` on; without that nobody looks again, except that a pending one keeps its deadline. A rate-limited
+    /// kill lets its idempotency key go.
+    pub async fn conclude(
+        &self,
+        kill: &Kill,
+        at: OffsetDateTime,
+        what: &str,
+        look_at: Option<OffsetDateTime>,
+    ) -> Result<bool, AuditError> {
+        self.queue().write(Entry::Conclusion(Box::new(Conclusion::new(kill, at, what, look_at)))).await
+    }
+
+    /// Takes up to `limit` open kills that are due: pending ones past their deadline, others whose next look has
+    /// come. They are this gateway's until `now + lease`; no two gateways get the same one.
+    pub async fn claim(
+        &self,
+        gateway: &str,
+        now: OffsetDateTime,
+        lease: Duration,
+        limit: u32,
+    ) -> Result<Vec<Open>, AuditError> {
+        let gateway = gateway.to_owned();
+        on_engine!(self, writer, claim(&gateway, now, lease, limit))
+    }
+
+    /// Takes a turn from the window that all gateways on this database share, and tells when it was asked for;
+    /// `None` where the record cannot be shared, and then the window is the caller's own to keep.
+    pub async fn take_turn(&self, budget: &str, ask: Ask) -> Result<Option<(Instant, Slot)>, AuditError> {
+        match self {
+            Self::Postgres(engine) => {
+                let budget = budget.to_owned();
+                let take = engine.turns.run("take_turn", move |connection| {
+                    Box::pin(async move { Ok((Instant::now(), postgres::take_turn(connection, &budget, ask).await?)) })
+                });
+                take.await.map(Some)
+            }
+            Self::Sqlite(_) => Ok(None),
+        }
+    }
+
+    /// The kill of that id.
+    pub async fn find(&self, id: KillId) -> Result<Option<Kill>, AuditError> {
+        on_engine!(self, readers, find(id))
+    }
+
+    /// Up to `limit` kills that pass the filter, newest first.
+    pub async fn page(&self, filter: &Filter, limit: u32) -> Result<Page, AuditError> {
+        let filter = filter.clone();
+        on_engine!(self, readers, page(&filter, limit))
+    }
+
+    /// Removes idempotency keys whose time is over; the kills they stood for stay. Answers how many.
+    pub async fn forget_keys(&self, now: OffsetDateTime) -> Result<u64, AuditError> {
+        on_engine!(self, writer, forget_keys(now))
+    }
+
+    /// Whether it can record.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub async fn ping(&self) -> Result<(), AuditError> {
+        let writable = on_engine!(self, writer, ping())?;
+        if writable { Ok(()) } else { Err(AuditError::unavailable("ping", "the database takes no writes")) }
+    }
+
+    /// Lets go of all connections.
+    pub async fn close(&self) {
+        match self {
+            Self::Postgres(engine) => {
+                engine.writer.close().await;
+                engine.turns.close().await;
+                engine.lane.close().await;
+            }
+            Self::Sqlite(engine) => {
+                engine.readers.close().await;
+                // Last, so that the write-ahead log is folded into the file.
+                engine.writer.close().await;
+            }
+        }
+    }
+
+    fn queue(&self) -> &Queue {
+        match self {
+            Self::Postgres(engine) => &engine.queue,
+            Self::Sqlite(engine) => &engine.queue,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Times as each engine keeps them: `timestamptz` in Postgres, milliseconds since 1970 in SQLite.
+
+use sqlx::{
+    Database, Decode, Encode, Postgres, Sqlite, Type,
+    encode::IsNull,
+    error::BoxDynError,
+    postgres::{PgHasArrayType, PgTypeInfo},
+};
+use time::OffsetDateTime;
+
+use crate::clock::{from_unix_millis, unix_millis};
+
+/// A time in the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moment(pub(super) OffsetDateTime);
+
+/// The time as every engine can keep it.
+pub(super) fn whole_millis(at: OffsetDateTime) -> OffsetDateTime {
+    from_unix_millis(unix_millis(at))
+}
+
+impl Type<Postgres> for Moment {
+    fn type_info() -> <Postgres as Database>::TypeInfo {
+        <OffsetDateTime as Type<Postgres>>::type_info()
+    }
+}
+
+impl PgHasArrayType for Moment {
+    fn array_type_info() -> PgTypeInfo {
+        OffsetDateTime::array_type_info()
+    }
+}
+
+impl Encode<'_, Postgres> for Moment {
+    fn encode_by_ref(&self, buf: &mut <Postgres as Database>::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        Encode::<Postgres>::encode_by_ref(&whole_millis(self.0), buf)
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for Moment {
+    fn decode(value: <Postgres as Database>::ValueRef<'r>) -> Result<Self, BoxDynError> {
+        Decode::<Postgres>::decode(value).map(Self)
+    }
+}
+
+impl Type<Sqlite> for Moment {
+    fn type_info() -> <Sqlite as Database>::TypeInfo {
+        <i64 as Type<Sqlite>>::type_info()
+    }
+
+    fn compatible(ty: &<Sqlite as Database>::TypeInfo) -> bool {
+        <i64 as Type<Sqlite>>::compatible(ty)
+    }
+}
+
+impl Encode<'_, Sqlite> for Moment {
+    fn encode_by_ref(&self, buf: &mut <Sqlite as Database>::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        Encode::<Sqlite>::encode_by_ref(&unix_millis(self.0), buf)
+    }
+}
+
+impl<'r> Decode<'r, Sqlite> for Moment {
+    fn decode(value: <Sqlite as Database>::ValueRef<'r>) -> Result<Self, BoxDynError> {
+        <i64 as Decode<Sqlite>>::decode(value).map(|millis| Self(from_unix_millis(millis)))
+    }
+}

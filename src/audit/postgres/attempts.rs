@@ -1,0 +1,155 @@
+//! Recording attempts on Postgres.
+
+use std::{collections::HashSet, time::Duration};
+
+use sqlx::{Connection, PgConnection, types::Json};
+
+use super::{
+    select,
+    write::{Sessions, column},
+};
+use crate::{
+    audit::{
+        Begun,
+        moment::Moment,
+        record::{Attempt, IdempotencyKey, learned},
+        row::{KeyRow, kill_columns},
+        sql::claim_key,
+    },
+    domain::KillId,
+};
+
+/// Records an attempt that claims a key, or says whose the key is.
+pub(in crate::audit) async fn begin(
+    connection: &mut PgConnection,
+    attempt: &Attempt,
+    key: &IdempotencyKey,
+    ttl: Duration,
+) -> sqlx::Result<Begun> {
+    loop {
+        if record_alone(connection, attempt, ttl).await? {
+            return Ok(Begun::New);
+        }
+        let row: Option<KeyRow> =
+            sqlx::query_as(FIND_KEY).bind(&attempt.kill.caller).bind(&key.key).fetch_optional(&mut *connection).await?;
+        // Released between the two statements: try again.
+        if let Some(row) = row {
+            return row.read(&key.fingerprint);
+        }
+    }
+}
+
+const FIND_KEY: &str = select!(
+    ", i.fingerprint FROM idempotency_keys i JOIN kills k ON k.id = i.kill_id WHERE i.caller = $1 AND i.key = $2"
+);
+
+/// Records one attempt, all of it or nothing; false if its key is somebody's.
+async fn record_alone(connection: &mut PgConnection, attempt: &Attempt, ttl: Duration) -> sqlx::Result<bool> {
+    if !goes_in_two(attempt) {
+        return Ok(!record(connection, &[attempt], ttl).await?.is_empty());
+    }
+    let mut tx = connection.begin().await?;
+    if record(&mut tx, &[attempt], ttl).await?.is_empty() {
+        tx.rollback().await?;
+        return Ok(false);
+    }
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// True if recording it takes two statements, which must be in one transaction: once a settled kill is there, it
+/// takes no more sessions, so those go before it.
+pub(super) fn goes_in_two(attempt: &Attempt) -> bool {
+    !attempt.kill.status.is_open() && !attempt.kill.sessions.is_empty()
+}
+
+/// Records attempts and claims their keys for that long; answers which are recorded: all but those whose keys are
+/// somebody's. Waits for whoever is writing the same key.
+pub(super) async fn record(
+    connection: &mut PgConnection,
+    attempts: &[&Attempt],
+    ttl: Duration,
+) -> sqlx::Result<HashSet<KillId>> {
+    let early = Sessions::of(attempts.iter().filter(|attempt| goes_in_two(attempt)).map(|attempt| &attempt.kill));
+    if !early.ids.is_empty() {
+        sqlx::query_with(WRITE_SESSIONS, early.arguments()?).execute(&mut *connection).await?;
+    }
+    let open = attempts.iter().map(|attempt| &attempt.kill).filter(|kill| kill.status.is_open());
+    let recorded: Vec<KillId> = sqlx::query_scalar_with(RECORD, Sessions::of(open).arguments()?)
+        .bind(column(attempts, |attempt| attempt.kill.id))
+        .bind(column(attempts, |attempt| attempt.kill.status.as_str()))
+        .bind(column(attempts, |attempt| &attempt.kill.caller))
+        .bind(column(attempts, |attempt| &attempt.kill.on_behalf_of))
+        .bind(column(attempts, |attempt| &attempt.kill.reason))
+        .bind(column(attempts, |attempt| attempt.kill.target.as_ref().map(Json)))
+        .bind(column(attempts, |attempt| attempt.kill.select.as_ref().map(Json)))
+        .bind(column(attempts, |attempt| &attempt.request))
+        .bind(column(attempts, |attempt| attempt.dry_run))
+        .bind(column(attempts, |attempt| &attempt.client_address))
+        .bind(column(attempts, |attempt| &attempt.client_id))
+        .bind(column(attempts, |attempt| &attempt.token_id))
+        .bind(column(attempts, |attempt| &attempt.request_id))
+        .bind(column(attempts, |attempt| attempt.key.as_ref().map(|key| &key.key)))
+        .bind(column(attempts, |attempt| &attempt.gateway))
+        .bind(column(attempts, |attempt| Moment(attempt.kill.requested_at)))
+        .bind(column(attempts, |attempt| attempt.kill.completed_at.map(Moment)))
+        .bind(column(attempts, |attempt| attempt.kill.upstream.http_status.map(i32::from)))
+        .bind(column(attempts, |attempt| &attempt.kill.upstream.request_id))
+        .bind(column(attempts, |attempt| &attempt.kill.upstream.task_id))
+        .bind(column(attempts, |attempt| &attempt.kill.upstream.error_code))
+        .bind(column(attempts, |attempt| &attempt.kill.upstream.error_message))
+        .bind(column(attempts, |attempt| attempt.kill.problem.as_ref().map(Json)))
+        .bind(column(attempts, |attempt| attempt.kill.status.is_open().then_some(Moment(attempt.deadline))))
+        .bind(column(attempts, |attempt| Json(learned(&attempt.kill, None))))
+        .bind(column(attempts, |attempt| attempt.claims().map(|key| key.fingerprint.as_slice())))
+        .bind(column(attempts, |attempt| attempt.claims().map(|_| Moment(attempt.kill.requested_at + ttl))))
+        .fetch_all(connection)
+        .await?;
+    Ok(recorded.into_iter().collect())
+}
+
+const WRITE_SESSIONS: &str = "
+    INSERT INTO kill_sessions (kill_id, session_id, position, outcome, detail)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::text[])";
+
+const RECORD: &str = concat!(
+    "WITH given AS (
+        SELECT * FROM unnest($6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[], $11::jsonb[], $12::jsonb[],
+            $13::text[], $14::boolean[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[],
+            $21::timestamptz[], $22::timestamptz[], $23::integer[], $24::text[], $25::text[], $26::text[],
+            $27::text[], $28::jsonb[], $29::timestamptz[], $30::jsonb[], $31::bytea[], $32::timestamptz[])
+        AS given (id, status, caller, on_behalf_of, reason, target, selector, request, dry_run, client_address,
+            client_id, token_id, request_id, idempotency_key, gateway, requested_at, completed_at,
+            upstream_http_status, upstream_request_id, upstream_task_id, upstream_error_code, upstream_error_message,
+            problem, due_at, detail, fingerprint, expires_at)
+    ), claimed AS (",
+    claim_key!(
+        "SELECT caller, idempotency_key, fingerprint, id, requested_at, expires_at FROM given \
+         WHERE fingerprint IS NOT NULL"
+    ),
+    "   RETURNING kill_id
+    ), admitted AS (
+        SELECT * FROM given WHERE fingerprint IS NULL OR id IN (SELECT kill_id FROM claimed)
+    ), kill AS (
+        INSERT INTO kills (id, status, caller, on_behalf_of, reason, target, selector, request, dry_run,
+            client_address, client_id, token_id, request_id, idempotency_key, gateway, requested_at, completed_at,
+            upstream_http_status, upstream_request_id, upstream_task_id, upstream_error_code, upstream_error_message,
+            problem)
+        SELECT id, status, caller, on_behalf_of, reason, target, selector, request, dry_run,
+            client_address, client_id, token_id, request_id, idempotency_key, gateway, requested_at, completed_at,
+            upstream_http_status, upstream_request_id, upstream_task_id, upstream_error_code, upstream_error_message,
+            problem
+        FROM admitted
+    ), session AS (
+        INSERT INTO kill_sessions (kill_id, session_id, position, outcome, detail)
+        SELECT s.* FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::text[])
+            AS s (kill_id, session_id, position, outcome, detail)
+        WHERE s.kill_id IN (SELECT id FROM admitted)
+    ), lease AS (
+        INSERT INTO kill_leases (kill_id, gateway, due_at)
+        SELECT id, gateway, due_at FROM admitted WHERE due_at IS NOT NULL
+    )
+    INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail)
+    SELECT id, 1, requested_at, 'recorded', status, gateway, detail FROM admitted
+    RETURNING kill_id"
+);

@@ -1,0 +1,157 @@
+//! The record on Postgres.
+//!
+//! Nobody waits for a lock while holding one that others wait for the other way round: kills are locked in the order
+//! of their ids, then their leases, then their keys. Who claims a key holds nothing else meanwhile, and only one key
+//! at a time. Those who take what is due pass over what others hold.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{
+    ConnectOptions, Connection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::runtime::Handle;
+
+use super::{
+    AuditError,
+    lane::{Lane, Trouble},
+    queue::Queue,
+};
+
+mod attempts;
+mod read;
+mod turns;
+mod write;
+
+pub(in crate::audit) use attempts::begin;
+pub(in crate::audit) use read::{claim, find, forget_keys, page, ping};
+pub(in crate::audit) use turns::take_turn;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
+
+/// The record on Postgres.
+#[derive(Debug, Clone)]
+pub struct Postgres {
+    pub(in crate::audit) queue: Queue,
+    pub(in crate::audit) writer: Lane<sqlx::Postgres>,
+    /// For turns, which are worth nothing if they come late: they do not queue with anything else.
+    pub(in crate::audit) turns: Lane<sqlx::Postgres>,
+    /// For whatever else is not written in batches.
+    pub(in crate::audit) lane: Lane<sqlx::Postgres>,
+}
+
+/// How many batches are written at a time: while one is made durable others travel, and one that the network swallowed
+/// leaves somebody to write. With more writers batches only become smaller.
+const WRITERS: u32 = 3;
+
+/// How many connections take turns. Each takes one in about a millisecond, and those of one budget go one by one.
+const TURNERS: u32 = 2;
+
+/// How long a connection may have been idle to be used without a sign of life, if there was no trouble meanwhile.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// A statement that reads kills: the shared columns, then what `$more` adds.
+macro_rules! select {
+    ($($more:literal),+) => {
+        concat!(
+            "SELECT ",
+            kill_columns!(
+                "coalesce((SELECT json_agg(json_build_object('id', s.session_id, 'outcome', s.outcome, 'detail', \
+                 s.detail) ORDER BY s.position, s.session_id) FROM kill_sessions s WHERE s.kill_id = k.id), '[]')"
+            ),
+            $($more),+
+        )
+    };
+}
+use select;
+
+impl Postgres {
+    /// Connects when first needed, so a gateway may start before its database and outlive its absence.
+    pub(in crate::audit) fn new(url: &SecretString, limit: Duration, max_connections: u32) -> Result<Self, AuditError> {
+        let options = options(url)?;
+        let trouble = Trouble::default();
+        let lane = |size: u32, session| {
+            let pool = pool(&options, limit, size, session, trouble.clone());
+            Lane::new(pool, Handle::current(), limit, trouble.clone())
+        };
+        let writers = WRITERS.min(max_connections / 2).max(1);
+        let writer = lane(writers, Some(WRITER));
+        let queue =
+            Queue::start(&writer, writers as usize, |connection, entries| Box::pin(write::write(connection, entries)));
+        let turners = TURNERS.min(max_connections / 4).max(1);
+        let others = max_connections.saturating_sub(writers + turners).max(1);
+        Ok(Self { queue, writer, turns: lane(turners, None), lane: lane(others, None) })
+    }
+
+    /// Brings the tables up to date on a connection of its own, which may take its time.
+    pub(in crate::audit) async fn migrate(url: &SecretString, limit: Duration) -> Result<(), AuditError> {
+        let failed = |error: &sqlx::Error| AuditError::from_sqlx("migrate", error);
+        let connected = tokio::time::timeout(limit, options(url)?.connect()).await;
+        let mut connection =
+            connected.map_err(|_| AuditError::too_slow("migrate", limit))?.map_err(|error| failed(&error))?;
+        MIGRATIONS.run(&mut connection).await.map_err(|error| AuditError::from_migration(&error))?;
+        connection.close().await.map_err(|error| failed(&error))
+    }
+}
+
+fn options(url: &SecretString) -> Result<PgConnectOptions, AuditError> {
+    // What the parser says may quote the URL.
+    let wrong = || AuditError::failed("open", "audit.database_url is not a postgres:// URL");
+    let url = url.expose_secret();
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(wrong());
+    }
+    let options: PgConnectOptions = url.parse().map_err(|_| wrong())?;
+    let named = options.get_application_name().is_some();
+    let options = if named { options } else { options.application_name("killgate") };
+    Ok(options.disable_statement_logging())
+}
+
+/// A pool whose connections begin with `SESSION`, and with `more` if there is more.
+fn pool(
+    options: &PgConnectOptions,
+    limit: Duration,
+    size: u32,
+    more: Option<&'static str>,
+    trouble: Trouble,
+) -> PgPool {
+    let millis = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX).to_string();
+    PgPoolOptions::new()
+        .max_connections(size)
+        .acquire_timeout(limit)
+        .after_connect(move |connection, _| {
+            let millis = millis.clone();
+            Box::pin(async move {
+                sqlx::query(SESSION).bind(millis).execute(&mut *connection).await?;
+                if let Some(more) = more {
+                    sqlx::query(more).execute(connection).await?;
+                }
+                Ok(())
+            })
+        })
+        .test_before_acquire(false)
+        .before_acquire(move |connection, connected| {
+            let doubtful = connected.idle_for > FRESH || trouble.within(connected.idle_for);
+            Box::pin(async move {
+                if doubtful {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options.clone())
+}
+
+/// The server gives up when we do, so that nothing waits there for a connection we have dropped. A statement sees
+/// what was committed before it, whatever the database's own defaults: a begin must see what another one, on whose
+/// key it waited, has just committed.
+const SESSION: &str = "SELECT set_config('statement_timeout', $1, false), \
+     set_config('idle_in_transaction_session_timeout', $1, false), set_config('TimeZone', 'UTC', false), \
+     set_config('default_transaction_isolation', 'read committed', false), \
+     set_config('default_transaction_read_only', 'off', false)";
+
+/// Writers find every row by its key, whatever is in it: their statements are planned once, and for tables that grow.
+/// Planning them anew each time would take longer than running them.
+const WRITER: &str = "SELECT set_config('plan_cache_mode', 'force_generic_plan', false), \
+     set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false)";

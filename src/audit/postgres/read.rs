@@ -1,0 +1,76 @@
+//! Reading and claiming on Postgres.
+
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection};
+use time::OffsetDateTime;
+
+use super::select;
+use crate::{
+    audit::{
+        Filter, Open, Page,
+        moment::Moment,
+        row::{KillRow, OpenRow, kill_columns},
+    },
+    domain::{Kill, KillId},
+};
+
+pub(in crate::audit) async fn find(connection: &mut PgConnection, id: KillId) -> sqlx::Result<Option<Kill>> {
+    let row: Option<KillRow> = sqlx::query_as(FIND).bind(id).fetch_optional(connection).await?;
+    row.map(KillRow::read).transpose()
+}
+
+const FIND: &str = select!(" FROM kills k WHERE k.id = $1");
+
+pub(in crate::audit) async fn page(connection: &mut PgConnection, filter: &Filter, limit: u32) -> sqlx::Result<Page> {
+    let mut query = filter.query::<sqlx::Postgres>(select!(" FROM kills k"), limit.saturating_add(1));
+    let rows: Vec<KillRow> = query.build_query_as().fetch_all(connection).await?;
+    Ok(Page::of(rows.into_iter().map(KillRow::read).collect::<sqlx::Result<_>>()?, limit))
+}
+
+pub(in crate::audit) async fn claim(
+    connection: &mut PgConnection,
+    gateway: &str,
+    now: OffsetDateTime,
+    lease: Duration,
+    limit: u32,
+) -> sqlx::Result<Vec<Open>> {
+    let mut tx = connection.begin().await?;
+    let taken: Vec<KillId> = sqlx::query_scalar(CLAIM)
+        .bind(gateway)
+        .bind(Moment(now))
+        .bind(Moment(now + lease))
+        .bind(i64::from(limit))
+        .fetch_all(&mut *tx)
+        .await?;
+    let rows: Vec<OpenRow> = sqlx::query_as(CLAIMED).bind(taken).fetch_all(&mut *tx).await?;
+    let open = rows.into_iter().map(OpenRow::read).collect::<sqlx::Result<_>>()?;
+    tx.commit().await?;
+    Ok(open)
+}
+
+const CLAIM: &str = "
+    WITH due AS MATERIALIZED (
+        SELECT kill_id FROM kill_leases WHERE due_at <= $2 ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED
+    )
+    UPDATE kill_leases SET gateway = $1, due_at = $3 FROM due WHERE kill_leases.kill_id = due.kill_id
+    RETURNING kill_leases.kill_id";
+
+const CLAIMED: &str = select!(", k.request, k.dry_run, k.sent_at FROM kills k WHERE k.id = ANY($1) ORDER BY k.id");
+
+pub(in crate::audit) async fn forget_keys(connection: &mut PgConnection, now: OffsetDateTime) -> sqlx::Result<u64> {
+    Ok(sqlx::query(FORGET_KEYS).bind(Moment(now)).execute(connection).await?.rows_affected())
+}
+
+/// Those that somebody is just about to claim or release are left for another time.
+const FORGET_KEYS: &str = "
+    DELETE FROM idempotency_keys WHERE (caller, key) IN (
+        SELECT caller, key FROM idempotency_keys WHERE expires_at <= $1 FOR UPDATE SKIP LOCKED
+    )";
+
+/// True where kills could be written: not a standby, the tables are there, the role may.
+pub(in crate::audit) async fn ping(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar(PING).fetch_one(connection).await
+}
+
+const PING: &str = "SELECT current_setting('transaction_read_only') = 'off' AND has_table_privilege('kills', 'INSERT')";

@@ -1,0 +1,196 @@
+//! Writes that wait, and the writers that take all that wait at once.
+//!
+//! A commit costs the same for one row as for many. So a writer that is free takes whatever waits, up to a batch,
+//! and commits it as one; while it is busy the next batch gathers by itself. Nothing waits for company: with a
+//! writer free, a lone write starts at once.
+//!
+//! A database that refuses a batch refuses it for one member's sake. Then every member is written by itself, and
+//! only that one fails. A database that is away fails all members: what it committed is not known.
+
+use std::{collections::HashSet, ops::Range, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use sqlx::Database;
+use tokio::{
+    runtime::Handle,
+    sync::{
+        Mutex,
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    AuditError,
+    lane::Lane,
+    record::{Attempt, Conclusion, Mark},
+};
+use crate::domain::KillId;
+
+/// The most writes that share a commit.
+const BATCH: usize = 64;
+/// The most writes that wait.
+const ROOM: usize = 10_000;
+
+/// Something to write.
+#[derive(Debug)]
+pub(super) enum Entry {
+    /// One that claims no key: keys are waited for, and nobody else should have to wait along.
+    Attempt(Box<Attempt>),
+    Mark(Mark),
+    Conclusion(Box<Conclusion>),
+}
+
+impl Entry {
+    fn operation(&self) -> &'static str {
+        match self {
+            Self::Attempt(_) => "begin",
+            Self::Mark(_) => "mark_sent",
+            Self::Conclusion(_) => "conclude",
+        }
+    }
+
+    pub(super) fn kill(&self) -> KillId {
+        match self {
+            Self::Attempt(attempt) => attempt.kill.id,
+            Self::Mark(mark) => mark.id,
+            Self::Conclusion(conclusion) => conclusion.kill.id,
+        }
+    }
+}
+
+/// How an engine writes entries, all of different kills, in one transaction; for each it answers whether anything was
+/// written.
+pub(super) type Write<DB> =
+    for<'c> fn(&'c mut <DB as Database>::Connection, &'c [Entry]) -> BoxFuture<'c, sqlx::Result<Vec<bool>>>;
+
+/// Where writes wait. Clones are the same queue; its writers end with the last one.
+#[derive(Debug, Clone)]
+pub(super) struct Queue {
+    sender: mpsc::Sender<Waiting>,
+    home: Handle,
+    limit: Duration,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    entry: Entry,
+    deadline: Instant,
+    answer: Answer,
+}
+
+type Answer = oneshot::Sender<Result<bool, AuditError>>;
+
+impl Queue {
+    /// A queue with that many writers on the lane's home runtime.
+    pub(super) fn start<DB: Database>(lane: &Lane<DB>, writers: usize, write: Write<DB>) -> Self {
+        let (sender, waiting) = mpsc::channel(ROOM);
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..writers {
+            drop(lane.home.spawn(Writer { lane: lane.clone(), write }.run(Arc::clone(&waiting))));
+        }
+        Self { sender, home: lane.home.clone(), limit: lane.limit }
+    }
+
+    /// Writes the entry within the limit, the wait for a writer included; true if there was anything to write.
+    ///
+    /// Once it waits it is written, even if the caller goes away.
+    pub(super) async fn write(&self, entry: Entry) -> Result<bool, AuditError> {
+        let operation = entry.operation();
+        let unavailable = |why| Err(AuditError::unavailable(operation, why));
+        let deadline = Instant::now() + self.limit;
+        let (answer, answered) = oneshot::channel();
+        match self.sender.try_send(Waiting { entry, deadline, answer }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return unavailable("too many writes wait already"),
+            Err(TrySendError::Closed(_)) => return unavailable("the gateway is stopping"),
+        }
+        // On the home runtime, since a caller's may have no timer.
+        match self.home.spawn(timeout_at(deadline, answered)).await {
+            Ok(Ok(Ok(written))) => written.map_err(|error| error.during(operation)),
+            Ok(Err(_)) => Err(AuditError::too_slow(operation, self.limit)),
+            Ok(Ok(Err(_))) | Err(_) => unavailable("the gateway is stopping"),
+        }
+    }
+}
+
+/// Writes batches, one after the other.
+struct Writer<DB: Database> {
+    lane: Lane<DB>,
+    write: Write<DB>,
+}
+
+impl<DB: Database> Clone for Writer<DB> {
+    fn clone(&self) -> Self {
+        Self { lane: self.lane.clone(), write: self.write }
+    }
+}
+
+impl<DB: Database> Writer<DB> {
+    async fn run(self, waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
+        loop {
+            let mut batch = Vec::with_capacity(BATCH);
+            if waiting.lock().await.recv_many(&mut batch, BATCH).await == 0 {
+                return;
+            }
+            let writer = self.clone();
+            // As a task of its own: should it panic, its members are told so, and the writer goes on.
+            let _ = self.lane.home.spawn(async move { writer.write(batch).await }).await;
+        }
+    }
+
+    async fn write(&self, mut batch: Vec<Waiting>) {
+        let now = Instant::now();
+        batch.retain(|member| member.deadline > now);
+        // A second entry of the same kill builds on the first.
+        let mut kills = HashSet::new();
+        let (together, later): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|member| kills.insert(member.entry.kill()));
+        self.write_together(together).await;
+        for member in later {
+            self.write_together(vec![member]).await;
+        }
+    }
+
+    async fn write_together(&self, members: Vec<Waiting>) {
+        let (entries, answers): (Vec<Entry>, Vec<(Instant, Answer)>) =
+            members.into_iter().map(|member| (member.entry, (member.deadline, member.answer))).unzip();
+        // Who must be answered earlier is told by the timer at the other end.
+        let Some(deadline) = answers.iter().map(|(deadline, _)| *deadline).max() else { return };
+        let entries: Arc<[Entry]> = entries.into();
+        match self.commit(&entries, 0..entries.len(), deadline).await {
+            Ok(written) => {
+                for ((_, answer), written) in answers.into_iter().zip(written) {
+                    // Whoever has hung up is not told.
+                    let _ = answer.send(Ok(written));
+                }
+            }
+            Err(error) if entries.len() == 1 || matches!(error, AuditError::Unavailable { .. }) => {
+                for (_, answer) in answers {
+                    let _ = answer.send(Err(error.clone()));
+                }
+            }
+            Err(_) => {
+                for (at, (deadline, answer)) in answers.into_iter().enumerate() {
+                    let written = self.commit(&entries, at..at + 1, deadline).await;
+                    let _ = answer.send(written.map(|written| written.contains(&true)));
+                }
+            }
+        }
+    }
+
+    async fn commit(
+        &self,
+        entries: &Arc<[Entry]>,
+        members: Range<usize>,
+        deadline: Instant,
+    ) -> Result<Vec<bool>, AuditError> {
+        let (entries, write) = (Arc::clone(entries), self.write);
+        self.lane
+            .work(deadline, "write", move |connection| {
+                Box::pin(async move { write(connection, &entries[members]).await })
+            })
+            .await
+    }
+}

@@ -1,0 +1,205 @@
+//! What goes into the record and what comes out of it, the same for every engine.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use super::moment::whole_millis;
+use crate::domain::{Kill, KillId, Problem, ProblemCode, Session, Status};
+
+/// What is written before any vendor sees a byte.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The kill as it is now: pending, or final already because it was refused, failed or only tried out.
+    ///
+    /// The `vendor`, `account`, `alias` and `instance_id` in its `target` are what filters find it by.
+    pub kill: Kill,
+    /// What the caller sent, compact JSON text; `None` if it could not be read.
+    pub request: Option<String>,
+    pub client_address: Option<String>,
+    /// The client that acted for the caller: the token's `azp`, `client_id` or actor.
+    pub client_id: Option<String>,
+    /// The token's `jti`; never the token.
+    pub token_id: Option<String>,
+    pub request_id: Option<String>,
+    pub dry_run: bool,
+    pub key: Option<IdempotencyKey>,
+    /// Which gateway process holds it.
+    pub gateway: String,
+    /// After this a pending kill is anybody's to settle.
+    pub deadline: OffsetDateTime,
+}
+
+/// The caller's `Idempotency-Key` and what tells a repetition from another request under the same key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    pub key: String,
+    /// SHA-256 of what was asked.
+    pub fingerprint: [u8; 32],
+}
+
+/// Whether an attempt is a new one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// It is recorded; the caller may go on.
+    New,
+    /// The key stands for this kill already; nothing was recorded.
+    Existing { kill: Box<Kill>, same_request: bool },
+}
+
+/// An open kill that was claimed to be settled or looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Open {
+    pub kill: Kill,
+    /// What the caller sent.
+    pub request: Option<String>,
+    pub dry_run: bool,
+    /// The moment before the first byte went to a vendor; `None` if surely none did.
+    pub sent_at: Option<OffsetDateTime>,
+}
+
+/// That bytes of a kill may leave from now on, as it goes to an engine.
+#[derive(Debug)]
+pub(super) struct Mark {
+    pub(super) id: KillId,
+    pub(super) gateway: String,
+    pub(super) at: OffsetDateTime,
+}
+
+/// What became of a kill, as it goes to an engine.
+#[derive(Debug)]
+pub(super) struct Conclusion {
+    pub(super) kill: Kill,
+    pub(super) at: OffsetDateTime,
+    pub(super) what: String,
+    pub(super) look_at: Option<OffsetDateTime>,
+}
+
+/// What happens to a kill's lease when it is concluded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lease {
+    Keep,
+    Until(OffsetDateTime),
+    End,
+}
+
+impl Attempt {
+    /// The key to claim: none for a kill that is rate-limited at once, so that the caller may come again with it.
+    pub(super) fn claims(&self) -> Option<&IdempotencyKey> {
+        self.key.as_ref().filter(|_| self.kill.status != Status::RateLimited)
+    }
+
+    /// The same, as every engine can keep it.
+    pub(super) fn storable(&self) -> Self {
+        let mut attempt = self.clone();
+        attempt.kill = storable(&self.kill);
+        attempt.deadline = whole_millis(self.deadline);
+        for text in [
+            &mut attempt.request,
+            &mut attempt.client_address,
+            &mut attempt.client_id,
+            &mut attempt.token_id,
+            &mut attempt.request_id,
+        ] {
+            text.iter_mut().for_each(without_nul);
+        }
+        attempt
+    }
+}
+
+impl Conclusion {
+    pub(super) fn new(kill: &Kill, at: OffsetDateTime, what: &str, look_at: Option<OffsetDateTime>) -> Self {
+        Self { kill: storable(kill), at: whole_millis(at), what: what.to_owned(), look_at: look_at.map(whole_millis) }
+    }
+
+    /// A pending kill always stays somebody's, an open one as long as there is something to look for.
+    pub(super) fn lease(&self) -> Lease {
+        match (self.kill.status.is_open(), self.look_at) {
+            (true, Some(at)) => Lease::Until(at),
+            (true, None) if self.kill.status == Status::Pending => Lease::Keep,
+            _ => Lease::End,
+        }
+    }
+
+    /// A kill that the vendor turned away for its rate, or we ourselves for the state we are in, was never sent and
+    /// may be asked for again under the same key.
+    pub(super) fn releases_key(&self) -> bool {
+        let our_own =
+            |problem: &Problem| matches!(problem.code, ProblemCode::AuditUnavailable | ProblemCode::Overloaded);
+        self.kill.status == Status::RateLimited || self.kill.problem.as_ref().is_some_and(our_own)
+    }
+}
+
+/// The detail of an event: what was learned with it.
+pub(super) fn learned(kill: &Kill, changed: Option<&[String]>) -> Value {
+    let sessions: Vec<&Session> = match changed {
+        None => kill.sessions.iter().collect(),
+        Some(ids) => {
+            let ids: HashSet<&str> = ids.iter().map(String::as_str).collect();
+            kill.sessions.iter().filter(|session| ids.contains(session.id.as_str())).collect()
+        }
+    };
+    json!({ "upstream": kill.upstream, "problem": kill.problem, "sessions": sessions })
+}
+
+/// The kill as every engine can keep it: whole milliseconds, a session once, and no NUL, which Postgres has no room
+/// for and a vendor's message or a refused request may contain.
+fn storable(kill: &Kill) -> Kill {
+    let mut kill = kill.clone();
+    kill.requested_at = whole_millis(kill.requested_at);
+    kill.completed_at = kill.completed_at.map(whole_millis);
+    without_nul(&mut kill.caller);
+    for text in [
+        &mut kill.on_behalf_of,
+        &mut kill.reason,
+        &mut kill.upstream.request_id,
+        &mut kill.upstream.task_id,
+        &mut kill.upstream.error_code,
+        &mut kill.upstream.error_message,
+    ] {
+        text.iter_mut().for_each(without_nul);
+    }
+    for json in [&mut kill.target, &mut kill.select] {
+        json.iter_mut().for_each(json_without_nul);
+    }
+    if let Some(problem) = &mut kill.problem {
+        without_nul(&mut problem.detail);
+        problem.field.iter_mut().chain(problem.supported.iter_mut().flatten()).for_each(without_nul);
+    }
+    for session in &mut kill.sessions {
+        without_nul(&mut session.id);
+        if let Some(detail) = &mut session.detail
+            && detail.contains('\0')
+        {
+            *detail = detail.replace('\0', "\u{fffd}").into();
+        }
+    }
+    let mut seen = HashSet::new();
+    kill.sessions.retain(|session| seen.insert(session.id.clone()));
+    kill
+}
+
+fn without_nul(text: &mut String) {
+    if text.contains('\0') {
+        *text = text.replace('\0', "\u{fffd}");
+    }
+}
+
+fn json_without_nul(value: &mut Value) {
+    match value {
+        Value::String(text) => without_nul(text),
+        Value::Array(items) => items.iter_mut().for_each(json_without_nul),
+        Value::Object(fields) => {
+            *fields = std::mem::take(fields)
+                .into_iter()
+                .map(|(mut name, mut value)| {
+                    without_nul(&mut name);
+                    json_without_nul(&mut value);
+                    (name, value)
+                })
+                .collect();
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}

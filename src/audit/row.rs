@@ -1,0 +1,110 @@
+//! How a row reads as a kill, on either engine.
+
+use serde_json::Value;
+use sqlx::{FromRow, types::Json};
+use uuid::Uuid;
+
+use super::{moment::Moment, record::Open};
+use crate::domain::{Kill, Problem, Session, Status, Upstream};
+
+/// The columns every reading query selects from `kills k`; `$sessions` is the engine's way to gather the sessions
+/// as one JSON array.
+macro_rules! kill_columns {
+    ($sessions:literal) => {
+        concat!(
+            "k.id, k.status, k.caller, k.on_behalf_of, k.reason, k.target, k.selector, k.requested_at, ",
+            "k.completed_at, k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, ",
+            "k.upstream_error_code, k.upstream_error_message, k.problem, ",
+            $sessions,
+            " AS sessions"
+        )
+    };
+}
+pub(super) use kill_columns;
+
+#[derive(FromRow)]
+pub(super) struct KillRow {
+    id: Uuid,
+    status: String,
+    caller: String,
+    on_behalf_of: Option<String>,
+    reason: Option<String>,
+    target: Option<Json<Value>>,
+    selector: Option<Json<Value>>,
+    requested_at: Moment,
+    completed_at: Option<Moment>,
+    upstream_http_status: Option<i32>,
+    upstream_request_id: Option<String>,
+    upstream_task_id: Option<String>,
+    upstream_error_code: Option<String>,
+    upstream_error_message: Option<String>,
+    problem: Option<Json<Problem>>,
+    sessions: Json<Vec<Session>>,
+}
+
+/// A kill with what whoever settles it must know.
+#[derive(FromRow)]
+pub(super) struct OpenRow {
+    #[sqlx(flatten)]
+    kill: KillRow,
+    request: Option<String>,
+    dry_run: bool,
+    sent_at: Option<Moment>,
+}
+
+/// The kill a key stands for, and what was asked under it.
+#[derive(FromRow)]
+pub(super) struct KeyRow {
+    #[sqlx(flatten)]
+    kill: KillRow,
+    fingerprint: Vec<u8>,
+}
+
+impl KillRow {
+    pub(super) fn read(self) -> sqlx::Result<Kill> {
+        let status = Status::parse(&self.status).ok_or_else(|| damaged("status"))?;
+        let http_status = self.upstream_http_status.map(u16::try_from).transpose();
+        Ok(Kill {
+            id: self.id,
+            status,
+            target: self.target.map(|json| json.0),
+            select: self.selector.map(|json| json.0),
+            sessions: self.sessions.0,
+            caller: self.caller,
+            on_behalf_of: self.on_behalf_of,
+            reason: self.reason,
+            upstream: Upstream {
+                http_status: http_status.map_err(|_| damaged("upstream_http_status"))?,
+                request_id: self.upstream_request_id,
+                task_id: self.upstream_task_id,
+                error_code: self.upstream_error_code,
+                error_message: self.upstream_error_message,
+            },
+            problem: self.problem.map(|json| json.0),
+            requested_at: self.requested_at.0,
+            completed_at: self.completed_at.map(|moment| moment.0),
+        })
+    }
+}
+
+impl OpenRow {
+    pub(super) fn read(self) -> sqlx::Result<Open> {
+        Ok(Open {
+            kill: self.kill.read()?,
+            request: self.request,
+            dry_run: self.dry_run,
+            sent_at: self.sent_at.map(|moment| moment.0),
+        })
+    }
+}
+
+impl KeyRow {
+    pub(super) fn read(self, fingerprint: &[u8; 32]) -> sqlx::Result<super::Begun> {
+        let same_request = self.fingerprint == fingerprint;
+        Ok(super::Begun::Existing { kill: Box::new(self.kill.read()?), same_request })
+    }
+}
+
+fn damaged(column: &str) -> sqlx::Error {
+    sqlx::Error::ColumnDecode { index: column.to_owned(), source: "not a known word or number".into() }
+}

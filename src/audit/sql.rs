@@ -1,0 +1,16 @@
+//! What both engines take word for word.
+
+/// Claims a key that nobody has, or whose time is over; `$claims` are the rows to insert. A key that is somebody's
+/// stays as it is.
+macro_rules! claim_key {
+    ($claims:literal) => {
+        concat!(
+            "INSERT INTO idempotency_keys (caller, key, fingerprint, kill_id, created_at, expires_at) ",
+            $claims,
+            " ON CONFLICT (caller, key) DO UPDATE SET fingerprint = excluded.fingerprint, \
+             kill_id = excluded.kill_id, created_at = excluded.created_at, expires_at = excluded.expires_at \
+             WHERE idempotency_keys.expires_at <= excluded.created_at"
+        )
+    };
+}
+pub(super) use claim_key;

@@ -1,0 +1,85 @@
+//! The record in a SQLite file: one writer, many readers.
+//!
+//! A writing transaction takes the write lock at its start, so what it read is still true when it writes. The
+//! write-ahead log lets readers go on meanwhile; `synchronous=FULL` makes what was committed survive a power cut.
+
+use std::{path::Path, time::Duration};
+
+use sqlx::{
+    ConnectOptions, Connection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::runtime::Handle;
+
+use super::{
+    AuditError,
+    lane::{Lane, Trouble},
+    queue::Queue,
+};
+
+mod read;
+mod write;
+
+pub(in crate::audit) use read::{claim, find, forget_keys, page, ping};
+pub(in crate::audit) use write::begin;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// The record in a SQLite file.
+#[derive(Debug, Clone)]
+pub struct Sqlite {
+    pub(in crate::audit) queue: Queue,
+    pub(in crate::audit) writer: Lane<sqlx::Sqlite>,
+    pub(in crate::audit) readers: Lane<sqlx::Sqlite>,
+}
+
+/// A statement that reads kills: the shared columns, then what `$more` adds.
+macro_rules! select {
+    ($($more:literal),+) => {
+        concat!(
+            "SELECT ",
+            kill_columns!(
+                "(SELECT json_group_array(json_object('id', s.session_id, 'outcome', s.outcome, 'detail', s.detail) \
+                 ORDER BY s.position, s.session_id) FROM kill_sessions s WHERE s.kill_id = k.id)"
+            ),
+            $($more),+
+        )
+    };
+}
+use select;
+
+const BEGIN: &str = "BEGIN IMMEDIATE";
+
+impl Sqlite {
+    /// Makes the file where there is none.
+    pub(in crate::audit) async fn open(path: &Path, limit: Duration, readers: u32) -> Result<Self, AuditError> {
+        let failed = |error: sqlx::Error| AuditError::from_sqlx("open", &error);
+        // Left behind open, it keeps the file in its journal mode until the pools have it.
+        let first = options(path).connect().await.map_err(failed)?;
+        let pool = |size: u32| SqlitePoolOptions::new().max_connections(size.max(1)).acquire_timeout(limit);
+        let lane = |pool| Lane::new(pool, Handle::current(), limit, Trouble::default());
+        let writer = lane(pool(1).connect_lazy_with(options(path)));
+        let readers = lane(pool(readers).connect_lazy_with(options(path).read_only(true)));
+        first.close().await.map_err(failed)?;
+        let queue = Queue::start(&writer, 1, |connection, entries| Box::pin(write::write(connection, entries)));
+        Ok(Self { queue, writer, readers })
+    }
+
+    pub(in crate::audit) async fn migrate(path: &Path) -> Result<(), AuditError> {
+        let failed = |error: sqlx::Error| AuditError::from_sqlx("migrate", &error);
+        let mut connection = options(path).connect().await.map_err(failed)?;
+        MIGRATIONS.run(&mut connection).await.map_err(|error| AuditError::from_migration(&error))?;
+        connection.close().await.map_err(failed)
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(5))
+        .foreign_keys(true)
+        .disable_statement_logging()
+}

@@ -1,0 +1,29 @@
+//! The record behaves alike on both engines.
+
+mod batches;
+mod book;
+mod keys;
+mod leases;
+mod outage;
+mod reading;
+mod recording;
+mod refusal;
+
+/// Makes a test on each engine of every scenario, each with a record of its own.
+macro_rules! on_both_engines {
+    ($($scenario:ident),+ $(,)?) => {
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $scenario() {
+                super::$scenario(&crate::audit::book::Book::on_postgres().await).await;
+            })+
+        }
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $scenario() {
+                super::$scenario(&crate::audit::book::Book::on_sqlite().await).await;
+            })+
+        }
+    };
+}
+use on_both_engines;

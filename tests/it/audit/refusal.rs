@@ -1,0 +1,120 @@
+//! The database itself keeps history, whoever comes with SQL.
+
+use killgate::{audit::Filter, domain::Outcome};
+
+use super::{
+    book::{Book, NOON, answered, attempt},
+    on_both_engines,
+};
+
+on_both_engines! {
+    a_settled_kill_cannot_be_changed,
+    what_was_asked_cannot_be_changed_while_the_kill_is_open,
+    what_was_sent_or_answered_cannot_be_taken_back,
+    nothing_can_be_removed,
+    events_cannot_be_changed,
+    the_sessions_of_a_settled_kill_cannot_be_changed_or_added_to,
+    only_known_words_are_taken,
+}
+
+async fn settled(book: &Book) {
+    let kill = book.begin(&attempt(NOON)).await;
+    book.audit.mark_sent(kill.id, "here", NOON).await.unwrap();
+    let done = answered(&kill, &[("1111", Outcome::Killed), ("2222", Outcome::Killed)]);
+    assert_eq!(book.audit.conclude(&done, NOON, "answered", None).await, Ok(true));
+}
+
+/// Each statement must be refused with these words, and the record must read as before.
+async fn refuses(book: &Book, words: &str, statements: &[&str]) {
+    let before = book.audit.page(&Filter::default(), 10).await.unwrap();
+    for sql in statements {
+        let refusal = book.raw(sql).await.expect_err(sql);
+        assert!(refusal.contains(words), "{sql}: {refusal}");
+    }
+    assert_eq!(book.audit.page(&Filter::default(), 10).await.unwrap(), before);
+}
+
+async fn a_settled_kill_cannot_be_changed(book: &Book) {
+    settled(book).await;
+    let changes = [
+        "UPDATE kills SET status = 'failed'",
+        "UPDATE kills SET status = 'pending'",
+        "UPDATE kills SET problem = NULL",
+        "UPDATE kills SET upstream_error_message = 'nothing happened'",
+        "UPDATE kills SET completed_at = NULL",
+    ];
+    refuses(book, "settled", &changes).await;
+}
+
+async fn what_was_asked_cannot_be_changed_while_the_kill_is_open(book: &Book) {
+    book.begin(&attempt(NOON)).await;
+    let changes = [
+        "UPDATE kills SET caller = 'mallory'",
+        "UPDATE kills SET on_behalf_of = 'mallory'",
+        "UPDATE kills SET reason = NULL",
+        "UPDATE kills SET target = NULL",
+        "UPDATE kills SET selector = NULL",
+        "UPDATE kills SET request = NULL",
+        "UPDATE kills SET dry_run = NOT dry_run",
+        "UPDATE kills SET client_address = NULL",
+        "UPDATE kills SET client_id = NULL",
+        "UPDATE kills SET token_id = NULL",
+        "UPDATE kills SET request_id = NULL",
+        "UPDATE kills SET idempotency_key = 'x'",
+        "UPDATE kills SET gateway = 'mallory'",
+        "UPDATE kills SET requested_at = sent_at",
+    ];
+    refuses(book, "what was asked never changes", &changes).await;
+    refuses(book, "which session was meant", &["UPDATE kill_sessions SET session_id = 'x' || session_id"]).await;
+    refuses(book, "which session was meant", &["UPDATE kill_sessions SET position = position + 1"]).await;
+}
+
+async fn what_was_sent_or_answered_cannot_be_taken_back(book: &Book) {
+    let kill = book.begin(&attempt(NOON)).await;
+    book.audit.mark_sent(kill.id, "here", NOON).await.unwrap();
+    refuses(book, "never taken back", &["UPDATE kills SET sent_at = NULL"]).await;
+    let accepted = answered(&kill, &[("1111", Outcome::Accepted)]);
+    book.audit.conclude(&accepted, NOON, "answered", None).await.unwrap();
+    refuses(book, "never taken back", &["UPDATE kills SET status = 'pending'"]).await;
+}
+
+async fn nothing_can_be_removed(book: &Book) {
+    book.begin(&attempt(NOON)).await;
+    settled(book).await;
+    let removals = ["DELETE FROM kills", "DELETE FROM kill_sessions", "DELETE FROM kill_events"];
+    refuses(book, "append-only", &removals).await;
+    if book.is_postgres() {
+        let emptying = ["TRUNCATE kills CASCADE", "TRUNCATE kill_sessions", "TRUNCATE kill_events"];
+        refuses(book, "append-only", &emptying).await;
+    } else {
+        let columns = "(id, status, caller, dry_run, gateway, requested_at)";
+        let replacement = format!(
+            "INSERT OR REPLACE INTO kills {columns} SELECT id, 'failed', caller, dry_run, gateway, requested_at FROM kills"
+        );
+        let another = "INSERT OR REPLACE INTO kill_events SELECT kill_id, seq, at, 'x', status, gateway, detail \
+                       FROM kill_events";
+        refuses(book, "append-only", &[&replacement, another]).await;
+    }
+}
+
+async fn events_cannot_be_changed(book: &Book) {
+    book.begin(&attempt(NOON)).await;
+    let changes = ["UPDATE kill_events SET kind = 'answered'", "UPDATE kill_events SET at = at"];
+    refuses(book, "append-only", &changes).await;
+}
+
+async fn the_sessions_of_a_settled_kill_cannot_be_changed_or_added_to(book: &Book) {
+    settled(book).await;
+    let changes = [
+        "UPDATE kill_sessions SET outcome = 'failed'",
+        "UPDATE kill_sessions SET detail = 'x'",
+        "INSERT INTO kill_sessions (kill_id, session_id, position, outcome) SELECT id, '9', 9, 'killed' FROM kills",
+    ];
+    refuses(book, "the sessions of a settled kill never change", &changes).await;
+}
+
+async fn only_known_words_are_taken(book: &Book) {
+    book.begin(&attempt(NOON)).await;
+    assert!(book.raw("UPDATE kills SET status = 'done'").await.is_err());
+    assert!(book.raw("UPDATE kill_sessions SET outcome = 'done'").await.is_err());
+}
