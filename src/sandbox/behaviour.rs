@@ -1,0 +1,172 @@
+//! How a simulated vendor can misbehave.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Action, Session, session::Table};
+
+/// What a vendor does instead of answering as documented. It comes after authentication and the rate limit, so a
+/// wrong signature is still refused. What is not said to skip the work does it: that is the harder case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Behaviour {
+    /// Works at once, answers late.
+    #[serde(rename = "slow_ms", with = "millis")]
+    Slow(Duration),
+    /// Works, and leaves the connection open without an answer until the server stops.
+    Hang,
+    /// Works, then closes the connection without a byte: a lost answer.
+    Drop,
+    /// Closes the connection without a byte, the work not done.
+    DropBefore,
+    /// Works, then sends the head and half of the body and closes.
+    Truncate,
+    /// Works, then answers 200 with a page of HTML.
+    Garble,
+    /// Answers exactly this, the work not done.
+    Status(Canned),
+    /// The vendor's own refusal for too many calls, the work not done.
+    Throttle,
+    /// The vendor's own refusal for lack of permission, the work not done.
+    Deny,
+    /// Answers in a documented form that is not the whole truth.
+    Lie(Lie),
+}
+
+/// An answer made elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Canned {
+    pub status: u16,
+    #[serde(default)]
+    pub body: String,
+    #[serde(default = "json")]
+    pub content_type: String,
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Canned {
+    /// A JSON answer.
+    #[must_use]
+    pub fn json(status: u16, body: &str) -> Self {
+        Self { status, body: body.into(), content_type: json(), headers: BTreeMap::new() }
+    }
+}
+
+fn json() -> String {
+    "application/json".into()
+}
+
+/// An answer that reads well and misleads. One that does not concern the action it is set for changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lie {
+    /// Reports a kill that did not happen.
+    SaysKilledButAlive,
+    /// Kills, and reports failure: `success:false`, all not found, a failed flow, or a 500 where there is no other way.
+    KillsButSaysFailed,
+    /// Kills all, and leaves the first id out of the reply.
+    LeavesOut,
+    /// The sessions stay for that long, shown as `Killed`.
+    #[serde(rename = "slow_death_ms", with = "millis")]
+    SlowDeath(Duration),
+    /// DCDB: nothing dies and the flow reports failure.
+    FlowFails,
+    /// DCDB: the flow runs for that long; the sessions die at its end.
+    #[serde(rename = "flow_runs_ms", with = "millis")]
+    FlowRuns(Duration),
+    /// DCDB: the flow cannot be found.
+    FlowForgotten,
+    /// Intelligent kill: `task_id` is a JSON number.
+    TaskIdAsNumber,
+    /// Intelligent kill: `task_id` is a JSON string, as it is anyway.
+    TaskIdAsString,
+    /// DAS: the body of a successful kill.
+    DasBody(DasBody),
+    /// Lists: no page has more than that many rows; totals stay true.
+    CutLists(usize),
+    /// Lists: every id in the answer belongs to somebody else right afterwards.
+    RecycleIds,
+}
+
+/// What a DAS kill has been seen to answer with 200.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DasBody {
+    Empty,
+    EmptyString,
+    Ok,
+    Object,
+}
+
+impl DasBody {
+    pub(super) const fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::Empty => b"",
+            Self::EmptyString => b"\"\"",
+            Self::Ok => b"\"OK\"",
+            Self::Object => b"{}",
+        }
+    }
+}
+
+/// The most rows that a page may have under a lie.
+pub(super) fn cut(lie: Option<&Lie>, limit: usize) -> usize {
+    match lie {
+        Some(Lie::CutLists(most)) => limit.min(*most),
+        _ => limit,
+    }
+}
+
+/// Gives the listed ids to somebody else where the lie is that.
+pub(super) fn recycle(lie: Option<&Lie>, table: &mut Table, listed: &[Session]) {
+    if lie == Some(&Lie::RecycleIds) {
+        table.recycle(&listed.iter().map(|row| row.id).collect::<Vec<_>>());
+    }
+}
+
+/// What is planned for the coming calls, first come first served.
+#[derive(Debug, Default)]
+pub(super) struct Plans(Vec<Plan>);
+
+#[derive(Debug)]
+struct Plan {
+    action: Action,
+    behaviour: Behaviour,
+    /// For so many calls; `None` is for ever.
+    left: Option<u32>,
+}
+
+impl Plans {
+    pub(super) fn add(&mut self, action: Action, behaviour: Behaviour, times: Option<u32>) {
+        self.0.push(Plan { action, behaviour, left: times });
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// What this call is to meet, used up by asking.
+    pub(super) fn take(&mut self, action: Action) -> Option<Behaviour> {
+        self.0.retain(|plan| plan.left != Some(0));
+        let plan = self.0.iter_mut().find(|plan| plan.action == action)?;
+        plan.left = plan.left.map(|left| left - 1);
+        Some(plan.behaviour.clone())
+    }
+}
+
+mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_millis)
+    }
+}

@@ -1,0 +1,290 @@
+//! The handle on the simulated clouds: build a world, look at it, make it misbehave.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::{
+    Action, Behaviour, HuaweiCustomer, Place, Received, Session, TencentCustomer,
+    behaviour::Plans,
+    demo,
+    limits::Limits,
+    session::Table,
+    state::{State, Times, World},
+};
+use crate::clock::Clock;
+
+/// The simulated clouds; clones share one world.
+#[derive(Clone)]
+pub struct Clouds(Arc<Mutex<State>>);
+
+impl fmt::Debug for Clouds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clouds").field("calls", &self.state().log.len()).finish_non_exhaustive()
+    }
+}
+
+impl Default for Clouds {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clouds {
+    /// An empty world with the customers of [`demo`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::at(Clock::system())
+    }
+
+    /// An empty world on that clock, which dates signatures and tokens. Rates and delays pass in real time.
+    #[must_use]
+    pub fn at(clock: Clock) -> Self {
+        let day = Duration::from_hours(24);
+        Self(Arc::new(Mutex::new(State {
+            clock,
+            huawei: demo::huawei_customer(),
+            tencent: demo::tencent_customer(),
+            world: World::default(),
+            fresh: World::default(),
+            plans: Plans::default(),
+            log: vec![],
+            arrivals: watch::Sender::default(),
+            limits: Limits::default(),
+            flows: vec![],
+            tasks: vec![],
+            tokens: BTreeMap::new(),
+            logins: 0,
+            bad_signatures: 0,
+            locked_until: None,
+            times: Times { flow: Duration::from_millis(200), history: Duration::from_secs(1), token_life: day },
+        })))
+    }
+
+    /// A ready world: one instance of every vendor, with the ids of [`demo`].
+    #[must_use]
+    pub fn demo() -> Self {
+        Self::demo_at(Clock::system())
+    }
+
+    /// The same, on that clock.
+    #[must_use]
+    pub fn demo_at(clock: Clock) -> Self {
+        let clouds = Self::at(clock);
+        demo::fill(&clouds);
+        clouds
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn build(&self, change: impl Fn(&mut World)) {
+        let mut state = self.state();
+        change(&mut state.fresh);
+        change(&mut state.world);
+    }
+
+    fn add(&self, table: &Table) -> Place {
+        self.build(|world| world.tables.push(table.clone()));
+        table.place.clone()
+    }
+}
+
+/// Building a world. What is added here is there again after a reset.
+#[expect(clippy::must_use_candidate, reason = "whoever adds a place may well know it already")]
+impl Clouds {
+    pub fn add_gaussdb(&self, instance_id: &str, node_id: &str, component_id: &str) -> Place {
+        self.add(&Table::new(Place::gaussdb(instance_id, node_id, component_id)))
+    }
+
+    /// A MySQL instance with one database account registered with DAS.
+    pub fn add_das(&self, instance_id: &str, db_user_id: &str) -> Place {
+        self.build(|world| world.db_users.push((instance_id.into(), db_user_id.into())));
+        self.add(&Table::new(Place::das(instance_id)))
+    }
+
+    pub fn add_taurusdb(&self, instance_id: &str, node_id: &str) -> Place {
+        self.add(&Table::new(Place::taurusdb(instance_id, node_id)))
+    }
+
+    /// One node of a DCDB shard. The first node added for a shard is its primary.
+    pub fn add_dcdb(&self, instance_id: &str, shard_id: &str, shard_serial_id: &str, node_id: &str) -> Place {
+        let mut table = Table::new(Place::dcdb(instance_id, shard_id, node_id));
+        table.serial = Some(shard_serial_id.into());
+        let elsewhere = |held: &Table| match &held.place {
+            Place::Dcdb { instance_id: instance, shard_id: shard, .. } => instance != instance_id || shard != shard_id,
+            _ => true,
+        };
+        table.primary = self.state().world.tables.iter().all(elsewhere);
+        self.add(&table)
+    }
+
+    /// So many DCDB shards of one node each: `shard-test0001` with `set_1700000000_1` and `node-test0001`, and so on.
+    pub fn add_dcdb_shards(&self, instance_id: &str, count: usize) -> Vec<Place> {
+        let one = |n: usize| {
+            let (shard, serial) = (format!("shard-test{n:04}"), format!("set_1700000000_{n}"));
+            self.add_dcdb(instance_id, &shard, &serial, &format!("node-test{n:04}"))
+        };
+        (1..=count).map(one).collect()
+    }
+
+    /// Puts a session into a place that was added before; nothing happens elsewhere.
+    pub fn put(&self, place: &Place, session: &Session) {
+        self.build(|world| {
+            if let Some(table) = world.table_mut(place) {
+                table.put(session.clone());
+            }
+        });
+    }
+
+    /// Puts a session of the user `app` into a place for each id.
+    pub fn put_ids(&self, place: &Place, ids: impl IntoIterator<Item = u64>) {
+        for id in ids {
+            self.put(place, &Session::new(id, "app"));
+        }
+    }
+
+    /// Ends a session as if its client had left; a reset does not bring it back.
+    pub fn remove(&self, place: &Place, id: u64) {
+        self.build(|world| {
+            if let Some(table) = world.table_mut(place) {
+                table.remove(id);
+            }
+        });
+    }
+
+    #[must_use]
+    pub fn huawei(&self) -> HuaweiCustomer {
+        self.state().huawei.clone()
+    }
+
+    #[must_use]
+    pub fn tencent(&self) -> TencentCustomer {
+        self.state().tencent.clone()
+    }
+
+    pub fn set_huawei(&self, customer: HuaweiCustomer) {
+        self.state().huawei = customer;
+    }
+
+    pub fn set_tencent(&self, customer: TencentCustomer) {
+        self.state().tencent = customer;
+    }
+
+    /// How long a DCDB flow runs before it succeeds; 200 ms until set.
+    pub fn set_flow_time(&self, time: Duration) {
+        self.state().times.flow = time;
+    }
+
+    /// How long an intelligent kill takes to enter the history; 1 s until set.
+    pub fn set_history_delay(&self, time: Duration) {
+        self.state().times.history = time;
+    }
+
+    /// How long an IAM token lives from now on; 24 hours until set.
+    pub fn set_token_life(&self, time: Duration) {
+        self.state().times.token_life = time;
+    }
+
+    /// Calls a second for each DCDB action; 20 until set.
+    pub fn limit_dcdb(&self, calls: usize) {
+        self.state().limits.dcdb = calls;
+    }
+
+    /// Calls a second for each Huawei product; unlimited until set.
+    pub fn limit_huawei(&self, calls: Option<usize>) {
+        self.state().limits.huawei = calls;
+    }
+}
+
+/// Looking at it.
+impl Clouds {
+    /// Every call that arrived, oldest first.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Received> {
+        self.state().log.clone()
+    }
+
+    #[must_use]
+    pub fn calls_for(&self, action: Action) -> Vec<Received> {
+        self.state().log.iter().filter(|call| call.action == Some(action)).cloned().collect()
+    }
+
+    /// Waits until that many calls of the action have arrived, answered or not.
+    pub async fn arrived(&self, action: Action, count: usize) {
+        let mut arrivals = self.state().arrivals.subscribe();
+        // The sender lives as long as this handle.
+        while self.calls_for(action).len() < count && arrivals.changed().await.is_ok() {}
+    }
+
+    /// How many calls came when the limit was used up.
+    #[must_use]
+    pub fn violations(&self) -> usize {
+        self.state().limits.violations()
+    }
+
+    /// The ids that are still there, in order; those shown as `Killed` and the engine's own threads included.
+    #[must_use]
+    pub fn alive(&self, place: &Place) -> Vec<u64> {
+        self.sessions(place).iter().map(|session| session.id).collect()
+    }
+
+    /// The sessions that are still there, in order.
+    #[must_use]
+    pub fn sessions(&self, place: &Place) -> Vec<Session> {
+        self.state().world.table(place).map(Table::all).unwrap_or_default()
+    }
+
+    /// Every place with its sessions.
+    #[must_use]
+    pub fn places(&self) -> Vec<(Place, Vec<Session>)> {
+        self.state().world.tables.iter().map(|table| (table.place.clone(), table.all())).collect()
+    }
+
+    /// How many IAM tokens were given out.
+    #[must_use]
+    pub fn logins(&self) -> usize {
+        self.state().logins
+    }
+
+    /// Whether the Huawei access key is locked: five wrong signatures in a row lock it for five minutes.
+    #[must_use]
+    pub fn locked(&self) -> bool {
+        let state = self.state();
+        state.locked_until.is_some_and(|until| state.clock.now() < until)
+    }
+}
+
+/// Making it misbehave.
+impl Clouds {
+    /// From now on, every call of that action meets this.
+    pub fn misbehave(&self, action: Action, behaviour: Behaviour) {
+        self.state().plans.add(action, behaviour, None);
+    }
+
+    /// The next `times` calls of that action meet this, after what was planned before.
+    pub fn misbehave_times(&self, times: u32, action: Action, behaviour: Behaviour) {
+        self.state().plans.add(action, behaviour, Some(times));
+    }
+
+    /// Nothing planned any more.
+    pub fn behave(&self) {
+        self.state().plans.clear();
+    }
+
+    /// Every IAM token given out so far is worthless.
+    pub fn revoke_tokens(&self) {
+        self.state().tokens.clear();
+    }
+
+    /// Starts again: the world as it was built, no plans, no calls, no tokens, no locks. Settings stay.
+    pub fn reset(&self) {
+        self.state().reset();
+    }
+}

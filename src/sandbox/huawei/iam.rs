@@ -1,0 +1,106 @@
+//! `POST /v3/auth/tokens`: a user's password for a token.
+
+use serde_json::json;
+use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+
+use crate::{
+    clock,
+    sandbox::{
+        answer::{Answer, Refusal},
+        fields::{Bad, Members},
+        log::Incoming,
+        state::{State, Token},
+    },
+};
+
+const MICROS: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
+
+/// What a login says.
+struct Login {
+    domain: String,
+    username: String,
+    password: String,
+    /// By id or by name; `None` for a token without a project.
+    project: Option<String>,
+}
+
+pub(super) fn login(state: &mut State, incoming: &Incoming) -> Result<Answer, Refusal> {
+    let login = read(&incoming.body).map_err(|bad| Refusal::new(400, "IAM.0011", bad.into_message()))?;
+    let known = &state.huawei;
+    let given = (&login.domain, &login.username, &login.password);
+    if given != (&known.domain, &known.username, &known.password) {
+        return Err(Refusal::denied(401, "IAM.0001", "The username or password is wrong."));
+    }
+    let project_id = match login.project {
+        Some(project) if project == known.project_id || project == known.region => Some(known.project_id.clone()),
+        Some(_) => return Err(Refusal::new(404, "IAM.0004", "Could not find project.")),
+        None => None,
+    };
+
+    let issued = incoming.at;
+    let expires = issued + state.times.token_life;
+    // Real tokens are opaque and some kilobytes long.
+    let secret: Vec<_> = (0..80).map(|_| clock::id_at(issued).simple().to_string()).collect();
+    let secret = format!("MII{}", secret.concat());
+    let domain = json!({"id": "d78cbac186b744899480f25bd022f468", "name": known.domain});
+    let project = project_id.as_ref().map(|id| json!({"id": id, "name": known.region, "domain": domain}));
+    let mut token = json!({
+        "expires_at": micros(expires),
+        "issued_at": micros(issued),
+        "methods": ["password"],
+        "user": {
+            "id": "7116d09f88fa41908676fdd4b039e95b",
+            "name": known.username,
+            "domain": domain,
+            "password_expires_at": "",
+        },
+        "roles": [{"id": "0", "name": "te_admin"}],
+        "catalog": [],
+    });
+    if let Some(project) = project {
+        token["project"] = project;
+    }
+    state.tokens.insert(secret.clone(), Token { project_id, expires });
+    state.logins += 1;
+    Ok(Answer::json(201, &json!({"token": token})).header("x-subject-token", secret))
+}
+
+fn read(body: &[u8]) -> Result<Login, Bad> {
+    let mut body = Members::parse(body)?;
+    let mut auth = body.object("auth")?.ok_or(Bad::Missing("auth"))?;
+    body.finish()?;
+    let mut identity = auth.object("identity")?.ok_or(Bad::Missing("identity"))?;
+    let scope = auth.object("scope")?;
+    auth.finish()?;
+
+    let methods = identity.texts("methods")?.ok_or(Bad::Missing("methods"))?;
+    if methods != ["password"] {
+        return Err(Bad::Wrong { name: "methods", expected: "the one method password" });
+    }
+    let mut password = identity.object("password")?.ok_or(Bad::Missing("password"))?;
+    identity.finish()?;
+    let mut user = password.object("user")?.ok_or(Bad::Missing("user"))?;
+    password.finish()?;
+    let mut domain = user.object("domain")?.ok_or(Bad::Missing("domain"))?;
+    let login = Login {
+        domain: domain.required_text("name")?,
+        username: user.required_text("name")?,
+        password: user.required_text("password")?,
+        project: scope.map(project).transpose()?.flatten(),
+    };
+    domain.finish()?;
+    user.finish()?;
+    Ok(login)
+}
+
+fn project(mut scope: Members) -> Result<Option<String>, Bad> {
+    let Some(mut project) = scope.object("project")? else { return Ok(None) };
+    let (id, name) = (project.text("id")?, project.text("name")?);
+    project.finish()?;
+    id.or(name).ok_or(Bad::Missing("project.id")).map(Some)
+}
+
+fn micros(at: OffsetDateTime) -> String {
+    at.format(MICROS).unwrap_or_default()
+}

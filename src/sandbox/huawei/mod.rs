@@ -1,0 +1,109 @@
+//! The simulated Huawei Cloud: the gateway in front, and what its products have in common.
+
+mod access;
+mod das;
+mod gaussdb;
+mod iam;
+mod intelligent;
+mod taurusdb;
+
+pub(super) use access::admit;
+use serde_json::Value;
+
+use super::{
+    Action, Lie,
+    answer::{Answer, Refusal},
+    behaviour::{cut, recycle},
+    desk::Route,
+    fields::Bad,
+    log::Incoming,
+    session::Death,
+    state::State,
+};
+
+/// Recognises an operation by method and path, as exactly as the gateway does.
+pub(super) fn route(incoming: &Incoming) -> Result<Route<'_>, Refusal> {
+    let pieces: Vec<&str> = incoming.path.split('/').skip(1).collect();
+    let method = incoming.method.as_str();
+    let (action, project, instance, node) = match (method, pieces.as_slice()) {
+        ("POST", ["v3", "auth", "tokens"]) => (Action::IamToken, "", "", ""),
+        (_, ["v3", project, "instances", instance, rest @ ..]) => {
+            let (action, node) = match (method, rest) {
+                ("POST", ["kill-session"]) => (Action::GaussdbKill, ""),
+                ("POST", ["real-time-session"]) => (Action::GaussdbSessions, ""),
+                ("DELETE", ["process"]) => (Action::DasKill, ""),
+                ("GET", ["processes"]) => (Action::DasProcesses, ""),
+                ("DELETE", ["nodes", node, "processes"]) => (Action::TaurusdbKill, *node),
+                ("GET", ["nodes", node, "processes"]) => (Action::TaurusdbProcesses, *node),
+                ("POST", ["intelligent-kill-session"]) => (Action::IntelligentKill, ""),
+                ("GET", ["intelligent-kill-session", "statistic"]) => (Action::IntelligentPreview, ""),
+                ("GET", ["intelligent-kill-session", "history"]) => (Action::IntelligentHistory, ""),
+                _ => return Err(no_such_api()),
+            };
+            (action, *project, *instance, node)
+        }
+        _ => return Err(no_such_api()),
+    };
+    Ok(Route { action, project, instance, node })
+}
+
+fn no_such_api() -> Refusal {
+    Refusal::new(404, "APIGW.0101", "The API does not exist or has not been published in the environment")
+}
+
+pub(super) fn work(
+    state: &mut State,
+    incoming: &Incoming,
+    route: &Route,
+    lie: Option<&Lie>,
+) -> Result<Answer, Refusal> {
+    if matches!(incoming.method.as_str(), "POST" | "DELETE") {
+        let kind = incoming.headers.value("content-type").unwrap_or_default();
+        if kind.split(';').next().map(str::trim) != Some("application/json") {
+            return Err(Refusal::new(400, "APIGW.0106", "Invalid header parameter: Content-Type"));
+        }
+    }
+    let answer = match route.action {
+        Action::IamToken => iam::login(state, incoming),
+        Action::GaussdbKill => gaussdb::kill(state, incoming, route, lie),
+        Action::GaussdbSessions => gaussdb::sessions(state, incoming, route, lie),
+        Action::DasKill => das::kill(state, incoming, route, lie),
+        Action::DasProcesses => das::processes(state, incoming, route, lie),
+        Action::TaurusdbKill => taurusdb::kill(state, incoming, route, lie),
+        Action::TaurusdbProcesses => taurusdb::processes(state, incoming, route, lie),
+        Action::IntelligentKill => intelligent::kill(state, incoming, route, lie),
+        Action::IntelligentPreview => intelligent::preview(state, incoming, route),
+        Action::IntelligentHistory => intelligent::history(state, incoming, route),
+        Action::DcdbKill | Action::DcdbFlow | Action::DcdbProcesses => Err(no_such_api()),
+    }?;
+    let request_id = crate::clock::id_at(incoming.at).simple().to_string();
+    Ok(answer.header("x-request-id", request_id))
+}
+
+/// Wrong parameters, as GaussDB and TaurusDB call them.
+fn dbs(bad: Bad) -> Refusal {
+    let code = if matches!(bad, Bad::Empty) { "DBS.200006" } else { "DBS.280001" };
+    Refusal::new(400, code, bad.into_message())
+}
+
+fn failed() -> Refusal {
+    Refusal::new(500, "DBS.200005", "Server failure. Try again later.")
+}
+
+/// Whether that is 32 letters or digits and then `tag`.
+fn has_tag(id: &str, tag: &str) -> bool {
+    id.len() == 36 && id.bytes().all(|b| b.is_ascii_alphanumeric()) && id.get(32..).is_some_and(|end| end == tag)
+}
+
+/// What a kill does under a lie: how the sessions die, or `None` where they do not.
+fn death(lie: Option<&Lie>) -> Option<Death> {
+    match lie {
+        Some(Lie::SaysKilledButAlive) => None,
+        Some(Lie::SlowDeath(time)) => Some(Death::after(*time, true)),
+        _ => Some(Death::now()),
+    }
+}
+
+fn texts(ids: &[u64]) -> Vec<Value> {
+    ids.iter().map(|id| id.to_string().into()).collect()
+}

@@ -1,0 +1,225 @@
+//! Places and the sessions that live there.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+
+/// One session list of the simulated world: what a kill call has to address.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(tag = "vendor", rename_all = "lowercase")]
+pub enum Place {
+    Gaussdb { instance_id: String, node_id: String, component_id: String },
+    Das { instance_id: String },
+    Taurusdb { instance_id: String, node_id: String },
+    Dcdb { instance_id: String, shard_id: String, node_id: String },
+}
+
+impl Place {
+    #[must_use]
+    pub fn gaussdb(instance_id: &str, node_id: &str, component_id: &str) -> Self {
+        Self::Gaussdb { instance_id: instance_id.into(), node_id: node_id.into(), component_id: component_id.into() }
+    }
+
+    #[must_use]
+    pub fn das(instance_id: &str) -> Self {
+        Self::Das { instance_id: instance_id.into() }
+    }
+
+    #[must_use]
+    pub fn taurusdb(instance_id: &str, node_id: &str) -> Self {
+        Self::Taurusdb { instance_id: instance_id.into(), node_id: node_id.into() }
+    }
+
+    #[must_use]
+    pub fn dcdb(instance_id: &str, shard_id: &str, node_id: &str) -> Self {
+        Self::Dcdb { instance_id: instance_id.into(), shard_id: shard_id.into(), node_id: node_id.into() }
+    }
+
+    pub(super) fn instance_id(&self) -> &str {
+        match self {
+            Self::Gaussdb { instance_id, .. }
+            | Self::Das { instance_id }
+            | Self::Taurusdb { instance_id, .. }
+            | Self::Dcdb { instance_id, .. } => instance_id,
+        }
+    }
+
+    pub(super) fn node_id(&self) -> Option<&str> {
+        match self {
+            Self::Gaussdb { node_id, .. } | Self::Taurusdb { node_id, .. } | Self::Dcdb { node_id, .. } => {
+                Some(node_id)
+            }
+            Self::Das { .. } => None,
+        }
+    }
+}
+
+/// One live database session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Session {
+    pub id: u64,
+    pub user: String,
+    /// Address and port of the client.
+    pub host: String,
+    pub database: String,
+    pub command: String,
+    pub state: String,
+    /// How long it has been in this state; it grows while the world runs.
+    pub seconds: u64,
+    pub statement: String,
+    /// A thread of the engine itself: not listed, and skipped by TaurusDB kills.
+    pub internal: bool,
+}
+
+impl Session {
+    /// A session that runs `select 1` for a user; the other fields are there to be changed.
+    #[must_use]
+    pub fn new(id: u64, user: &str) -> Self {
+        Self {
+            id,
+            user: user.into(),
+            host: format!("10.0.{}.{}:{}", id / 250 % 250, id % 250, 40_000 + id % 20_000),
+            database: "orders".into(),
+            command: "Query".into(),
+            state: "executing".into(),
+            seconds: 1,
+            statement: "select 1".into(),
+            internal: false,
+        }
+    }
+
+    /// The same session, running that for so many seconds.
+    #[must_use]
+    pub fn running(mut self, statement: &str, seconds: u64) -> Self {
+        self.statement = statement.into();
+        self.seconds = seconds;
+        self
+    }
+
+    /// The same session, in that database.
+    #[must_use]
+    pub fn in_database(mut self, database: &str) -> Self {
+        self.database = database.into();
+        self
+    }
+
+    /// The same session, with that command and state and no statement.
+    #[must_use]
+    pub fn doing(mut self, command: &str, state: &str, seconds: u64) -> Self {
+        self.command = command.into();
+        self.state = state.into();
+        self.seconds = seconds;
+        self.statement = String::new();
+        self
+    }
+
+    /// The same session as a thread of the engine itself.
+    #[must_use]
+    pub fn internal(mut self) -> Self {
+        self.internal = true;
+        self
+    }
+}
+
+/// When a session that was told to die will be gone, and whether lists show it as `Killed` until then.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Death {
+    pub(super) at: Instant,
+    pub(super) shown: bool,
+}
+
+impl Death {
+    /// Gone at once.
+    pub(super) fn now() -> Self {
+        Self { at: Instant::now(), shown: false }
+    }
+
+    /// Gone after that long.
+    pub(super) fn after(time: Duration, shown: bool) -> Self {
+        Self { at: Instant::now() + time, shown }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Held {
+    session: Session,
+    since: Instant,
+    death: Option<Death>,
+}
+
+impl Held {
+    fn is_gone(&self) -> bool {
+        self.death.is_some_and(|death| death.at <= Instant::now())
+    }
+
+    fn shown(&self) -> Session {
+        let mut session = self.session.clone();
+        session.seconds += self.since.elapsed().as_secs();
+        if self.death.is_some_and(|death| death.shown) {
+            session.command = "Killed".into();
+        }
+        session
+    }
+}
+
+/// The sessions of one place.
+#[derive(Debug, Clone)]
+pub(super) struct Table {
+    pub(super) place: Place,
+    /// The serial name of a DCDB shard.
+    pub(super) serial: Option<String>,
+    /// Where a DCDB kill without a node goes.
+    pub(super) primary: bool,
+    held: BTreeMap<u64, Held>,
+}
+
+impl Table {
+    pub(super) fn new(place: Place) -> Self {
+        Self { place, serial: None, primary: true, held: BTreeMap::new() }
+    }
+
+    pub(super) fn put(&mut self, session: Session) {
+        self.held.insert(session.id, Held { session, since: Instant::now(), death: None });
+    }
+
+    pub(super) fn remove(&mut self, id: u64) {
+        self.held.remove(&id);
+    }
+
+    /// Every session that is still there, the engine's own threads included.
+    pub(super) fn all(&self) -> Vec<Session> {
+        self.held.values().filter(|held| !held.is_gone()).map(Held::shown).collect()
+    }
+
+    /// What a list shows: every session but the engine's own threads.
+    pub(super) fn listed(&self) -> Vec<Session> {
+        self.all().into_iter().filter(|session| !session.internal).collect()
+    }
+
+    pub(super) fn find(&self, id: u64) -> Option<&Session> {
+        self.held.get(&id).filter(|held| !held.is_gone()).map(|held| &held.session)
+    }
+
+    /// Ends those of `ids` that are there, and says which were.
+    pub(super) fn kill(&mut self, ids: &[u64], death: Death) -> Vec<u64> {
+        let mut killed = vec![];
+        for id in ids {
+            let Some(held) = self.held.get_mut(id).filter(|held| !held.is_gone()) else { continue };
+            held.death = Some(death);
+            if !killed.contains(id) {
+                killed.push(*id);
+            }
+        }
+        killed
+    }
+
+    /// Gives the id of every one of `ids` to somebody else's new session.
+    pub(super) fn recycle(&mut self, ids: &[u64]) {
+        for id in ids {
+            self.put(Session::new(*id, "newcomer").running("select balance from accounts where id = 7", 0));
+        }
+    }
+}

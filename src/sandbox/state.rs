@@ -1,0 +1,110 @@
+//! Everything the simulated clouds know, behind one lock.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use time::OffsetDateTime;
+use tokio::sync::watch;
+
+use super::{
+    Place,
+    behaviour::Plans,
+    credentials::{HuaweiCustomer, TencentCustomer},
+    limits::Limits,
+    log::Received,
+    session::Table,
+};
+use crate::clock::Clock;
+
+pub(super) struct State {
+    pub(super) clock: Clock,
+    pub(super) huawei: HuaweiCustomer,
+    pub(super) tencent: TencentCustomer,
+    pub(super) world: World,
+    /// The world as it was built, for a new start.
+    pub(super) fresh: World,
+    pub(super) plans: Plans,
+    pub(super) log: Vec<Received>,
+    /// Tells whoever waits that the log grew.
+    pub(super) arrivals: watch::Sender<()>,
+    pub(super) limits: Limits,
+    pub(super) flows: Vec<Flow>,
+    pub(super) tasks: Vec<Task>,
+    pub(super) tokens: BTreeMap<String, Token>,
+    pub(super) logins: usize,
+    pub(super) bad_signatures: u32,
+    pub(super) locked_until: Option<OffsetDateTime>,
+    pub(super) times: Times,
+}
+
+/// How long things take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// A DCDB flow, from the kill to its end.
+    pub(super) flow: Duration,
+    /// From an intelligent kill to its entry in the history.
+    pub(super) history: Duration,
+    pub(super) token_life: Duration,
+}
+
+/// Every place there is, and the database accounts registered with DAS.
+#[derive(Debug, Clone, Default)]
+pub(super) struct World {
+    pub(super) tables: Vec<Table>,
+    /// DAS instance and the handle of an account there.
+    pub(super) db_users: Vec<(String, String)>,
+}
+
+impl World {
+    pub(super) fn table(&self, place: &Place) -> Option<&Table> {
+        self.tables.iter().find(|table| table.place == *place)
+    }
+
+    pub(super) fn table_mut(&mut self, place: &Place) -> Option<&mut Table> {
+        self.tables.iter_mut().find(|table| table.place == *place)
+    }
+}
+
+/// An asynchronous DCDB task.
+#[derive(Debug)]
+pub(super) struct Flow {
+    pub(super) id: u64,
+    pub(super) ends: Instant,
+    pub(super) succeeds: bool,
+}
+
+/// One run of an intelligent kill.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) id: i64,
+    pub(super) node: Place,
+    pub(super) started: OffsetDateTime,
+    /// When it enters the history.
+    pub(super) listed: Instant,
+}
+
+/// What an IAM token is good for.
+#[derive(Debug)]
+pub(super) struct Token {
+    /// `None` for a token without a project, which no database service takes.
+    pub(super) project_id: Option<String>,
+    pub(super) expires: OffsetDateTime,
+}
+
+impl State {
+    /// Starts again with the world as it was built; limits, times and customers stay as they are set.
+    pub(super) fn reset(&mut self) {
+        self.world = self.fresh.clone();
+        self.plans.clear();
+        self.log.clear();
+        self.limits.forget();
+        self.flows.clear();
+        self.tasks.clear();
+        self.tokens.clear();
+        self.logins = 0;
+        self.bad_signatures = 0;
+        self.locked_until = None;
+    }
+}
