@@ -1,0 +1,92 @@
+//! A vendor endpoint that is down fails fast, and is probed until it is back.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// Calls in a row that must fail before the breaker opens.
+const FAILURES: u32 = 5;
+/// How long nothing is sent, before one call probes the endpoint.
+const REST: Duration = Duration::from_secs(5);
+
+/// Counts failures of one endpoint: no connection, no answer, an answer of 500 or more.
+#[derive(Debug, Default)]
+pub(super) struct Breaker(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    failures: u32,
+    /// When the next probe may go, where the breaker is open.
+    open_until: Option<Instant>,
+}
+
+impl Breaker {
+    /// Whether a call may go now; otherwise how long nothing will. A call that may go through an open breaker is
+    /// its probe, and no other one goes until the probe has ended or another rest has passed.
+    pub(super) fn admit(&self, now: Instant) -> Result<(), Duration> {
+        let mut state = self.state();
+        match state.open_until {
+            Some(until) if now < until => Err(until - now),
+            Some(_) => {
+                state.open_until = Some(now + REST);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// How long nothing will be sent, where the endpoint is left alone; the next call after that is a probe.
+    pub(super) fn rest(&self, now: Instant) -> Option<Duration> {
+        self.state().open_until.map(|until| until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
+    }
+
+    /// A call has ended.
+    pub(super) fn ended(&self, well: bool, now: Instant) {
+        let mut state = self.state();
+        if well {
+            *state = State::default();
+            return;
+        }
+        state.failures = state.failures.saturating_add(1);
+        if state.failures >= FAILURES {
+            state.open_until = Some(now + REST);
+        }
+    }
+
+    /// True while nothing but probes is sent.
+    pub(super) fn is_open(&self) -> bool {
+        self.state().open_until.is_some()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_opens_after_failures_in_a_row_and_closes_with_a_probe_that_goes_well() {
+        let (breaker, start) = (Breaker::default(), Instant::now());
+        for _ in 1..FAILURES {
+            breaker.ended(false, start);
+        }
+        breaker.ended(true, start);
+        for _ in 0..FAILURES {
+            assert_eq!(breaker.admit(start), Ok(()));
+            breaker.ended(false, start);
+        }
+        assert_eq!((breaker.admit(start), breaker.rest(start)), (Err(REST), Some(REST)));
+        let later = start + REST;
+        assert_eq!(breaker.rest(later), None);
+        assert_eq!(breaker.admit(later), Ok(()));
+        assert_eq!(breaker.admit(later), Err(REST), "one probe at a time");
+        breaker.ended(true, later);
+        assert_eq!((breaker.admit(later), breaker.is_open()), (Ok(()), false));
+    }
+}

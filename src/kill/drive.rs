@@ -1,0 +1,232 @@
+//! Running a vendor's script: calls, pauses, and the few repetitions that are safe.
+//!
+//! The invariant: a call that may kill is sent again only after the vendor surely refused it before acting
+//! (throttled, never connected, expired token). Once bytes may have left, what comes back is the end of it.
+//! After a throttled or unconnected kill it is the [lane](super::lane) that lets it wait for another turn.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::{
+    clock::Clock,
+    domain::{Order, Status},
+    metrics::Metrics,
+    vendor::{Answer, Call, Effect, Fault, FaultKind, Known, Replay, Step, Vendor, account::Account},
+};
+
+use super::{
+    breaker::Breaker,
+    driven::{Driven, Stop},
+    lane::Calls,
+    turns::{Class, Limit, Turn, Turns},
+};
+
+/// Pauses before a look is repeated: the first, and the longest; each is twice the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Everything that is needed to run scripts of one vendor on one account.
+#[derive(Debug, Clone)]
+pub(super) struct Driver {
+    pub(super) vendor: &'static dyn Vendor,
+    pub(super) account: Arc<Account>,
+    pub(super) turns: Arc<Turns>,
+    pub(super) limit: Limit,
+    pub(super) breaker: Arc<Breaker>,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// How a script is run, and what was seen on the way.
+struct Run {
+    class: Class,
+    /// The turn for the next call, where it was taken already.
+    turn: Option<Turn>,
+    until: Instant,
+    /// True once a call that may kill has gone out.
+    acted: bool,
+    http_status: Option<u16>,
+}
+
+impl Calls for Driver {
+    fn limit(&self) -> &Limit {
+        &self.limit
+    }
+
+    fn rest(&self) -> Option<Duration> {
+        self.breaker.rest(Instant::now())
+    }
+
+    async fn turn(&self, budget: &str, class: Class, patience: Duration) -> Result<Turn, Stop> {
+        match self.turns.take(budget, &self.limit, class, patience).await {
+            Ok(turn) => turn.map_err(|too_long| Stop::NoTurn(too_long.0)),
+            Err(error) => {
+                tracing::error!(%error, budget, "no turn can be taken, so nothing is sent");
+                Err(Stop::NoRecord)
+            }
+        }
+    }
+
+    async fn kill(&self, order: &Order, class: Class, turn: Turn) -> Result<Driven, Stop> {
+        let sent_at = self.clock.now();
+        let known = Known { task_id: None, sent_at, now: sent_at };
+        let until = Instant::now() + self.limit.max_wait;
+        let mut run = Run { class, turn: Some(turn), until, acted: false, http_status: None };
+        match self.run(order, known, self.vendor.open(order), &mut run).await {
+            Ok(answer) => Ok(Driven::answered(self.clean(answer), run.http_status)),
+            // One call of the script was taken, so whatever kept a later one from its end, nobody can tell.
+            Err(Stop::Fault(fault)) if run.acted => Err(Stop::Fault(Fault { kind: FaultKind::Lost, ..fault })),
+            Err(_) if run.acted => Err(Stop::Fault(Fault::new(FaultKind::Lost, "kill"))),
+            Err(stop) => Err(stop),
+        }
+    }
+}
+
+impl Driver {
+    /// Asks what became of an order; `None` where nothing new is known by `until`, or the vendor cannot be asked.
+    pub(super) async fn look(&self, order: &Order, known: Known, until: Instant) -> Option<Answer> {
+        let call = self.vendor.look(order, &known)?;
+        let mut run = Run { class: Class::Read, turn: None, until, acted: false, http_status: None };
+        match self.run(order, known, call, &mut run).await {
+            Ok(answer) => Some(self.clean(answer)),
+            Err(stop) => {
+                tracing::debug!(vendor = %self.vendor.name(), ?stop, "a look found nothing new");
+                None
+            }
+        }
+    }
+
+    async fn run(&self, order: &Order, mut known: Known, mut call: Call, run: &mut Run) -> Result<Answer, Stop> {
+        let mut again = Again::default();
+        loop {
+            let turn = match run.turn.take() {
+                Some(turn) => turn,
+                None => self.wait_for_turn(&call, run).await?,
+            };
+            self.breaker.admit(Instant::now()).map_err(Stop::Down)?;
+            let (started, timeout) = (Instant::now(), self.limit.timeout);
+            let (stamp, reply) = self.account.send(self.vendor.name(), &call, timeout, Some(turn.begin_by)).await;
+            known.now = self.clock.now();
+            if let Ok(reply) = &reply {
+                run.http_status = Some(reply.status.as_u16());
+            }
+            let step = reply.and_then(|reply| self.vendor.next(order, &known, &reply));
+            self.count(&call, &step, started.elapsed());
+            match step {
+                Ok(Step::Done(answer)) => return Ok(answer),
+                Ok(Step::Send(next)) => {
+                    run.acted |= call.effect == Effect::Kill;
+                    call = next;
+                }
+                Ok(Step::Wait { pause, then }) => {
+                    run.acted |= call.effect == Effect::Kill;
+                    if Instant::now() + pause > run.until {
+                        return Err(Stop::StillRunning);
+                    }
+                    sleep(pause).await;
+                    call = then;
+                }
+                Err(fault) => match again.when(self.shown(fault), call.effect, run.until) {
+                    Next::At(moment) => sleep_until(moment).await,
+                    Next::Renewed(fault) => match self.account.renew(stamp).await {
+                        Ok(true) => {}
+                        Ok(false) => return Err(Stop::Fault(fault)),
+                        Err(renewal) => return Err(Stop::Fault(self.shown(renewal))),
+                    },
+                    Next::Stop(fault) => return Err(Stop::Fault(fault)),
+                },
+            }
+        }
+    }
+
+    /// Waits for a turn to send `call`, but not beyond the time of the run.
+    async fn wait_for_turn(&self, call: &Call, run: &Run) -> Result<Turn, Stop> {
+        let budget = Turns::budget(self.account.name(), self.vendor, call);
+        let class = match call.effect {
+            Effect::Kill => run.class,
+            // Where actions are counted apart, no kill needs what a read leaves.
+            Effect::Read if self.vendor.capabilities().counted_per_action => Class::Urgent,
+            Effect::Read => Class::Read,
+        };
+        loop {
+            let patience = run.until.saturating_duration_since(Instant::now());
+            let turn = self.turn(&budget, class, patience).await?;
+            sleep_until(turn.at).await;
+            if !turn.is_past() {
+                return Ok(turn);
+            }
+        }
+    }
+
+    /// The fault as it may be recorded and shown: no secret in what the vendor said, and no text at all where it
+    /// may echo what was signed.
+    fn shown(&self, mut fault: Fault) -> Fault {
+        let redactor = self.account.redactor();
+        let clean = |text: Option<String>| text.map(|text| redactor.clean(&text));
+        fault.message = clean(fault.message.take()).filter(|_| !fault.kind.withholds_message());
+        fault.code = clean(fault.code.take());
+        fault.request_id = clean(fault.request_id.take());
+        fault
+    }
+
+    /// The answer as it may be recorded and shown: what stands in a header may be an echo as well.
+    fn clean(&self, mut answer: Answer) -> Answer {
+        let redactor = self.account.redactor();
+        for text in [&mut answer.request_id, &mut answer.task_id].into_iter().flatten() {
+            *text = redactor.clean(text);
+        }
+        answer
+    }
+
+    /// Counts one exchange, and tells the breaker how the endpoint is and the turns how fast they may come.
+    fn count(&self, call: &Call, step: &Result<Step, Fault>, took: Duration) {
+        let fault = step.as_ref().err().map(|fault| fault.kind);
+        match fault {
+            Some(FaultKind::NotConnected | FaultKind::Lost | FaultKind::ServerError) => {
+                self.breaker.ended(false, Instant::now());
+            }
+            Some(FaultKind::TooLate) => {}
+            _ => self.breaker.ended(true, Instant::now()),
+        }
+        if fault == Some(FaultKind::Throttled) {
+            self.turns.throttled(&Turns::budget(self.account.name(), self.vendor, call), &self.limit);
+        }
+        let (account, vendor) = (self.account.name(), self.vendor.name().as_str());
+        self.metrics.call(account, vendor, call.action, fault.map_or("ok", FaultKind::as_str), took);
+    }
+}
+
+/// How often a script was repeated, and why.
+#[derive(Debug, Default)]
+struct Again {
+    pauses: u32,
+    renewed: bool,
+}
+
+enum Next {
+    At(Instant),
+    Renewed(Fault),
+    Stop(Fault),
+}
+
+impl Again {
+    /// When the call that met `fault` may be sent again from here: a kill after a renewal only, a look after a
+    /// pause too, and also where nobody knows whether it ran.
+    fn when(&mut self, fault: Fault, effect: Effect, until: Instant) -> Next {
+        match fault.kind.replay() {
+            Replay::AfterRenewal if !self.renewed => {
+                self.renewed = true;
+                Next::Renewed(fault)
+            }
+            _ if effect == Effect::Kill => Next::Stop(fault),
+            Replay::Never if fault.kind.status() != Status::Unknown => Next::Stop(fault),
+            Replay::AfterPause | Replay::AfterRenewal | Replay::Never => {
+                let doubled = FIRST_PAUSE.saturating_mul(1 << self.pauses.min(8)).min(LONGEST_PAUSE);
+                let moment = Instant::now() + fault.retry_after.unwrap_or(doubled);
+                self.pauses += 1;
+                if moment > until { Next::Stop(fault) } else { Next::At(moment) }
+            }
+        }
+    }
+}

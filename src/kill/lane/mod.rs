@@ -1,0 +1,255 @@
+//! Where kills wait for their turn, and share calls while they wait.
+//!
+//! One lane for each budget. A kill that finds its turn free goes at once. While one waits, kills for the same
+//! target join it: their ids become one call, each id once, and each kill gets its own outcomes. Urgent kills go
+//! first. The invariants: every kill that enters gets exactly one answer; an id is sent again only after the vendor
+//! surely refused it before acting.
+
+mod group;
+mod queue;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt::Debug,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, oneshot},
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
+
+use crate::{
+    domain::{Order, Target},
+    vendor::{Fault, FaultKind, Replay},
+};
+
+use super::{
+    driven::{Driven, Stop},
+    turns::{Class, Limit, SPAN, Turn},
+};
+use group::{Group, Waiting};
+use queue::Queue;
+
+/// How often a kill is sent again after no connection could be made.
+const RECONNECTS: u32 = 2;
+/// The pause before a call is sent again that surely did nothing, where the vendor names none.
+const PAUSE: Duration = Duration::from_millis(250);
+/// How long after its time a kill still waits to hear that there is a turn for it, or none.
+const GRACE: Duration = Duration::from_millis(500);
+/// How much longer each pause is while one turn after another comes too late, and how often it grows.
+const LATE_PAUSE: (Duration, u32) = (Duration::from_millis(20), 25);
+
+/// What a lane has its turns from, and makes its calls with.
+pub(super) trait Calls: Debug + Send + Sync + 'static {
+    fn limit(&self) -> &Limit;
+
+    /// How long nothing will be sent, where the endpoint is failing and left alone.
+    fn rest(&self) -> Option<Duration>;
+
+    /// Takes the next turn that comes within `patience`.
+    ///
+    /// # Errors
+    /// [`Stop::NoTurn`] or [`Stop::NoRecord`].
+    fn turn(&self, budget: &str, class: Class, patience: Duration) -> impl Future<Output = Result<Turn, Stop>> + Send;
+
+    /// Makes the call of a kill whose turn it is, and what its script wants after it.
+    ///
+    /// # Errors
+    /// [`Stop`] says why the kill was not done, or that nobody can tell.
+    fn kill(&self, order: &Order, class: Class, turn: Turn) -> impl Future<Output = Result<Driven, Stop>> + Send;
+}
+
+/// One budget's queue, and what takes from it.
+#[derive(Debug)]
+pub(super) struct Lane<C> {
+    calls: C,
+    budget: String,
+    queue: Mutex<Queue>,
+    changed: Notify,
+}
+
+impl<C: Calls> Lane<C> {
+    /// A lane and its pumps, which live as long as the runtime.
+    pub(super) fn start(calls: C, budget: String) -> Arc<Self> {
+        let lane = Arc::new(Self { calls, budget, queue: Mutex::default(), changed: Notify::new() });
+        for class in [Class::Urgent, Class::Kill] {
+            tokio::spawn(Arc::clone(&lane).pump(class));
+        }
+        lane
+    }
+
+    /// Sees one order through, of at most as many ids as go in one call; `until` bounds the wait for a turn.
+    pub(super) async fn kill(&self, order: Order, class: Class, until: Instant) -> Driven {
+        let (answer, mut answered) = oneshot::channel();
+        let kill = Waiting::new(order.clone(), class, until, answer);
+        let Some(ticket) = self.queue().enter(kill, self.calls.limit()) else {
+            return Driven::overloaded(&order);
+        };
+        self.changed.notify_waiters();
+        let driven = if let Ok(driven) = timeout_at(until + GRACE, &mut answered).await {
+            driven
+        } else {
+            // The pumps know first when there is no turn in time. This is for what waits on a call under way.
+            let withdrawn = self.queue().withdraw(ticket);
+            if let Some(kill) = withdrawn {
+                kill.fail(&Stop::NoTurn(SPAN));
+            }
+            answered.await
+        };
+        // Without an answer its task died, and nobody knows how far it got.
+        driven.unwrap_or_else(|_| Driven::lost(&order))
+    }
+
+    /// Takes a turn whenever something waits for one, and lets the group that is first go with it.
+    async fn pump(self: Arc<Self>, class: Class) {
+        let mut late = 0;
+        loop {
+            self.ready(class).await;
+            let patience = self.queue().patience(class, Instant::now());
+            let turn = match self.calls.turn(&self.budget, class, patience).await {
+                Ok(turn) => turn,
+                Err(Stop::NoTurn(wait)) => {
+                    self.give_up(class, Instant::now() + wait);
+                    continue;
+                }
+                Err(stop) => {
+                    self.fail_all(class, &stop);
+                    continue;
+                }
+            };
+            self.queue().turn_taken(turn);
+            self.give_up(class, turn.at);
+            sleep_until(turn.at).await;
+            if turn.is_past() {
+                late += 1;
+                self.turn_lost(late).await;
+                continue;
+            }
+            late = 0;
+            let next = self.queue().next(Instant::now());
+            if let Some(group) = next {
+                tokio::spawn(Arc::clone(&self).send(group, turn));
+            }
+        }
+    }
+
+    /// Waits until something of this class may go. What cannot go in time is told so meanwhile.
+    async fn ready(&self, class: Class) {
+        loop {
+            let changed = self.changed.notified();
+            if let Some(rest) = self.calls.rest() {
+                self.fail_all(class, &Stop::Down(rest));
+            }
+            let now = Instant::now();
+            let hold = self.queue().hold(now);
+            if let Some(hold) = hold {
+                self.give_up(class, hold);
+            }
+            let ready = self.queue().ready_at(class, now);
+            match ready {
+                Some(at) if at <= now => return,
+                Some(at) => drop(timeout_at(at, changed).await),
+                None => changed.await,
+            }
+        }
+    }
+
+    /// A turn came too late to be used. It is spent, so this must not go on without a pause.
+    async fn turn_lost(&self, in_a_row: u32) {
+        if in_a_row.is_power_of_two() {
+            let budget = &self.budget;
+            tracing::warn!(budget, in_a_row, "a turn came too late: the database is slow, or this machine is");
+        }
+        sleep(LATE_PAUSE.0 * in_a_row.min(LATE_PAUSE.1)).await;
+    }
+
+    /// Makes the call of a group and answers each of its kills, or lets them wait again.
+    async fn send(self: Arc<Self>, group: Group, turn: Turn) {
+        let Some(order) = group.order() else { return };
+        let _under_way = UnderWay { lane: &self, target: group.target.clone() };
+        match self.calls.kill(&order, group.class(), turn).await {
+            Ok(driven) => group.answer(&driven),
+            Err(Stop::Fault(fault)) => self.refused(group, fault),
+            Err(stop) => group.fail(&stop),
+        }
+    }
+
+    fn refused(&self, group: Group, fault: Fault) {
+        match fault.kind.replay() {
+            // Surely nothing was done: in halves, until a bad id fails its own kill only.
+            Replay::Never if fault.kind == FaultKind::Rejected && group.is_shared() => {
+                self.queue().put_back(group.halves());
+            }
+            Replay::Never | Replay::AfterRenewal => group.fail(&Stop::Fault(fault)),
+            Replay::AfterPause if fault.kind == FaultKind::TooLate => self.again_at_once(group),
+            Replay::AfterPause => self.again(group, fault),
+        }
+    }
+
+    /// Lets kills wait again after a pause, as far as they can and were not sent too often.
+    fn again(&self, group: Group, fault: Fault) {
+        let again_at = Instant::now() + fault.retry_after.unwrap_or(PAUSE);
+        let is_unconnected = fault.kind == FaultKind::NotConnected;
+        let (again, over) = group.partition(|kill| {
+            kill.reconnects += u32::from(is_unconnected);
+            kill.fault = Some(fault.clone());
+            kill.until > again_at && kill.reconnects <= RECONNECTS
+        });
+        {
+            let mut queue = self.queue();
+            if is_unconnected {
+                queue.put_back([again.resting_until(again_at)]);
+            } else {
+                queue.hold_until(again_at);
+                queue.put_back([again]);
+            }
+        }
+        over.fail(&Stop::Fault(fault));
+    }
+
+    /// The turn passed before the call could begin: all but those who have left wait for another one.
+    fn again_at_once(&self, group: Group) {
+        let now = Instant::now();
+        let (again, over) = group.partition(|kill| kill.until + GRACE > now);
+        over.fail(&Stop::NoTurn(SPAN));
+        self.queue().put_back([again]);
+    }
+
+    /// There is no turn before that time: kills that cannot wait so long are told.
+    fn give_up(&self, class: Class, turn: Instant) {
+        let now = Instant::now();
+        let late = self.queue().too_late(class, turn, now);
+        for kill in late {
+            kill.fail(&Stop::NoTurn(turn - now));
+        }
+    }
+
+    /// Nothing can be sent: every kill that waits is told so.
+    fn fail_all(&self, class: Class, stop: &Stop) {
+        let all = self.queue().take_all(class);
+        for group in all {
+            group.fail(stop);
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call under way for as long as it lives.
+struct UnderWay<'a, C: Calls> {
+    lane: &'a Lane<C>,
+    target: Target,
+}
+
+impl<C: Calls> Drop for UnderWay<'_, C> {
+    fn drop(&mut self) {
+        self.lane.queue().is_back(&self.target);
+        self.lane.changed.notify_waiters();
+    }
+}

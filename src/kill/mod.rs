@@ -1,0 +1,412 @@
+//! The use-case: record, wait for a turn, drive the vendor, record, answer.
+//!
+//! The invariants: no vendor sees a byte before the kill's row is committed; once it is committed the kill runs
+//! to its end, whether or not its caller still listens; what is answered is what was recorded.
+
+mod breaker;
+mod callers;
+mod drive;
+mod driven;
+mod lane;
+mod object;
+mod reconcile;
+mod submission;
+mod ticket;
+
+pub mod request;
+pub mod targets;
+pub mod turns;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use time::OffsetDateTime;
+use tokio::{runtime::Handle, sync::watch};
+use tracing::Instrument as _;
+
+use crate::{
+    audit::{Attempt, Audit, AuditError, Begun},
+    clock::Clock,
+    domain::{Kill, KillId, Order, Problem, ProblemCode, Status},
+    metrics::Metrics,
+    vendor::{self, account::Account},
+};
+
+use breaker::Breaker;
+use callers::Callers;
+use drive::Driver;
+use driven::Driven;
+use lane::Lane;
+use submission::first_record;
+use targets::Targets;
+use turns::{Class, Limit, Turns};
+
+pub use callers::{Allowance, CallerLimit};
+pub use submission::{Context, Submission};
+pub use ticket::Ticket;
+
+/// What a gateway is made of.
+#[derive(Debug)]
+pub struct Parts {
+    pub audit: Audit,
+    pub accounts: BTreeMap<String, Arc<Account>>,
+    pub limits: HashMap<(String, &'static str), Limit>,
+    pub caller_limit: CallerLimit,
+    pub targets: Targets,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+    /// The name under which this gateway holds kills that it works on.
+    pub gateway: String,
+    /// How long an idempotency key is kept.
+    pub key_ttl: Duration,
+}
+
+/// Takes kills and sees them through.
+#[derive(Debug, Clone)]
+pub struct Kills(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    audit: Audit,
+    accounts: BTreeMap<String, Arc<Account>>,
+    callers: Callers,
+    turns: Arc<Turns>,
+    breakers: Mutex<HashMap<(String, &'static str), Arc<Breaker>>>,
+    lanes: Mutex<HashMap<String, Arc<Lane<Driver>>>>,
+    targets: Targets,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    gateway: String,
+    key_ttl: Duration,
+    /// Kills outlive the request and its worker thread, so they run here.
+    runtime: Handle,
+    in_flight: watch::Sender<usize>,
+}
+
+impl Kills {
+    /// Must be called on the runtime that kills shall run on, which must outlive the HTTP workers.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { audit, accounts, limits, caller_limit, targets, clock, metrics, gateway, key_ttl } = parts;
+        let turns = Arc::new(Turns::new(limits, audit.clone()));
+        let (breakers, lanes) = (Mutex::default(), Mutex::default());
+        let (runtime, in_flight) = (Handle::current(), watch::Sender::new(0));
+        Self(Arc::new(Inner {
+            audit,
+            accounts,
+            callers: Callers::new(caller_limit),
+            turns,
+            breakers,
+            lanes,
+            targets,
+            clock,
+            metrics,
+            gateway,
+            key_ttl,
+            runtime,
+            in_flight,
+        }))
+    }
+
+    #[must_use]
+    pub fn targets(&self) -> &Targets {
+        &self.0.targets
+    }
+
+    #[must_use]
+    pub fn audit(&self) -> &Audit {
+        &self.0.audit
+    }
+
+    /// The text that a scraper reads.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        for (budget, pace) in self.0.turns.paces() {
+            self.0.metrics.pace(&budget, pace);
+        }
+        self.0.metrics.text()
+    }
+
+    /// The limit of a vendor account, for `GET /vendors`.
+    #[must_use]
+    pub fn limit(&self, account: &str, vendor: &dyn vendor::Vendor) -> Option<Limit> {
+        self.0.turns.limit(account, vendor)
+    }
+
+    /// Calls a second that this gateway asks for of a vendor account now: less than its limit after throttling.
+    #[must_use]
+    pub fn pace(&self, account: &str, vendor: &dyn vendor::Vendor, limit: &Limit) -> u32 {
+        self.0.turns.slowest(account, vendor, limit)
+    }
+
+    /// True while a vendor account's endpoint is failing and only probed.
+    #[must_use]
+    pub fn is_down(&self, account: &str, vendor: &dyn vendor::Vendor) -> bool {
+        let endpoint = (account.to_owned(), vendor.name().as_str());
+        lock(&self.0.breakers).get(&endpoint).is_some_and(|breaker| breaker.is_open())
+    }
+
+    /// Counts one attempt of that caller; whether it may go on is for [`Allowance::check`].
+    #[must_use]
+    pub fn admit(&self, caller: &str) -> Allowance {
+        self.0.callers.admit(caller)
+    }
+
+    /// Records an attempt and, where it is a valid kill, starts it.
+    ///
+    /// # Errors
+    /// `audit_unavailable` where the record could not be written: then nothing was sent. `in_progress` for an
+    /// idempotency key that is being worked on.
+    pub async fn submit(&self, submission: Submission) -> Result<Ticket, Problem> {
+        let kills = self.clone();
+        let guard = InFlight::enter(&self.0);
+        let begun = async move { kills.begin(submission, guard).await }.in_current_span();
+        let internal = |_| Problem::new(ProblemCode::Internal, "the gateway failed; see its log");
+        self.0.runtime.spawn(begun).await.map_err(internal)?
+    }
+
+    /// Waits until no kill is being worked on.
+    pub async fn idle(&self) {
+        // The sender lives in `self`, so the channel cannot be closed.
+        let _ = self.0.in_flight.subscribe().wait_for(|kills| *kills == 0).await;
+    }
+
+    async fn begin(self, submission: Submission, guard: InFlight) -> Result<Ticket, Problem> {
+        let inner = &*self.0;
+        let now = inner.clock.now();
+        let kill = first_record(&submission, now);
+        let driver = match &submission.asked {
+            Ok(asked) if kill.status == Status::Pending => Some(self.driver(&asked.order)?),
+            _ => None,
+        };
+        let patience = driver.as_ref().map_or(Duration::ZERO, |driver| longest(driver.limit, &kill));
+        let attempt = Attempt {
+            request: submission.request.as_ref().map(ToString::to_string),
+            client_address: submission.context.client_address,
+            client_id: submission.context.client_id,
+            token_id: submission.context.token_id,
+            request_id: submission.context.request_id,
+            dry_run: submission.asked.as_ref().is_ok_and(|asked| asked.dry_run),
+            key: submission.context.key,
+            gateway: inner.gateway.clone(),
+            deadline: now + patience,
+            kill,
+        };
+        match inner.record(&attempt).await? {
+            Begun::New => {}
+            Begun::Existing { kill, same_request: true } => return inner.taken_key(*kill),
+            Begun::Existing { kill, same_request: false } => {
+                let attempt = key_reused(attempt, kill.id, now);
+                inner.record(&attempt).await?;
+                inner.report(&attempt, Duration::ZERO);
+                return Ok(Ticket::new(attempt.kill, inner.audit.clone()).1);
+            }
+        }
+        let (updates, ticket) = Ticket::new(attempt.kill.clone(), inner.audit.clone());
+        match (driver, submission.asked) {
+            (Some(driver), Ok(asked)) => {
+                let order = asked.order;
+                let class = if submission.context.urgent { Class::Urgent } else { Class::Kill };
+                let work = async move { self.work(driver, order, class, attempt, updates, guard).await };
+                Handle::current().spawn(work.in_current_span());
+            }
+            _ => inner.report(&attempt, Duration::ZERO),
+        }
+        Ok(ticket)
+    }
+
+    async fn work(
+        self,
+        driver: Driver,
+        order: Order,
+        class: Class,
+        mut attempt: Attempt,
+        updates: watch::Sender<Kill>,
+        _guard: InFlight,
+    ) {
+        let started = Instant::now();
+        let outcome = match self.mark_sent(&attempt.kill).await {
+            Ok(()) => self.kill(&driver, &order, class).await,
+            Err(problem) => Driven::not_sent(&order, problem),
+        };
+        let now = self.0.clock.now();
+        apply(&mut attempt.kill, outcome, now);
+        let look = (attempt.kill.status.is_open() && driver.vendor.capabilities().can_look).then_some(now);
+        let recorded = self.0.audit.conclude(&attempt.kill, now, "answered", look).await;
+        self.0.report(&attempt, started.elapsed());
+        updates.send_replace(attempt.kill.clone());
+        if let Err(error) = recorded {
+            self.record_later(attempt.kill, look, error).await;
+        }
+    }
+
+    /// Records that from now on bytes may leave; without that none does, and a kill whose row another gateway
+    /// took over by now is not sent either.
+    async fn mark_sent(&self, kill: &Kill) -> Result<(), Problem> {
+        match self.0.audit.mark_sent(kill.id, &self.0.gateway, self.0.clock.now()).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let sentence = "this gateway was too slow and another one has settled the kill; nothing was sent";
+                Err(Problem::new(ProblemCode::Overloaded, sentence).retry_after(1))
+            }
+            Err(error) => {
+                self.0.metrics.audit_failure();
+                tracing::error!(kill_id = %kill.id, %error, "the record could not be written, so nothing was sent");
+                Err(unavailable())
+            }
+        }
+    }
+
+    /// Keeps trying to write an outcome that the caller already knows. Until it is written the row is pending,
+    /// and another gateway may have called it unknown meanwhile: both may still become what is known here.
+    async fn record_later(&self, kill: Kill, look: Option<OffsetDateTime>, mut error: AuditError) {
+        let mut pause = Duration::from_millis(250);
+        loop {
+            self.0.metrics.audit_failure();
+            tracing::error!(kill_id = %kill.id, %error, "an outcome could not be written yet");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(10));
+            match self.0.audit.conclude(&kill, self.0.clock.now(), "answered", look).await {
+                Ok(_) => return,
+                Err(next) => error = next,
+            }
+        }
+    }
+
+    /// Ends the sessions of `order`, in as many calls as the vendor's limit of ids needs, one after another.
+    ///
+    /// After the first call that fails no further one is sent: what is wrong with one is wrong with the next.
+    async fn kill(&self, driver: &Driver, order: &Order, class: Class) -> Driven {
+        let lane = self.lane(driver, order);
+        let mut whole: Option<Driven> = None;
+        for part in driven::parts(order, driver.limit.max_ids_per_call) {
+            let until = tokio::time::Instant::now() + driver.limit.max_wait;
+            let next = match &whole {
+                Some(before) if before.problem.is_some() => Driven::unsent(&part),
+                _ => lane.kill(part, class, until).await,
+            };
+            whole = Some(match whole {
+                None => next,
+                Some(before) => before.and(next),
+            });
+        }
+        whole.unwrap_or_else(|| Driven::lost(order))
+    }
+
+    /// Where kills of the same budget wait for their turn.
+    fn lane(&self, driver: &Driver, order: &Order) -> Arc<Lane<Driver>> {
+        let budget = Turns::budget(driver.account.name(), driver.vendor, &driver.vendor.open(order));
+        let mut lanes = lock(&self.0.lanes);
+        Arc::clone(lanes.entry(budget).or_insert_with_key(|budget| Lane::start(driver.clone(), budget.clone())))
+    }
+
+    /// What drives kills on the account and vendor of that order.
+    fn driver(&self, order: &Order) -> Result<Driver, Problem> {
+        let inner = &*self.0;
+        let unknown =
+            || Problem::new(ProblemCode::UnknownTarget, "no account is configured for this target").at("target");
+        let vendor = vendor::find(order.target.vendor.as_str()).ok_or_else(unknown)?;
+        let account = Arc::clone(inner.accounts.get(&order.target.account).ok_or_else(unknown)?);
+        let limit = inner.turns.limit(account.name(), vendor).ok_or_else(unknown)?;
+        let endpoint = (account.name().to_owned(), vendor.name().as_str());
+        let breaker = Arc::clone(lock(&inner.breakers).entry(endpoint).or_default());
+        let (turns, clock, metrics) = (Arc::clone(&inner.turns), inner.clock.clone(), Arc::clone(&inner.metrics));
+        Ok(Driver { vendor, account, turns, limit, breaker, clock, metrics })
+    }
+}
+
+impl Inner {
+    /// Commits an attempt; without that nothing is sent.
+    async fn record(&self, attempt: &Attempt) -> Result<Begun, Problem> {
+        self.audit.begin(attempt, self.key_ttl).await.map_err(|error| {
+            self.metrics.audit_failure();
+            tracing::error!(%error, "the record could not be written, so nothing was sent");
+            unavailable()
+        })
+    }
+
+    /// The answer to a key that stands for this very request.
+    fn taken_key(&self, kill: Kill) -> Result<Ticket, Problem> {
+        if kill.status == Status::Pending {
+            let sentence = "the kill with this Idempotency-Key is being worked on";
+            return Err(Problem::new(ProblemCode::InProgress, sentence).retry_after(1).kill(kill.id));
+        }
+        Ok(Ticket::replayed(kill, self.audit.clone()))
+    }
+
+    /// One line and one count for each kill.
+    fn report(&self, attempt: &Attempt, took: Duration) {
+        let kill = &attempt.kill;
+        // A request that was not understood may name anything: a label only where it is one of the table's.
+        let vendor = kill.target.as_ref().and_then(|target| vendor::find(target["vendor"].as_str()?));
+        let vendor = vendor.map(|vendor| vendor.name().as_str());
+        self.metrics.kill(vendor, kill.status.as_str());
+        tracing::info!(
+            kill_id = %kill.id,
+            status = %kill.status,
+            caller = kill.caller,
+            on_behalf_of = kill.on_behalf_of,
+            vendor,
+            account = kill.target.as_ref().and_then(|target| target["account"].as_str()),
+            sessions = kill.sessions.len(),
+            problem = kill.problem.as_ref().map(|problem| problem.code.as_str()),
+            upstream_request_id = kill.upstream.request_id,
+            took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            "kill"
+        );
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts one kill as being worked on for as long as it lives.
+struct InFlight(Arc<Inner>);
+
+impl InFlight {
+    fn enter(inner: &Arc<Inner>) -> Self {
+        inner.in_flight.send_modify(|kills| *kills += 1);
+        inner.metrics.in_flight().inc();
+        Self(Arc::clone(inner))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.metrics.in_flight().dec();
+        self.0.in_flight.send_modify(|kills| *kills -= 1);
+    }
+}
+
+fn apply(kill: &mut Kill, outcome: Driven, now: OffsetDateTime) {
+    kill.status = outcome.status;
+    kill.sessions = outcome.sessions;
+    kill.upstream = outcome.upstream;
+    kill.problem = outcome.problem;
+    kill.completed_at = outcome.status.is_final().then_some(now);
+}
+
+/// The longest time that a kill can take: every call of it may wait for its turn and then for its answer.
+fn longest(limit: Limit, kill: &Kill) -> Duration {
+    let calls = kill.sessions.len().div_ceil(limit.max_ids_per_call.max(1)).max(1);
+    (limit.max_wait + limit.timeout) * u32::try_from(calls).unwrap_or(u32::MAX)
+}
+
+/// Another request under a key that stands for `taken`: an attempt of its own, on record without the key.
+fn key_reused(mut attempt: Attempt, taken: KillId, now: OffsetDateTime) -> Attempt {
+    let sentence = format!("this Idempotency-Key stands for another request, the kill {taken}");
+    attempt.key = None;
+    attempt.kill.status = Status::Failed;
+    attempt.kill.sessions.clear();
+    attempt.kill.problem = Some(Problem::new(ProblemCode::KeyReused, sentence).at("Idempotency-Key"));
+    attempt.kill.completed_at = Some(now);
+    attempt
+}
+
+fn unavailable() -> Problem {
+    Problem::new(ProblemCode::AuditUnavailable, "the kill could not be recorded, so nothing was sent").retry_after(1)
+}

@@ -1,0 +1,99 @@
+//! One attempt as it comes in, and the record that is made of it before anything is done.
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::{
+    audit::IdempotencyKey,
+    clock::id_at,
+    domain::{Kill, Outcome, Problem, ProblemCode, Selector, Session, Status, Upstream},
+};
+
+use super::request::{Asked, MAX_REASON};
+
+/// Who asks, and from where: what is recorded beside the request.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// The token's subject.
+    pub caller: String,
+    /// The client that the token was made for, where it says so.
+    pub client_id: Option<String>,
+    /// The token's id, never the token.
+    pub token_id: Option<String>,
+    /// The address that the request came from.
+    pub client_address: Option<String>,
+    pub request_id: Option<String>,
+    pub key: Option<IdempotencyKey>,
+    /// Whether the caller's kills go before others.
+    pub urgent: bool,
+}
+
+/// One attempt of an authenticated caller, valid or not.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    pub context: Context,
+    /// What was sent, where it was JSON.
+    pub request: Option<Value>,
+    /// What it asks for, or why it is not done.
+    pub asked: Result<Asked, Problem>,
+}
+
+/// The kill as it is recorded before anything is done.
+pub(super) fn first_record(submission: &Submission, now: OffsetDateTime) -> Kill {
+    let sent = |name: &str| submission.request.as_ref().and_then(|request| request.get(name)).cloned();
+    let sent_text = |name: &str| sent(name).as_ref().and_then(|text| Some(shown(text.as_str()?)));
+    let mut kill = Kill {
+        id: id_at(now),
+        status: Status::Pending,
+        target: sent("target").map(storable).map(|t| if t.is_string() { json!({ "alias": t }) } else { t }),
+        select: sent("select").map(storable),
+        sessions: vec![],
+        caller: submission.context.caller.clone(),
+        on_behalf_of: sent_text("on_behalf_of"),
+        reason: sent_text("reason"),
+        upstream: Upstream::default(),
+        problem: None,
+        requested_at: now,
+        completed_at: None,
+    };
+    match &submission.asked {
+        Ok(asked) => {
+            kill.target = serde_json::to_value(&asked.order.target).ok();
+            kill.select = serde_json::to_value(&asked.order.selector).ok();
+            kill.reason = Some(asked.reason.clone());
+            kill.on_behalf_of.clone_from(&asked.on_behalf_of);
+            if asked.dry_run {
+                kill.status = Status::Preview;
+                kill.completed_at = Some(now);
+            } else if let Selector::Ids(ids) = &asked.order.selector {
+                // Not known until it is answered; a kill whose gateway dies keeps this.
+                kill.sessions = ids.iter().map(|id| Session::new(id, Outcome::Unknown)).collect();
+            }
+        }
+        Err(problem) => {
+            kill.status = match problem.code {
+                ProblemCode::Forbidden => Status::Refused,
+                ProblemCode::RateLimited => Status::RateLimited,
+                _ => Status::Failed,
+            };
+            kill.problem = Some(problem.clone());
+            kill.completed_at = Some(now);
+        }
+    }
+    kill
+}
+
+/// Text of a request that was not checked, without what may not be stored.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect()
+}
+
+/// The same for JSON: Postgres does not take the character NUL in it.
+fn storable(value: Value) -> Value {
+    match value {
+        Value::String(text) => shown(&text).into(),
+        Value::Array(values) => values.into_iter().map(storable).collect(),
+        Value::Object(members) => members.into_iter().map(|(k, v)| (shown(&k), storable(v))).collect(),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
+    }
+}

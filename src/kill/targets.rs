@@ -1,0 +1,230 @@
+//! The targets that callers may name, and how coordinates in full become one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    domain::{Glob, Problem, ProblemCode, Target, VendorName},
+    vendor::{self, Cloud, Complaint, Vendor},
+};
+
+/// A target as a caller names it: by alias, or by vendor, account and coordinates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    Alias(String),
+    Full { vendor: Option<String>, account: Option<String>, coordinates: BTreeMap<String, String> },
+}
+
+/// A configured alias.
+#[derive(Debug, Clone)]
+pub struct Alias {
+    pub target: Target,
+    /// Who may use it; `None`: every caller.
+    pub callers: Option<Vec<Glob>>,
+}
+
+/// What an account can reach.
+#[derive(Debug, Clone)]
+pub struct Reach {
+    pub cloud: Cloud,
+    /// The vendors that the account has an endpoint for.
+    pub vendors: BTreeSet<&'static str>,
+}
+
+/// Every alias and account of the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Targets {
+    pub aliases: BTreeMap<String, Alias>,
+    pub accounts: BTreeMap<String, Reach>,
+    /// Where sessions are protected by rules.
+    pub protected: Vec<Protected>,
+}
+
+/// What a protection rule covers: everything where neither is given.
+#[derive(Debug, Clone, Default)]
+pub struct Protected {
+    pub alias: Option<String>,
+    pub vendor: Option<String>,
+}
+
+impl Targets {
+    /// The target that a caller means.
+    ///
+    /// # Errors
+    /// A [`Problem`] that names the field: `unknown_target` for an alias or account that is not configured,
+    /// `malformed` for a member no vendor knows, `invalid` for everything else.
+    pub fn resolve(&self, named: Named) -> Result<Target, Problem> {
+        match named {
+            Named::Alias(alias) => match self.aliases.get(&alias) {
+                Some(found) => Ok(found.target.clone()),
+                None => Err(Problem::new(ProblemCode::UnknownTarget, "no target has this alias").at("target")),
+            },
+            Named::Full { vendor, account, coordinates } => {
+                let vendor = find_vendor(vendor.as_deref())?;
+                let account = self.account(vendor, account)?;
+                let coordinates = vendor::coordinates(vendor, &coordinates).map_err(complain)?;
+                Ok(Target { alias: None, vendor: vendor.name(), account, coordinates })
+            }
+        }
+    }
+
+    /// The account meant: the one that was given, or the only one that fits.
+    pub fn account(&self, vendor: &dyn Vendor, given: Option<String>) -> Result<String, Problem> {
+        let name = vendor.name();
+        let Some(given) = given else {
+            let fitting: Vec<_> = self.fitting(name).collect();
+            return match fitting.as_slice() {
+                [only] => Ok((*only).to_owned()),
+                [] => Err(Problem::new(ProblemCode::UnknownTarget, format!("no account is configured for {name}"))
+                    .at("target.vendor")),
+                several => Err(Problem::invalid("target.account", "is required: several accounts fit")
+                    .supported(several.iter().map(|&name| name.to_owned()).collect())),
+            };
+        };
+        match self.accounts.get(&given) {
+            None => Err(Problem::new(ProblemCode::UnknownTarget, "no account has this name").at("target.account")),
+            Some(reach) if reach.vendors.contains(name.as_str()) => Ok(given),
+            Some(_) => Err(Problem::invalid("target.account", format!("this account has no endpoint for {name}"))),
+        }
+    }
+
+    fn fitting(&self, vendor: VendorName) -> impl Iterator<Item = &str> {
+        let fits = move |reach: &Reach| reach.vendors.contains(vendor.as_str());
+        self.accounts.iter().filter(move |(_, reach)| fits(reach)).map(|(name, _)| name.as_str())
+    }
+
+    /// Whether that caller may end sessions of the target.
+    ///
+    /// # Errors
+    /// `forbidden` where an alias is for other callers; also where a protection rule covers the target: telling
+    /// protected sessions from others takes a look at them, which this version does not do, so it refuses all.
+    pub fn check(&self, caller: &str, target: &Target) -> Result<(), Problem> {
+        let forbidden = |sentence| Err(Problem::new(ProblemCode::Forbidden, sentence).at("target"));
+        if !self.permits(caller, target) {
+            return forbidden("this caller may not use this target");
+        }
+        if self.protected.iter().any(|rule| self.covers(rule, target)) {
+            return forbidden("a protection rule covers this target, and this version cannot tell its sessions apart");
+        }
+        Ok(())
+    }
+
+    fn covers(&self, rule: &Protected, target: &Target) -> bool {
+        let of_alias = |name: &String| self.aliases.get(name).is_none_or(|alias| alias.target.is_same_place(target));
+        let of_vendor = |name: &String| name == target.vendor.as_str();
+        rule.alias.as_ref().is_none_or(of_alias) && rule.vendor.as_ref().is_none_or(of_vendor)
+    }
+
+    /// Whether that caller may use the target. Coordinates in full are open to every caller that may kill, but
+    /// for those that an alias with a list of callers covers.
+    fn permits(&self, caller: &str, target: &Target) -> bool {
+        let same_place = |alias: &&Alias| alias.target.is_same_place(target);
+        let permitted = |alias: &Alias| alias.permits(caller);
+        match target.alias.as_ref().and_then(|name| self.aliases.get(name)) {
+            Some(alias) => permitted(alias),
+            None => self.aliases.values().filter(same_place).all(permitted),
+        }
+    }
+}
+
+impl Alias {
+    /// Whether that caller may use this alias.
+    #[must_use]
+    pub fn permits(&self, caller: &str) -> bool {
+        self.callers.as_ref().is_none_or(|callers| callers.iter().any(|pattern| pattern.matches(caller)))
+    }
+}
+
+fn find_vendor(name: Option<&str>) -> Result<&'static dyn Vendor, Problem> {
+    let names = || vendor::TABLE.iter().map(|v| v.name().to_string()).collect();
+    match name {
+        None => Err(Problem::invalid("target.vendor", "is required").supported(names())),
+        Some(name) => {
+            vendor::find(name).ok_or_else(|| Problem::invalid("target.vendor", "no such vendor").supported(names()))
+        }
+    }
+}
+
+fn complain(complaint: Complaint) -> Problem {
+    match complaint {
+        Complaint::Unknown { name, expected } => {
+            Problem::new(ProblemCode::Malformed, format!("unknown field; expected {expected}"))
+                .at(format!("target.{name}"))
+        }
+        Complaint::Wrong { name, detail } => Problem::invalid(format!("target.{name}"), detail),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn targets() -> Targets {
+        let reach = |cloud, vendors: &[&'static str]| Reach { cloud, vendors: vendors.iter().copied().collect() };
+        let accounts = [
+            ("huawei-prod".to_owned(), reach(Cloud::Huawei, &["das", "taurusdb"])),
+            ("huawei-test".to_owned(), reach(Cloud::Huawei, &["das"])),
+            ("tencent-prod".to_owned(), reach(Cloud::Tencent, &["dcdb"])),
+        ];
+        let mut targets = Targets { accounts: accounts.into(), ..Targets::default() };
+        let mut shard = targets.resolve(shard(None)).unwrap();
+        shard.alias = Some("orders".to_owned());
+        targets
+            .aliases
+            .insert("orders".to_owned(), Alias { target: shard, callers: Some(vec![Glob::parse("dba-*").unwrap()]) });
+        targets
+    }
+
+    fn shard(account: Option<&str>) -> Named {
+        let coordinates = [("instance_id", "tdsqlshard-1"), ("shard_id", "shard-1")];
+        Named::Full {
+            vendor: Some("dcdb".to_owned()),
+            account: account.map(Into::into),
+            coordinates: coordinates.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+        }
+    }
+
+    fn refusal(named: Named) -> (ProblemCode, Option<String>) {
+        let problem = targets().resolve(named).unwrap_err();
+        (problem.code, problem.field)
+    }
+
+    #[test]
+    fn the_account_may_be_left_out_where_only_one_fits() {
+        assert_eq!(targets().resolve(shard(None)).unwrap().account, "tencent-prod");
+        let das = Named::Full { vendor: Some("das".into()), account: None, coordinates: BTreeMap::new() };
+        assert_eq!(refusal(das), (ProblemCode::Invalid, Some("target.account".to_owned())));
+    }
+
+    #[test]
+    fn unknown_aliases_accounts_and_vendors_are_told_apart() {
+        assert_eq!(refusal(Named::Alias("nope".into())).0, ProblemCode::UnknownTarget);
+        assert_eq!(refusal(shard(Some("nope"))).0, ProblemCode::UnknownTarget);
+        assert_eq!(refusal(shard(Some("huawei-prod"))).0, ProblemCode::Invalid);
+        let oracle = Named::Full { vendor: Some("oracle".into()), account: None, coordinates: BTreeMap::new() };
+        assert_eq!(refusal(oracle), (ProblemCode::Invalid, Some("target.vendor".to_owned())));
+    }
+
+    #[test]
+    fn an_alias_with_a_list_of_callers_cannot_be_passed_by_with_coordinates() {
+        let targets = targets();
+        let by_alias = targets.resolve(Named::Alias("orders".into())).unwrap();
+        let in_full = targets.resolve(shard(None)).unwrap();
+        for target in [by_alias, in_full] {
+            assert_eq!(targets.check("dba-ann", &target), Ok(()));
+            assert_eq!(targets.check("chatops", &target).unwrap_err().code, ProblemCode::Forbidden);
+        }
+    }
+
+    #[test]
+    fn where_a_rule_protects_sessions_none_is_killed() {
+        let target = targets().resolve(shard(None)).unwrap();
+        let with = |alias: Option<&str>, vendor: Option<&str>| {
+            let rule = Protected { alias: alias.map(Into::into), vendor: vendor.map(Into::into) };
+            Targets { protected: vec![rule], ..targets() }.check("dba-ann", &target)
+        };
+        assert_eq!(with(None, Some("das")), Ok(()));
+        for (alias, vendor) in [(None, None), (None, Some("dcdb")), (Some("orders"), None)] {
+            assert_eq!(with(alias, vendor).unwrap_err().code, ProblemCode::Forbidden, "{alias:?} {vendor:?}");
+        }
+    }
+}

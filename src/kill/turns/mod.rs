@@ -1,0 +1,209 @@
+//! Each vendor's rate limit, kept for the whole fleet: who may send, and when.
+//!
+//! A call takes a turn: a slot in time, given out in one place. With Postgres that place is a row, so any number
+//! of gateways share one budget; with SQLite it is this process. The invariant: in no window of one second do
+//! more calls of a budget reach the vendor than its limit.
+//!
+//! A vendor counts when calls arrive, and a call arrives later than its turn: the turn has to be heard of, a task and
+//! a thread have to get a processor, the network takes its time. Of two calls whose turns are a span apart, the first
+//! may be late while the second is not, so a span is a second and the most by which lateness can differ. [`SPAN`] has
+//! 100 ms for that. `LATEST` bounds by 50 ms what happens here, from the moment the turn was given out to the moment
+//! the transport begins; later, the turn is given up and another one taken. 50 ms are left to what comes after that
+//! and cannot be taken back: writing, and what the way to the vendor differs from call to call. A longer span would
+//! use less of the limit, a stricter bound would give up turns on a busy machine. What is not bounded is the time to
+//! make a new connection.
+
+mod pace;
+
+use std::{
+    collections::HashMap,
+    num::NonZeroU32,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    audit::{Audit, AuditError},
+    vendor::{Call, Vendor},
+    window::{Ask, Slot, Window},
+};
+use pace::Pace;
+
+/// The time over which turns are counted: 90.9 % of a limit is used while somebody always waits.
+pub const SPAN: Duration = Duration::from_millis(1100);
+/// How long after it was to be a turn may be used.
+const LATEST: Duration = Duration::from_millis(50);
+
+/// What one vendor account may be asked, and how patiently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// Calls in any one second, of the whole fleet.
+    pub requests_per_second: NonZeroU32,
+    pub max_ids_per_call: usize,
+    /// Longest wait for a turn.
+    pub max_wait: Duration,
+    /// Longest time for one call, from connecting to the last byte of the answer.
+    pub timeout: Duration,
+    /// The part of the budget that only urgent kills may use, in per cent: 0 to 90.
+    pub reserved_percent: u32,
+    /// Most kills that may wait at once, for each target's account and action.
+    pub max_waiting: usize,
+}
+
+/// What a turn is for. Urgent kills may use the whole budget; what others use, reads included, leaves a part of it
+/// to them; and reads have a small share of that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    Urgent,
+    Kill,
+    Read,
+}
+
+impl Class {
+    /// What is asked of the window of a budget of `all`.
+    pub(super) fn ask(self, all: u32, reserved_percent: u32, patience: Duration) -> Ask {
+        let class = match self {
+            Self::Urgent => 0,
+            Self::Kill => 1,
+            Self::Read => 2,
+        };
+        let not_urgent = all - all * reserved_percent.min(90) / 100;
+        let most = [all, not_urgent, all / 5].map(|turns| turns.max(1));
+        Ask { class, most, patience: micros(patience), span: micros(SPAN) }
+    }
+}
+
+/// A turn that was taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn {
+    /// When it is, as seen from here.
+    pub at: Instant,
+    /// When the call must have begun: it would not count where it stands if it began later.
+    pub begin_by: Instant,
+    /// How many turns of the budget were left within the span, and of how many.
+    left: u32,
+    all: u32,
+}
+
+impl Turn {
+    /// What a window gave that was asked at `asked` and heard now.
+    pub(super) fn given(slot: Slot, asked: Instant, all: u32) -> Result<Self, TooLong> {
+        let wait = Duration::from_micros(u64::try_from(slot.wait).unwrap_or(0));
+        // Somewhere between the two the window looked at its clock.
+        let turn = Self { at: Instant::now() + wait, begin_by: asked + wait + LATEST, left: slot.left, all };
+        if slot.taken { Ok(turn) } else { Err(TooLong(wait)) }
+    }
+
+    /// Whether less than half of the budget was left.
+    #[must_use]
+    pub const fn is_short(&self) -> bool {
+        self.left < self.all / 2
+    }
+
+    /// Whether it is too late to use it.
+    #[must_use]
+    pub fn is_past(&self) -> bool {
+        Instant::now() > self.begin_by
+    }
+}
+
+/// No turn within the time that the call may wait; this long it would have been. Nothing is spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLong(pub Duration);
+
+/// The turns of every vendor account.
+#[derive(Debug)]
+pub struct Turns {
+    limits: HashMap<(String, &'static str), Limit>,
+    audit: Audit,
+    /// For a record that cannot be shared.
+    windows: Mutex<HashMap<String, Window>>,
+    paces: Mutex<HashMap<String, Pace>>,
+    started: Instant,
+}
+
+impl Turns {
+    /// The turns for the given limits, by account and vendor.
+    #[must_use]
+    pub fn new(limits: HashMap<(String, &'static str), Limit>, audit: Audit) -> Self {
+        Self { limits, audit, windows: Mutex::default(), paces: Mutex::default(), started: Instant::now() }
+    }
+
+    /// The limit of a vendor account.
+    #[must_use]
+    pub fn limit(&self, account: &str, vendor: &dyn Vendor) -> Option<Limit> {
+        self.limits.get(&(account.to_owned(), vendor.name().as_str())).copied()
+    }
+
+    /// The name of what is counted together: an account's calls to a vendor, or to one of its actions.
+    #[must_use]
+    pub fn budget(account: &str, vendor: &dyn Vendor, call: &Call) -> String {
+        if vendor.capabilities().counted_per_action {
+            format!("{account}/{}/{}", vendor.name(), call.action)
+        } else {
+            format!("{account}/{}", vendor.name())
+        }
+    }
+
+    /// Takes the next turn of a budget that comes within `patience`. Whoever takes it waits until it is there.
+    ///
+    /// # Errors
+    /// The shared window cannot be reached: then nobody may send.
+    pub async fn take(
+        &self,
+        budget: &str,
+        limit: &Limit,
+        class: Class,
+        patience: Duration,
+    ) -> Result<Result<Turn, TooLong>, AuditError> {
+        let all = self.pace(budget, limit);
+        let ask = class.ask(all, limit.reserved_percent, patience);
+        let (asked, slot) = if let Some(shared) = self.audit.take_turn(budget, ask).await? {
+            shared
+        } else {
+            let now = Instant::now();
+            let mut windows = lock(&self.windows);
+            (now, windows.entry(budget.to_owned()).or_default().take(micros(now - self.started), ask))
+        };
+        Ok(Turn::given(slot, asked, all))
+    }
+
+    /// Calls a second that this gateway asks for now: the limit, or less after the vendor has throttled.
+    fn pace(&self, budget: &str, limit: &Limit) -> u32 {
+        let new = || Pace::new(limit.requests_per_second.get());
+        lock(&self.paces).entry(budget.to_owned()).or_insert_with(new).now(Instant::now())
+    }
+
+    /// The vendor has throttled below its limit: slow down, and recover slowly.
+    pub fn throttled(&self, budget: &str, limit: &Limit) {
+        let new = || Pace::new(limit.requests_per_second.get());
+        lock(&self.paces).entry(budget.to_owned()).or_insert_with(new).throttled(Instant::now());
+    }
+
+    /// Calls a second that this gateway asks for now, of every budget that it has used.
+    #[must_use]
+    pub fn paces(&self) -> Vec<(String, u32)> {
+        let now = Instant::now();
+        lock(&self.paces).iter().map(|(budget, pace)| (budget.clone(), pace.now(now))).collect()
+    }
+
+    /// The same of the slowest of a vendor account's budgets.
+    #[must_use]
+    pub fn slowest(&self, account: &str, vendor: &dyn Vendor, limit: &Limit) -> u32 {
+        let of_vendor = format!("{account}/{}", vendor.name());
+        let is_ours =
+            |budget: &str| budget.strip_prefix(&of_vendor).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let ours = self.paces().into_iter().filter(|(budget, _)| is_ours(budget));
+        ours.map(|(_, pace)| pace).min().unwrap_or_else(|| limit.requests_per_second.get())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,126 @@
+//! What `GET /metrics` tells: counts and times, never names of people, sessions or secrets.
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+/// Labels of a kill.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KillLabels {
+    vendor: &'static str,
+    status: &'static str,
+}
+
+/// Labels of a call to a vendor.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    account: String,
+    vendor: &'static str,
+    action: &'static str,
+    result: &'static str,
+}
+
+/// Labels of what a vendor counts together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BudgetLabels {
+    budget: String,
+}
+
+/// Every metric of one gateway.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    kills: Family<KillLabels, Counter>,
+    calls: Family<CallLabels, Counter>,
+    call_seconds: Histogram,
+    pace: Family<BudgetLabels, Gauge>,
+    audit_failures: Counter,
+    in_flight: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("killgate");
+        let (kills, calls) = (Family::default(), Family::default());
+        let call_seconds = Histogram::new(exponential_buckets(0.005, 2.0, 12));
+        let pace = Family::default();
+        let (audit_failures, in_flight) = (Counter::default(), Gauge::default());
+        registry.register("kills", "Kills by vendor and the status they were answered with", kills.clone());
+        registry.register("calls", "Calls to vendors by account, action and result", calls.clone());
+        registry.register("call_seconds", "Time of one call to a vendor", call_seconds.clone());
+        registry.register("pace", "Calls a second asked for: the limit, or less after throttling", pace.clone());
+        registry.register("audit_failures", "Records that could not be written in time", audit_failures.clone());
+        registry.register("kills_in_flight", "Kills being worked on", in_flight.clone());
+        Self { registry, kills, calls, call_seconds, pace, audit_failures, in_flight }
+    }
+}
+
+impl Metrics {
+    /// A kill was answered; `vendor` is one of the vendor table, if any.
+    pub fn kill(&self, vendor: Option<&'static str>, status: &'static str) {
+        let vendor = vendor.unwrap_or("none");
+        self.kills.get_or_create(&KillLabels { vendor, status }).inc();
+    }
+
+    /// A call to a vendor ended; `result` is `ok` or the kind of fault.
+    pub fn call(
+        &self,
+        account: &str,
+        vendor: &'static str,
+        action: &'static str,
+        result: &'static str,
+        took: Duration,
+    ) {
+        self.calls.get_or_create(&CallLabels { account: account.to_owned(), vendor, action, result }).inc();
+        self.call_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Calls a second that are asked for of a budget at the moment of a scrape.
+    pub fn pace(&self, budget: &str, calls: u32) {
+        self.pace.get_or_create(&BudgetLabels { budget: budget.to_owned() }).set(calls.into());
+    }
+
+    /// A record could not be written in time.
+    pub fn audit_failure(&self) {
+        self.audit_failures.inc();
+    }
+
+    /// Kills being worked on.
+    #[must_use]
+    pub const fn in_flight(&self) -> &Gauge {
+        &self.in_flight
+    }
+
+    /// The text that a scraper reads.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scrape_shows_what_was_counted() {
+        let metrics = Metrics::default();
+        metrics.kill(Some("dcdb"), "accepted");
+        metrics.call("tencent-prod", "dcdb", "KillSession", "ok", Duration::from_millis(7));
+        let text = metrics.text();
+        assert!(text.contains(r#"killgate_kills_total{vendor="dcdb",status="accepted"} 1"#), "{text}");
+        assert!(text.contains(r#"action="KillSession",result="ok"} 1"#), "{text}");
+    }
+}
