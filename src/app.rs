@@ -1,0 +1,235 @@
+//! Putting a gateway together from its configuration, and taking it down in order.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    net::SocketAddr,
+    num::NonZeroU32,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::{HttpServer, dev::ServerHandle, http::Method};
+use anyhow::Context as _;
+use secrecy::SecretString;
+use tokio::task::JoinHandle;
+use url::Url;
+
+use crate::{
+    audit::{self, Audit},
+    auth::{Auth, Fetch},
+    clock::{Clock, id_at},
+    config::{self, Config},
+    http,
+    kill::{
+        CallerLimit, Kills, Parts,
+        targets::{Alias, Protected, Reach, Targets},
+        turns::Limit,
+    },
+    metrics::Metrics,
+    vendor::{
+        self, Complaint,
+        account::{Account, Credentials, Settings},
+        sign::Keys,
+        transport::{Request, Transport},
+    },
+};
+
+/// Longest time to make a connection to a vendor or a key server.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest time for a key server's answer.
+const KEYS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A gateway that listens.
+#[derive(Debug)]
+pub struct App {
+    address: SocketAddr,
+    kills: Kills,
+    server: ServerHandle,
+    serving: JoinHandle<io::Result<()>>,
+    reconciling: JoinHandle<()>,
+    grace: Duration,
+}
+
+impl App {
+    /// Opens the record, binds the address and serves. Must run on the runtime that outlives the HTTP workers.
+    ///
+    /// # Errors
+    /// Whatever keeps a gateway from serving, with the key or address it is about.
+    pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
+        let callers = config.auth()?;
+        let transport = Transport::start(CONNECT_TIMEOUT).context("the transport cannot be started")?;
+        let audit = Audit::open(&audit_settings(config)).await.context("audit.database_url")?;
+        let kills = Kills::new(Parts {
+            audit,
+            accounts: accounts(config, &transport, &clock),
+            limits: limits(config),
+            caller_limit: caller_limit(config),
+            targets: targets(config)?,
+            metrics: Arc::new(Metrics::default()),
+            gateway: id_at(clock.now()).to_string(),
+            key_ttl: config.audit.idempotency_ttl,
+            clock: clock.clone(),
+        });
+        let auth = Auth::new(callers, fetch(transport), clock);
+        let (for_workers, grace) = (kills.clone(), config.server.shutdown_grace);
+        let server = HttpServer::new(move || http::app(for_workers.clone(), auth.clone()))
+            .workers(config.server.workers)
+            .shutdown_timeout(grace.as_secs())
+            .disable_signals()
+            .bind(config.server.listen)
+            .with_context(|| format!("server.listen: cannot listen on {}", config.server.listen))?;
+        let address = server.addrs().first().copied().unwrap_or(config.server.listen);
+        let server = server.run();
+        let handle = server.handle();
+        let (serving, reconciling) = (tokio::spawn(server), tokio::spawn(kills.clone().reconcile()));
+        Ok(Self { address, kills, server: handle, serving, reconciling, grace })
+    }
+
+    /// Where it listens; the port that was taken where port 0 was asked for.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    #[must_use]
+    pub const fn kills(&self) -> &Kills {
+        &self.kills
+    }
+
+    /// Takes no more requests, finishes those under way and every kill that is on record, and closes the record.
+    ///
+    /// What is not finished within `server.shutdown_grace_ms` is left to other gateways to settle.
+    ///
+    /// # Errors
+    /// What the HTTP server died of, if it did.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let Self { kills, server, serving, reconciling, grace, .. } = self;
+        let finish = async {
+            server.stop(true).await;
+            kills.idle().await;
+        };
+        if tokio::time::timeout(grace, finish).await.is_err() {
+            tracing::warn!("stopping with kills under way; other gateways will settle them");
+        }
+        reconciling.abort();
+        kills.audit().close().await;
+        serving.await.context("the HTTP server")?.context("the HTTP server")
+    }
+}
+
+/// Where and how the record is kept.
+#[must_use]
+pub fn audit_settings(config: &Config) -> audit::Settings {
+    let audit = &config.audit;
+    let (database_url, sqlite_path) = match &audit.database {
+        config::Database::Postgres(url) => (Some(SecretString::from(url.expose())), "killgate.db".into()),
+        config::Database::Sqlite(path) => (None, path.clone()),
+    };
+    audit::Settings {
+        database_url,
+        sqlite_path,
+        migrate: audit.migrate,
+        timeout: audit.timeout,
+        max_connections: audit.max_connections,
+    }
+}
+
+fn accounts(config: &Config, transport: &Transport, clock: &Clock) -> BTreeMap<String, Arc<Account>> {
+    let secret = |secret: &config::Secret| SecretString::from(secret.expose());
+    let account = |account: &config::Account| {
+        let credentials = match &account.credentials {
+            config::Credentials::Keys { id, secret: key, token } => {
+                let token = token.as_ref().map(secret);
+                Credentials::Keys(Keys { id: id.expose().to_owned(), secret: secret(key), token })
+            }
+            config::Credentials::Iam { domain, username, password } => {
+                let (domain, username) = (domain.clone(), username.clone());
+                Credentials::Iam { domain, username, password: secret(password) }
+            }
+        };
+        let settings = Settings {
+            name: account.name.clone(),
+            cloud: account.cloud,
+            region: account.region.clone(),
+            project_id: account.project_id.clone(),
+            endpoints: account.endpoints.clone(),
+            credentials,
+        };
+        Arc::new(Account::new(settings, transport.clone(), clock.clone()))
+    };
+    config.accounts.iter().map(|(name, config)| (name.clone(), account(config))).collect()
+}
+
+fn caller_limit(config: &Config) -> CallerLimit {
+    let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+    let config::Callers { kills_per_second, burst } = config.callers;
+    CallerLimit { kills_per_second: at_least_one(kills_per_second), burst: at_least_one(burst) }
+}
+
+fn limits(config: &Config) -> HashMap<(String, &'static str), Limit> {
+    let mut limits = HashMap::new();
+    for account in config.accounts.values() {
+        for vendor in vendor::TABLE.iter().filter(|vendor| account.endpoints.contains_key(vendor.name().as_str())) {
+            let limit = config.limits(vendor.name().as_str(), &account.name, vendor.capabilities());
+            let limit = Limit {
+                requests_per_second: NonZeroU32::new(limit.requests_per_second).unwrap_or(NonZeroU32::MIN),
+                max_ids_per_call: limit.max_ids_per_call,
+                max_wait: limit.max_wait,
+                timeout: limit.timeout,
+                reserved_percent: limit.reserved_percent,
+                max_waiting: limit.max_waiting,
+            };
+            limits.insert((account.name.clone(), vendor.name().as_str()), limit);
+        }
+    }
+    limits
+}
+
+/// Every alias and account of the configuration; coordinates are held against what their vendors ask for.
+///
+/// # Errors
+/// The key of an alias whose coordinates are not well formed.
+pub fn targets(config: &Config) -> anyhow::Result<Targets> {
+    let protected = config.protect.iter();
+    let protected = protected.map(|rule| Protected { alias: rule.target.clone(), vendor: rule.vendor.clone() });
+    let mut targets = Targets { protected: protected.collect(), ..Targets::default() };
+    for account in config.accounts.values() {
+        let reached = vendor::TABLE.iter().map(|vendor| vendor.name().as_str());
+        let vendors = reached.filter(|vendor| account.endpoints.contains_key(*vendor)).collect();
+        targets.accounts.insert(account.name.clone(), Reach { cloud: account.cloud, vendors });
+    }
+    for (alias, configured) in &config.targets {
+        let vendor = vendor::find(&configured.vendor).with_context(|| format!("targets.{alias}.vendor"))?;
+        let coordinates =
+            vendor::coordinates(vendor, &configured.coordinates).map_err(|complaint| match complaint {
+                Complaint::Unknown { name, expected } => {
+                    anyhow::anyhow!(
+                        "targets.{alias}.{name}: unknown key, expected one of vendor, account, callers, {expected}"
+                    )
+                }
+                Complaint::Wrong { name, detail } => anyhow::anyhow!("targets.{alias}.{name}: {detail}"),
+            })?;
+        let account = configured.account.clone();
+        let target = crate::domain::Target { alias: Some(alias.clone()), vendor: vendor.name(), account, coordinates };
+        targets.aliases.insert(alias.clone(), Alias { target, callers: configured.callers.clone() });
+    }
+    Ok(targets)
+}
+
+/// Brings key sets over the same transport that carries calls.
+fn fetch(transport: Transport) -> Fetch {
+    Arc::new(move |url: Url| {
+        let transport = transport.clone();
+        Box::pin(async move {
+            let headers = vec![("Accept".to_owned(), "application/json".to_owned())];
+            let request = Request { method: Method::GET, url, headers, body: vec![], timeout: KEYS_TIMEOUT };
+            let response = transport.send(request).await.map_err(|error| error.to_string())?;
+            if response.status.is_success() {
+                Ok(response.body)
+            } else {
+                Err(format!("HTTP {}", response.status.as_u16()))
+            }
+        })
+    })
+}

@@ -1,0 +1,106 @@
+//! What the commands do.
+
+use std::{fmt::Write as _, net::SocketAddr, time::Duration};
+
+use anyhow::{Context as _, bail};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    app::{self, App},
+    audit::Audit,
+    auth::{Grant, mint},
+    clock::Clock,
+    config::{Config, Database, Keys},
+    http,
+    sandbox::{Clouds, Sandbox},
+    telemetry,
+};
+
+pub use crate::demo::demo;
+
+/// The gateway, until it is told to stop.
+///
+/// # Errors
+/// What keeps it from serving.
+pub async fn serve(config: &Config) -> anyhow::Result<()> {
+    telemetry::start(&config.server.log)?;
+    for line in config.summary() {
+        tracing::info!("{line}");
+    }
+    if let Database::Sqlite(path) = &config.audit.database {
+        tracing::warn!(path = %path.display(), "no audit.database_url is set: the record goes to an embedded SQLite file");
+    }
+    let app = App::start(config, Clock::system()).await?;
+    tracing::info!(address = %app.address(), "listening");
+    stopped().await?;
+    tracing::info!("stopping");
+    app.stop().await
+}
+
+/// The simulated clouds alone, until they are told to stop.
+///
+/// # Errors
+/// An address that cannot be listened on.
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+pub async fn sandbox(listen: SocketAddr) -> anyhow::Result<()> {
+    let sandbox = Sandbox::start(listen, Clouds::demo()).with_context(|| format!("cannot listen on {listen}"))?;
+    println!("simulated clouds at {}; what they hold: {}/_sandbox/sessions", sandbox.url, sandbox.url);
+    stopped().await?;
+    sandbox.stop();
+    Ok(())
+}
+
+/// Brings the record's tables up to date.
+///
+/// # Errors
+/// What keeps the migrations from running.
+pub async fn migrate(config: &Config) -> anyhow::Result<()> {
+    telemetry::start(&config.server.log)?;
+    Audit::migrate(&app::audit_settings(config)).await.context("audit.database_url")?;
+    tracing::info!(record = config.audit.database.place(), "the record's tables are up to date");
+    Ok(())
+}
+
+/// What the configuration means, one fact a line.
+///
+/// # Errors
+/// What keeps a gateway with this configuration from serving.
+pub fn check(config: &Config) -> anyhow::Result<String> {
+    config.auth()?;
+    app::targets(config)?;
+    let mut text = config.summary().join("\n");
+    write!(text, "\nthe configuration is good")?;
+    Ok(text)
+}
+
+/// The OpenAPI document as it is committed.
+///
+/// # Errors
+/// None that was ever seen: a document that cannot be written.
+pub fn openapi() -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(&http::document())?)
+}
+
+/// A token for this gateway.
+///
+/// # Errors
+/// A gateway whose callers do not share a secret with it: it has no key to sign with.
+pub fn token(config: &Config, sub: &str, scope: &str, ttl: Duration) -> anyhow::Result<String> {
+    let auth = config.auth()?;
+    let Keys::Secret(secret) = &auth.keys else {
+        bail!("auth.hs256_secret: is not set, and with a key set only its issuer can make tokens");
+    };
+    let (issuer, audience) = (auth.issuer.as_str(), auth.audience.as_str());
+    let grant = Grant { issuer, audience, subject: sub, scope, ttl, extra: serde_json::Map::new() };
+    Ok(mint(&grant, secret, &Clock::system())?)
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+pub(crate) async fn stopped() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! `killgate demo`: simulated clouds, a gateway and an embedded record, in one process on one machine.
+
+use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr, path::Path, time::Duration};
+
+use anyhow::Context as _;
+
+use crate::{
+    app::App,
+    cli,
+    clock::Clock,
+    config::{self, Config},
+    sandbox::{Clouds, Sandbox, demo as world},
+    telemetry,
+};
+
+/// The demo's own secret: its tokens are good for this one process on loopback only.
+const SECRET: &str = "only-for-the-demo-on-this-very-machine";
+/// How long the printed tokens are good.
+const TOKENS: Duration = Duration::from_hours(24);
+
+/// Runs until Ctrl-C.
+///
+/// # Errors
+/// An address that is taken, or a directory for the record that cannot be made.
+pub async fn demo(listen: SocketAddr) -> anyhow::Result<()> {
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let sandbox = Sandbox::start(loopback, Clouds::demo()).context("the simulated clouds cannot listen")?;
+    let record = std::env::temp_dir().join(format!("killgate-demo-{}.db", std::process::id()));
+    let ended = run(listen, &sandbox.url, &record).await;
+    sandbox.stop();
+    for suffix in ["", "-wal", "-shm"] {
+        let mut file = record.clone().into_os_string();
+        file.push(suffix);
+        // What is not there need not be removed, and the rest is in the temporary directory.
+        let _ = std::fs::remove_file(file);
+    }
+    ended
+}
+
+#[expect(clippy::print_stdout, reason = "what the command is for")]
+async fn run(listen: SocketAddr, clouds: &str, record: &Path) -> anyhow::Result<()> {
+    let config = configuration(listen, clouds, record)?;
+    telemetry::start(&config.server.log)?;
+    let app = App::start(&config, Clock::system()).await?;
+    println!("{}", guide(&config, app.address(), clouds, record)?);
+    cli::stopped().await?;
+    app.stop().await
+}
+
+/// A configuration for simulated clouds at `clouds`, with one alias for each vendor.
+///
+/// # Errors
+/// What the configuration's own checks find.
+pub fn configuration(listen: SocketAddr, clouds: &str, record: &Path) -> anyhow::Result<Config> {
+    let text = format!(
+        r#"
+        [server]
+        listen = "{listen}"
+        log.filter = "warn,killgate=info"
+        [audit]
+        sqlite_path = "{record}"
+        [auth]
+        issuer = "https://demo.invalid"
+        audience = "killgate"
+        hs256_secret = "{SECRET}"
+
+        [accounts.huawei-demo]
+        cloud = "huawei"
+        region = "{region}"
+        project_id = "{project}"
+        access_key = "{access_key}"
+        secret_key = "{secret_key}"
+        endpoints = {{ gaussdb = "{clouds}", das = "{clouds}", taurusdb = "{clouds}" }}
+
+        [accounts.tencent-demo]
+        cloud = "tencent"
+        region = "{tencent_region}"
+        secret_id = "{secret_id}"
+        secret_key = "{tencent_secret_key}"
+        endpoints.dcdb = "{clouds}"
+
+        [targets.ledger]
+        vendor = "gaussdb"
+        instance_id = "{gaussdb}"
+        node_id = "{gaussdb_node}"
+        component_id = "{component}"
+
+        [targets.shop]
+        vendor = "das"
+        instance_id = "{das}"
+        db_user_id = "{db_user}"
+
+        [targets.orders-ro]
+        vendor = "taurusdb"
+        instance_id = "{taurusdb}"
+        node_id = "{taurusdb_node}"
+
+        [targets.orders-shard-1]
+        vendor = "dcdb"
+        instance_id = "{dcdb}"
+        shard_id = "{shard}"
+        "#,
+        record = record.display(),
+        region = world::HUAWEI_REGION,
+        project = world::HUAWEI_PROJECT_ID,
+        access_key = world::HUAWEI_ACCESS_KEY,
+        secret_key = world::HUAWEI_SECRET_KEY,
+        tencent_region = world::TENCENT_REGION,
+        secret_id = world::TENCENT_SECRET_ID,
+        tencent_secret_key = world::TENCENT_SECRET_KEY,
+        gaussdb = world::GAUSSDB_INSTANCE,
+        gaussdb_node = world::GAUSSDB_NODE,
+        component = world::GAUSSDB_COMPONENT,
+        das = world::DAS_INSTANCE,
+        db_user = world::DAS_DB_USER_ID,
+        taurusdb = world::TAURUSDB_INSTANCE,
+        taurusdb_node = world::TAURUSDB_NODE,
+        dcdb = world::DCDB_INSTANCE,
+        shard = world::DCDB_SHARD,
+    );
+    Ok(config::parse(&text, BTreeMap::new())?)
+}
+
+/// What to paste, and what it shows.
+fn guide(config: &Config, address: SocketAddr, clouds: &str, record: &Path) -> anyhow::Result<String> {
+    let bot = cli::token(config, "chatops-bot", "sessions:kill", TOKENS)?;
+    let auditor = cli::token(config, "auditor", "kills:read", TOKENS)?;
+    let mut text = format!(
+        "killgate demo: gateway http://{address}, documentation http://{address}/docs/, \
+         simulated clouds {clouds}, record {}\n\n\
+         Paste these two lines first:\n\n\
+         export BOT={bot}\n\
+         export AUDITOR={auditor}\n",
+        record.display()
+    );
+    for (about, prefer, body) in KILLS {
+        write!(
+            text,
+            "\n# {about}\n\
+             curl -s http://{address}/sessions/kill -H \"Authorization: Bearer $BOT\" -H 'Content-Type: application/json'{prefer} \\\n  \
+             -d '{body}'\n"
+        )?;
+    }
+    write!(
+        text,
+        "\n# the history, newest first\n\
+         curl -s 'http://{address}/kills?limit=10' -H \"Authorization: Bearer $AUDITOR\"\n\
+         \n# the sessions that live in the simulated clouds\n\
+         curl -s {clouds}/_sandbox/sessions\n\
+         \nCtrl-C stops it and removes the record."
+    )?;
+    Ok(text)
+}
+
+/// One kill for each operation, on sessions that the demo's world has: what it shows, further headers, the body.
+const KILLS: [(&str, &str, &str); 6] = [
+    (
+        "Huawei GaussDB: two sessions of a coordinator",
+        "",
+        r#"{"target":"ledger","select":{"ids":["10180","10185"]},"reason":"INC-4711 runaway report"}"#,
+    ),
+    (
+        "Huawei TaurusDB: one session that lives and one that does not",
+        "",
+        r#"{"target":"orders-ro","select":{"ids":["2075425","99"]},"reason":"INC-4711 runaway report"}"#,
+    ),
+    (
+        "Huawei TaurusDB: the database picks; wait up to 5 seconds for the outcome",
+        " -H 'Prefer: wait=5'",
+        r#"{"target":"orders-ro","select":{"intelligent":true},"reason":"INC-4711 load"}"#,
+    ),
+    (
+        "Huawei DAS: every session of one user; its empty 200 is accepted, not killed",
+        "",
+        r#"{"target":"shop","select":{"match":{"user":"report"}},"reason":"INC-4711 runaway report","on_behalf_of":"alice@example.com"}"#,
+    ),
+    (
+        "Tencent DCDB: a task, and what became of it",
+        " -H 'Prefer: wait=5'",
+        r#"{"target":"orders-shard-1","select":{"ids":["1111","1112"]},"reason":"INC-4711 runaway report"}"#,
+    ),
+    (
+        "an alias that does not exist: not done, and on record",
+        "",
+        r#"{"target":"nowhere","select":{"ids":["1"]},"reason":"INC-4711 runaway report"}"#,
+    ),
+];

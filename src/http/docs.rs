@@ -1,0 +1,72 @@
+//! The OpenAPI document, made from the handlers themselves, and the page that shows it.
+
+use actix_web::{HttpResponse, http::header};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        self,
+        security::{Http, HttpAuthScheme, SecurityScheme},
+    },
+};
+
+use super::{health, kills, problem::ProblemDocument, reference};
+
+/// The document. `openapi/killgate.json` is a copy of it that a test compares.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(
+        title = "killgate",
+        description = "One HTTP gateway through which an organisation ends database sessions: one call for every vendor, every attempt on record.\n\nErrors are RFC 9457 problem documents with a stable `code`, and `kill_id` wherever a record exists. Times are RFC 3339 in UTC, ids are UUIDv7, session ids are texts.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    servers((url = "/", description = "This gateway")),
+    tags(
+        (name = "kills", description = "Ending sessions, and the history of it"),
+        (name = "reference", description = "What can be asked for, and where"),
+        (name = "operations", description = "For probes and scrapers; no token"),
+    ),
+    paths(
+        kills::create,
+        kills::list,
+        kills::read_one,
+        reference::vendors,
+        reference::targets,
+        health::live,
+        health::ready,
+        health::metrics,
+    ),
+    components(schemas(ProblemDocument)),
+    security(("token" = [])),
+    modifiers(&Token),
+)]
+struct Document;
+
+/// Says what a token is.
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let mut scheme = Http::new(HttpAuthScheme::Bearer);
+        scheme.bearer_format = Some("JWT".to_owned());
+        scheme.description = Some(
+            "Scopes: `sessions:kill` to kill and to see one's own kills, `kills:read` to see everybody's.".to_owned(),
+        );
+        document.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+/// The OpenAPI document.
+#[must_use]
+pub fn document() -> openapi::OpenApi {
+    Document::openapi()
+}
+
+/// `GET /openapi.json`
+pub(super) async fn json() -> HttpResponse {
+    HttpResponse::Ok().json(document())
+}
+
+/// `GET /docs`
+pub(super) async fn page() -> HttpResponse {
+    HttpResponse::Found().insert_header((header::LOCATION, "/docs/")).finish()
+}

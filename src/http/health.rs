@@ -1,0 +1,58 @@
+//! Is it alive, can it record, what has it done: for probes and scrapers, without a token.
+
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    domain::{Problem, ProblemCode},
+    kill::Kills,
+};
+
+use super::{
+    problem::Failure,
+    schema::{NotReady, WrongMethod},
+};
+
+/// A good state.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Health {
+    #[schema(example = "ok")]
+    pub(super) status: &'static str,
+}
+
+const OK: Health = Health { status: "ok" };
+
+/// Is the process alive
+#[utoipa::path(
+    get, path = "/healthz", operation_id = "live", tag = "operations", security(()),
+    responses((status = 200, description = "The process lives", body = Health), WrongMethod),
+)]
+pub(super) async fn live() -> HttpResponse {
+    HttpResponse::Ok().json(OK)
+}
+
+/// Can kills be recorded
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "ready", tag = "operations", security(()),
+    responses((status = 200, description = "It can record", body = Health), NotReady),
+)]
+pub(super) async fn ready(kills: web::Data<Kills>) -> Result<HttpResponse, Failure> {
+    match kills.audit().ping().await {
+        Ok(()) => Ok(HttpResponse::Ok().json(OK)),
+        Err(error) => {
+            tracing::warn!(%error, "not ready");
+            Err(Problem::new(ProblemCode::AuditUnavailable, "nothing can be recorded now").retry_after(1).into())
+        }
+    }
+}
+
+/// Metrics
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics", tag = "operations", security(()),
+    responses((status = 200, description = "Counts and times in the OpenMetrics text format", body = String, content_type = "application/openmetrics-text"), WrongMethod),
+)]
+pub(super) async fn metrics(kills: web::Data<Kills>) -> HttpResponse {
+    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    HttpResponse::Ok().content_type(media_type).body(kills.metrics())
+}

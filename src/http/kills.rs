@@ -1,0 +1,335 @@
+//! `POST /sessions/kill`, `GET /kills` and `GET /kills/{id}`.
+
+use std::time::Duration;
+
+use actix_web::{
+    HttpRequest, HttpResponse, ResponseError as _,
+    http::header::{self, HeaderMap, HeaderName},
+    web,
+};
+use aws_lc_rs::digest;
+use serde::{Deserialize, Serialize};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::{
+    audit::{AuditError, Cursor, Filter, IdempotencyKey},
+    auth::Scope,
+    domain::{Kill, Problem, ProblemCode, Status, plain_text},
+    kill::{
+        Allowance, Context, Kills, Submission,
+        request::{KillRequest, MAX_NAME},
+    },
+};
+
+use super::{
+    caller::Authenticated,
+    problem::Failure,
+    query, request_id,
+    schema::{KillProblems, ListProblems, ReadProblems},
+};
+
+/// Largest body, in bytes.
+const MAX_BODY: usize = 64 * 1024;
+/// Longest `Prefer: wait`, in seconds; a longer wish is cut to it.
+const MAX_WAIT: u64 = 300;
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// IETF draft `ratelimit-headers`: the caller's own limit.
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// End sessions
+///
+/// One call for every vendor. The attempt is on record before any vendor sees it, and what is answered is what
+/// was recorded. Without `Prefer: wait` the answer comes when the vendor has answered.
+#[utoipa::path(
+    post, path = "/sessions/kill", operation_id = "killSessions", tag = "kills",
+    request_body(content = KillRequest, description = "What to end, and why"),
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters: the same caller and key give the same kill, never a second one"),
+        ("Prefer" = Option<String>, Header, description = "`wait=N` (RFC 7240): answer when the outcome is final, or after N seconds with what is known", example = "wait=10"),
+    ),
+    responses(
+        (status = 200, description = "The status is final", body = Kill, headers(("Location" = String, description = "The record"))),
+        (status = 202, description = "The vendor took it; whether the sessions are gone is not known yet", body = Kill, headers(("Location" = String, description = "The record"))),
+        KillProblems,
+    ),
+)]
+pub(super) async fn create(
+    request: HttpRequest,
+    caller: Authenticated,
+    payload: web::Payload,
+    kills: web::Data<Kills>,
+) -> Result<HttpResponse, Failure> {
+    let body = read(&request, payload).await;
+    let sent: Option<serde_json::Value> = body.as_ref().ok().and_then(|body| serde_json::from_slice(body).ok());
+    let key = idempotency_key(request.headers(), sent.as_ref());
+    let asked = caller
+        .require(&[Scope::SessionsKill, Scope::SessionsKillUrgent])
+        .and_then(|()| query::none(&request))
+        .and(body)
+        .and_then(|body| KillRequest::parse(&body)?.check(kills.targets()))
+        .and_then(|asked| kills.targets().check(&caller.0.subject, &asked.order.target).map(|()| asked));
+    let allowance = asked.is_ok().then(|| kills.admit(&caller.0.subject));
+    let asked = match allowance.as_ref().map(Allowance::check) {
+        Some(Err(limited)) => Err(limited),
+        _ => asked,
+    };
+    let (asked, key) = match (asked, key) {
+        (Ok(asked), Ok(key)) => (Ok(asked), key),
+        // What was not understood must not take up a key: corrected, it may be sent again.
+        (Ok(_), Err(problem)) | (Err(problem), _) => (Err(problem), None),
+    };
+    let context = Context {
+        caller: caller.0.subject.clone(),
+        client_id: caller.0.client.clone().or_else(|| caller.0.actor.clone()),
+        token_id: caller.0.token_id.clone(),
+        client_address: request.peer_addr().map(|address| address.ip().to_string()),
+        request_id: Some(request_id::of(&request)),
+        key,
+        urgent: caller.0.has(Scope::SessionsKillUrgent),
+    };
+    let wait = preferred_wait(request.headers());
+    let ticket = kills.submit(Submission { context, request: sent, asked }).await;
+    let replayed = ticket.as_ref().is_ok_and(|ticket| ticket.replayed);
+    let answered = match (ticket, wait) {
+        (Err(problem), _) => Err(problem.into()),
+        (Ok(ticket), None) => answer(ticket.answered().await),
+        (Ok(ticket), Some(seconds)) => answer(ticket.settled(Duration::from_secs(seconds)).await),
+    };
+    let mut response = answered.unwrap_or_else(|failure: Failure| failure.error_response());
+    let headers = response.headers_mut();
+    if let Some(Allowance { limit, remaining, wait }) = allowance {
+        let policy = format!(r#""caller";q={};w={}"#, limit.burst, limit.window_seconds());
+        let reset = wait.map_or(0, |wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
+        let left = format!(r#""caller";r={remaining};t={reset}"#);
+        for (name, value) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, left)] {
+            if let Ok(value) = value.parse() {
+                headers.insert(name, value);
+            }
+        }
+    }
+    if replayed {
+        headers.insert(HeaderName::from_static("idempotency-replayed"), header::HeaderValue::from_static("true"));
+    }
+    if let Some(applied) = wait.and_then(|seconds| format!("wait={seconds}").parse().ok()) {
+        headers.insert(HeaderName::from_static("preference-applied"), applied);
+    }
+    Ok(response)
+}
+
+/// The answer to a kill: the kill itself, or why it was not done.
+fn answer(mut kill: Kill) -> Result<HttpResponse, Failure> {
+    if let Some(problem) = kill.problem.take() {
+        return Err(Failure::of_kill(problem, kill.id));
+    }
+    let mut response = if kill.status.is_final() { HttpResponse::Ok() } else { HttpResponse::Accepted() };
+    Ok(response.insert_header((header::LOCATION, format!("/kills/{}", kill.id))).json(kill))
+}
+
+async fn read(request: &HttpRequest, payload: web::Payload) -> Result<web::Bytes, Problem> {
+    let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if essence != "application/json" && !(essence.starts_with("application/") && essence.ends_with("+json")) {
+        let sentence = "the body must be JSON: send Content-Type: application/json";
+        return Err(Problem::new(ProblemCode::UnsupportedMediaType, sentence));
+    }
+    match payload.to_bytes_limited(MAX_BODY).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) => Err(Problem::new(ProblemCode::Malformed, format!("the body did not arrive: {error}"))),
+        Err(_) => Err(Problem::new(ProblemCode::TooLarge, format!("the body may have at most {MAX_BODY} bytes"))),
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap, sent: Option<&serde_json::Value>) -> Result<Option<IdempotencyKey>, Problem> {
+    let mut given = headers.get_all(&IDEMPOTENCY_KEY);
+    let (Some(key), None) = (given.next(), given.next()) else {
+        let several = headers.contains_key(&IDEMPOTENCY_KEY);
+        let problem = || Problem::invalid("Idempotency-Key", "must be given once");
+        return if several { Err(problem()) } else { Ok(None) };
+    };
+    let visible = |bytes: &[u8]| (1..=255).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
+    let key = key.to_str().ok().filter(|key| visible(key.as_bytes()));
+    let key = key.ok_or_else(|| Problem::invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters"))?;
+    // Members of a JSON object are sorted here, so their order makes no other request.
+    let text = sent.map(ToString::to_string).unwrap_or_default();
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
+    Ok(Some(IdempotencyKey { key: key.to_owned(), fingerprint }))
+}
+
+/// The seconds of `Prefer: wait=N`; other preferences, and what cannot be read, are ignored as RFC 7240 asks.
+fn preferred_wait(headers: &HeaderMap) -> Option<u64> {
+    let given = headers.get_all(&PREFER).filter_map(|value| value.to_str().ok());
+    let wait = |preference: &str| {
+        let (name, value) = preference.split(';').next()?.split_once('=')?;
+        let is_wait = name.trim().eq_ignore_ascii_case("wait");
+        value.trim().trim_matches('"').parse::<u64>().ok().filter(|_| is_wait)
+    };
+    given.flat_map(|value| value.split(',')).find_map(wait).map(|seconds| seconds.min(MAX_WAIT))
+}
+
+/// Filters and paging of `GET /kills`.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Search {
+    /// Vendor name.
+    #[param(example = "dcdb")]
+    pub(super) vendor: Option<String>,
+    /// Account name.
+    pub(super) account: Option<String>,
+    /// Alias.
+    pub(super) target: Option<String>,
+    pub(super) instance_id: Option<String>,
+    pub(super) session_id: Option<String>,
+    pub(super) caller: Option<String>,
+    #[param(value_type = Option<Status>)]
+    pub(super) status: Option<String>,
+    /// From this time on (RFC 3339).
+    #[param(example = "2026-01-02T03:04:05Z")]
+    pub(super) since: Option<String>,
+    /// Before this time (RFC 3339).
+    pub(super) until: Option<String>,
+    /// 1 to 500.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 50)]
+    pub(super) limit: Option<String>,
+    /// `next_cursor` of the page before.
+    pub(super) cursor: Option<String>,
+}
+
+/// One page of kills, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct KillPage {
+    pub(super) items: Vec<Kill>,
+    /// Where the next page begins; `null` on the last one.
+    pub(super) next_cursor: Option<String>,
+}
+
+/// List kills
+///
+/// Newest first. A caller with only `sessions:kill` sees its own.
+#[utoipa::path(
+    get, path = "/kills", operation_id = "listKills", tag = "kills", params(Search),
+    responses(
+        (status = 200, description = "One page", body = KillPage, headers(("Link" = String, description = "The next page (RFC 8288)"))),
+        ListProblems,
+    ),
+)]
+pub(super) async fn list(
+    request: HttpRequest,
+    caller: Authenticated,
+    kills: web::Data<Kills>,
+) -> Result<HttpResponse, Failure> {
+    let only_caller = visible_to(&caller)?;
+    let search = Search::parse(request.query_string())?;
+    let (filter, limit) = search.check(only_caller)?;
+    let page = kills.audit().page(&filter, limit).await.map_err(|error| unreadable_record(&error))?;
+    let next_cursor = page.next.map(|cursor| cursor.to_string());
+    let mut response = HttpResponse::Ok();
+    if let Some(cursor) = &next_cursor {
+        let others =
+            url::form_urlencoded::parse(request.query_string().as_bytes()).filter(|(name, _)| name != "cursor");
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(others)
+            .append_pair("cursor", cursor)
+            .finish();
+        response.insert_header((header::LINK, format!("</kills?{query}>; rel=\"next\"")));
+    }
+    Ok(response.json(KillPage { items: page.items, next_cursor }))
+}
+
+/// Read one kill
+#[utoipa::path(
+    get, path = "/kills/{id}", operation_id = "readKill", tag = "kills",
+    params(("id" = Uuid, Path, description = "The kill's id")),
+    responses(
+        (status = 200, description = "The kill as it is known now", body = Kill),
+        ReadProblems,
+    ),
+)]
+pub(super) async fn read_one(
+    request: HttpRequest,
+    id: web::Path<String>,
+    caller: Authenticated,
+    kills: web::Data<Kills>,
+) -> Result<HttpResponse, Failure> {
+    let only_caller = visible_to(&caller)?;
+    query::none(&request)?;
+    let not_found = || Problem::new(ProblemCode::NotFound, "there is no such kill");
+    let id = Uuid::try_parse(&id).map_err(|_| not_found())?;
+    let kill = kills.audit().find(id).await.map_err(|error| unreadable_record(&error))?;
+    let kill = kill.filter(|kill| only_caller.as_ref().is_none_or(|caller| *caller == kill.caller));
+    Ok(HttpResponse::Ok().json(kill.ok_or_else(not_found)?))
+}
+
+/// Whose kills this caller may see: everybody's, or only its own.
+fn visible_to(caller: &Authenticated) -> Result<Option<String>, Problem> {
+    caller.require(&[Scope::KillsRead, Scope::SessionsKill, Scope::SessionsKillUrgent])?;
+    Ok((!caller.0.has(Scope::KillsRead)).then(|| caller.0.subject.clone()))
+}
+
+fn unreadable_record(error: &AuditError) -> Problem {
+    tracing::error!(%error, "the record could not be read");
+    Problem::new(ProblemCode::AuditUnavailable, "the record could not be read").retry_after(1)
+}
+
+impl Search {
+    fn parse(query: &str) -> Result<Self, Problem> {
+        let pairs = url::form_urlencoded::parse(query.as_bytes());
+        let pairs = serde_urlencoded::Deserializer::new(pairs);
+        serde_path_to_error::deserialize(pairs).map_err(|error| {
+            let field = error.path().to_string();
+            Problem::new(ProblemCode::Malformed, error.into_inner().to_string()).at(field)
+        })
+    }
+
+    fn check(self, only_caller: Option<String>) -> Result<(Filter, u32), Problem> {
+        let texts = [
+            ("vendor", &self.vendor),
+            ("account", &self.account),
+            ("target", &self.target),
+            ("instance_id", &self.instance_id),
+            ("session_id", &self.session_id),
+            ("caller", &self.caller),
+        ];
+        for (field, text) in texts {
+            if let Some(Err(error)) = text.as_ref().map(|text| plain_text(text, MAX_NAME)) {
+                return Err(Problem::invalid(field, error.to_string()));
+            }
+        }
+        let time = |field: &str, text: Option<String>| {
+            let parsed = text.map(|text| OffsetDateTime::parse(&text, &Rfc3339)).transpose();
+            parsed.map_err(|_| Problem::invalid(field, "must be a time such as 2026-01-02T03:04:05Z"))
+        };
+        let limit = match self.limit.as_deref().map(str::parse::<u32>) {
+            None => 50,
+            Some(Ok(limit @ 1..=500)) => limit,
+            Some(_) => return Err(Problem::invalid("limit", "must be a whole number from 1 to 500")),
+        };
+        let status = match &self.status {
+            None => None,
+            Some(word) => Some(Status::parse(word).ok_or_else(|| {
+                let words = Status::ALL.map(|status| status.as_str().to_owned());
+                Problem::invalid("status", "no such status").supported(words.into())
+            })?),
+        };
+        let before = self.cursor.as_deref().map(str::parse::<Cursor>).transpose();
+        let filter = Filter {
+            vendor: self.vendor,
+            account: self.account,
+            target: self.target,
+            instance_id: self.instance_id,
+            session_id: self.session_id,
+            caller: self.caller,
+            status,
+            since: time("since", self.since)?,
+            until: time("until", self.until)?,
+            before: before.map_err(|_| Problem::invalid("cursor", "is not one that this gateway gave out"))?,
+            only_caller,
+        };
+        Ok((filter, limit))
+    }
+}

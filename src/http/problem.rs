@@ -1,0 +1,164 @@
+//! The one place that knows HTTP answers for what went wrong: RFC 9457 problem documents.
+
+use std::fmt;
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{StatusCode, header},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::domain::{Problem, ProblemCode};
+
+/// The media type of every error.
+pub(super) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// An error as callers see it (RFC 9457). Match on `code`; the texts may change.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ProblemDocument {
+    /// `urn:killgate:problem:` and the code.
+    #[schema(example = "urn:killgate:problem:invalid")]
+    pub(super) r#type: String,
+    /// What the code means, in general.
+    #[schema(example = "A field has a value that cannot be used")]
+    pub(super) title: &'static str,
+    /// The HTTP status once more.
+    #[schema(example = 422)]
+    pub(super) status: u16,
+    /// What happened here, in one sentence.
+    #[schema(example = "must have 1 to 1000 ids")]
+    pub(super) detail: String,
+    pub(super) code: ProblemCode,
+    /// The field at fault, as a path into the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "select.ids")]
+    pub(super) field: Option<String>,
+    /// The record of this attempt, wherever there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) kill_id: Option<Uuid>,
+    /// What would be accepted instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) supported: Option<Vec<String>>,
+}
+
+/// The HTTP status of a problem.
+#[must_use]
+pub(super) const fn status(code: ProblemCode) -> StatusCode {
+    match code {
+        ProblemCode::Malformed => StatusCode::BAD_REQUEST,
+        ProblemCode::Unauthenticated => StatusCode::UNAUTHORIZED,
+        ProblemCode::Forbidden => StatusCode::FORBIDDEN,
+        ProblemCode::UnknownTarget | ProblemCode::TargetNotFound | ProblemCode::NotFound => StatusCode::NOT_FOUND,
+        ProblemCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        ProblemCode::InProgress | ProblemCode::TargetBusy => StatusCode::CONFLICT,
+        ProblemCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ProblemCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ProblemCode::Invalid
+        | ProblemCode::UnsupportedSelector
+        | ProblemCode::KeyReused
+        | ProblemCode::UpstreamRejected => StatusCode::UNPROCESSABLE_ENTITY,
+        ProblemCode::RateLimited | ProblemCode::UpstreamThrottled => StatusCode::TOO_MANY_REQUESTS,
+        ProblemCode::UpstreamFailed | ProblemCode::UpstreamDenied => StatusCode::BAD_GATEWAY,
+        ProblemCode::AuditUnavailable | ProblemCode::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        ProblemCode::OutcomeUnknown => StatusCode::GATEWAY_TIMEOUT,
+        ProblemCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+const fn title(code: ProblemCode) -> &'static str {
+    match code {
+        ProblemCode::Malformed => "The request cannot be read",
+        ProblemCode::Unauthenticated => "No valid token",
+        ProblemCode::Forbidden => "Not allowed",
+        ProblemCode::UnknownTarget => "No such alias or account",
+        ProblemCode::TargetNotFound => "The vendor does not know the target",
+        ProblemCode::NotFound => "No such kill or path",
+        ProblemCode::MethodNotAllowed => "Method not allowed",
+        ProblemCode::InProgress => "The same idempotency key is being worked on",
+        ProblemCode::TargetBusy => "The target's state forbids it now",
+        ProblemCode::TooLarge => "The body is too large",
+        ProblemCode::UnsupportedMediaType => "The body must be JSON",
+        ProblemCode::Invalid => "A field has a value that cannot be used",
+        ProblemCode::UnsupportedSelector => "This vendor cannot select sessions in this way",
+        ProblemCode::KeyReused => "The idempotency key was used for another request",
+        ProblemCode::UpstreamRejected => "The vendor refused the parameters",
+        ProblemCode::RateLimited => "Too many calls",
+        ProblemCode::UpstreamThrottled => "The vendor is throttling",
+        ProblemCode::UpstreamFailed => "The vendor refused or was not reached",
+        ProblemCode::UpstreamDenied => "The vendor refused the gateway's permission or credentials",
+        ProblemCode::AuditUnavailable => "The record could not be written",
+        ProblemCode::Overloaded => "Too many callers are waiting",
+        ProblemCode::OutcomeUnknown => "The outcome is not known",
+        ProblemCode::Internal => "The gateway failed",
+    }
+}
+
+/// A problem on its way to the caller.
+#[derive(Debug)]
+pub(super) struct Failure {
+    problem: Box<Problem>,
+    kill_id: Option<Uuid>,
+    headers: Vec<(header::HeaderName, String)>,
+}
+
+impl Failure {
+    /// The problem of a recorded kill.
+    #[must_use]
+    pub(super) fn of_kill(problem: Problem, kill_id: Uuid) -> Self {
+        Self { kill_id: Some(kill_id), ..Self::from(problem) }
+    }
+
+    #[must_use]
+    pub(super) fn with(mut self, name: header::HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self { kill_id: problem.kill_id, problem: Box::new(problem), headers: vec![] }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.problem.code.as_str(), self.problem.detail)
+    }
+}
+
+impl ResponseError for Failure {
+    fn status_code(&self) -> StatusCode {
+        status(self.problem.code)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let Problem { code, detail, field, retry_after, supported, .. } = (*self.problem).clone();
+        let status = status(code);
+        let mut response = HttpResponse::build(status);
+        response.insert_header((header::CONTENT_TYPE, PROBLEM_JSON));
+        if let Some(seconds) = retry_after {
+            response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        if let Some(id) = self.kill_id {
+            response.insert_header((header::LOCATION, format!("/kills/{id}")));
+        }
+        for (name, value) in &self.headers {
+            response.insert_header((name.clone(), value.as_str()));
+        }
+        let body = ProblemDocument {
+            r#type: format!("urn:killgate:problem:{}", code.as_str()),
+            title: title(code),
+            status: status.as_u16(),
+            detail,
+            code,
+            field,
+            kill_id: self.kill_id,
+            supported,
+        };
+        // A struct of texts and numbers is always written.
+        response.body(serde_json::to_vec(&body).unwrap_or_default())
+    }
+}

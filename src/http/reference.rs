@@ -1,0 +1,153 @@
+//! `GET /vendors` and `GET /targets`: what can be asked for, and where.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    kill::Kills,
+    vendor::{Capabilities, Need, TABLE, Vendor},
+};
+
+use super::{caller::Authenticated, problem::Failure, query, schema::TokenProblems};
+
+/// What one vendor can do, and its limits.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct VendorInfo {
+    #[schema(example = "dcdb")]
+    pub(super) name: &'static str,
+    pub(super) product: &'static str,
+    #[schema(example = "tencent")]
+    pub(super) cloud: &'static str,
+    pub(super) coordinates: Vec<CoordinateInfo>,
+    /// What a session id looks like.
+    #[schema(example = "a whole number from 0 to 9223372036854775807")]
+    pub(super) session_id: String,
+    /// The selectors that this vendor takes.
+    #[schema(example = json!(["ids"]))]
+    pub(super) selectors: Vec<String>,
+    /// Whether an accepted kill can be looked up afterwards.
+    pub(super) can_look: bool,
+    /// Whether calls are counted for each action, or all together.
+    pub(super) counted_per_action: bool,
+    /// The limits for each account that has this vendor.
+    pub(super) accounts: Vec<AccountLimits>,
+}
+
+/// One of the values that say where sessions live.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CoordinateInfo {
+    pub(super) name: &'static str,
+    /// Whether it must be given.
+    pub(super) required: bool,
+    /// Exactly one coordinate of the same group must be given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) one_of: Option<&'static str>,
+    pub(super) expected: &'static str,
+    pub(super) example: &'static str,
+}
+
+/// What an account may ask of a vendor.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AccountLimits {
+    pub(super) account: String,
+    /// Calls in any one second, of the whole fleet.
+    pub(super) requests_per_second: u32,
+    /// What is asked for now: less than the limit after the vendor has throttled.
+    pub(super) current_requests_per_second: u32,
+    /// The part of the limit that only urgent kills may use, in per cent.
+    pub(super) reserved_percent: u32,
+    /// True while the endpoint is failing and only probed.
+    pub(super) is_down: bool,
+    pub(super) max_ids_per_call: usize,
+    /// Longest wait for a turn, in milliseconds.
+    pub(super) max_wait_ms: u64,
+    /// Longest time for one call, in milliseconds.
+    pub(super) timeout_ms: u64,
+}
+
+/// Every vendor there is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct VendorList {
+    pub(super) items: Vec<VendorInfo>,
+}
+
+/// The aliases that the caller may use.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TargetList {
+    #[schema(value_type = Vec<Object>, example = json!([{ "alias": "orders-shard-1", "vendor": "dcdb", "account": "tencent-prod", "instance_id": "tdsqlshard-2gk4nxyz", "shard_id": "shard-ljilb4st" }]))]
+    pub(super) items: Vec<crate::domain::Target>,
+}
+
+/// List vendors
+///
+/// What each vendor can do and its limits.
+#[utoipa::path(
+    get, path = "/vendors", operation_id = "listVendors", tag = "reference",
+    responses((status = 200, description = "Every vendor there is", body = VendorList), TokenProblems),
+)]
+pub(super) async fn vendors(
+    request: HttpRequest,
+    _: Authenticated,
+    kills: web::Data<Kills>,
+) -> Result<HttpResponse, Failure> {
+    query::none(&request)?;
+    let items = TABLE.iter().map(|vendor| describe(*vendor, &kills)).collect();
+    Ok(HttpResponse::Ok().json(VendorList { items }))
+}
+
+/// List targets
+///
+/// The aliases that the caller may use.
+#[utoipa::path(
+    get, path = "/targets", operation_id = "listTargets", tag = "reference",
+    responses((status = 200, description = "The aliases that the caller may use", body = TargetList), TokenProblems),
+)]
+pub(super) async fn targets(
+    request: HttpRequest,
+    caller: Authenticated,
+    kills: web::Data<Kills>,
+) -> Result<HttpResponse, Failure> {
+    query::none(&request)?;
+    let aliases = kills.targets().aliases.values().filter(|alias| alias.permits(&caller.0.subject));
+    Ok(HttpResponse::Ok().json(TargetList { items: aliases.map(|alias| alias.target.clone()).collect() }))
+}
+
+fn describe(vendor: &dyn Vendor, kills: &Kills) -> VendorInfo {
+    let able: &Capabilities = vendor.capabilities();
+    let coordinates = able.coordinates.iter().map(|coordinate| CoordinateInfo {
+        name: coordinate.name,
+        required: coordinate.need == Need::Required,
+        one_of: match coordinate.need {
+            Need::OneOf(group) => Some(group),
+            Need::Required | Need::Optional => None,
+        },
+        expected: coordinate.expected,
+        example: coordinate.example,
+    });
+    let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let accounts = kills.targets().accounts.keys().filter_map(|account| {
+        let limit = kills.limit(account, vendor)?;
+        Some(AccountLimits {
+            account: account.clone(),
+            requests_per_second: limit.requests_per_second.get(),
+            current_requests_per_second: kills.pace(account, vendor, &limit),
+            reserved_percent: limit.reserved_percent,
+            is_down: kills.is_down(account, vendor),
+            max_ids_per_call: limit.max_ids_per_call,
+            max_wait_ms: millis(limit.max_wait),
+            timeout_ms: millis(limit.timeout),
+        })
+    });
+    VendorInfo {
+        name: vendor.name().as_str(),
+        product: able.product,
+        cloud: able.cloud.as_str(),
+        coordinates: coordinates.collect(),
+        session_id: able.session_id.expected(),
+        selectors: able.selectors.iter().map(|kind| kind.describe()).collect(),
+        can_look: able.can_look,
+        counted_per_action: able.counted_per_action,
+        accounts: accounts.collect(),
+    }
+}

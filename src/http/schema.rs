@@ -1,0 +1,176 @@
+//! What the OpenAPI document says where a type alone cannot: targets from the vendor table, problems by status.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use utoipa::{
+    IntoResponses, PartialSchema, ToSchema,
+    openapi::{
+        ContentBuilder, ObjectBuilder, OneOfBuilder, Ref, RefOr, ResponseBuilder, Schema,
+        response::Response,
+        schema::{AdditionalProperties, SchemaType, Type},
+    },
+};
+
+use crate::{
+    kill::{request::GivenId, targets::Named},
+    vendor::{Capabilities, Need, TABLE, Vendor},
+};
+
+use super::problem::{PROBLEM_JSON, ProblemDocument};
+
+fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(SchemaType::Type(Type::String))
+}
+
+impl PartialSchema for Named {
+    fn schema() -> RefOr<Schema> {
+        let alias = text().title(Some("Alias")).description(Some("A configured alias, see `GET /targets`"));
+        let vendors = TABLE.iter().map(|vendor| coordinates(*vendor));
+        let forms = OneOfBuilder::new().item(alias.examples(["orders-shard-1"]));
+        let forms = vendors.fold(forms, OneOfBuilder::item);
+        forms.description(Some("Where the sessions live: an alias, or the coordinates in full")).into()
+    }
+}
+
+impl ToSchema for Named {
+    fn name() -> Cow<'static, str> {
+        "Target".into()
+    }
+}
+
+/// The coordinates of one vendor, as the vendor's own data gives them.
+fn coordinates(vendor: &dyn Vendor) -> ObjectBuilder {
+    let Capabilities { product, coordinates, .. } = vendor.capabilities();
+    let name = vendor.name().as_str();
+    let account = text().description(Some("The account; may be left out where only one fits"));
+    let object = ObjectBuilder::new()
+        .title(Some(name))
+        .description(Some(*product))
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+        .property("vendor", text().enum_values(Some([name])))
+        .property("account", account)
+        .required("vendor");
+    coordinates.iter().fold(object, |object, coordinate| {
+        let described = match coordinate.need {
+            Need::OneOf(group) => format!("{}; exactly one for the {group}", coordinate.expected),
+            Need::Required | Need::Optional => coordinate.expected.to_owned(),
+        };
+        let object =
+            object.property(coordinate.name, text().description(Some(described)).examples([coordinate.example]));
+        if coordinate.need == Need::Required { object.required(coordinate.name) } else { object }
+    })
+}
+
+impl PartialSchema for GivenId {
+    fn schema() -> RefOr<Schema> {
+        let number = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer)).minimum(Some(0));
+        let described = "A session id; always written as text in answers";
+        OneOfBuilder::new().item(text().max_length(Some(64))).item(number).description(Some(described)).into()
+    }
+}
+
+impl ToSchema for GivenId {
+    fn name() -> Cow<'static, str> {
+        "SessionId".into()
+    }
+}
+
+fn problems(of: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
+    let document = || ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemDocument::name()))).build();
+    let response = |codes: &str| ResponseBuilder::new().description(codes).content(PROBLEM_JSON, document()).build();
+    of.iter().map(|(status, codes)| ((*status).to_owned(), response(codes).into())).collect()
+}
+
+const UNAUTHENTICATED: (&str, &str) = ("401", "`unauthenticated`: no, bad, expired or wrongly signed token");
+const QUERY: (&str, &str) = ("400", "`malformed`: an unknown query parameter");
+const METHOD: (&str, &str) = ("405", "`method_not_allowed`: with `Allow`");
+const FORBIDDEN: (&str, &str) = ("403", "`forbidden`: the token lacks the scope");
+const UNAVAILABLE: (&str, &str) = ("503", "`audit_unavailable`: the record could not be read");
+
+/// What `POST /sessions/kill` answers where a kill was not done. `kill_id` names its record.
+#[derive(Debug)]
+pub(super) struct KillProblems;
+
+impl IntoResponses for KillProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            ("400", "`malformed`: not JSON, wrong types, unknown fields or query parameters"),
+            UNAUTHENTICATED,
+            ("403", "`forbidden`: scope or policy says no; recorded as `refused`"),
+            ("404", "`unknown_target`: no such alias or account. `target_not_found`: the vendor does not know it"),
+            METHOD,
+            (
+                "409",
+                "`in_progress`: the same idempotency key is being worked on. `target_busy`: the instance's state forbids it now",
+            ),
+            ("413", "`too_large`: over 64 KiB"),
+            ("415", "`unsupported_media_type`: not JSON"),
+            (
+                "422",
+                "`invalid`, `unsupported_selector`, `key_reused`: names the field. `upstream_rejected`: the vendor refused the parameters",
+            ),
+            ("429", "`rate_limited`, `upstream_throttled`: with `Retry-After`; nothing was killed"),
+            ("500", "`internal`: the gateway failed"),
+            (
+                "502",
+                "`upstream_failed`, `upstream_denied`: the vendor refused or was never reached; nothing was killed",
+            ),
+            (
+                "503",
+                "`audit_unavailable`: the record could not be written, so nothing was sent. `overloaded`: too many waiting",
+            ),
+            ("504", "`outcome_unknown`: the answer was lost or unreadable; never repeated blindly"),
+        ])
+    }
+}
+
+/// What lists answer where there is nothing to list.
+#[derive(Debug)]
+pub(super) struct ListProblems;
+
+impl IntoResponses for ListProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[QUERY, UNAUTHENTICATED, FORBIDDEN, METHOD, ("422", "`invalid`: names the parameter"), UNAVAILABLE])
+    }
+}
+
+/// What reading one kill answers where there is none.
+#[derive(Debug)]
+pub(super) struct ReadProblems;
+
+impl IntoResponses for ReadProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let none = ("404", "`not_found`: no such kill, or not one of this caller's");
+        problems(&[QUERY, UNAUTHENTICATED, FORBIDDEN, none, METHOD, UNAVAILABLE])
+    }
+}
+
+/// What reference lists answer without a valid token.
+#[derive(Debug)]
+pub(super) struct TokenProblems;
+
+impl IntoResponses for TokenProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[QUERY, UNAUTHENTICATED, METHOD])
+    }
+}
+
+/// What readiness answers while nothing can be recorded.
+#[derive(Debug)]
+pub(super) struct NotReady;
+
+impl IntoResponses for NotReady {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[METHOD, ("503", "`audit_unavailable`: nothing can be recorded now, so every kill is refused")])
+    }
+}
+
+/// What every path answers to a method that it does not have.
+#[derive(Debug)]
+pub(super) struct WrongMethod;
+
+impl IntoResponses for WrongMethod {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[METHOD])
+    }
+}

@@ -1,0 +1,101 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// One HTTP gateway through which an organisation ends database sessions, every attempt on record.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Simulated clouds, gateway and embedded record, with ready-to-paste curl lines
+    Demo {
+        /// Where the gateway listens; port 0 takes a free one
+        #[arg(long, default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+    },
+    /// The gateway
+    Serve(Configured),
+    /// The simulated clouds alone
+    Sandbox {
+        /// Where they listen; port 0 takes a free one
+        #[arg(long, default_value = "127.0.0.1:8090")]
+        listen: SocketAddr,
+    },
+    /// Bring the record's tables up to date, as their owner
+    Migrate(Configured),
+    /// Check the configuration and say what it means
+    Check(Configured),
+    /// Print the OpenAPI document
+    Openapi,
+    /// Print a token for this gateway, where callers share a secret with it
+    Token {
+        #[command(flatten)]
+        configured: Configured,
+        /// The caller
+        #[arg(long)]
+        sub: String,
+        /// Scopes, separated by spaces
+        #[arg(long)]
+        scope: String,
+        /// How long it is good, such as 90s, 15m, 1h
+        #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
+        ttl: std::time::Duration,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Configured {
+    /// The configuration file; killgate.toml in the working directory, where there is one
+    #[arg(long, env = "KILLGATE_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl Configured {
+    fn load(&self) -> anyhow::Result<killgate::config::Config> {
+        // Variables that are not text cannot be meant for killgate.
+        let texts =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Ok(killgate::config::load(self.config.as_deref(), texts)?)
+    }
+}
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> ExitCode {
+    match run(Cli::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("killgate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "these commands answer on standard output")]
+async fn run(command: Command) -> anyhow::Result<()> {
+    use killgate::cli;
+    match command {
+        Command::Demo { listen } => cli::demo(listen).await,
+        Command::Serve(configured) => cli::serve(&configured.load()?).await,
+        Command::Sandbox { listen } => cli::sandbox(listen).await,
+        Command::Migrate(configured) => cli::migrate(&configured.load()?).await,
+        Command::Check(configured) => {
+            println!("{}", cli::check(&configured.load()?)?);
+            Ok(())
+        }
+        Command::Openapi => {
+            println!("{}", cli::openapi()?);
+            Ok(())
+        }
+        Command::Token { configured, sub, scope, ttl } => {
+            println!("{}", cli::token(&configured.load()?, &sub, &scope, ttl)?);
+            Ok(())
+        }
+    }
+}
