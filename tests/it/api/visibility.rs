@@ -1,0 +1,64 @@
+//! Who sees what: a caller that may only kill sees its own kills, and aliases that are not for it stay hidden.
+
+use actix_web::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::{
+    kit::{READ, assert_problem},
+    on_both_engines,
+};
+use crate::support::gateway::{Engine, Gateway, Setup, kill_of};
+
+on_both_engines! {
+    a_caller_that_may_only_kill_sees_its_own_kills,
+    whoever_may_read_sees_everybodys_kills,
+    only_permitted_aliases_are_listed,
+}
+
+async fn kill_as(gateway: &Gateway, caller: &str) -> Value {
+    let token = Gateway::token(caller, "sessions:kill");
+    let body = kill_of("orders-ro", &[2_075_425]).to_string();
+    gateway.client().post("/sessions/kill", &token, &[], body).await.body
+}
+
+async fn a_caller_that_may_only_kill_sees_its_own_kills(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    let (anna, bert) = (kill_as(&gateway, "anna").await, kill_as(&gateway, "bert").await);
+    let token = Gateway::token("anna", "sessions:kill");
+    for path in ["/kills", "/kills?caller=anna", "/kills?vendor=taurusdb&limit=1"] {
+        let listed = gateway.client().get(path, &token).await;
+        assert_eq!(listed.body, json!({ "items": [anna], "next_cursor": null }), "{path}");
+    }
+    let others = gateway.client().get("/kills?caller=bert", &token).await;
+    assert_eq!((others.status, &others.body["items"]), (StatusCode::OK, &json!([])));
+    let path = |kill: &Value| format!("/kills/{}", kill["id"].as_str().unwrap());
+    assert_eq!(gateway.client().get(&path(&anna), &token).await.body, anna);
+    let hidden = gateway.client().get(&path(&bert), &token).await;
+    assert_problem(&hidden, READ, 404, "not_found");
+    let absent = gateway.client().get("/kills/0190a5f0-0000-7000-8000-000000000000", &token).await;
+    assert_eq!(hidden.body, absent.body, "nobody can tell that it exists");
+}
+
+async fn whoever_may_read_sees_everybodys_kills(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    let (anna, bert) = (kill_as(&gateway, "anna").await, kill_as(&gateway, "bert").await);
+    for scope in ["kills:read", "kills:read sessions:kill"] {
+        let token = Gateway::token("anna", scope);
+        let listed = gateway.client().get("/kills", &token).await;
+        assert_eq!(listed.body["items"], json!([bert, anna]));
+    }
+}
+
+async fn only_permitted_aliases_are_listed(engine: Engine) {
+    let more = "[targets.kept]\nvendor = 'dcdb'\ninstance_id = 'tdsqlshard-kept'\nshard_id = 's'\n\
+                callers = ['dba-*']\n";
+    let gateway = Gateway::start_with(engine, Setup { more: more.to_owned(), ..Setup::default() }).await;
+    let listed = async |caller: &str| {
+        let answer = gateway.client().get("/targets", &Gateway::token(caller, "")).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        let items = answer.body["items"].as_array().unwrap().clone();
+        items.iter().map(|item| item["alias"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed("dba-ann").await, ["kept", "ledger", "orders-ro", "orders-shard-1", "shop"]);
+    assert_eq!(listed("anna").await, ["ledger", "orders-ro", "orders-shard-1", "shop"]);
+}

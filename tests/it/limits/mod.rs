@@ -1,0 +1,71 @@
+//! The vendor's limit, kept by a whole fleet, and what waits for it.
+
+mod callers;
+mod failing;
+mod fleet;
+mod priority;
+mod sharing;
+mod slowing;
+mod window;
+
+use actix_web::http::StatusCode;
+use futures_util::future::join_all;
+use killgate::sandbox::{Action, Clouds, Place};
+use serde_json::{Value, json};
+
+use crate::support::gateway::{Answer, Engine, Gateway, Setup};
+
+const INSTANCE: &str = "tdsqlshard-limits1";
+
+/// A gateway over so many shards of one DCDB instance, each with the sessions 1 to 9.
+async fn shards(engine: Engine, count: usize, more: &str) -> (Gateway, Vec<Value>) {
+    let clouds = Clouds::new();
+    let places = clouds.add_dcdb_shards(INSTANCE, count);
+    for place in &places {
+        clouds.put_ids(place, 1..=9);
+    }
+    let setup = Setup { more: more.to_owned(), clouds: Some(clouds), ..Setup::default() };
+    (Gateway::start_with(engine, setup).await, places.iter().map(target).collect())
+}
+
+/// The target that a shard is.
+fn target(place: &Place) -> Value {
+    match place {
+        Place::Dcdb { instance_id, shard_id, .. } => {
+            json!({ "vendor": "dcdb", "instance_id": instance_id, "shard_id": shard_id })
+        }
+        other => panic!("{other:?} has no shards"),
+    }
+}
+
+/// The ids that each `KillSession` asked for, oldest first.
+fn sent(clouds: &Clouds) -> Vec<Vec<i64>> {
+    let ids = |body: &[u8]| {
+        let body: Value = serde_json::from_slice(body).unwrap();
+        body["SessionId"].as_array().unwrap().iter().map(|id| id.as_i64().unwrap()).collect()
+    };
+    clouds.calls_for(Action::DcdbKill).iter().map(|call| ids(&call.body)).collect()
+}
+
+/// The body that asks for these sessions of a shard.
+fn ids(target: &Value, ids: &[u64]) -> Value {
+    crate::support::gateway::kill_of(target.clone(), ids)
+}
+
+/// Makes all those kills at once.
+async fn all(gateway: &Gateway, bodies: &[Value]) -> Vec<Answer> {
+    join_all(bodies.iter().map(|body| gateway.kill(body))).await
+}
+
+/// Everybody got what DCDB gives: a task.
+fn assert_accepted(answers: &[Answer]) {
+    for answer in answers {
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+    }
+}
+
+/// The record says the same as the answer, which was a problem.
+async fn assert_recorded(gateway: &Gateway, answer: &Answer, status: &str) {
+    let record = gateway.record(answer.kill_id()).await;
+    assert_eq!((&record["status"], &record["problem"]["code"]), (&json!(status), &answer.body["code"]), "{record}");
+}

@@ -1,0 +1,147 @@
+//! While a call waits for its turn, kills for the same target share it.
+
+use actix_web::http::StatusCode;
+use killgate::sandbox::{Action, Behaviour, Canned, Clouds, demo as world};
+use serde_json::{Value, json};
+
+use super::{all, assert_accepted, assert_recorded, ids, sent, shards, target};
+use crate::support::gateway::{Engine, Gateway, Setup, kill_of};
+
+/// One call a second, and patience.
+const FEW: &str = "
+    [vendors.dcdb]
+    requests_per_second = 1
+    reserved_percent = 0
+    max_wait_ms = 60000
+";
+
+/// A gateway that a vendor has just asked to wait for some seconds, and the targets. Whoever comes now has company by
+/// the time it may go. Its first call was throttled, its second one is the same again; `then` is what the others meet.
+async fn asked_to_wait(then: impl IntoIterator<Item = Behaviour>) -> (Gateway, Vec<Value>) {
+    let (gateway, targets) = shards(Engine::Postgres, 3, FEW).await;
+    let throttled = r#"{"Response":{"Error":{"Code":"RequestLimitExceeded","Message":""},"RequestId":"r"}}"#;
+    let mut wait = Canned::json(200, throttled);
+    wait.headers.insert("Retry-After".to_owned(), "4".to_owned());
+    for behaviour in [Behaviour::Status(wait), taken()].into_iter().chain(then) {
+        gateway.clouds.misbehave_times(1, Action::DcdbKill, behaviour);
+    }
+    let (client, body) = (gateway.client().clone(), ids(&targets[1], &[1]).to_string());
+    let token = Gateway::token("chatops-bot", "sessions:kill");
+    tokio::spawn(async move { client.post("/sessions/kill", &token, &[], body).await });
+    gateway.clouds.arrived(Action::DcdbKill, 1).await;
+    (gateway, targets)
+}
+
+/// A call that is served as it should be.
+fn taken() -> Behaviour {
+    Behaviour::Slow(std::time::Duration::ZERO)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_that_wait_for_one_target_share_a_call_with_each_id_once() {
+    let (gateway, targets) = asked_to_wait([]).await;
+    let bodies = [ids(&targets[0], &[1, 2]), ids(&targets[0], &[2, 3]), ids(&targets[2], &[4])];
+    let answers = all(&gateway, &bodies).await;
+    assert_accepted(&answers);
+    let mut calls = sent(&gateway.clouds).split_off(2);
+    for ids in &mut calls {
+        ids.sort_unstable();
+    }
+    calls.sort_unstable();
+    assert_eq!(calls, [vec![1, 2, 3], vec![4]]);
+    // Each has a record of its own, with its own sessions.
+    for (answer, own) in answers.iter().zip([["1", "2"].as_slice(), &["2", "3"], &["4"]]) {
+        let told: Vec<_> = answer.body["sessions"].as_array().unwrap().iter().map(|one| &one["id"]).collect();
+        assert_eq!(told, own);
+    }
+    let [first, second, other] = answers.as_slice() else { panic!("three were asked") };
+    assert_ne!(first.kill_id(), second.kill_id());
+    let task = |answer: &crate::support::gateway::Answer| answer.body["upstream"]["task_id"].clone();
+    assert!(task(first) == task(second) && task(first) != task(other));
+    assert_eq!(gateway.clouds.violations(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_id_in_a_shared_call_fails_only_its_own_kill() {
+    let refusal = r#"{"Response":{"Error":{"Code":"InvalidParameterValue","Message":"SessionId"},"RequestId":"r"}}"#;
+    let refused = || Behaviour::Status(Canned::json(200, refusal));
+    // Three share a call; then the first half is one kill, the second two; then each of those by itself.
+    let then = [refused(), taken(), refused(), taken(), refused()];
+    let (gateway, targets) = asked_to_wait(then).await;
+    let answers = all(&gateway, &[1, 2, 3].map(|id| ids(&targets[0], &[id]))).await;
+    let lengths: Vec<_> = sent(&gateway.clouds).split_off(2).iter().map(Vec::len).collect();
+    assert_eq!(lengths, [3, 1, 2, 1, 1]);
+    let (bad, good): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|answer| answer.status == StatusCode::UNPROCESSABLE_ENTITY);
+    assert_accepted(&good);
+    let [bad] = bad.as_slice() else { panic!("one was refused alone, not {}", bad.len()) };
+    assert_eq!(bad.code(), "upstream_rejected");
+    assert_recorded(&gateway, bad, "failed").await;
+    let refused_alone = sent(&gateway.clouds).pop().unwrap();
+    let record = gateway.record(bad.kill_id()).await;
+    assert_eq!(record["sessions"][0]["id"], refused_alone[0].to_string());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_makes_each_kill_of_the_call_unknown_and_nothing_is_repeated() {
+    let (gateway, targets) = asked_to_wait([Behaviour::Drop]).await;
+    let answers = all(&gateway, &[ids(&targets[0], &[1, 2]), ids(&targets[0], &[2, 3])]).await;
+    assert_eq!(sent(&gateway.clouds).len(), 3);
+    for (answer, own) in answers.iter().zip([["1", "2"], ["2", "3"]]) {
+        assert_eq!((answer.status, answer.code()), (StatusCode::GATEWAY_TIMEOUT, "outcome_unknown"));
+        assert_recorded(&gateway, answer, "unknown").await;
+        let sessions = own.map(|id| json!({ "id": id, "outcome": "unknown" }));
+        assert_eq!(gateway.record(answer.kill_id()).await["sessions"], json!(sessions));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_database_picks_is_never_shared() {
+    let more = format!(
+        r#"
+        [accounts.huawei-test]
+        cloud = "huawei"
+        region = "{}"
+        project_id = "{}"
+        access_key = "{}"
+        secret_key = "{}"
+        endpoints = {{ gaussdb = "{{clouds}}", das = "{{clouds}}", taurusdb = "{{clouds}}" }}
+        vendors.taurusdb = {{ requests_per_second = 2, reserved_percent = 0, max_wait_ms = 60000 }}
+        "#,
+        world::HUAWEI_REGION,
+        world::HUAWEI_PROJECT_ID,
+        world::HUAWEI_ACCESS_KEY,
+        world::HUAWEI_SECRET_KEY,
+    );
+    let gateway = Gateway::start_with(Engine::Sqlite, Setup { more, ..Setup::default() }).await;
+    all(&gateway, &[kill_of("orders-ro", &[1]), kill_of("orders-ro", &[2])]).await;
+    let before = gateway.clouds.calls_for(Action::TaurusdbKill).len();
+    let pick = json!({ "target": "orders-ro", "select": { "intelligent": true }, "reason": "load" });
+    let bodies = [pick.clone(), kill_of("orders-ro", &[3]), pick, kill_of("orders-ro", &[4])];
+    let statuses: Vec<_> = all(&gateway, &bodies).await.iter().map(|answer| answer.status.as_u16()).collect();
+    assert_eq!(statuses, [202, 200, 202, 200]);
+    assert_eq!(gateway.clouds.calls_for(Action::IntelligentKill).len(), 2);
+    // The ids may share a call, with each other only.
+    let of_ids = gateway.clouds.calls_for(Action::TaurusdbKill).len() - before;
+    assert!((1..=2).contains(&of_ids), "{of_ids}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_on_one_shard_is_over_with_a_few_calls() {
+    let clouds = Clouds::new();
+    let place = clouds.add_dcdb_shards("tdsqlshard-storm01", 1).remove(0);
+    clouds.put_ids(&place, 1..=1000);
+    // A call takes as long as a real one, so that kills gather behind it.
+    clouds.misbehave(Action::DcdbKill, Behaviour::Slow(std::time::Duration::from_millis(50)));
+    let more = "[vendors.dcdb]\nmax_wait_ms = 60000\n".to_owned();
+    let gateway =
+        Gateway::start_with(Engine::Postgres, Setup { more, clouds: Some(clouds.clone()), ..Setup::default() });
+    let gateway = gateway.await;
+    let bodies: Vec<Value> = (1..=1000).map(|id| ids(&target(&place), &[id])).collect();
+    assert_accepted(&all(&gateway, &bodies).await);
+    let mut killed = sent(&clouds).concat();
+    killed.sort_unstable();
+    assert_eq!(killed, (1..=1000).collect::<Vec<_>>(), "each id was sent once");
+    assert!(sent(&clouds).len() <= 100, "{} calls", sent(&clouds).len());
+    assert_eq!(clouds.violations(), 0);
+}

@@ -1,0 +1,76 @@
+//! The window in Postgres and the one in the process decide alike.
+
+use killgate::{
+    audit::{Audit, Settings},
+    window::{Ask, Slot, Window},
+};
+use proptest::{prelude::*, test_runner::TestRunner};
+use sqlx::{Connection, PgConnection};
+
+use crate::support::postgres::Database;
+
+/// A clock that stands where it is set, found before the real one.
+const CLOCK: [&str; 3] = [
+    "CREATE SCHEMA standing",
+    "CREATE FUNCTION standing.clock_timestamp() RETURNS timestamptz LANGUAGE sql
+        RETURN to_timestamp(current_setting('standing.now')::numeric / 1000000)",
+    "SET search_path = standing, pg_catalog, public",
+];
+
+/// A database with the window, and the clock that stands.
+async fn database() -> (Database, PgConnection) {
+    let database = Database::fresh().await;
+    let settings = Settings { database_url: Some(database.url().into()), ..Settings::default() };
+    Audit::migrate(&settings).await.unwrap();
+    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    for statement in CLOCK {
+        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+    }
+    (database, connection)
+}
+
+async fn take(connection: &mut PgConnection, budget: &str, now: i64, ask: Ask) -> Slot {
+    let set = sqlx::query("SELECT set_config('standing.now', $1, false)").bind(now.to_string());
+    set.execute(&mut *connection).await.unwrap();
+    let taken = sqlx::query_as("SELECT taken, wait, remaining FROM take_turn($1, $2, $3, $4, $5)")
+        .bind(budget)
+        .bind(i16::from(ask.class))
+        .bind(ask.most.map(|most| i32::try_from(most).unwrap()))
+        .bind(ask.patience)
+        .bind(ask.span);
+    let (taken, wait, left): (bool, i64, i32) = taken.fetch_one(connection).await.unwrap();
+    Slot { taken, wait, left: u32::try_from(left).unwrap() }
+}
+
+/// Microseconds since the ask before, and the ask.
+fn asks() -> impl Strategy<Value = Vec<(i64, Ask)>> {
+    const SPAN: i64 = 1_080_000;
+    let pause = prop_oneof![2 => Just(0), 3 => 0..SPAN / 4, 1 => 0..SPAN * 2];
+    let patience = prop_oneof![1 => Just(0), 1 => 0..SPAN, 3 => Just(60_000_000)];
+    // A budget that is slowed down, and recovers, gives fewer turns for a while.
+    let most = prop_oneof![4 => Just([6, 5, 2]), 1 => Just([3, 2, 1]), 1 => Just([0, 0, 0])];
+    let ask = (pause, 0_u8..3, most, patience)
+        .prop_map(|(pause, class, most, patience)| (pause, Ask { class, most, patience, span: SPAN }));
+    prop::collection::vec(ask, 1..80)
+}
+
+#[test]
+fn the_shared_window_and_the_one_in_the_process_decide_alike() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (_database, mut connection) = runtime.block_on(database());
+    let mut case = 0;
+    let connection = std::cell::RefCell::new(&mut connection);
+    let case = std::cell::RefCell::new(&mut case);
+    let alike = TestRunner::new(ProptestConfig { cases: 60, ..ProptestConfig::default() }).run(&asks(), |asks| {
+        let (mut connection, mut case) = (connection.borrow_mut(), case.borrow_mut());
+        **case += 1;
+        let (budget, mut window, mut now) = (format!("budget-{case}"), Window::default(), 1_700_000_000_000_000);
+        for (pause, ask) in asks {
+            now += pause;
+            let shared = runtime.block_on(take(&mut connection, &budget, now, ask));
+            prop_assert_eq!(shared, window.take(now, ask));
+        }
+        Ok(())
+    });
+    alike.unwrap();
+}

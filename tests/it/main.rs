@@ -1,0 +1,10 @@
+//! Tests of killgate as a whole, in one binary.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+mod api;
+mod audit;
+mod contract;
+mod limits;
+mod safety;
+mod support;

@@ -1,0 +1,59 @@
+//! Rule 3 in a crowd: the vendor's limit holds, and nobody is lost in the queue.
+
+use std::collections::HashMap;
+
+use futures_util::future::join_all;
+use killgate::sandbox::{Action, Clouds};
+use serde_json::{Value, json};
+
+use super::{on_both_engines, records};
+use crate::support::gateway::{Engine, Gateway, Setup, kill_of};
+
+on_both_engines! {
+    two_hundred_kills_at_once_keep_the_vendors_limit_and_none_is_lost,
+}
+
+async fn two_hundred_kills_at_once_keep_the_vendors_limit_and_none_is_lost(engine: Engine) {
+    const SHARDS: usize = 100;
+    let clouds = Clouds::new();
+    let places = clouds.add_dcdb_shards("tdsqlshard-crowd01", SHARDS);
+    for place in &places {
+        clouds.put_ids(place, 1..=200);
+    }
+    let setup = Setup {
+        more: "[vendors.dcdb]\nmax_wait_ms = 60000".into(),
+        env: vec![("KILLGATE__SERVER__WORKERS", "3")],
+        clouds: Some(clouds),
+        ..Setup::default()
+    };
+    let gateway = Gateway::start_with(engine, setup).await;
+
+    // Two kills on each shard, so that few of them can share a call; no two name the same id.
+    let kills = (1..=200_u64).map(|id| {
+        let gateway = &gateway;
+        let shard = format!("shard-test{:04}", (id - 1) / 2 + 1);
+        let target = json!({ "vendor": "dcdb", "instance_id": "tdsqlshard-crowd01", "shard_id": shard });
+        async move { gateway.kill(&kill_of(target, &[id])).await }
+    });
+    let answers = join_all(kills).await;
+    for answer in &answers {
+        assert_eq!(answer.status.as_u16(), 202, "{}", answer.body);
+    }
+    assert_eq!(gateway.clouds.violations(), 0);
+    assert!(gateway.clouds.calls_for(Action::DcdbKill).len() >= SHARDS);
+
+    let mut sent: HashMap<u64, u32> = HashMap::new();
+    for call in gateway.clouds.calls_for(Action::DcdbKill) {
+        let body: Value = serde_json::from_slice(&call.body).unwrap();
+        for id in body["SessionId"].as_array().unwrap() {
+            *sent.entry(id.as_u64().unwrap()).or_default() += 1;
+        }
+    }
+    assert_eq!(sent, (1..=200).map(|id| (id, 1)).collect(), "each id is sent once");
+    let mut told: Vec<_> = answers.iter().map(|answer| answer.kill_id().to_owned()).collect();
+    let mut recorded: Vec<_> =
+        records(&gateway).await.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+    told.sort();
+    recorded.sort();
+    assert_eq!(told, recorded);
+}

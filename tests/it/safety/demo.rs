@@ -1,0 +1,113 @@
+//! What `killgate demo` prints can be pasted and works.
+
+use actix_web::http::Method;
+use url::Url;
+
+use super::{eventually, process::Process};
+use crate::support::gateway::{Answer, Client};
+
+/// One line that begins with `curl`, taken apart.
+#[derive(Debug)]
+struct Curl {
+    about: String,
+    url: Url,
+    headers: Vec<(String, String)>,
+    body: Option<String>,
+}
+
+impl Curl {
+    async fn run(&self) -> Answer {
+        let address = format!("{}:{}", self.url.host_str().unwrap(), self.url.port().unwrap());
+        let path = &self.url[url::Position::BeforePath..];
+        let headers: Vec<_> = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let method = if self.body.is_some() { Method::POST } else { Method::GET };
+        Client::new(address.parse().unwrap()).send(method, path, &headers, self.body.clone().unwrap_or_default()).await
+    }
+}
+
+/// The words of a shell line: parted at spaces, held together by quotes, `$NAME` filled in but for single quotes.
+fn words(line: &str, variables: &[(String, String)]) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (vec![], String::new(), None);
+    for c in line.chars() {
+        match (quote, c) {
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), c) if open == c => quote = None,
+            (None, ' ') => words.push(std::mem::take(&mut word)),
+            // Stands for a dollar that the shell leaves alone.
+            (Some('\''), '$') => word.push('\0'),
+            _ => word.push(c),
+        }
+    }
+    words.push(word);
+    let filled = |word: String| {
+        let filled = variables.iter().fold(word, |word, (name, value)| word.replace(&format!("${name}"), value));
+        filled.replace('\0', "$")
+    };
+    words.into_iter().filter(|word| !word.is_empty()).map(filled).collect()
+}
+
+/// Every curl line of the guide, with the comment above it.
+fn curls(guide: &str) -> Vec<Curl> {
+    let (mut curls, mut variables, mut about) = (vec![], vec![], String::new());
+    for line in guide.replace("\\\n", " ").lines() {
+        if let Some((name, value)) = line.strip_prefix("export ").and_then(|line| line.split_once('=')) {
+            variables.push((name.to_owned(), value.to_owned()));
+        } else if let Some(text) = line.strip_prefix("# ") {
+            text.clone_into(&mut about);
+        } else if line.starts_with("curl ") {
+            let mut curl =
+                Curl { about: about.clone(), url: "http://none".parse().unwrap(), headers: vec![], body: None };
+            let mut words = words(line, &variables).into_iter().skip(1);
+            while let Some(word) = words.next() {
+                match word.as_str() {
+                    "-s" => {}
+                    "-H" => {
+                        let header = words.next().unwrap();
+                        let (name, value) = header.split_once(": ").unwrap();
+                        curl.headers.push((name.to_owned(), value.to_owned()));
+                    }
+                    "-d" => curl.body = words.next(),
+                    url => curl.url = url.parse().unwrap_or_else(|_| panic!("{url} in {line}")),
+                }
+            }
+            curls.push(curl);
+        }
+    }
+    curls
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_line_of_the_demo_does_what_it_says_and_ctrl_c_ends_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let process = Process::start(&["demo", "--listen", "127.0.0.1:0"], directory.path(), &[]);
+    let guide = eventually("the guide", async || Some(process.stdout()).filter(|said| said.contains("Ctrl-C"))).await;
+    let curls = curls(&guide);
+    assert_eq!(curls.len(), 8, "{guide}");
+    let expected = [
+        ("GaussDB", 200, "succeeded"),
+        ("one session that lives", 200, "succeeded"),
+        ("the database picks", 200, "succeeded"),
+        ("DAS", 202, "accepted"),
+        ("DCDB", 200, "succeeded"),
+        ("does not exist", 404, ""),
+    ];
+    for (curl, (about, status, word)) in curls.iter().zip(expected) {
+        assert!(curl.about.contains(about), "{curl:?}");
+        let answer = curl.run().await;
+        assert_eq!(answer.status.as_u16(), status, "{curl:?}: {}", answer.body);
+        if !word.is_empty() {
+            assert_eq!(answer.body["status"], word, "{curl:?}: {}", answer.body);
+        }
+    }
+    let history = curls[6].run().await;
+    assert_eq!(history.body["items"].as_array().map(Vec::len), Some(expected.len()), "{}", history.body);
+    let sessions = curls[7].run().await;
+    assert_eq!(sessions.status.as_u16(), 200);
+
+    let record = guide.split_whitespace().skip_while(|word| *word != "record").nth(1).unwrap();
+    assert!(std::path::Path::new(record).exists(), "{record}");
+    process.signal("INT");
+    let ended = process.ended().await;
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "the record is removed");
+}

@@ -1,0 +1,129 @@
+//! The rules that are never broken, tried where they are most easily broken: lost answers, a record that goes
+//! away, gateways that die, callers that hang up, crowds, and secrets that are echoed.
+
+mod binary;
+mod crowd;
+mod database;
+mod demo;
+mod echoes;
+mod hang_up;
+mod iam;
+mod lost_answers;
+mod order;
+mod process;
+mod refusals;
+mod secrets;
+mod shutdown;
+mod takeover;
+
+use std::{net::TcpListener, time::Duration};
+
+use killgate::sandbox::Action;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::support::gateway::{Answer, Gateway, kill_of};
+
+/// Makes a test on each engine of every scenario.
+macro_rules! on_both_engines {
+    ($($scenario:ident),+ $(,)?) => {
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $scenario() {
+                super::$scenario(crate::support::gateway::Engine::Postgres).await;
+            })+
+        }
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $scenario() {
+                super::$scenario(crate::support::gateway::Engine::Sqlite).await;
+            })+
+        }
+    };
+}
+use on_both_engines;
+
+/// The longest that anything may take which is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Every vendor gives up on a call soon.
+const IMPATIENT: &str = "
+    [vendors.gaussdb]
+    timeout_ms = 400
+    [vendors.das]
+    timeout_ms = 400
+    [vendors.taurusdb]
+    timeout_ms = 400
+    [vendors.dcdb]
+    timeout_ms = 400
+";
+
+/// One of the five ways to kill: what the cloud calls it, what a caller sends, how many sessions it names.
+struct Operation {
+    action: Action,
+    body: Value,
+    sessions: usize,
+}
+
+fn operations() -> [Operation; 5] {
+    let intelligent = json!({ "target": "orders-ro", "select": { "intelligent": true }, "reason": "load" });
+    [
+        Operation { action: Action::GaussdbKill, body: kill_of("ledger", &[10_180, 10_185]), sessions: 2 },
+        Operation { action: Action::DasKill, body: kill_of("shop", &[11_212, 11_213]), sessions: 2 },
+        Operation { action: Action::TaurusdbKill, body: kill_of("orders-ro", &[2_075_425, 2_075_426]), sessions: 2 },
+        Operation { action: Action::IntelligentKill, body: intelligent, sessions: 0 },
+        Operation { action: Action::DcdbKill, body: kill_of("orders-shard-1", &[1111, 1112]), sessions: 2 },
+    ]
+}
+
+/// What `look` finds, as soon as it finds something.
+async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "still not: {what}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The record of a kill once its status is that word.
+async fn recorded_as(gateway: &Gateway, id: &str, status: &str) -> Value {
+    let is_so = async || Some(gateway.record(id).await).filter(|kill| kill["status"] == status);
+    eventually(&format!("{id} is {status}"), is_so).await
+}
+
+/// Every recorded kill, newest first.
+async fn records(gateway: &Gateway) -> Vec<Value> {
+    let answer = gateway.read("/kills?limit=500").await;
+    answer.body["items"].as_array().unwrap_or_else(|| panic!("{}", answer.body)).clone()
+}
+
+/// Whether every session of that kill has that outcome, and there are so many.
+fn all_sessions_are(kill: &Value, outcome: &str, count: usize) -> bool {
+    let sessions = kill["sessions"].as_array().expect("a list");
+    sessions.len() == count && sessions.iter().all(|session| session["outcome"] == outcome)
+}
+
+/// Asserts the one answer there is to a kill of which nobody knows whether it happened, and its record.
+async fn assert_unknown(gateway: &Gateway, answer: &Answer, operation: &Operation, why: &str) {
+    assert_eq!((answer.status.as_u16(), answer.code()), (504, "outcome_unknown"), "{why}: {}", answer.body);
+    let kill = gateway.record(answer.kill_id()).await;
+    assert_eq!(kill["status"], "unknown", "{why}: {kill}");
+    assert!(all_sessions_are(&kill, "unknown", operation.sessions), "{why}: {kill}");
+}
+
+/// An address on which nobody listens.
+fn nowhere() -> std::net::SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("an address")
+}
+
+/// Where a gateway keeps its record, as another one is told it.
+fn url_of(gateway: &Gateway) -> String {
+    match &gateway.config.audit.database {
+        killgate::config::Database::Postgres(url) => url.expose().to_owned(),
+        killgate::config::Database::Sqlite(path) => format!("sqlite:{}", path.display()),
+    }
+}

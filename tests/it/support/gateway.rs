@@ -1,0 +1,306 @@
+//! A whole gateway over simulated clouds, on a database of its own, spoken to over HTTP.
+
+use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr, time::Duration};
+
+use actix_web::http::{Method, StatusCode, header::HeaderMap};
+use killgate::{
+    app::App,
+    auth::{Grant, mint},
+    clock::Clock,
+    config::{self, Config, Secret},
+    sandbox::{Clouds, Sandbox, demo as world},
+    vendor::transport::{Request, Transport},
+};
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+use super::postgres::Database;
+
+/// What callers of test gateways share with them.
+pub(crate) const JWT_SECRET: &str = "a-secret-that-only-the-tests-know-0001";
+pub(crate) const ISSUER: &str = "https://sso.test";
+pub(crate) const AUDIENCE: &str = "killgate";
+
+/// Where a test gateway keeps its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Postgres,
+    Sqlite,
+}
+
+#[expect(dead_code, reason = "kept only to be removed with the test")]
+#[derive(Debug)]
+enum Home {
+    Database(Database),
+    Directory(TempDir),
+}
+
+/// A gateway, its clouds and a client.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) app: App,
+    pub(crate) clouds: Clouds,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) config: Config,
+    client: Client,
+    home: Home,
+}
+
+/// How a test gateway differs from the usual one.
+#[derive(Debug, Default)]
+pub(crate) struct Setup {
+    /// Lines of TOML behind the usual ones; `{clouds}` in them is the clouds' address.
+    pub(crate) more: String,
+    /// Variables laid over the configuration, such as `KILLGATE__SERVER__WORKERS`.
+    pub(crate) env: Vec<(&'static str, &'static str)>,
+    /// A record that is not one of the test's own.
+    pub(crate) database_url: Option<String>,
+    pub(crate) clouds: Option<Clouds>,
+    pub(crate) clock: Option<Clock>,
+}
+
+impl Gateway {
+    /// The usual gateway on the demo's clouds.
+    pub(crate) async fn start(engine: Engine) -> Self {
+        Self::start_with(engine, Setup::default()).await
+    }
+
+    pub(crate) async fn start_with(engine: Engine, setup: Setup) -> Self {
+        let sandbox = Sandbox::start(SocketAddr::from(([127, 0, 0, 1], 0)), setup.clouds.unwrap_or_else(Clouds::demo));
+        let sandbox = sandbox.expect("a free port");
+        let (home, audit) = match (engine, setup.database_url) {
+            (Engine::Sqlite, None) => {
+                let directory = tempfile::tempdir().expect("a directory");
+                let path = directory.path().join("killgate.db").display().to_string();
+                (Home::Directory(directory), format!("sqlite_path = \"{path}\""))
+            }
+            (Engine::Postgres, None) => {
+                let database = Database::fresh().await;
+                // Enough for a crowd on a machine that has other things to do.
+                let audit = format!("database_url = \"{}\"\ntimeout_ms = 30000", database.url());
+                (Home::Database(database), audit)
+            }
+            (_, Some(url)) => {
+                let directory = tempfile::tempdir().expect("a directory");
+                (Home::Directory(directory), format!("database_url = \"{url}\""))
+            }
+        };
+        let text = configuration_text(&audit, &sandbox.url, &setup.more);
+        let env = setup.env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let config = config::parse(&text, env).unwrap_or_else(|error| panic!("{error}"));
+        let app = App::start(&config, setup.clock.unwrap_or_else(Clock::system)).await.expect("a gateway that starts");
+        let client = Client::new(app.address());
+        Self { app, clouds: sandbox.clouds.clone(), sandbox, config, client, home }
+    }
+
+    /// A token of the usual issuer.
+    pub(crate) fn token(subject: &str, scope: &str) -> String {
+        token_with(subject, scope, Map::new())
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Asks for a kill as `chatops-bot`, who may kill and nothing else.
+    pub(crate) async fn kill(&self, body: &Value) -> Answer {
+        self.kill_with(&[], body).await
+    }
+
+    pub(crate) async fn kill_with(&self, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let token = Self::token("chatops-bot", "sessions:kill");
+        self.client.post("/sessions/kill", &token, headers, body.to_string()).await
+    }
+
+    /// Reads as `auditor`, who may read every kill.
+    pub(crate) async fn read(&self, path: &str) -> Answer {
+        self.client.get(path, &Self::token("auditor", "kills:read")).await
+    }
+
+    /// The record of a kill.
+    pub(crate) async fn record(&self, id: &str) -> Value {
+        let answer = self.read(&format!("/kills/{id}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        answer.body
+    }
+
+    /// The database of a gateway on Postgres.
+    pub(crate) fn database_url(&self) -> String {
+        match &self.home {
+            Home::Database(database) => database.url(),
+            Home::Directory(_) => panic!("this gateway keeps its record in a file"),
+        }
+    }
+
+    /// Stops the gateway in order; the clouds and the record stay.
+    pub(crate) async fn stop(self) -> (Sandbox, impl Sized) {
+        self.app.stop().await.expect("a gateway that stops");
+        (self.sandbox, self.home)
+    }
+}
+
+pub(crate) fn token_with(subject: &str, scope: &str, extra: Map<String, Value>) -> String {
+    let ttl = Duration::from_hours(1);
+    let grant = Grant { issuer: ISSUER, audience: AUDIENCE, subject, scope, ttl, extra };
+    mint(&grant, &Secret::from(JWT_SECRET.to_owned()), &Clock::system()).expect("a token")
+}
+
+/// The usual configuration: an alias for every vendor, both clouds at `clouds`, limits that do not slow tests.
+pub(crate) fn configuration_text(audit: &str, clouds: &str, more: &str) -> String {
+    let mut text = format!(
+        r#"
+        [server]
+        listen = "127.0.0.1:0"
+        shutdown_grace_ms = 10000
+        [audit]
+        {audit}
+        "#
+    );
+    let auth = format!("[auth]\nissuer = \"{ISSUER}\"\naudience = \"{AUDIENCE}\"\nhs256_secret = \"{JWT_SECRET}\"\n");
+    let huawei = format!(
+        r#"
+        [accounts.huawei-test]
+        cloud = "huawei"
+        region = "{}"
+        project_id = "{}"
+        access_key = "{}"
+        secret_key = "{}"
+        endpoints = {{ gaussdb = "{clouds}", das = "{clouds}", taurusdb = "{clouds}" }}
+        vendors.gaussdb.requests_per_second = 1000
+        vendors.das.requests_per_second = 1000
+        vendors.taurusdb.requests_per_second = 1000
+        "#,
+        world::HUAWEI_REGION,
+        world::HUAWEI_PROJECT_ID,
+        world::HUAWEI_ACCESS_KEY,
+        world::HUAWEI_SECRET_KEY,
+    );
+    let tencent = format!(
+        r#"
+        [accounts.tencent-test]
+        cloud = "tencent"
+        region = "{}"
+        secret_id = "{}"
+        secret_key = "{}"
+        endpoints.dcdb = "{clouds}"
+        "#,
+        world::TENCENT_REGION,
+        world::TENCENT_SECRET_ID,
+        world::TENCENT_SECRET_KEY,
+    );
+    // Most tests are one busy caller.
+    let callers = "\n[callers]\nkills_per_second = 100000\nburst = 100000\n".to_owned();
+    for part in [auth, huawei, tencent, callers] {
+        // A section of the same name in `more` stands instead of the usual one.
+        let name = part.split(['[', ']']).nth(1).expect("a section").to_owned();
+        if !more.contains(&format!("[{name}]")) {
+            text.push_str(&part);
+        }
+    }
+    for (alias, target) in targets() {
+        let account = if target["vendor"] == "dcdb" { "tencent-test" } else { "huawei-test" };
+        write!(text, "\n[targets.{alias}]\naccount = \"{account}\"\n").expect("a String");
+        for (key, value) in target.as_object().expect("an object") {
+            writeln!(text, "{key} = {value}").expect("a String");
+        }
+    }
+    text.push_str(&more.replace("{clouds}", clouds));
+    text
+}
+
+/// The same, read.
+pub(crate) fn configuration(audit: &str, clouds: &str, more: &str) -> Config {
+    config::parse(&configuration_text(audit, clouds, more), BTreeMap::new()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The aliases of every test gateway, by vendor.
+pub(crate) fn targets() -> [(&'static str, Value); 4] {
+    [
+        (
+            "ledger",
+            json!({ "vendor": "gaussdb", "instance_id": world::GAUSSDB_INSTANCE, "node_id": world::GAUSSDB_NODE, "component_id": world::GAUSSDB_COMPONENT }),
+        ),
+        ("shop", json!({ "vendor": "das", "instance_id": world::DAS_INSTANCE, "db_user_id": world::DAS_DB_USER_ID })),
+        (
+            "orders-ro",
+            json!({ "vendor": "taurusdb", "instance_id": world::TAURUSDB_INSTANCE, "node_id": world::TAURUSDB_NODE }),
+        ),
+        (
+            "orders-shard-1",
+            json!({ "vendor": "dcdb", "instance_id": world::DCDB_INSTANCE, "shard_id": world::DCDB_SHARD }),
+        ),
+    ]
+}
+
+/// A kill of these ids, as callers ask for it.
+pub(crate) fn kill_of(target: impl Into<Value>, ids: &[u64]) -> Value {
+    let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+    json!({ "target": target.into(), "select": { "ids": ids }, "reason": "INC-4711 runaway report" })
+}
+
+/// Speaks HTTP to a gateway.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    base: String,
+    transport: Transport,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// The body as JSON; a text where it is not JSON.
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("text"))
+    }
+
+    /// The id of the kill: of its record, or the one that a problem names.
+    pub(crate) fn kill_id(&self) -> &str {
+        let id = self.body.get("kill_id").or_else(|| self.body.get("id"));
+        id.and_then(Value::as_str).unwrap_or_else(|| panic!("no kill in {}", self.body))
+    }
+
+    pub(crate) fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+}
+
+impl Client {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        let transport = Transport::start(Duration::from_secs(5)).expect("a transport");
+        Self { base: format!("http://{address}"), transport }
+    }
+
+    pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
+        self.send(Method::GET, path, &[("Authorization", &format!("Bearer {token}"))], String::new()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, token: &str, headers: &[(&str, &str)], body: String) -> Answer {
+        let bearer = format!("Bearer {token}");
+        let mut all = vec![("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+        for (name, value) in headers {
+            all.retain(|(given, _)| !given.eq_ignore_ascii_case(name));
+            all.push((name, value));
+        }
+        self.send(Method::POST, path, &all, body).await
+    }
+
+    pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: String) -> Answer {
+        let request = Request {
+            method,
+            url: format!("{}{path}", self.base).parse().expect("a URL"),
+            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            body: body.into_bytes(),
+            timeout: Duration::from_mins(1),
+        };
+        let response = self.transport.send(request).await.unwrap_or_else(|error| panic!("{path}: {error}"));
+        let text = String::from_utf8_lossy(&response.body).into_owned();
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Answer { status: response.status, headers: response.headers, body }
+    }
+}
