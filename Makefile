@@ -1,0 +1,59 @@
+# One front door: what people run and what CI runs are the same targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+CARGO ?= cargo
+# Pinned, so that a new rule of the linter is a commit here and not a surprise in CI.
+REDOCLY := @redocly/cli@2.77.0
+
+.PHONY: help
+help: ## Show these targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo run
+demo: ## Simulated clouds, gateway and embedded record, with curl lines to paste
+	$(CARGO) run --release -- demo
+
+run: ## The gateway, with ./killgate.toml or the file in KILLGATE_CONFIG
+	$(CARGO) run --release -- serve
+
+.PHONY: test
+test: ## All tests, on SQLite and on a throw-away Postgres
+	scripts/test-postgres.sh run -- $(CARGO) test
+
+.PHONY: check
+check: fmt-check clippy doc openapi-check test ## Everything a change must pass
+
+.PHONY: fmt fmt-check clippy doc
+fmt: ## Format the code
+	$(CARGO) fmt
+
+fmt-check:
+	$(CARGO) fmt --check
+
+clippy:
+	$(CARGO) clippy --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+
+.PHONY: openapi openapi-check lint-openapi
+openapi: ## Rewrite openapi/killgate.json from the code
+	@mkdir -p openapi
+	$(CARGO) run --quiet -- openapi > openapi/killgate.json.new
+	mv openapi/killgate.json.new openapi/killgate.json
+
+openapi-check:
+	@$(CARGO) run --quiet -- openapi | diff -u openapi/killgate.json - \
+		|| { echo "openapi/killgate.json is not what the code says: run 'make openapi'" >&2; exit 1; }
+
+lint-openapi: ## Lint openapi/killgate.json (needs Node.js 20.19 or later)
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --yes $(REDOCLY) lint openapi/killgate.json
+
+.PHONY: deny
+deny: ## Licences, bans and sources of the dependencies (needs cargo-deny)
+	$(CARGO) deny check bans licenses sources
