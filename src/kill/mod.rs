@@ -12,6 +12,7 @@ mod object;
 mod reconcile;
 mod submission;
 mod ticket;
+mod work;
 
 pub mod request;
 pub mod targets;
@@ -20,7 +21,7 @@ pub mod turns;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use time::OffsetDateTime;
@@ -28,7 +29,7 @@ use tokio::{runtime::Handle, sync::watch};
 use tracing::Instrument as _;
 
 use crate::{
-    audit::{Attempt, Audit, AuditError, Begun},
+    audit::{Attempt, Audit, Begun},
     clock::Clock,
     domain::{Kill, KillId, Order, Problem, ProblemCode, Status},
     metrics::Metrics,
@@ -38,7 +39,6 @@ use crate::{
 use breaker::Breaker;
 use callers::Callers;
 use drive::Driver;
-use driven::Driven;
 use lane::Lane;
 use submission::first_record;
 use targets::Targets;
@@ -218,91 +218,6 @@ impl Kills {
         Ok(ticket)
     }
 
-    async fn work(
-        self,
-        driver: Driver,
-        order: Order,
-        class: Class,
-        mut attempt: Attempt,
-        updates: watch::Sender<Kill>,
-        _guard: InFlight,
-    ) {
-        let started = Instant::now();
-        let outcome = match self.mark_sent(&attempt.kill).await {
-            Ok(()) => self.kill(&driver, &order, class).await,
-            Err(problem) => Driven::not_sent(&order, problem),
-        };
-        let now = self.0.clock.now();
-        apply(&mut attempt.kill, outcome, now);
-        let look = (attempt.kill.status.is_open() && driver.vendor.capabilities().can_look).then_some(now);
-        let recorded = self.0.audit.conclude(&attempt.kill, now, "answered", look).await;
-        self.0.report(&attempt, started.elapsed());
-        updates.send_replace(attempt.kill.clone());
-        if let Err(error) = recorded {
-            self.record_later(attempt.kill, look, error).await;
-        }
-    }
-
-    /// Records that from now on bytes may leave; without that none does, and a kill whose row another gateway
-    /// took over by now is not sent either.
-    async fn mark_sent(&self, kill: &Kill) -> Result<(), Problem> {
-        match self.0.audit.mark_sent(kill.id, &self.0.gateway, self.0.clock.now()).await {
-            Ok(true) => Ok(()),
-            Ok(false) => {
-                let sentence = "this gateway was too slow and another one has settled the kill; nothing was sent";
-                Err(Problem::new(ProblemCode::Overloaded, sentence).retry_after(1))
-            }
-            Err(error) => {
-                self.0.metrics.audit_failure();
-                tracing::error!(kill_id = %kill.id, %error, "the record could not be written, so nothing was sent");
-                Err(unavailable())
-            }
-        }
-    }
-
-    /// Keeps trying to write an outcome that the caller already knows. Until it is written the row is pending,
-    /// and another gateway may have called it unknown meanwhile: both may still become what is known here.
-    async fn record_later(&self, kill: Kill, look: Option<OffsetDateTime>, mut error: AuditError) {
-        let mut pause = Duration::from_millis(250);
-        loop {
-            self.0.metrics.audit_failure();
-            tracing::error!(kill_id = %kill.id, %error, "an outcome could not be written yet");
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(10));
-            match self.0.audit.conclude(&kill, self.0.clock.now(), "answered", look).await {
-                Ok(_) => return,
-                Err(next) => error = next,
-            }
-        }
-    }
-
-    /// Ends the sessions of `order`, in as many calls as the vendor's limit of ids needs, one after another.
-    ///
-    /// After the first call that fails no further one is sent: what is wrong with one is wrong with the next.
-    async fn kill(&self, driver: &Driver, order: &Order, class: Class) -> Driven {
-        let lane = self.lane(driver, order);
-        let mut whole: Option<Driven> = None;
-        for part in driven::parts(order, driver.limit.max_ids_per_call) {
-            let until = tokio::time::Instant::now() + driver.limit.max_wait;
-            let next = match &whole {
-                Some(before) if before.problem.is_some() => Driven::unsent(&part),
-                _ => lane.kill(part, class, until).await,
-            };
-            whole = Some(match whole {
-                None => next,
-                Some(before) => before.and(next),
-            });
-        }
-        whole.unwrap_or_else(|| Driven::lost(order))
-    }
-
-    /// Where kills of the same budget wait for their turn.
-    fn lane(&self, driver: &Driver, order: &Order) -> Arc<Lane<Driver>> {
-        let budget = Turns::budget(driver.account.name(), driver.vendor, &driver.vendor.open(order));
-        let mut lanes = lock(&self.0.lanes);
-        Arc::clone(lanes.entry(budget).or_insert_with_key(|budget| Lane::start(driver.clone(), budget.clone())))
-    }
-
     /// What drives kills on the account and vendor of that order.
     fn driver(&self, order: &Order) -> Result<Driver, Problem> {
         let inner = &*self.0;
@@ -380,14 +295,6 @@ impl Drop for InFlight {
         self.0.metrics.in_flight().dec();
         self.0.in_flight.send_modify(|kills| *kills -= 1);
     }
-}
-
-fn apply(kill: &mut Kill, outcome: Driven, now: OffsetDateTime) {
-    kill.status = outcome.status;
-    kill.sessions = outcome.sessions;
-    kill.upstream = outcome.upstream;
-    kill.problem = outcome.problem;
-    kill.completed_at = outcome.status.is_final().then_some(now);
 }
 
 /// The longest time that a kill can take: every call of it may wait for its turn and then for its answer.

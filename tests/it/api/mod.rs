@@ -16,21 +16,4 @@ mod upstream;
 mod validation;
 mod visibility;
 
-/// Makes a test on each engine of every scenario, each with a gateway of its own.
-macro_rules! on_both_engines {
-    ($($scenario:ident),+ $(,)?) => {
-        mod on_postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $scenario() {
-                super::$scenario(crate::support::gateway::Engine::Postgres).await;
-            })+
-        }
-        mod on_sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $scenario() {
-                super::$scenario(crate::support::gateway::Engine::Sqlite).await;
-            })+
-        }
-    };
-}
-use on_both_engines;
+use crate::support::gateway::on_both_engines;

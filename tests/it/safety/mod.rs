@@ -22,26 +22,7 @@ use killgate::sandbox::Action;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::support::gateway::{Answer, Gateway, kill_of};
-
-/// Makes a test on each engine of every scenario.
-macro_rules! on_both_engines {
-    ($($scenario:ident),+ $(,)?) => {
-        mod on_postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $scenario() {
-                super::$scenario(crate::support::gateway::Engine::Postgres).await;
-            })+
-        }
-        mod on_sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $scenario() {
-                super::$scenario(crate::support::gateway::Engine::Sqlite).await;
-            })+
-        }
-    };
-}
-use on_both_engines;
+use crate::support::gateway::{Answer, Gateway, kill_of, on_both_engines};
 
 /// The longest that anything may take which is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -21,6 +21,25 @@ pub(crate) const JWT_SECRET: &str = "a-secret-that-only-the-tests-know-0001";
 pub(crate) const ISSUER: &str = "https://sso.test";
 pub(crate) const AUDIENCE: &str = "killgate";
 
+/// Makes a test on each engine of every scenario, each with a gateway of its own.
+macro_rules! on_both_engines {
+    ($($scenario:ident),+ $(,)?) => {
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $scenario() {
+                super::$scenario(crate::support::gateway::Engine::Postgres).await;
+            })+
+        }
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $scenario() {
+                super::$scenario(crate::support::gateway::Engine::Sqlite).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_both_engines;
+
 /// Where a test gateway keeps its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Engine {
