@@ -1,8 +1,7 @@
--- The record: what was asked, what was sent, what became of it.
+-- The record: what was asked, what was sent, what became of it, in partitions of a month each.
 --
--- A role that only serves needs SELECT, INSERT and UPDATE on kills and kill_sessions, SELECT and INSERT on
--- kill_events, and SELECT, INSERT, UPDATE and DELETE on kill_leases and idempotency_keys. The triggers below
--- hold for every role, the owner's included.
+-- What a role that only serves needs is granted by let_serve, see 0004_roles.sql. The triggers below hold for every
+-- role, the owner's included.
 
 CREATE TABLE kills (
     id                    uuid        PRIMARY KEY,
@@ -34,8 +33,10 @@ CREATE TABLE kills (
     upstream_task_id      text,
     upstream_error_code   text,
     upstream_error_message text,
-    problem               jsonb
-) WITH (fillfactor = 70);
+    problem               jsonb,
+    -- Which transaction recorded it: tells a reader what was not committed yet when its first page was read.
+    recorded_in           bigint      NOT NULL DEFAULT pg_current_xact_id()::text::bigint
+) PARTITION BY RANGE (id);
 -- No index names a column that changes, so a kill is concluded on its own page without touching any index.
 CREATE INDEX kills_by_caller ON kills (caller, id DESC);
 CREATE INDEX kills_by_instance ON kills (instance_id, id DESC) WHERE instance_id IS NOT NULL;
@@ -71,16 +72,23 @@ COMMENT ON COLUMN kills.upstream_task_id IS 'The vendor''s task, where the opera
 COMMENT ON COLUMN kills.upstream_error_code IS 'The vendor''s error code';
 COMMENT ON COLUMN kills.upstream_error_message IS 'The vendor''s error text; withheld where it may echo credentials';
 COMMENT ON COLUMN kills.problem IS 'Why it was not done, as answered to the caller';
+COMMENT ON COLUMN kills.recorded_in IS 'The transaction that recorded it; for readers of several pages only';
+
+-- Whole words in the caller's reason, whatever stands between them.
+CREATE FUNCTION words(of_text text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN to_tsvector('simple'::regconfig, regexp_replace(of_text, '[^[:alnum:]]+', ' ', 'g'));
+CREATE INDEX kills_by_reason ON kills USING gin (words(reason)) WHERE reason IS NOT NULL;
 
 CREATE TABLE kill_sessions (
-    kill_id    uuid    NOT NULL REFERENCES kills (id) DEFERRABLE INITIALLY DEFERRED,
+    kill_id    uuid    NOT NULL,
     session_id text    NOT NULL,
     position   integer NOT NULL,
     outcome    text    NOT NULL CHECK (outcome IN (
         'killed', 'not_found', 'accepted', 'failed', 'protected', 'changed', 'alive', 'unknown')),
     detail     text,
+    recorded_in bigint NOT NULL DEFAULT pg_current_xact_id()::text::bigint,
     PRIMARY KEY (kill_id, session_id)
-) WITH (fillfactor = 70);
+) PARTITION BY RANGE (kill_id);
 CREATE INDEX kill_sessions_by_session ON kill_sessions (session_id, kill_id DESC);
 
 COMMENT ON TABLE kill_sessions IS 'The sessions of a kill and what is known of each';
@@ -89,9 +97,10 @@ COMMENT ON COLUMN kill_sessions.session_id IS 'The session''s id at the vendor, 
 COMMENT ON COLUMN kill_sessions.position IS 'Its place in the answer';
 COMMENT ON COLUMN kill_sessions.outcome IS 'What happened to it, as far as known';
 COMMENT ON COLUMN kill_sessions.detail IS 'Why, where the outcome alone does not say it';
+COMMENT ON COLUMN kill_sessions.recorded_in IS 'The transaction that recorded it; for readers of several pages only';
 
 CREATE TABLE kill_events (
-    kill_id uuid        NOT NULL REFERENCES kills (id) DEFERRABLE INITIALLY DEFERRED,
+    kill_id uuid        NOT NULL,
     seq     integer     NOT NULL CHECK (seq > 0),
     at      timestamptz NOT NULL,
     kind    text        NOT NULL,
@@ -99,7 +108,7 @@ CREATE TABLE kill_events (
     gateway text,
     detail  jsonb       NOT NULL,
     PRIMARY KEY (kill_id, seq)
-);
+) PARTITION BY RANGE (kill_id);
 
 COMMENT ON TABLE kill_events IS 'Every change of a kill, only ever added to: what was known, and when';
 COMMENT ON COLUMN kill_events.kill_id IS 'The kill';
@@ -111,7 +120,7 @@ COMMENT ON COLUMN kill_events.gateway IS 'The gateway that held the kill';
 COMMENT ON COLUMN kill_events.detail IS 'What was learned: upstream, problem, and the sessions whose outcome changed';
 
 CREATE TABLE kill_leases (
-    kill_id uuid        PRIMARY KEY REFERENCES kills (id) DEFERRABLE INITIALLY DEFERRED,
+    kill_id uuid        PRIMARY KEY,
     gateway text        NOT NULL,
     due_at  timestamptz NOT NULL
 ) WITH (fillfactor = 70);
@@ -126,7 +135,7 @@ CREATE TABLE idempotency_keys (
     caller      text        NOT NULL,
     key         text        NOT NULL,
     fingerprint bytea       NOT NULL CHECK (octet_length(fingerprint) = 32),
-    kill_id     uuid        NOT NULL REFERENCES kills (id) DEFERRABLE INITIALLY DEFERRED,
+    kill_id     uuid        NOT NULL,
     created_at  timestamptz NOT NULL,
     expires_at  timestamptz NOT NULL,
     PRIMARY KEY (caller, key)
@@ -149,26 +158,30 @@ BEGIN
         USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
 END $$;
 
-CREATE TRIGGER kills_are_kept BEFORE DELETE OR TRUNCATE ON kills
-    FOR EACH STATEMENT EXECUTE FUNCTION record_is_kept();
-CREATE TRIGGER kill_sessions_are_kept BEFORE DELETE OR TRUNCATE ON kill_sessions
-    FOR EACH STATEMENT EXECUTE FUNCTION record_is_kept();
-CREATE TRIGGER kill_events_are_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON kill_events
-    FOR EACH STATEMENT EXECUTE FUNCTION record_is_kept();
-
 -- A settled kill never changes; an open one may only learn. A column that is not listed here is part of what was
 -- asked and stays as it is, columns of later migrations included; the generated ones follow from target.
 CREATE FUNCTION kill_may_only_learn() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    learned CONSTANT text[] := ARRAY['status', 'sent_at', 'completed_at', 'problem', 'upstream_http_status',
-        'upstream_request_id', 'upstream_task_id', 'upstream_error_code', 'upstream_error_message',
-        'vendor', 'account', 'alias', 'instance_id'];
+    asked kills%ROWTYPE := NEW;
 BEGIN
     IF OLD.status NOT IN ('pending', 'accepted', 'unknown') THEN
         RAISE EXCEPTION 'kills: a settled kill never changes'
             USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
     END IF;
-    IF to_jsonb(NEW) - learned IS DISTINCT FROM to_jsonb(OLD) - learned THEN
+    asked.status := OLD.status;
+    asked.sent_at := OLD.sent_at;
+    asked.completed_at := OLD.completed_at;
+    asked.problem := OLD.problem;
+    asked.upstream_http_status := OLD.upstream_http_status;
+    asked.upstream_request_id := OLD.upstream_request_id;
+    asked.upstream_task_id := OLD.upstream_task_id;
+    asked.upstream_error_code := OLD.upstream_error_code;
+    asked.upstream_error_message := OLD.upstream_error_message;
+    asked.vendor := OLD.vendor;
+    asked.account := OLD.account;
+    asked.alias := OLD.alias;
+    asked.instance_id := OLD.instance_id;
+    IF asked IS DISTINCT FROM OLD THEN
         RAISE EXCEPTION 'kills: what was asked never changes'
             USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
     END IF;
@@ -186,23 +199,16 @@ CREATE TRIGGER kills_may_only_learn BEFORE UPDATE ON kills
 -- Sessions and outcomes are added while the kill is open, or before its row in the same transaction. Once for a
 -- statement, so a thousand sessions cost one look at kills.
 CREATE FUNCTION kill_sessions_are_settled() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    ids uuid[];
 BEGIN
-    IF EXISTS (SELECT FROM changed JOIN kills ON kills.id = changed.kill_id
-               WHERE kills.status NOT IN ('pending', 'accepted', 'unknown')) THEN
+    SELECT array_agg(DISTINCT kill_id) INTO ids FROM changed;
+    IF EXISTS (SELECT FROM kills WHERE id = ANY (ids) AND status NOT IN ('pending', 'accepted', 'unknown')) THEN
         RAISE EXCEPTION 'kill_sessions: the sessions of a settled kill never change'
             USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
     END IF;
     RETURN NULL;
 END $$;
--- The tables it reads are those of this schema, whatever the session's own search path says.
-DO $$ BEGIN
-    EXECUTE format('ALTER FUNCTION kill_sessions_are_settled() SET search_path = %I, pg_temp', current_schema());
-END $$;
-
-CREATE TRIGGER kill_sessions_settled_insert AFTER INSERT ON kill_sessions
-    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION kill_sessions_are_settled();
-CREATE TRIGGER kill_sessions_settled_update AFTER UPDATE ON kill_sessions
-    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION kill_sessions_are_settled();
 
 CREATE FUNCTION kill_session_stays() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -212,3 +218,66 @@ END $$;
 CREATE TRIGGER kill_sessions_stay BEFORE UPDATE ON kill_sessions FOR EACH ROW
     WHEN ((OLD.kill_id, OLD.session_id, OLD.position) IS DISTINCT FROM (NEW.kill_id, NEW.session_id, NEW.position))
     EXECUTE FUNCTION kill_session_stays();
+
+-- The triggers that fire once for a statement. A statement on a partitioned table does not fire those of its
+-- partitions, nor the other way round, so every one of them has its own.
+CREATE FUNCTION guard(guarded regclass, kind text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE TRIGGER is_kept BEFORE DELETE OR TRUNCATE ON %s
+        FOR EACH STATEMENT EXECUTE FUNCTION record_is_kept()', guarded);
+    IF kind = 'kill_events' THEN
+        EXECUTE format('CREATE TRIGGER is_not_changed BEFORE UPDATE ON %s
+            FOR EACH STATEMENT EXECUTE FUNCTION record_is_kept()', guarded);
+    ELSIF kind = 'kill_sessions' THEN
+        EXECUTE format('CREATE TRIGGER is_settled_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS changed
+            FOR EACH STATEMENT EXECUTE FUNCTION kill_sessions_are_settled()', guarded);
+        EXECUTE format('CREATE TRIGGER is_settled_update AFTER UPDATE ON %s REFERENCING NEW TABLE AS changed
+            FOR EACH STATEMENT EXECUTE FUNCTION kill_sessions_are_settled()', guarded);
+    END IF;
+END $$;
+SELECT guard(name::regclass, name) FROM unnest(ARRAY['kills', 'kill_sessions', 'kill_events']) AS name;
+
+-- Ids sort by time: the lowest id of a kill that is asked at that time or later.
+CREATE FUNCTION first_id(at timestamptz) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (lpad(to_hex(ceil(extract(epoch FROM at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
+
+-- Makes the partitions of so many months from that time on, as far as they are missing; answers how many kills' ones.
+--
+-- It runs as its owner, so that a role that serves may call it and can make nothing else.
+CREATE FUNCTION make_months(from_at timestamptz, many integer) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    made   integer := 0;
+    starts timestamp;
+    name   text;
+    kind   text;
+BEGIN
+    FOR n IN 0 .. many - 1 LOOP
+        starts := date_trunc('month', from_at AT TIME ZONE 'UTC') + make_interval(months => n);
+        CONTINUE WHEN to_regclass('kills_' || to_char(starts, 'YYYY_MM')) IS NOT NULL;
+        -- One gateway at a time; whoever waited finds the work done. Nobody who reads or writes is held up, by this
+        -- lock or by attaching.
+        LOCK TABLE ONLY kills IN SHARE UPDATE EXCLUSIVE MODE;
+        CONTINUE WHEN to_regclass('kills_' || to_char(starts, 'YYYY_MM')) IS NOT NULL;
+        FOREACH kind IN ARRAY ARRAY['kill_events', 'kill_sessions', 'kills'] LOOP
+            name := kind || '_' || to_char(starts, 'YYYY_MM');
+            -- A kill is concluded on its own page: no index names a column that changes, and a page has room.
+            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL EXCLUDING INDEXES) WITH (fillfactor = %s)',
+                name, kind, CASE kind WHEN 'kill_events' THEN 100 ELSE 70 END);
+            EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                kind, name, first_id(starts AT TIME ZONE 'UTC'),
+                first_id((starts + interval '1 month') AT TIME ZONE 'UTC'));
+            PERFORM guard(name::regclass, kind);
+        END LOOP;
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END $$;
+REVOKE EXECUTE ON FUNCTION make_months FROM PUBLIC;
+
+-- The tables they read and make are those of this schema, whatever the session's own search path says.
+DO $$ BEGIN
+    EXECUTE format('ALTER FUNCTION kill_sessions_are_settled() SET search_path = %I, pg_temp', current_schema());
+    EXECUTE format('ALTER FUNCTION make_months(timestamptz, integer) SET search_path = %I, pg_temp', current_schema());
+END $$;
+
+SELECT make_months(now(), 3);

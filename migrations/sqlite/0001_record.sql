@@ -62,6 +62,11 @@ CREATE INDEX kills_by_instance ON kills (instance_id, id DESC) WHERE instance_id
 CREATE INDEX kills_by_alias ON kills (alias, id DESC) WHERE alias IS NOT NULL;
 CREATE INDEX kills_by_account ON kills (vendor, account, id DESC) WHERE vendor IS NOT NULL;
 
+-- Whole words in the caller's reason; a row for each kill that has one.
+CREATE VIRTUAL TABLE kill_reasons USING fts5 (reason, content = '', tokenize = 'unicode61 remove_diacritics 0');
+CREATE TRIGGER kills_by_reason AFTER INSERT ON kills WHEN NEW.reason IS NOT NULL
+    BEGIN INSERT INTO kill_reasons (rowid, reason) VALUES (NEW.rowid, NEW.reason); END;
+
 -- The sessions of a kill and what is known of each.
 CREATE TABLE kill_sessions (
     -- The kill.

@@ -10,8 +10,10 @@
 //! Each call is one whole operation within one time limit, every wait included, and is carried to its end even if the
 //! caller goes away. Writes that wait at the same time share a transaction; none of their callers can tell.
 
+mod cursor;
 mod error;
 mod lane;
+mod line;
 mod moment;
 mod page;
 mod postgres;
@@ -27,8 +29,10 @@ use secrecy::SecretString;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
+pub use cursor::{Cursor, CursorError};
 pub use error::AuditError;
-pub use page::{Cursor, CursorError, Filter, Page};
+pub use line::{Line, LineEvent, LineSession, LineUpstream};
+pub use page::{Filter, Page};
 pub use postgres::Postgres;
 pub use record::{Attempt, Begun, IdempotencyKey, Open};
 pub use sqlite::Sqlite;
@@ -201,6 +205,17 @@ impl Audit {
     pub async fn page(&self, filter: &Filter, limit: u32) -> Result<Page, AuditError> {
         let filter = filter.clone();
         on_engine!(self, readers, page(&filter, limit))
+    }
+
+    /// The same kills with everything that is on record about them.
+    pub async fn lines(&self, filter: &Filter, limit: u32) -> Result<Page<Line>, AuditError> {
+        let filter = filter.clone();
+        on_engine!(self, readers, lines(&filter, limit))
+    }
+
+    /// Makes room ahead of time for the kills of this month and the next ones.
+    pub async fn make_months(&self, now: OffsetDateTime) -> Result<(), AuditError> {
+        on_engine!(self, writer, make_months(now))
     }
 
     /// Removes idempotency keys whose time is over; the kills they stood for stay. Answers how many.

@@ -1,19 +1,18 @@
 //! Reading the record page by page, newest first.
 //!
-//! Ids sort by time, so a page is "the next ones below this id", a time window is a range of ids, and no kill is
-//! skipped or repeated while new ones are written above.
+//! Ids sort by time, so a page is "the next ones below this id" and a time window is a range of ids. A kill may be
+//! committed after one that was asked later, so an id alone does not say whether a reader has passed it. The cursor
+//! carries what the first page could see, and every later page shows that and nothing else: the pages together are the
+//! record as it stood then, whatever is written meanwhile.
 
-use std::{fmt, str::FromStr};
-
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use sqlx::{Database, Encode, QueryBuilder, Type};
-use thiserror::Error;
+use sqlx::{ColumnIndex, Database, Decode, Encode, FromRow, QueryBuilder, Row, Type};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::cursor::{Cursor, Snapshot};
 use crate::{
     clock::unix_millis,
-    domain::{Kill, KillId, Status},
+    domain::{Kill, Status},
 };
 
 /// Which kills to read; what is `None` does not narrow.
@@ -27,6 +26,8 @@ pub struct Filter {
     pub session_id: Option<String>,
     pub caller: Option<String>,
     pub status: Option<Status>,
+    /// Words that the reason must have, all of them.
+    pub reason: Vec<String>,
     /// Asked at this time or later.
     pub since: Option<OffsetDateTime>,
     /// Asked before this time.
@@ -39,49 +40,67 @@ pub struct Filter {
 
 /// Some kills, newest first, and where to go on if there are more.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    pub items: Vec<Kill>,
+pub struct Page<T = Kill> {
+    pub items: Vec<T>,
     pub next: Option<Cursor>,
 }
 
-/// A place in the list; opaque text to callers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cursor(KillId);
+/// A row of a page, and what the page could see.
+pub(super) struct Seen<T> {
+    row: T,
+    seen: String,
+}
 
-/// The text is not a cursor that was ever given out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("is not a cursor of this list")]
-pub struct CursorError;
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0.as_bytes()))
+impl<'r, R, T> FromRow<'r, R> for Seen<T>
+where
+    R: Row,
+    T: FromRow<'r, R>,
+    &'static str: ColumnIndex<R>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> sqlx::Result<Self> {
+        Ok(Self { row: T::from_row(row)?, seen: row.try_get("seen")? })
     }
 }
 
-impl FromStr for Cursor {
-    type Err = CursorError;
-
-    fn from_str(text: &str) -> Result<Self, CursorError> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError)?;
-        Uuid::from_slice(&bytes).map(Self).map_err(|_| CursorError)
-    }
-}
-
-impl Page {
-    /// Makes a page of at most `limit` from one kill more than that, if there is one.
-    pub(super) fn of(mut items: Vec<Kill>, limit: u32) -> Self {
+impl<T> Page<T> {
+    /// Makes a page of at most `limit` from one row more than that, if there is one.
+    pub(super) fn of<R>(
+        mut rows: Vec<Seen<R>>,
+        filter: &Filter,
+        limit: u32,
+        read: impl Fn(R) -> sqlx::Result<T>,
+        id: impl Fn(&T) -> Uuid,
+    ) -> sqlx::Result<Self> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let more = items.len() > limit;
-        items.truncate(limit);
-        let next = if more { items.last().map(|kill| Cursor(kill.id)) } else { None };
-        Self { items, next }
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let seen = match &filter.before {
+            Some(cursor) => Some(cursor.seen.clone()),
+            None => rows.first().map(|first| Snapshot::read(&first.seen)).transpose()?,
+        };
+        let items: Vec<T> = rows.into_iter().map(|seen| read(seen.row)).collect::<sqlx::Result<_>>()?;
+        let next = items.last().zip(seen).filter(|_| more).map(|(last, seen)| Cursor { after: id(last), seen });
+        Ok(Self { items, next })
     }
+}
+
+/// What the engines write differently.
+pub(super) struct Dialect {
+    /// What a page can see, as text for [`Snapshot::read`].
+    pub(super) seen: &'static str,
+    /// The number under which a kill was recorded, and one of its sessions.
+    pub(super) mark: &'static str,
+    pub(super) session_mark: &'static str,
+    /// The condition that a reason has certain words; the words stand between the two.
+    pub(super) words: [&'static str; 2],
+    /// How words are written as one text.
+    pub(super) one_text: fn(&[String]) -> String,
 }
 
 impl Filter {
-    /// The query for up to `limit` kills; `select` is the engine's `SELECT … FROM kills k`.
-    pub(super) fn query<DB>(&self, select: &str, limit: u32) -> QueryBuilder<DB>
+    /// The query for up to `limit` kills with what `columns` selects of `kills k`.
+    pub(super) fn query<DB>(&self, columns: &str, dialect: &Dialect, limit: u32) -> QueryBuilder<DB>
     where
         DB: Database<Arguments: Default>,
         for<'q> Uuid: Encode<'q, DB> + Type<DB>,
@@ -95,21 +114,39 @@ impl Filter {
             // each for the session would read the whole history for a rare id.
             query.push("WITH hits AS MATERIALIZED (SELECT s.kill_id FROM kill_sessions s WHERE s.session_id = ");
             query.push_bind(session_id.clone());
-            self.push_range(&mut query, "s.kill_id");
+            self.push_range(&mut query, "s.kill_id", dialect.session_mark);
             query.push(" ORDER BY s.kill_id DESC");
-            if self.columns().next().is_none() {
+            if self.columns().next().is_none() && self.reason.is_empty() {
                 query.push(" LIMIT ").push_bind(limit);
             }
-            query.push(") ").push(select).push(" JOIN hits ON hits.kill_id = k.id WHERE 1 = 1");
-        } else {
-            query.push(select).push(" WHERE 1 = 1");
+            query.push(") ");
         }
+        query.push("SELECT ").push(columns).push(", ").push(dialect.seen).push(" AS seen FROM kills k");
+        if self.session_id.is_some() {
+            query.push(" JOIN hits ON hits.kill_id = k.id");
+        }
+        self.push_conditions(&mut query, dialect);
+        query.push(" ORDER BY k.id DESC LIMIT ").push_bind(limit);
+        query
+    }
+
+    /// `WHERE` and everything after it that narrows, but for the session.
+    pub(super) fn push_conditions<DB>(&self, query: &mut QueryBuilder<DB>, dialect: &Dialect)
+    where
+        DB: Database,
+        for<'q> Uuid: Encode<'q, DB> + Type<DB>,
+        for<'q> String: Encode<'q, DB> + Type<DB>,
+        for<'q> i64: Encode<'q, DB> + Type<DB>,
+    {
+        query.push(" WHERE 1 = 1");
         for (column, wanted) in self.columns() {
             query.push(" AND ").push(column).push(" = ").push_bind(wanted.to_owned());
         }
-        self.push_range(&mut query, "k.id");
-        query.push(" ORDER BY k.id DESC LIMIT ").push_bind(limit);
-        query
+        if !self.reason.is_empty() {
+            let [before, after] = dialect.words;
+            query.push(before).push_bind((dialect.one_text)(&self.reason)).push(after);
+        }
+        self.push_range(query, "k.id", dialect.mark);
     }
 
     /// The columns of `kills` that must have a certain value.
@@ -127,25 +164,34 @@ impl Filter {
         .filter_map(|(column, wanted)| wanted.map(|wanted| (column, wanted)))
     }
 
-    fn push_range<DB>(&self, query: &mut QueryBuilder<DB>, column: &str)
+    /// Kills of the time window, below the cursor, and such as its first page could see.
+    fn push_range<DB>(&self, query: &mut QueryBuilder<DB>, column: &str, mark: &str)
     where
         DB: Database,
         for<'q> Uuid: Encode<'q, DB> + Type<DB>,
+        for<'q> i64: Encode<'q, DB> + Type<DB>,
     {
         for (comparison, bound) in [
             (" >= ", self.since.map(first_id_from)),
             (" < ", self.until.map(first_id_from)),
-            (" < ", self.before.map(|cursor| cursor.0)),
+            (" < ", self.before.as_ref().map(|cursor| cursor.after)),
         ] {
             if let Some(bound) = bound {
                 query.push(" AND ").push(column).push(comparison).push_bind(bound);
             }
         }
+        let Some(Cursor { seen: Snapshot { at, end, open }, .. }) = &self.before else { return };
+        query.push(" AND NOT (").push(column).push(" >= ").push_bind(first_id_from(*at - Snapshot::REACH));
+        query.push(" AND (").push(mark).push(" >= ").push_bind(*end);
+        for number in open {
+            query.push(" OR ").push(mark).push(" = ").push_bind(*number);
+        }
+        query.push("))");
     }
 }
 
 /// The lowest id a kill asked at `at` or later can have. Kills are asked at whole milliseconds.
-fn first_id_from(at: OffsetDateTime) -> Uuid {
+pub(super) fn first_id_from(at: OffsetDateTime) -> Uuid {
     let millis = unix_millis(at) + i64::from(!at.nanosecond().is_multiple_of(1_000_000));
     let millis = u64::try_from(millis).unwrap_or(0).min(0xffff_ffff_ffff);
     Uuid::from_u128(u128::from(millis) << 80)
@@ -157,15 +203,6 @@ mod tests {
 
     use super::*;
     use crate::clock::id_at;
-
-    #[test]
-    fn a_cursor_reads_back_and_nothing_else_does() {
-        let cursor = Cursor(id_at(datetime!(2026-01-02 03:04:05.678 UTC)));
-        assert_eq!(cursor.to_string().parse(), Ok(cursor));
-        for text in ["", "AAAA", "not a cursor", &format!("{cursor}A"), &format!("{cursor}=")] {
-            assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text}");
-        }
-    }
 
     #[test]
     fn the_bounds_of_a_time_window_lie_between_the_ids() {

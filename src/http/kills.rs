@@ -188,6 +188,9 @@ pub(super) struct Search {
     pub(super) caller: Option<String>,
     #[param(value_type = Option<Status>)]
     pub(super) status: Option<String>,
+    /// Words of the reason, all of which must be there, in any order and case.
+    #[param(example = "INC-4711")]
+    pub(super) reason: Option<String>,
     /// From this time on (RFC 3339).
     #[param(example = "2026-01-02T03:04:05Z")]
     pub(super) since: Option<String>,
@@ -276,6 +279,11 @@ fn unreadable_record(error: &AuditError) -> Problem {
     Problem::new(ProblemCode::AuditUnavailable, "the record could not be read").retry_after(1)
 }
 
+/// The words of a text, without what stands between them.
+fn words(text: &str) -> Vec<String> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
 impl Search {
     fn parse(query: &str) -> Result<Self, Problem> {
         let pairs = url::form_urlencoded::parse(query.as_bytes());
@@ -294,6 +302,7 @@ impl Search {
             ("instance_id", &self.instance_id),
             ("session_id", &self.session_id),
             ("caller", &self.caller),
+            ("reason", &self.reason),
         ];
         for (field, text) in texts {
             if let Some(Err(error)) = text.as_ref().map(|text| plain_text(text, MAX_NAME)) {
@@ -316,6 +325,10 @@ impl Search {
                 Problem::invalid("status", "no such status").supported(words.into())
             })?),
         };
+        let reason: Vec<String> = self.reason.as_deref().map(words).unwrap_or_default();
+        if self.reason.is_some() && reason.is_empty() {
+            return Err(Problem::invalid("reason", "must have a word to look for"));
+        }
         let before = self.cursor.as_deref().map(str::parse::<Cursor>).transpose();
         let filter = Filter {
             vendor: self.vendor,
@@ -325,6 +338,7 @@ impl Search {
             session_id: self.session_id,
             caller: self.caller,
             status,
+            reason,
             since: time("since", self.since)?,
             until: time("until", self.until)?,
             before: before.map_err(|_| Problem::invalid("cursor", "is not one that this gateway gave out"))?,

@@ -19,11 +19,11 @@ use crate::{
     vendor::{Answer, Known},
 };
 
-use super::{Kills, request::recorded_order};
+use super::{Inner, Kills, request::recorded_order};
 
 /// How often open kills are looked for.
 const EVERY: Duration = Duration::from_millis(500);
-/// How often idempotency keys that ran out are removed.
+/// How often partitions are made ahead and idempotency keys that ran out are removed.
 const TIDY: Duration = Duration::from_hours(1);
 /// How long a claimed kill is left to the gateway that claimed it.
 const LEASE: Duration = Duration::from_secs(30);
@@ -50,9 +50,7 @@ impl Kills {
                 _ = ticks.tick() => {}
                 _ = tidying.tick() => {
                     inner.callers.forget_idle();
-                    if let Err(error) = inner.audit.forget_keys(inner.clock.now()).await {
-                        tracing::warn!(%error, "idempotency keys that ran out could not be removed");
-                    }
+                    inner.tidy().await;
                     continue;
                 }
             }
@@ -122,6 +120,19 @@ impl Kills {
         };
         // A call's own time limit may be far longer than a look is worth.
         timeout_at(until, look).await.ok().flatten()
+    }
+}
+
+impl Inner {
+    /// What the record needs now and then.
+    async fn tidy(&self) {
+        let now = self.clock.now();
+        if let Err(error) = self.audit.make_months(now).await {
+            tracing::warn!(%error, "partitions for the coming months could not be made; the next kill of one tries again");
+        }
+        if let Err(error) = self.audit.forget_keys(now).await {
+            tracing::warn!(%error, "idempotency keys that ran out could not be removed");
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::{collections::HashSet, time::Duration};
 use sqlx::{Connection, PgConnection, types::Json};
 
 use super::{
-    select,
-    write::{Sessions, column},
+    columns, select,
+    write::{Sessions, column, has_no_month, make_month},
 };
 use crate::{
     audit::{
@@ -27,8 +27,14 @@ pub(in crate::audit) async fn begin(
     ttl: Duration,
 ) -> sqlx::Result<Begun> {
     loop {
-        if record_alone(connection, attempt, ttl).await? {
-            return Ok(Begun::New);
+        match record_alone(connection, attempt, ttl).await {
+            Ok(true) => return Ok(Begun::New),
+            Ok(false) => {}
+            Err(error) if has_no_month(&error) => {
+                make_month(connection, attempt).await?;
+                continue;
+            }
+            Err(error) => return Err(error),
         }
         let row: Option<KeyRow> =
             sqlx::query_as(FIND_KEY).bind(&attempt.kill.caller).bind(&key.key).fetch_optional(&mut *connection).await?;
@@ -148,6 +154,8 @@ const RECORD: &str = concat!(
     ), lease AS (
         INSERT INTO kill_leases (kill_id, gateway, due_at)
         SELECT id, gateway, due_at FROM admitted WHERE due_at IS NOT NULL
+    ), rests AS (
+        INSERT INTO unsealed (entry_id) SELECT id FROM admitted WHERE due_at IS NULL
     )
     INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail)
     SELECT id, 1, requested_at, 'recorded', status, gateway, detail FROM admitted

@@ -25,7 +25,7 @@ mod turns;
 mod write;
 
 pub(in crate::audit) use attempts::begin;
-pub(in crate::audit) use read::{claim, find, forget_keys, page, ping};
+pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, ping};
 pub(in crate::audit) use turns::take_turn;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
@@ -51,17 +51,21 @@ const TURNERS: u32 = 2;
 /// How long a connection may have been idle to be used without a sign of life, if there was no trouble meanwhile.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// The shared columns of a kill.
+macro_rules! columns {
+    () => {
+        kill_columns!(
+            "coalesce((SELECT json_agg(json_build_object('id', s.session_id, 'outcome', s.outcome, 'detail', s.detail) \
+             ORDER BY s.position, s.session_id) FROM kill_sessions s WHERE s.kill_id = k.id), '[]')"
+        )
+    };
+}
+use columns;
+
 /// A statement that reads kills: the shared columns, then what `$more` adds.
 macro_rules! select {
     ($($more:literal),+) => {
-        concat!(
-            "SELECT ",
-            kill_columns!(
-                "coalesce((SELECT json_agg(json_build_object('id', s.session_id, 'outcome', s.outcome, 'detail', \
-                 s.detail) ORDER BY s.position, s.session_id) FROM kill_sessions s WHERE s.kill_id = k.id), '[]')"
-            ),
-            $($more),+
-        )
+        concat!("SELECT ", columns!(), $($more),+)
     };
 }
 use select;

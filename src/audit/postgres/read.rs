@@ -5,11 +5,13 @@ use std::time::Duration;
 use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
 
-use super::select;
+use super::{columns, select};
 use crate::{
     audit::{
-        Filter, Open, Page,
+        Filter, Line, Open, Page,
+        line::{LineRow, line_columns},
         moment::Moment,
+        page::{Dialect, Seen},
         row::{KillRow, OpenRow, kill_columns},
     },
     domain::{Kill, KillId},
@@ -23,10 +25,52 @@ pub(in crate::audit) async fn find(connection: &mut PgConnection, id: KillId) ->
 const FIND: &str = select!(" FROM kills k WHERE k.id = $1");
 
 pub(in crate::audit) async fn page(connection: &mut PgConnection, filter: &Filter, limit: u32) -> sqlx::Result<Page> {
-    let mut query = filter.query::<sqlx::Postgres>(select!(" FROM kills k"), limit.saturating_add(1));
-    let rows: Vec<KillRow> = query.build_query_as().fetch_all(connection).await?;
-    Ok(Page::of(rows.into_iter().map(KillRow::read).collect::<sqlx::Result<_>>()?, limit))
+    let mut query = filter.query::<sqlx::Postgres>(columns!(), &DIALECT, limit.saturating_add(1));
+    let rows: Vec<Seen<KillRow>> = query.build_query_as().fetch_all(connection).await?;
+    Page::of(rows, filter, limit, KillRow::read, |kill| kill.id)
 }
+
+pub(in crate::audit) async fn lines(
+    connection: &mut PgConnection,
+    filter: &Filter,
+    limit: u32,
+) -> sqlx::Result<Page<Line>> {
+    let mut query = filter.query::<sqlx::Postgres>(LINE, &DIALECT, limit.saturating_add(1));
+    let rows: Vec<Seen<LineRow>> = query.build_query_as().fetch_all(connection).await?;
+    Page::of(rows, filter, limit, |row| Ok(row.read()), |line| line.id)
+}
+
+/// What a page sees is what its statement's own snapshot holds.
+pub(super) const DIALECT: Dialect = Dialect {
+    seen: "(SELECT (extract(epoch FROM now()) * 1000)::bigint || ':' || pg_current_snapshot())",
+    mark: "k.recorded_in",
+    session_mark: "s.recorded_in",
+    words: [
+        " AND k.reason IS NOT NULL AND words(k.reason) @@ plainto_tsquery('simple', regexp_replace(",
+        ", '[^[:alnum:]]+', ' ', 'g'))",
+    ],
+    one_text: |words| words.join(" "),
+};
+
+pub(super) const LINE: &str = line_columns!(
+    "coalesce((SELECT json_agg(json_build_object('id', s.session_id, 'outcome', s.outcome, 'detail', s.detail) \
+     ORDER BY s.position, s.session_id) FROM kill_sessions s WHERE s.kill_id = k.id), '[]')",
+    "coalesce((SELECT json_agg(json_build_object('seq', e.seq, 'at', (extract(epoch FROM e.at) * 1000000)::bigint, \
+     'kind', e.kind, 'status', e.status, 'gateway', e.gateway, 'detail', e.detail) ORDER BY e.seq) \
+     FROM kill_events e WHERE e.kill_id = k.id), '[]')"
+);
+
+/// How many months there is room for: this one and the next ones.
+const MONTHS: i32 = 3;
+
+pub(in crate::audit) async fn make_months(connection: &mut PgConnection, now: OffsetDateTime) -> sqlx::Result<()> {
+    sqlx::query(MAKE_MONTHS).bind(Moment(now)).bind(MONTHS).execute(connection).await?;
+    Ok(())
+}
+
+/// Waiting for those who read the tables would hold up everybody who comes after.
+pub(super) const MAKE_MONTHS: &str =
+    "SELECT make_months($1, $2) FROM set_config('lock_timeout', '2s', true) AS patience";
 
 pub(in crate::audit) async fn claim(
     connection: &mut PgConnection,

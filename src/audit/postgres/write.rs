@@ -7,7 +7,10 @@ use std::{
 
 use sqlx::{Arguments, Connection, PgConnection, postgres::PgArguments, types::Json};
 
-use super::attempts::{goes_in_two, record};
+use super::{
+    attempts::{goes_in_two, record},
+    read::MAKE_MONTHS,
+};
 use crate::{
     audit::{
         moment::Moment,
@@ -20,15 +23,28 @@ use crate::{
 /// Writes entries of different kills; for each it answers whether anything was written.
 pub(super) async fn write(connection: &mut PgConnection, entries: &[Entry]) -> sqlx::Result<Vec<bool>> {
     let batch = Batch::of(entries);
-    let written = if batch.is_one_statement() {
-        batch.write(connection).await?
-    } else {
-        let mut tx = connection.begin().await?;
-        let written = batch.write(&mut tx).await?;
-        tx.commit().await?;
-        written
+    let written = match batch.commit(connection).await {
+        Err(error) if has_no_month(&error) => {
+            for attempt in &batch.attempts {
+                make_month(connection, attempt).await?;
+            }
+            batch.commit(connection).await?
+        }
+        done => done?,
     };
     Ok(entries.iter().map(|entry| written.contains(&entry.kill())).collect())
+}
+
+/// True where a kill belongs into a month that was not made ahead of time.
+pub(super) fn has_no_month(error: &sqlx::Error) -> bool {
+    let refusal = error.as_database_error();
+    // A row that fits no partition is a check violation of no constraint.
+    refusal.is_some_and(|it| it.code().as_deref() == Some("23514") && it.constraint().is_none())
+}
+
+pub(super) async fn make_month(connection: &mut PgConnection, attempt: &Attempt) -> sqlx::Result<()> {
+    sqlx::query(MAKE_MONTHS).bind(Moment(attempt.kill.requested_at)).bind(1).execute(connection).await?;
+    Ok(())
 }
 
 /// Entries by kind.
@@ -58,7 +74,17 @@ impl<'e> Batch<'e> {
         one_kind && self.conclusions.is_empty() && !self.attempts.iter().any(|attempt| goes_in_two(attempt))
     }
 
-    /// Answers the kills of which something was written.
+    /// Answers the kills of which something was written, once it is committed.
+    async fn commit(&self, connection: &mut PgConnection) -> sqlx::Result<HashSet<KillId>> {
+        if self.is_one_statement() {
+            return self.write(connection).await;
+        }
+        let mut tx = connection.begin().await?;
+        let written = self.write(&mut tx).await?;
+        tx.commit().await?;
+        Ok(written)
+    }
+
     async fn write(&self, connection: &mut PgConnection) -> sqlx::Result<HashSet<KillId>> {
         let mut written = HashSet::new();
         if !self.attempts.is_empty() {
@@ -233,6 +259,9 @@ const CONCLUDE: &str = "
         INSERT INTO kill_leases (kill_id, gateway, due_at)
         SELECT k.id, k.gateway, g.due_at FROM given g JOIN kills k ON k.id = g.id WHERE g.due_at IS NOT NULL
         ON CONFLICT (kill_id) DO UPDATE SET due_at = excluded.due_at
+    ), rests AS (
+        INSERT INTO unsealed (entry_id) SELECT id FROM given WHERE ends
+        ON CONFLICT (entry_id) DO UPDATE SET times = unsealed.times + 1
     ), released AS (
         DELETE FROM idempotency_keys i USING given g, kills k
         WHERE g.releases AND k.id = g.id AND i.caller = k.caller AND i.key = k.idempotency_key AND i.kill_id = k.id

@@ -20,7 +20,7 @@ use super::{
 mod read;
 mod write;
 
-pub(in crate::audit) use read::{claim, find, forget_keys, page, ping};
+pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, ping};
 pub(in crate::audit) use write::begin;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
@@ -33,17 +33,21 @@ pub struct Sqlite {
     pub(in crate::audit) readers: Lane<sqlx::Sqlite>,
 }
 
+/// The shared columns of a kill.
+macro_rules! columns {
+    () => {
+        kill_columns!(
+            "(SELECT json_group_array(json_object('id', s.session_id, 'outcome', s.outcome, 'detail', s.detail) \
+             ORDER BY s.position, s.session_id) FROM kill_sessions s WHERE s.kill_id = k.id)"
+        )
+    };
+}
+use columns;
+
 /// A statement that reads kills: the shared columns, then what `$more` adds.
 macro_rules! select {
     ($($more:literal),+) => {
-        concat!(
-            "SELECT ",
-            kill_columns!(
-                "(SELECT json_group_array(json_object('id', s.session_id, 'outcome', s.outcome, 'detail', s.detail) \
-                 ORDER BY s.position, s.session_id) FROM kill_sessions s WHERE s.kill_id = k.id)"
-            ),
-            $($more),+
-        )
+        concat!("SELECT ", columns!(), $($more),+)
     };
 }
 use select;

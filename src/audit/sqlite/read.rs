@@ -5,11 +5,13 @@ use std::time::Duration;
 use sqlx::{Connection, SqliteConnection};
 use time::OffsetDateTime;
 
-use super::{BEGIN, select};
+use super::{BEGIN, columns, select};
 use crate::{
     audit::{
-        Filter, Open, Page,
+        Filter, Line, Open, Page,
+        line::{LineRow, line_columns},
         moment::Moment,
+        page::{Dialect, Seen},
         row::{KillRow, OpenRow, kill_columns},
     },
     domain::{Kill, KillId},
@@ -27,9 +29,40 @@ pub(in crate::audit) async fn page(
     filter: &Filter,
     limit: u32,
 ) -> sqlx::Result<Page> {
-    let mut query = filter.query::<sqlx::Sqlite>(select!(" FROM kills k"), limit.saturating_add(1));
-    let rows: Vec<KillRow> = query.build_query_as().fetch_all(connection).await?;
-    Ok(Page::of(rows.into_iter().map(KillRow::read).collect::<sqlx::Result<_>>()?, limit))
+    let mut query = filter.query::<sqlx::Sqlite>(columns!(), &DIALECT, limit.saturating_add(1));
+    let rows: Vec<Seen<KillRow>> = query.build_query_as().fetch_all(connection).await?;
+    Page::of(rows, filter, limit, KillRow::read, |kill| kill.id)
+}
+
+pub(in crate::audit) async fn lines(
+    connection: &mut SqliteConnection,
+    filter: &Filter,
+    limit: u32,
+) -> sqlx::Result<Page<Line>> {
+    let mut query = filter.query::<sqlx::Sqlite>(LINE, &DIALECT, limit.saturating_add(1));
+    let rows: Vec<Seen<LineRow>> = query.build_query_as().fetch_all(connection).await?;
+    Page::of(rows, filter, limit, |row| Ok(row.read()), |line| line.id)
+}
+
+/// There is one writer and no row is ever removed, so rows are numbered in the order of their commits.
+pub(super) const DIALECT: Dialect = Dialect {
+    seen: "(SELECT (unixepoch('now') * 1000) || ':0:' || (max(rowid) + 1) || ':' FROM kills)",
+    mark: "k.rowid",
+    session_mark: "(SELECT rowid FROM kills WHERE id = s.kill_id)",
+    words: [" AND k.rowid IN (SELECT rowid FROM kill_reasons WHERE kill_reasons MATCH ", ")"],
+    one_text: |words| words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" "),
+};
+
+pub(super) const LINE: &str = line_columns!(
+    "(SELECT json_group_array(json_object('id', s.session_id, 'outcome', s.outcome, 'detail', s.detail) \
+     ORDER BY s.position, s.session_id) FROM kill_sessions s WHERE s.kill_id = k.id)",
+    "(SELECT json_group_array(json_object('seq', e.seq, 'at', e.at * 1000, 'kind', e.kind, 'status', e.status, \
+     'gateway', e.gateway, 'detail', json(e.detail)) ORDER BY e.seq) FROM kill_events e WHERE e.kill_id = k.id)"
+);
+
+/// One file holds all months.
+pub(in crate::audit) async fn make_months(_: &mut SqliteConnection, _: OffsetDateTime) -> sqlx::Result<()> {
+    Ok(())
 }
 
 pub(in crate::audit) async fn claim(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{Connection, SqliteConnection, types::Json};
 use time::OffsetDateTime;
 
-use super::{BEGIN, select};
+use super::{BEGIN, columns, select};
 use crate::{
     audit::{
         Begun,
@@ -56,10 +56,7 @@ async fn record(tx: &mut SqliteConnection, attempt: &Attempt) -> sqlx::Result<()
     write_kill(tx, attempt).await?;
     let kill = &attempt.kill;
     write_event(tx, kill, kill.requested_at, "recorded", None, Some(&attempt.gateway)).await?;
-    if kill.status.is_open() {
-        write_lease(tx, kill.id, attempt.deadline).await?;
-    }
-    Ok(())
+    if kill.status.is_open() { write_lease(tx, kill.id, attempt.deadline).await } else { rests(tx, kill.id).await }
 }
 
 /// Claims the key for this kill, or says whose it is.
@@ -176,6 +173,15 @@ const WRITE_LEASE: &str = "
     INSERT INTO kill_leases (kill_id, gateway, due_at) SELECT id, gateway, $2 FROM kills WHERE id = $1
     ON CONFLICT (kill_id) DO UPDATE SET due_at = excluded.due_at";
 
+/// Nobody works on the kill any more: it is to be sealed as it is.
+async fn rests(tx: &mut SqliteConnection, kill: KillId) -> sqlx::Result<()> {
+    sqlx::query(RESTS).bind(kill).execute(tx).await?;
+    Ok(())
+}
+
+const RESTS: &str = "
+    INSERT INTO unsealed (entry_id) VALUES ($1) ON CONFLICT (entry_id) DO UPDATE SET times = times + 1";
+
 async fn mark_sent(tx: &mut SqliteConnection, mark: &Mark) -> sqlx::Result<bool> {
     let (id, gateway, at) = (mark.id, &mark.gateway, Moment(mark.at));
     let marked = sqlx::query(MARK_SENT).bind(id).bind(gateway).bind(at).execute(&mut *tx).await?;
@@ -221,6 +227,7 @@ async fn conclude(tx: &mut SqliteConnection, conclusion: &Conclusion) -> sqlx::R
         Lease::Until(at) => write_lease(tx, kill.id, at).await?,
         Lease::End => {
             sqlx::query(END_LEASE).bind(kill.id).execute(&mut *tx).await?;
+            rests(tx, kill.id).await?;
         }
     }
     if conclusion.releases_key() {

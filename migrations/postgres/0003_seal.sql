@@ -1,0 +1,108 @@
+-- Evidence that nobody touched the record: settled kills are closed into blocks, each of which names the one before it
+-- and is signed with a key that the database does not have.
+
+-- What is to be sealed next: kills that nobody is working on any more, and removals.
+CREATE TABLE unsealed (
+    entry_id uuid PRIMARY KEY,
+    -- How many times it was put here; an entry that is being sealed cannot be put here unnoticed.
+    times    integer NOT NULL DEFAULT 1
+);
+
+COMMENT ON TABLE unsealed IS 'What is to be sealed next; bookkeeping, no history';
+COMMENT ON COLUMN unsealed.entry_id IS 'A kill, or a removal';
+COMMENT ON COLUMN unsealed.times IS 'How often it was put here';
+
+CREATE TABLE blocks (
+    number     bigint      PRIMARY KEY CHECK (number > 0),
+    sealed_at  timestamptz NOT NULL,
+    entries    uuid[]      NOT NULL CHECK (cardinality(entries) > 0),
+    versions   integer[]   NOT NULL CHECK (cardinality(versions) = cardinality(entries)),
+    leaves     bytea       NOT NULL CHECK (octet_length(leaves) = 32 * cardinality(entries)),
+    total      bigint      NOT NULL,
+    root       bytea       NOT NULL CHECK (octet_length(root) = 32),
+    previous   bytea       NOT NULL CHECK (octet_length(previous) = 32),
+    head       bytea       NOT NULL CHECK (octet_length(head) = 32),
+    public_key bytea       NOT NULL CHECK (octet_length(public_key) = 32),
+    signature  bytea       NOT NULL CHECK (octet_length(signature) = 64)
+);
+
+COMMENT ON TABLE blocks IS 'Sealed runs of finished kills, each chained to the one before it';
+COMMENT ON COLUMN blocks.number IS '1, 2, 3 … without gaps';
+COMMENT ON COLUMN blocks.sealed_at IS 'When, by the gateway''s clock';
+COMMENT ON COLUMN blocks.entries IS 'The kills and removals in it, in the order of their leaves';
+COMMENT ON COLUMN blocks.versions IS 'How many events each kill had then; 0 for a removal';
+COMMENT ON COLUMN blocks.leaves IS 'The hash of each entry''s line, 32 bytes each';
+COMMENT ON COLUMN blocks.total IS 'Entries of this block and all before it';
+COMMENT ON COLUMN blocks.root IS 'The Merkle root over the leaves';
+COMMENT ON COLUMN blocks.previous IS 'The head of the block before; zeros for the first';
+COMMENT ON COLUMN blocks.head IS 'SHA-256 of the block''s signed text';
+COMMENT ON COLUMN blocks.public_key IS 'The Ed25519 key it was signed with';
+COMMENT ON COLUMN blocks.signature IS 'The signature over the signed text';
+
+CREATE TABLE removals (
+    id         uuid        PRIMARY KEY,
+    month      date        NOT NULL UNIQUE,
+    kills      bigint      NOT NULL,
+    first_kill uuid,
+    last_kill  uuid,
+    removed_at timestamptz NOT NULL,
+    removed_by text        NOT NULL,
+    reason     text        NOT NULL CHECK (length(reason) BETWEEN 1 AND 1000)
+);
+
+COMMENT ON TABLE removals IS 'Months that were removed as a whole by the owner';
+COMMENT ON COLUMN removals.id IS 'What it is sealed under';
+COMMENT ON COLUMN removals.month IS 'The first day of the month, UTC';
+COMMENT ON COLUMN removals.kills IS 'How many kills it had';
+COMMENT ON COLUMN removals.first_kill IS 'The first of them; null if there were none';
+COMMENT ON COLUMN removals.last_kill IS 'The last of them; null if there were none';
+COMMENT ON COLUMN removals.removed_at IS 'When, by the database''s clock, whole milliseconds';
+COMMENT ON COLUMN removals.removed_by IS 'The database role that did it';
+COMMENT ON COLUMN removals.reason IS 'Why, in that person''s words';
+
+CREATE TRIGGER is_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON blocks
+    FOR EACH STATEMENT EXECUTE FUNCTION record_is_kept();
+CREATE TRIGGER is_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON removals
+    FOR EACH STATEMENT EXECUTE FUNCTION record_is_kept();
+
+-- Removes the kills of one month, whole partitions and nothing else, and leaves a record of it; answers how many kills
+-- it had. Only the owner of the partitions can.
+CREATE FUNCTION remove_month(of_month date, why text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    starts  timestamp := date_trunc('month', of_month);
+    lowest  uuid := first_id(starts AT TIME ZONE 'UTC');
+    beyond  uuid := first_id((starts + interval '1 month') AT TIME ZONE 'UTC');
+    name    text := to_char(starts, 'YYYY_MM');
+    removal removals%ROWTYPE;
+BEGIN
+    IF starts + interval '1 month' > now() AT TIME ZONE 'UTC' THEN
+        RAISE EXCEPTION 'the month % is not over', name USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF to_regclass('kills_' || name) IS NULL THEN
+        RAISE EXCEPTION 'there is no month %', name USING ERRCODE = 'undefined_table';
+    END IF;
+    LOCK TABLE ONLY kills, ONLY kill_sessions, ONLY kill_events IN ACCESS EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM kill_leases WHERE kill_id >= lowest AND kill_id < beyond) THEN
+        RAISE EXCEPTION 'kills of the month % are still looked after', name
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF EXISTS (SELECT FROM unsealed WHERE entry_id >= lowest AND entry_id < beyond) AND EXISTS (SELECT FROM blocks) THEN
+        RAISE EXCEPTION 'kills of the month % are still to be sealed', name
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    removal := (gen_random_uuid(), starts::date, 0, NULL, NULL, date_trunc('milliseconds', clock_timestamp()),
+        session_user, why);
+    SELECT count(*) INTO removal.kills FROM kills WHERE id >= lowest AND id < beyond;
+    SELECT id INTO removal.first_kill FROM kills WHERE id >= lowest AND id < beyond ORDER BY id LIMIT 1;
+    SELECT id INTO removal.last_kill FROM kills WHERE id >= lowest AND id < beyond ORDER BY id DESC LIMIT 1;
+    INSERT INTO removals SELECT removal.*;
+    INSERT INTO unsealed (entry_id) VALUES (removal.id);
+    DELETE FROM unsealed WHERE entry_id >= lowest AND entry_id < beyond;
+    DELETE FROM idempotency_keys WHERE kill_id >= lowest AND kill_id < beyond;
+    EXECUTE format('DROP TABLE %I, %I, %I', 'kill_events_' || name, 'kill_sessions_' || name, 'kills_' || name);
+    RETURN removal.kills;
+END $$;
+REVOKE EXECUTE ON FUNCTION remove_month FROM PUBLIC;
+DO $$ BEGIN
+    EXECUTE format('ALTER FUNCTION remove_month(date, text) SET search_path = %I, pg_temp', current_schema());
+END $$;

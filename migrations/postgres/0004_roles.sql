@@ -1,0 +1,23 @@
+-- What a role that only serves needs, and nothing else: it adds, it learns, and it removes bookkeeping.
+CREATE FUNCTION let_serve(gateway text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    allowed text;
+BEGIN
+    FOREACH allowed IN ARRAY ARRAY[
+        format('USAGE ON SCHEMA %I', current_schema()),
+        'SELECT, INSERT ON kills, kill_sessions, kill_events, blocks',
+        'UPDATE (status, sent_at, completed_at, problem, upstream_http_status, upstream_request_id, upstream_task_id,
+            upstream_error_code, upstream_error_message) ON kills',
+        'UPDATE (outcome, detail) ON kill_sessions',
+        'SELECT ON removals',
+        'SELECT, INSERT, UPDATE, DELETE ON kill_leases, idempotency_keys, unsealed',
+        'SELECT, INSERT, UPDATE ON turns',
+        'EXECUTE ON FUNCTION make_months(timestamptz, integer)'
+    ] LOOP
+        EXECUTE format('GRANT %s TO %I', allowed, gateway);
+    END LOOP;
+END $$;
+REVOKE EXECUTE ON FUNCTION let_serve FROM PUBLIC;
+DO $$ BEGIN
+    EXECUTE format('ALTER FUNCTION let_serve(text) SET search_path = %I, pg_temp', current_schema());
+END $$;

@@ -1,0 +1,43 @@
+-- Evidence that nobody touched the record: settled kills are closed into blocks, each of which names the one before it
+-- and is signed with a key that the database does not have. Times are milliseconds since 1970, UTC.
+
+-- What is to be sealed next: kills that nobody is working on any more; bookkeeping, no history.
+CREATE TABLE unsealed (
+    entry_id BLOB    NOT NULL PRIMARY KEY CHECK (length(entry_id) = 16),
+    -- How often it was put here.
+    times    INTEGER NOT NULL DEFAULT 1
+) STRICT, WITHOUT ROWID;
+
+-- Sealed runs of finished kills, each chained to the one before it.
+CREATE TABLE blocks (
+    -- 1, 2, 3 … without gaps.
+    number     INTEGER NOT NULL PRIMARY KEY CHECK (number > 0),
+    -- When, by the gateway's clock.
+    sealed_at  INTEGER NOT NULL,
+    -- The kills in it, 16 bytes each, in the order of their leaves.
+    entries    BLOB    NOT NULL CHECK (length(entries) > 0 AND length(entries) % 16 = 0),
+    -- How many events each kill had then; JSON.
+    versions   TEXT    NOT NULL CHECK (json_array_length(versions) = length(entries) / 16),
+    -- The hash of each entry's line, 32 bytes each.
+    leaves     BLOB    NOT NULL CHECK (length(leaves) = 2 * length(entries)),
+    -- Entries of this block and all before it.
+    total      INTEGER NOT NULL,
+    -- The Merkle root over the leaves.
+    root       BLOB    NOT NULL CHECK (length(root) = 32),
+    -- The head of the block before; zeros for the first.
+    previous   BLOB    NOT NULL CHECK (length(previous) = 32),
+    -- SHA-256 of the block's signed text.
+    head       BLOB    NOT NULL CHECK (length(head) = 32),
+    -- The Ed25519 key it was signed with.
+    public_key BLOB    NOT NULL CHECK (length(public_key) = 32),
+    -- The signature over the signed text.
+    signature  BLOB    NOT NULL CHECK (length(signature) = 64)
+) STRICT;
+
+CREATE TRIGGER blocks_are_kept BEFORE DELETE ON blocks
+    BEGIN SELECT RAISE(ABORT, 'blocks: what was recorded is never removed (append-only)'); END;
+CREATE TRIGGER blocks_stay BEFORE UPDATE ON blocks
+    BEGIN SELECT RAISE(ABORT, 'blocks: what was recorded is never changed (append-only)'); END;
+CREATE TRIGGER blocks_are_not_replaced BEFORE INSERT ON blocks
+    WHEN EXISTS (SELECT 1 FROM blocks WHERE number = NEW.number)
+    BEGIN SELECT RAISE(ABORT, 'blocks: what was recorded is never changed (append-only)'); END;

@@ -1,0 +1,203 @@
+//! One kill as the record has it, everything, in one line: what is exported, and what is sealed.
+//!
+//! The text of a line is made of what is stored and of nothing else, so the same row gives the same text wherever and
+//! whenever it is read. Words and numbers are not checked on the way: a row that somebody tampered with can still be
+//! read, and be told from what was sealed. A member that a later version adds is left out where it has no value, or
+//! every line sealed before would read as changed.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::{FromRow, types::Json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::moment::Moment;
+use crate::domain::KillId;
+
+/// One kill with everything that is on record about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    pub id: KillId,
+    pub status: String,
+    pub target: Option<Value>,
+    pub select: Option<Value>,
+    pub sessions: Vec<LineSession>,
+    pub caller: String,
+    pub on_behalf_of: Option<String>,
+    pub reason: Option<String>,
+    pub upstream: LineUpstream,
+    pub problem: Option<Value>,
+    /// RFC 3339, UTC, as are all times of a line.
+    pub requested_at: String,
+    /// The moment before the first byte went to a vendor; `null` if none did.
+    pub sent_at: Option<String>,
+    pub completed_at: Option<String>,
+    pub dry_run: bool,
+    /// What the caller sent.
+    pub request: Option<String>,
+    pub client_address: Option<String>,
+    pub client_id: Option<String>,
+    /// The token's `jti`; never the token.
+    pub token_id: Option<String>,
+    pub request_id: Option<String>,
+    pub idempotency_key: Option<String>,
+    pub gateway: String,
+    /// Every change of the kill, oldest first.
+    pub events: Vec<LineEvent>,
+}
+
+/// One session of a kill.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LineSession {
+    pub id: String,
+    pub outcome: String,
+    pub detail: Option<String>,
+}
+
+/// What the vendor said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LineUpstream {
+    pub http_status: Option<i32>,
+    pub request_id: Option<String>,
+    pub task_id: Option<String>,
+    pub error_code: Option<String>,
+    pub error_message: Option<String>,
+}
+
+/// One change of a kill.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LineEvent {
+    pub seq: i32,
+    pub at: String,
+    pub kind: String,
+    pub status: String,
+    pub gateway: Option<String>,
+    pub detail: Value,
+}
+
+impl Line {
+    /// The line itself: JSON without a line break. Whoever hashes or exports a kill takes this text and no other.
+    ///
+    /// # Panics
+    /// Never: every key of a line is a text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        serde_json::to_string(self).expect("every key of a line is a text")
+    }
+
+    /// How many changes it has; a kill that changed after it was sealed has more than it had then.
+    #[must_use]
+    pub fn version(&self) -> i32 {
+        i32::try_from(self.events.len()).unwrap_or(i32::MAX)
+    }
+}
+
+/// The columns of a line from `kills k`; `$sessions` and `$events` are the engine's ways to gather those as JSON arrays.
+macro_rules! line_columns {
+    ($sessions:literal, $events:literal) => {
+        concat!(
+            "k.id, k.status, k.caller, k.on_behalf_of, k.reason, k.target, k.selector, k.request, k.dry_run, ",
+            "k.client_address, k.client_id, k.token_id, k.request_id, k.idempotency_key, k.gateway, k.requested_at, ",
+            "k.sent_at, k.completed_at, k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, ",
+            "k.upstream_error_code, k.upstream_error_message, k.problem, ",
+            $sessions,
+            " AS sessions, ",
+            $events,
+            " AS events"
+        )
+    };
+}
+pub(super) use line_columns;
+
+#[derive(FromRow)]
+pub(super) struct LineRow {
+    id: KillId,
+    status: String,
+    caller: String,
+    on_behalf_of: Option<String>,
+    reason: Option<String>,
+    target: Option<Json<Value>>,
+    selector: Option<Json<Value>>,
+    request: Option<String>,
+    dry_run: bool,
+    client_address: Option<String>,
+    client_id: Option<String>,
+    token_id: Option<String>,
+    request_id: Option<String>,
+    idempotency_key: Option<String>,
+    gateway: String,
+    requested_at: Moment,
+    sent_at: Option<Moment>,
+    completed_at: Option<Moment>,
+    upstream_http_status: Option<i32>,
+    upstream_request_id: Option<String>,
+    upstream_task_id: Option<String>,
+    upstream_error_code: Option<String>,
+    upstream_error_message: Option<String>,
+    problem: Option<Json<Value>>,
+    sessions: Json<Vec<LineSession>>,
+    events: Json<Vec<EventRow>>,
+}
+
+#[derive(Deserialize)]
+struct EventRow {
+    seq: i32,
+    /// Microseconds since 1970.
+    at: i64,
+    kind: String,
+    status: String,
+    gateway: Option<String>,
+    detail: Value,
+}
+
+impl LineRow {
+    pub(super) fn read(self) -> Line {
+        let json = |json: Option<Json<Value>>| json.map(|json| json.0);
+        Line {
+            id: self.id,
+            status: self.status,
+            target: json(self.target),
+            select: json(self.selector),
+            sessions: self.sessions.0,
+            caller: self.caller,
+            on_behalf_of: self.on_behalf_of,
+            reason: self.reason,
+            upstream: LineUpstream {
+                http_status: self.upstream_http_status,
+                request_id: self.upstream_request_id,
+                task_id: self.upstream_task_id,
+                error_code: self.upstream_error_code,
+                error_message: self.upstream_error_message,
+            },
+            problem: json(self.problem),
+            requested_at: written(self.requested_at.0),
+            sent_at: self.sent_at.map(|moment| written(moment.0)),
+            completed_at: self.completed_at.map(|moment| written(moment.0)),
+            dry_run: self.dry_run,
+            request: self.request,
+            client_address: self.client_address,
+            client_id: self.client_id,
+            token_id: self.token_id,
+            request_id: self.request_id,
+            idempotency_key: self.idempotency_key,
+            gateway: self.gateway,
+            events: self.events.0.into_iter().map(EventRow::read).collect(),
+        }
+    }
+}
+
+impl EventRow {
+    fn read(self) -> LineEvent {
+        let Self { seq, at, kind, status, gateway, detail } = self;
+        let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1000);
+        LineEvent { seq, at: at.map(written).unwrap_or_default(), kind, status, gateway, detail }
+    }
+}
+
+/// The time with all the digits it is stored with: a change of the smallest of them is a change.
+pub(super) fn written(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).unwrap_or_else(|_| at.unix_timestamp_nanos().to_string())
+}
