@@ -41,7 +41,7 @@ use crate::{
     domain::{Kill, KillId},
     window::{Ask, Slot},
 };
-use queue::{Entry, Queue};
+use queue::Entry;
 use record::{Conclusion, Mark};
 
 /// Where the record is kept and how long it may take.
@@ -141,7 +141,7 @@ impl Audit {
         let attempt = attempt.storable();
         match attempt.claims().cloned() {
             Some(key) => on_engine!(self, writer, begin(&attempt, &key, key_ttl)),
-            None => self.queue().write(Entry::Attempt(Box::new(attempt))).await.map(|_| Begun::New),
+            None => self.write(Entry::Attempt(Box::new(attempt))).await.map(|_| Begun::New),
         }
     }
 
@@ -149,7 +149,7 @@ impl Audit {
     ///
     /// `false` if the kill is not pending or no longer this gateway's: then nothing may be sent.
     pub async fn mark_sent(&self, id: KillId, gateway: &str, at: OffsetDateTime) -> Result<bool, AuditError> {
-        self.queue().write(Entry::Mark(Mark { id, gateway: gateway.to_owned(), at })).await
+        self.write(Entry::Mark(Mark { id, gateway: gateway.to_owned(), at })).await
     }
 
     /// Records what was learned of an open kill, as an event of the kind `what`; `false` if it was settled already,
@@ -165,7 +165,7 @@ impl Audit {
         what: &str,
         look_at: Option<OffsetDateTime>,
     ) -> Result<bool, AuditError> {
-        self.queue().write(Entry::Conclusion(Box::new(Conclusion::new(kill, at, what, look_at)))).await
+        self.write(Entry::Conclusion(Box::new(Conclusion::new(kill, at, what, look_at)))).await
     }
 
     /// Takes up to `limit` open kills that are due: pending ones past their deadline, others whose next look has
@@ -248,10 +248,13 @@ impl Audit {
         }
     }
 
-    fn queue(&self) -> &Queue {
-        match self {
-            Self::Postgres(engine) => &engine.queue,
-            Self::Sqlite(engine) => &engine.queue,
-        }
+    async fn write(&self, entry: Entry) -> Result<bool, AuditError> {
+        let queue = match (self, &entry) {
+            (Self::Postgres(engine), Entry::Attempt(_)) => &engine.attempts,
+            (Self::Postgres(engine), Entry::Mark(_)) => &engine.marks,
+            (Self::Postgres(engine), Entry::Conclusion(_)) => &engine.conclusions,
+            (Self::Sqlite(engine), _) => &engine.queue,
+        };
+        queue.write(entry).await
     }
 }

@@ -27,9 +27,9 @@ pub(in crate::audit) async fn begin(
     ttl: Duration,
 ) -> sqlx::Result<Begun> {
     loop {
-        match record_alone(connection, attempt, ttl).await {
-            Ok(true) => return Ok(Begun::New),
-            Ok(false) => {}
+        match record_together(connection, &[attempt], ttl).await {
+            Ok(recorded) if !recorded.is_empty() => return Ok(Begun::New),
+            Ok(_) => {}
             Err(error) if has_no_month(&error) => {
                 make_month(connection, attempt).await?;
                 continue;
@@ -49,33 +49,34 @@ const FIND_KEY: &str = select!(
     ", i.fingerprint FROM idempotency_keys i JOIN kills k ON k.id = i.kill_id WHERE i.caller = $1 AND i.key = $2"
 );
 
-/// Records one attempt, all of it or nothing; false if its key is somebody's.
-async fn record_alone(connection: &mut PgConnection, attempt: &Attempt, ttl: Duration) -> sqlx::Result<bool> {
-    if !goes_in_two(attempt) {
-        return Ok(!record(connection, &[attempt], ttl).await?.is_empty());
+/// Records attempts, all of them or nothing; answers which are recorded: all but those whose keys are somebody's.
+pub(super) async fn record_together(
+    connection: &mut PgConnection,
+    attempts: &[&Attempt],
+    ttl: Duration,
+) -> sqlx::Result<HashSet<KillId>> {
+    if !attempts.iter().any(|attempt| goes_in_two(attempt)) {
+        return record(connection, attempts, ttl).await;
     }
     let mut tx = connection.begin().await?;
-    if record(&mut tx, &[attempt], ttl).await?.is_empty() {
+    let recorded = record(&mut tx, attempts, ttl).await?;
+    if recorded.is_empty() {
         tx.rollback().await?;
-        return Ok(false);
+    } else {
+        tx.commit().await?;
     }
-    tx.commit().await?;
-    Ok(true)
+    Ok(recorded)
 }
 
 /// True if recording it takes two statements, which must be in one transaction: once a settled kill is there, it
 /// takes no more sessions, so those go before it.
-pub(super) fn goes_in_two(attempt: &Attempt) -> bool {
+fn goes_in_two(attempt: &Attempt) -> bool {
     !attempt.kill.status.is_open() && !attempt.kill.sessions.is_empty()
 }
 
 /// Records attempts and claims their keys for that long; answers which are recorded: all but those whose keys are
 /// somebody's. Waits for whoever is writing the same key.
-pub(super) async fn record(
-    connection: &mut PgConnection,
-    attempts: &[&Attempt],
-    ttl: Duration,
-) -> sqlx::Result<HashSet<KillId>> {
+async fn record(connection: &mut PgConnection, attempts: &[&Attempt], ttl: Duration) -> sqlx::Result<HashSet<KillId>> {
     let early = Sessions::of(attempts.iter().filter(|attempt| goes_in_two(attempt)).map(|attempt| &attempt.kill));
     if !early.ids.is_empty() {
         sqlx::query_with(WRITE_SESSIONS, early.arguments()?).execute(&mut *connection).await?;

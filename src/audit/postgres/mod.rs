@@ -33,7 +33,10 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres
 /// The record on Postgres.
 #[derive(Debug, Clone)]
 pub struct Postgres {
-    pub(in crate::audit) queue: Queue,
+    /// One for each kind of entry: those of a kind are one statement, and no kind waits for another.
+    pub(in crate::audit) attempts: Queue,
+    pub(in crate::audit) marks: Queue,
+    pub(in crate::audit) conclusions: Queue,
     pub(in crate::audit) writer: Lane<sqlx::Postgres>,
     /// For turns, which are worth nothing if they come late: they do not queue with anything else.
     pub(in crate::audit) turns: Lane<sqlx::Postgres>,
@@ -41,9 +44,9 @@ pub struct Postgres {
     pub(in crate::audit) lane: Lane<sqlx::Postgres>,
 }
 
-/// How many batches are written at a time: while one is made durable others travel, and one that the network swallowed
-/// leaves somebody to write. With more writers batches only become smaller.
-const WRITERS: u32 = 3;
+/// How many batches of a kind are written at a time: while one is made durable another travels, and one that the network
+/// swallowed leaves somebody to write. With more writers batches only become smaller.
+const WRITERS: u32 = 2;
 
 /// How many connections take turns. Each takes one in about a millisecond, and those of one budget go one by one.
 const TURNERS: u32 = 2;
@@ -79,13 +82,21 @@ impl Postgres {
             let pool = pool(&options, limit, size, session, trouble.clone());
             Lane::new(pool, Handle::current(), limit, trouble.clone())
         };
-        let writers = WRITERS.min(max_connections / 2).max(1);
+        let writers = (3 * WRITERS).min(max_connections / 2).max(1);
         let writer = lane(writers, Some(WRITER));
-        let queue =
-            Queue::start(&writer, writers as usize, |connection, entries| Box::pin(write::write(connection, entries)));
+        let queue = || {
+            Queue::start(&writer, WRITERS as usize, |connection, entries| Box::pin(write::write(connection, entries)))
+        };
         let turners = TURNERS.min(max_connections / 4).max(1);
         let others = max_connections.saturating_sub(writers + turners).max(1);
-        Ok(Self { queue, writer, turns: lane(turners, None), lane: lane(others, None) })
+        Ok(Self {
+            attempts: queue(),
+            marks: queue(),
+            conclusions: queue(),
+            writer,
+            turns: lane(turners, None),
+            lane: lane(others, None),
+        })
     }
 
     /// Brings the tables up to date on a connection of its own, which may take its time.

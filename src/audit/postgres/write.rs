@@ -1,16 +1,10 @@
-//! Writing many entries at once on Postgres: one statement for all of a kind, one transaction for all kinds.
+//! Writing many entries at once on Postgres: one statement, one round trip and one commit for all of a kind.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashSet, time::Duration};
 
-use sqlx::{Arguments, Connection, PgConnection, postgres::PgArguments, types::Json};
+use sqlx::{Arguments, PgConnection, postgres::PgArguments, types::Json};
 
-use super::{
-    attempts::{goes_in_two, record},
-    read::MAKE_MONTHS,
-};
+use super::{attempts::record_together, read::MAKE_MONTHS};
 use crate::{
     audit::{
         moment::Moment,
@@ -20,19 +14,33 @@ use crate::{
     domain::{Kill, KillId},
 };
 
-/// Writes entries of different kills; for each it answers whether anything was written.
+/// Writes entries of one kind and of different kills; for each it answers whether anything was written.
 pub(super) async fn write(connection: &mut PgConnection, entries: &[Entry]) -> sqlx::Result<Vec<bool>> {
     let batch = Batch::of(entries);
-    let written = match batch.commit(connection).await {
+    let mut written: HashSet<KillId> = HashSet::with_capacity(entries.len());
+    if !batch.attempts.is_empty() {
+        written.extend(record_all(connection, &batch.attempts).await?);
+    }
+    if !batch.marks.is_empty() {
+        written.extend(mark_sent(connection, &batch.marks).await?);
+    }
+    if !batch.conclusions.is_empty() {
+        written.extend(conclude(connection, &batch.conclusions).await?);
+    }
+    Ok(entries.iter().map(|entry| written.contains(&entry.kill())).collect())
+}
+
+/// Records attempts that claim no key, in months that may have to be made first.
+async fn record_all(connection: &mut PgConnection, attempts: &[&Attempt]) -> sqlx::Result<HashSet<KillId>> {
+    match record_together(connection, attempts, Duration::ZERO).await {
         Err(error) if has_no_month(&error) => {
-            for attempt in &batch.attempts {
+            for attempt in attempts {
                 make_month(connection, attempt).await?;
             }
-            batch.commit(connection).await?
+            record_together(connection, attempts, Duration::ZERO).await
         }
-        done => done?,
-    };
-    Ok(entries.iter().map(|entry| written.contains(&entry.kill())).collect())
+        recorded => recorded,
+    }
 }
 
 /// True where a kill belongs into a month that was not made ahead of time.
@@ -67,47 +75,7 @@ impl<'e> Batch<'e> {
         }
         batch
     }
-
-    /// True if it needs no transaction around it, which would be two more round trips.
-    fn is_one_statement(&self) -> bool {
-        let one_kind = self.attempts.is_empty() || self.marks.is_empty();
-        one_kind && self.conclusions.is_empty() && !self.attempts.iter().any(|attempt| goes_in_two(attempt))
-    }
-
-    /// Answers the kills of which something was written, once it is committed.
-    async fn commit(&self, connection: &mut PgConnection) -> sqlx::Result<HashSet<KillId>> {
-        if self.is_one_statement() {
-            return self.write(connection).await;
-        }
-        let mut tx = connection.begin().await?;
-        let written = self.write(&mut tx).await?;
-        tx.commit().await?;
-        Ok(written)
-    }
-
-    async fn write(&self, connection: &mut PgConnection) -> sqlx::Result<HashSet<KillId>> {
-        let mut written = HashSet::new();
-        if !self.attempts.is_empty() {
-            // None of them claims a key.
-            written.extend(record(connection, &self.attempts, Duration::ZERO).await?);
-        }
-        if !self.marks.is_empty() && !self.conclusions.is_empty() {
-            let marked = self.marks.iter().map(|mark| mark.id);
-            let kills: Vec<KillId> = marked.chain(self.conclusions.iter().map(|it| it.kill.id)).collect();
-            sqlx::query(LOCK).bind(kills).execute(&mut *connection).await?;
-        }
-        if !self.marks.is_empty() {
-            written.extend(mark_sent(connection, &self.marks).await?);
-        }
-        if !self.conclusions.is_empty() {
-            written.extend(conclude(connection, &self.conclusions).await?);
-        }
-        Ok(written)
-    }
 }
-
-/// Two statements that lock kills do so in order only if a first one has locked them all.
-const LOCK: &str = "SELECT FROM kills WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
 
 /// One column of rows.
 pub(super) fn column<'r, R, C>(rows: &[&'r R], of: impl Fn(&'r R) -> C) -> Vec<C> {
@@ -186,88 +154,31 @@ const MARK_SENT: &str = "
 
 /// Answers the kills that were open.
 async fn conclude(connection: &mut PgConnection, conclusions: &[&Conclusion]) -> sqlx::Result<Vec<KillId>> {
-    // Sessions first: as soon as a kill is settled, the database lets none of them change.
-    let sessions = Sessions::of(conclusions.iter().map(|conclusion| &conclusion.kill)).arguments()?;
-    let open: Vec<(KillId, Vec<String>)> = sqlx::query_as_with(WRITE_SESSIONS, sessions)
-        .bind(column(conclusions, |conclusion| conclusion.kill.id))
-        .fetch_all(&mut *connection)
-        .await?;
-    let changed: HashMap<KillId, Vec<String>> = open.into_iter().collect();
-    let open: Vec<&Conclusion> =
-        conclusions.iter().filter(|conclusion| changed.contains_key(&conclusion.kill.id)).copied().collect();
-    if open.is_empty() {
-        return Ok(Vec::new());
-    }
     let due = |conclusion: &Conclusion| match conclusion.lease() {
         Lease::Until(at) => Some(Moment(at)),
         Lease::Keep | Lease::End => None,
     };
-    let detail =
-        |conclusion: &Conclusion| Json(learned(&conclusion.kill, changed.get(&conclusion.kill.id).map(Vec::as_slice)));
-    sqlx::query_scalar(CONCLUDE)
-        .bind(column(&open, |conclusion| conclusion.kill.id))
-        .bind(column(&open, |conclusion| conclusion.kill.status.as_str()))
-        .bind(column(&open, |conclusion| conclusion.kill.completed_at.map(Moment)))
-        .bind(column(&open, |conclusion| conclusion.kill.problem.as_ref().map(Json)))
-        .bind(column(&open, |conclusion| conclusion.kill.upstream.http_status.map(i32::from)))
-        .bind(column(&open, |conclusion| &conclusion.kill.upstream.request_id))
-        .bind(column(&open, |conclusion| &conclusion.kill.upstream.task_id))
-        .bind(column(&open, |conclusion| &conclusion.kill.upstream.error_code))
-        .bind(column(&open, |conclusion| &conclusion.kill.upstream.error_message))
-        .bind(column(&open, |conclusion| conclusion.lease() == Lease::End))
-        .bind(column(&open, due))
-        .bind(column(&open, |conclusion| Moment(conclusion.at)))
-        .bind(column(&open, |conclusion| &conclusion.what))
-        .bind(column(&open, detail))
-        .bind(column(&open, Conclusion::releases_key))
+    let sessions = Sessions::of(conclusions.iter().map(|conclusion| &conclusion.kill)).arguments()?;
+    sqlx::query_scalar_with(CONCLUDE, sessions)
+        .bind(column(conclusions, |conclusion| conclusion.kill.id))
+        .bind(column(conclusions, |conclusion| conclusion.kill.status.as_str()))
+        .bind(column(conclusions, |conclusion| conclusion.kill.completed_at.map(Moment)))
+        .bind(column(conclusions, |conclusion| conclusion.kill.problem.as_ref().map(Json)))
+        .bind(column(conclusions, |conclusion| conclusion.kill.upstream.http_status.map(i32::from)))
+        .bind(column(conclusions, |conclusion| &conclusion.kill.upstream.request_id))
+        .bind(column(conclusions, |conclusion| &conclusion.kill.upstream.task_id))
+        .bind(column(conclusions, |conclusion| &conclusion.kill.upstream.error_code))
+        .bind(column(conclusions, |conclusion| &conclusion.kill.upstream.error_message))
+        .bind(column(conclusions, |conclusion| conclusion.lease() == Lease::End))
+        .bind(column(conclusions, due))
+        .bind(column(conclusions, |conclusion| Moment(conclusion.at)))
+        .bind(column(conclusions, |conclusion| &conclusion.what))
+        // The database adds the sessions that changed, which only it knows.
+        .bind(column(conclusions, |conclusion| Json(learned(&conclusion.kill, Some(&[])))))
+        .bind(column(conclusions, Conclusion::releases_key))
         .fetch_all(connection)
         .await
 }
 
-/// Locks the kills that are open, adds sessions and outcomes, and answers for each kill the ids of those that are new
-/// or have another outcome than before.
-const WRITE_SESSIONS: &str = "
-    WITH open AS MATERIALIZED (
-        SELECT id FROM kills WHERE id = ANY($6) AND status IN ('pending', 'accepted', 'unknown')
-        ORDER BY id FOR NO KEY UPDATE
-    ), changed AS (
-        INSERT INTO kill_sessions (kill_id, session_id, position, outcome, detail)
-        SELECT s.* FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::text[])
-            AS s (kill_id, session_id, position, outcome, detail)
-        WHERE s.kill_id IN (SELECT id FROM open)
-        ON CONFLICT (kill_id, session_id) DO UPDATE SET outcome = excluded.outcome, detail = excluded.detail
-        WHERE (kill_sessions.outcome, kill_sessions.detail) IS DISTINCT FROM (excluded.outcome, excluded.detail)
-        RETURNING kill_id, session_id
-    )
-    SELECT id, array(SELECT session_id FROM changed WHERE kill_id = id) FROM open";
-
-const CONCLUDE: &str = "
-    WITH given AS (
-        SELECT * FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::jsonb[], $5::integer[], $6::text[],
-            $7::text[], $8::text[], $9::text[], $10::boolean[], $11::timestamptz[], $12::timestamptz[], $13::text[],
-            $14::jsonb[], $15::boolean[])
-        AS given (id, status, completed_at, problem, http_status, request_id, task_id, error_code, error_message,
-            ends, due_at, at, kind, detail, releases)
-    ), kill AS (
-        UPDATE kills k SET status = g.status, completed_at = g.completed_at, problem = g.problem,
-            upstream_http_status = g.http_status, upstream_request_id = g.request_id, upstream_task_id = g.task_id,
-            upstream_error_code = g.error_code, upstream_error_message = g.error_message
-        FROM given g WHERE k.id = g.id
-    ), ended AS (
-        DELETE FROM kill_leases WHERE kill_id IN (SELECT id FROM given WHERE ends)
-    ), kept AS (
-        INSERT INTO kill_leases (kill_id, gateway, due_at)
-        SELECT k.id, k.gateway, g.due_at FROM given g JOIN kills k ON k.id = g.id WHERE g.due_at IS NOT NULL
-        ON CONFLICT (kill_id) DO UPDATE SET due_at = excluded.due_at
-    ), rests AS (
-        INSERT INTO unsealed (entry_id) SELECT id FROM given WHERE ends
-        ON CONFLICT (entry_id) DO UPDATE SET times = unsealed.times + 1
-    ), released AS (
-        DELETE FROM idempotency_keys i USING given g, kills k
-        WHERE g.releases AND k.id = g.id AND i.caller = k.caller AND i.key = k.idempotency_key AND i.kill_id = k.id
-    )
-    INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail)
-    SELECT g.id, (SELECT coalesce(max(e.seq), 0) + 1 FROM kill_events e WHERE e.kill_id = g.id), g.at, g.kind,
-        g.status, (SELECT l.gateway FROM kill_leases l WHERE l.kill_id = g.id), g.detail
-    FROM given g
-    RETURNING kill_id";
+const CONCLUDE: &str = "SELECT conclude_kills($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
+     $18, $19, $20)";

@@ -222,7 +222,7 @@ fn settings(url: &str) -> Settings {
 /// More writes than may wait, and what became of them; each must have been answered in time.
 async fn unavailable(audit: &Audit) -> Vec<AuditError> {
     let kill = killed(&attempt(NOON).kill);
-    let attempts: Vec<Attempt> = (0..10_000).map(|n| attempt(NOON + Duration::from_millis(n))).collect();
+    let attempts: Vec<Attempt> = (0..10_200).map(|n| attempt(NOON + Duration::from_millis(n))).collect();
     let start = Instant::now();
     let (begun, marked, concluded) = tokio::join!(
         join_all(attempts.iter().map(|attempt| audit.begin(attempt, DAY))),
@@ -230,7 +230,8 @@ async fn unavailable(audit: &Audit) -> Vec<AuditError> {
         audit.conclude(&kill, NOON, "answered", None),
     );
     assert!(start.elapsed() < 3 * LIMIT, "{:?}", start.elapsed());
-    let errors = begun.into_iter().map(Result::unwrap_err).chain([marked.unwrap_err(), concluded.unwrap_err()]);
+    // Those of another kind do not wait for these, only for a connection: one may be there again by then.
+    let errors = begun.into_iter().map(Result::unwrap_err).chain(marked.err()).chain(concluded.err());
     let errors: Vec<AuditError> = errors.collect();
     assert!(errors.iter().all(|error| matches!(error, AuditError::Unavailable { .. })), "{errors:?}");
     errors

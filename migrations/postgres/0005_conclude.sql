@@ -1,0 +1,67 @@
+-- What was learned of open kills, in one call and so in one round trip: sessions first, for as soon as a kill is settled
+-- none of them may change. Locks the kills in the order of their ids; answers which of them were open.
+CREATE FUNCTION conclude_kills(
+    of_kill uuid[], of_session text[], positions integer[], outcomes text[], session_details text[],
+    ids uuid[], statuses text[], completions timestamptz[], problems jsonb[], http_statuses integer[],
+    request_ids text[], task_ids text[], error_codes text[], error_messages text[], ends boolean[],
+    due timestamptz[], times timestamptz[], kinds text[], details jsonb[], releases boolean[]
+) RETURNS SETOF uuid LANGUAGE plpgsql AS $$
+DECLARE
+    still_open uuid[];
+    changed    jsonb;
+BEGIN
+    still_open := array(SELECT id FROM kills WHERE id = ANY (ids) AND status IN ('pending', 'accepted', 'unknown')
+                        ORDER BY id FOR NO KEY UPDATE);
+    IF still_open = '{}' THEN
+        RETURN;
+    END IF;
+
+    -- Sessions that are new or have another outcome than before, by kill.
+    WITH written AS (
+        INSERT INTO kill_sessions AS k (kill_id, session_id, position, outcome, detail)
+        SELECT s.* FROM unnest(of_kill, of_session, positions, outcomes, session_details)
+            AS s (kill_id, session_id, position, outcome, detail)
+        WHERE s.kill_id = ANY (still_open)
+        ON CONFLICT (kill_id, session_id) DO UPDATE SET outcome = excluded.outcome, detail = excluded.detail
+        WHERE (k.outcome, k.detail) IS DISTINCT FROM (excluded.outcome, excluded.detail)
+        RETURNING k.kill_id, k.position, k.session_id, k.outcome, k.detail
+    ), of_kills AS (
+        SELECT kill_id, jsonb_agg(jsonb_strip_nulls(jsonb_build_object('id', session_id, 'outcome', outcome,
+            'detail', detail)) ORDER BY position) AS sessions
+        FROM written GROUP BY kill_id
+    )
+    SELECT jsonb_object_agg(kill_id, sessions) INTO changed FROM of_kills;
+
+    RETURN QUERY
+    WITH given AS (
+        SELECT * FROM unnest(ids, statuses, completions, problems, http_statuses, request_ids, task_ids, error_codes,
+            error_messages, ends, due, times, kinds, details, releases)
+        AS g (id, status, completed_at, problem, http_status, request_id, task_id, error_code, error_message, ends,
+            due_at, at, kind, detail, releases)
+        WHERE g.id = ANY (still_open)
+    ), kill AS (
+        UPDATE kills k SET status = g.status, completed_at = g.completed_at, problem = g.problem,
+            upstream_http_status = g.http_status, upstream_request_id = g.request_id, upstream_task_id = g.task_id,
+            upstream_error_code = g.error_code, upstream_error_message = g.error_message
+        FROM given g WHERE k.id = g.id AND k.id = ANY (still_open)
+        RETURNING k.id, k.gateway, k.caller, k.idempotency_key
+    ), ended AS (
+        DELETE FROM kill_leases WHERE kill_id IN (SELECT g.id FROM given g WHERE g.ends)
+    ), kept AS (
+        INSERT INTO kill_leases (kill_id, gateway, due_at)
+        SELECT k.id, k.gateway, g.due_at FROM given g JOIN kill k ON k.id = g.id WHERE g.due_at IS NOT NULL
+        ON CONFLICT (kill_id) DO UPDATE SET due_at = excluded.due_at
+    ), rests AS (
+        INSERT INTO unsealed (entry_id) SELECT g.id FROM given g WHERE g.ends
+        ON CONFLICT (entry_id) DO UPDATE SET times = unsealed.times + 1
+    ), released AS (
+        DELETE FROM idempotency_keys i USING given g, kill k
+        WHERE g.releases AND k.id = g.id AND i.caller = k.caller AND i.key = k.idempotency_key AND i.kill_id = k.id
+    )
+    INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail)
+    SELECT g.id, (SELECT coalesce(max(e.seq), 0) + 1 FROM kill_events e WHERE e.kill_id = g.id), g.at, g.kind,
+        g.status, (SELECT l.gateway FROM kill_leases l WHERE l.kill_id = g.id),
+        g.detail || jsonb_build_object('sessions', coalesce(changed -> g.id::text, '[]'))
+    FROM given g
+    RETURNING kill_id;
+END $$;
