@@ -1,7 +1,8 @@
 //! Leaving nothing open: kills whose gateway died, and kills that the vendor took but has not finished.
 //!
 //! Every gateway claims open kills from the record, a lease at a time, and settles them with looks that only
-//! read. No kill is ever sent from here. Nobody waits for anybody: a vendor that does not answer a look keeps no
+//! read. No kill is ever sent from here, and what was claimed here is not sent elsewhere any more: it is held under a
+//! name that no kill is worked on under. Nobody waits for anybody: a vendor that does not answer a look keeps no
 //! abandoned kill from being settled.
 
 use std::{sync::Arc, time::Duration};
@@ -25,8 +26,9 @@ use super::{Inner, Kills, request::recorded_order};
 const EVERY: Duration = Duration::from_millis(500);
 /// How often partitions are made ahead and idempotency keys that ran out are removed.
 const TIDY: Duration = Duration::from_hours(1);
-/// How long a claimed kill is left to the gateway that claimed it.
-const LEASE: Duration = Duration::from_secs(30);
+/// How long a claimed kill is left to the gateway that claimed it: a look and its record. A gateway that dies while it
+/// settles a kill delays it by so much.
+const LEASE: Duration = Duration::from_secs(10);
 /// How long one look may take, with all its pauses and the wait for its place.
 const LOOK: Duration = Duration::from_secs(5);
 /// Most looks at once: they share the vendors' limits with the kills of the moment.
@@ -63,7 +65,9 @@ impl Kills {
     /// Claims some of the open kills that are due and begins to settle them; answers how many.
     async fn claim(&self, settling: &mut JoinSet<()>, places: &Arc<Semaphore>) -> usize {
         let inner = &*self.0;
-        let claimed = match inner.audit.claim(&inner.gateway, inner.clock.now(), LEASE, CLAIMS).await {
+        // Not under the gateway's own name: its own kill, late for whatever reason, would still be its to send.
+        let holder = format!("{}/settling", inner.gateway);
+        let claimed = match inner.audit.claim(&holder, inner.clock.now(), LEASE, CLAIMS).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::warn!(%error, "open kills cannot be looked for");
@@ -186,4 +190,81 @@ fn next_look(kill: &Kill, now: OffsetDateTime) -> Option<OffsetDateTime> {
     let age = Duration::try_from(now - kill.requested_at).unwrap_or_default();
     (kill.status.is_open() && age < LOOKED_AFTER)
         .then(|| now + (age / 4).clamp(Duration::from_secs(1), Duration::from_mins(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::{
+        audit::{Attempt, Audit, Settings},
+        clock::{Clock, id_at},
+        domain::Upstream,
+        kill::{CallerLimit, Parts, targets::Targets},
+    };
+
+    const NOON: OffsetDateTime = datetime!(2026-01-02 12:00 UTC);
+
+    async fn gateway(name: &str, sqlite_path: std::path::PathBuf) -> Kills {
+        Kills::new(Parts {
+            audit: Audit::open(&Settings { sqlite_path, ..Settings::default() }).await.unwrap(),
+            accounts: [].into(),
+            limits: [].into(),
+            caller_limit: CallerLimit { kills_per_second: NonZeroU32::MIN, burst: NonZeroU32::MIN },
+            targets: Targets::default(),
+            clock: Clock::manual(NOON),
+            metrics: Arc::default(),
+            gateway: name.to_owned(),
+            key_ttl: Duration::from_hours(24),
+        })
+    }
+
+    /// A kill of that gateway that is past its deadline and was not marked as sent.
+    async fn overdue(kills: &Kills, gateway: &str) -> Kill {
+        let kill = Kill {
+            id: id_at(NOON),
+            status: Status::Pending,
+            target: None,
+            select: None,
+            sessions: vec![],
+            caller: "chatops-bot".into(),
+            on_behalf_of: None,
+            reason: None,
+            upstream: Upstream::default(),
+            problem: None,
+            requested_at: NOON,
+            completed_at: None,
+        };
+        let attempt = Attempt {
+            kill: kill.clone(),
+            request: None,
+            client_address: None,
+            client_id: None,
+            token_id: None,
+            request_id: None,
+            dry_run: false,
+            key: None,
+            gateway: gateway.to_owned(),
+            deadline: NOON,
+        };
+        kills.audit().begin(&attempt, Duration::from_hours(24)).await.unwrap();
+        kill
+    }
+
+    #[tokio::test]
+    async fn what_a_gateway_is_settling_it_does_not_send_any_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let kills = gateway("slow", directory.path().join("killgate.db")).await;
+        let kill = overdue(&kills, "slow").await;
+        let mut settling = JoinSet::new();
+        // It has seen that nothing was sent, and is about to write that.
+        assert_eq!(kills.claim(&mut settling, &Arc::new(Semaphore::new(1))).await, 1);
+        let problem = kills.mark_sent(&kill).await.expect_err("it is too late to send");
+        assert_eq!(problem.code, ProblemCode::Overloaded);
+        settling.join_all().await;
+        assert_eq!(kills.audit().find(kill.id).await.unwrap().unwrap().status, Status::Failed);
+    }
 }

@@ -51,7 +51,7 @@ impl Kills {
 
     /// Records that from now on bytes may leave; without that none does, and a kill whose row another gateway
     /// took over by now is not sent either.
-    async fn mark_sent(&self, kill: &Kill) -> Result<(), Problem> {
+    pub(super) async fn mark_sent(&self, kill: &Kill) -> Result<(), Problem> {
         match self.0.audit.mark_sent(kill.id, &self.0.gateway, self.0.clock.now()).await {
             Ok(true) => Ok(()),
             Ok(false) => {

@@ -223,6 +223,19 @@ impl Clouds {
         while self.calls_for(action).len() < count && arrivals.changed().await.is_ok() {}
     }
 
+    /// How many calls have arrived, of whatever action.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.state().log.len()
+    }
+
+    /// Waits until that many calls have arrived, of whatever action, answered or not.
+    pub async fn arrived_in_all(&self, count: usize) {
+        let mut arrivals = self.state().arrivals.subscribe();
+        // The sender lives as long as this handle.
+        while self.count() < count && arrivals.changed().await.is_ok() {}
+    }
+
     /// How many calls came when the limit was used up.
     #[must_use]
     pub fn violations(&self) -> usize {

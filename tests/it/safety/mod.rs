@@ -2,12 +2,14 @@
 //! away, gateways that die, callers that hang up, crowds, and secrets that are echoed.
 
 mod binary;
+mod crash;
 mod crowd;
 mod database;
 mod demo;
 mod echoes;
 mod hang_up;
 mod iam;
+mod keys;
 mod lost_answers;
 mod order;
 mod process;

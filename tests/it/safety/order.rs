@@ -73,8 +73,9 @@ fn all_have_their_records(calls: &[Received], rows: &[Value]) {
 }
 
 /// The ids in a kill call, whatever the vendor calls them.
-fn ids_in(body: &[u8]) -> Vec<String> {
+pub(super) fn ids_in(body: &[u8]) -> Vec<String> {
     let body: Value = serde_json::from_slice(body).unwrap();
-    let ids = ["session_ids", "process_ids", "processes"].iter().find_map(|name| body.get(name)?.as_array());
+    let ids =
+        ["session_ids", "process_ids", "processes", "SessionId"].iter().find_map(|name| body.get(name)?.as_array());
     ids.unwrap().iter().map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)).collect()
 }

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader, Read, Write as _},
     net::{SocketAddr, TcpStream},
+    os::unix::process::ExitStatusExt as _,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -157,9 +158,10 @@ impl Served {
 
     /// Ends it as a crash would.
     pub(super) async fn die(self) {
-        self.process.signal("KILL");
-        let ended = self.process.ended().await;
-        assert!(!ended.status.success());
+        let mut process = self.process;
+        process.child.kill().expect("a child");
+        let ended = process.ended().await;
+        assert_eq!(ended.status.signal(), Some(9), "{}", ended.stderr);
     }
 }
 

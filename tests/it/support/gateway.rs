@@ -9,7 +9,7 @@ use killgate::{
     clock::Clock,
     config::{self, Config, Secret},
     sandbox::{Clouds, Sandbox, demo as world},
-    vendor::transport::{Request, Transport},
+    vendor::transport::{Request, Transport, TransportError},
 };
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -310,6 +310,17 @@ impl Client {
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: String) -> Answer {
+        self.try_send(method, path, headers, body).await.unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// The same to a gateway that may die before it answers.
+    pub(crate) async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> Result<Answer, TransportError> {
         let request = Request {
             method,
             url: format!("{}{path}", self.base).parse().expect("a URL"),
@@ -317,9 +328,9 @@ impl Client {
             body: body.into_bytes(),
             timeout: Duration::from_mins(1),
         };
-        let response = self.transport.send(request).await.unwrap_or_else(|error| panic!("{path}: {error}"));
+        let response = self.transport.send(request).await?;
         let text = String::from_utf8_lossy(&response.body).into_owned();
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Answer { status: response.status, headers: response.headers, body }
+        Ok(Answer { status: response.status, headers: response.headers, body })
     }
 }

@@ -1,0 +1,302 @@
+//! Gateways that are killed at any moment, under load, held against the vendors' own log of calls: every call has a
+//! row that is older, no session is sent twice, nothing stays pending. The next gateway settles what is left.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::http::{Method, StatusCode};
+use futures_util::future::join_all;
+use killgate::sandbox::{Action, Behaviour, Clouds, Received, Sandbox, Verdict};
+use serde_json::Value;
+use sqlx::{Connection as _, PgConnection, types::Json};
+use time::OffsetDateTime;
+use tokio::{sync::watch, task::JoinSet};
+
+use super::{eventually, order::ids_in, process::Served};
+use crate::support::{
+    gateway::{Answer, Client, Engine, Gateway, Setup, kill_of},
+    postgres::Database,
+};
+
+/// How many gateways are killed in all, how many live at a time, and how many callers each of them has.
+const DEATHS: usize = 200;
+const AT_A_TIME: usize = 4;
+const CALLERS: usize = 4;
+
+/// Half a second after it was asked a kill is anybody's.
+const IMPATIENT: &str = "
+    [vendors.gaussdb]
+    max_wait_ms = 200
+    timeout_ms = 300
+    [vendors.das]
+    max_wait_ms = 200
+    timeout_ms = 300
+    [vendors.taurusdb]
+    max_wait_ms = 200
+    timeout_ms = 300
+    [vendors.dcdb]
+    max_wait_ms = 200
+    timeout_ms = 300
+";
+
+const KILLS: [Action; 4] = [Action::GaussdbKill, Action::DasKill, Action::TaurusdbKill, Action::DcdbKill];
+
+/// Numbers that come again with their seed (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % sides
+    }
+
+    /// One for each use, so that what one of them throws does not depend on the others.
+    fn another(&mut self) -> Self {
+        Self(self.roll(u64::MAX))
+    }
+}
+
+/// From `KILLGATE_TEST_SEED`, or a new one; told, so that a failure can be tried again.
+fn dice() -> Dice {
+    #[expect(clippy::disallowed_methods, reason = "tests have no configuration")]
+    let given = std::env::var("KILLGATE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| RandomState::new().build_hasher().finish());
+    eprintln!("KILLGATE_TEST_SEED={seed}");
+    Dice(seed)
+}
+
+/// A request for a kill of sessions that no other request names.
+#[derive(Debug, Clone)]
+struct Asked {
+    key: Option<String>,
+    body: Value,
+}
+
+impl Asked {
+    async fn of(&self, client: &Client) -> Option<Answer> {
+        let bearer = format!("Bearer {}", Gateway::token("chatops-bot", "sessions:kill"));
+        let mut headers = vec![("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+        headers.extend(self.key.iter().map(|key| ("Idempotency-Key", key.as_str())));
+        client.try_send(Method::POST, "/sessions/kill", &headers, self.body.to_string()).await.ok()
+    }
+}
+
+/// What callers share.
+#[derive(Debug)]
+struct Callers {
+    next_id: AtomicU64,
+    answers: watch::Sender<usize>,
+    /// Asked with a key, and the answer is still owed.
+    owed: Mutex<Vec<Asked>>,
+}
+
+impl Callers {
+    fn next(&self, dice: &mut Dice) -> Asked {
+        let owed = if dice.roll(2) == 0 { self.owed.lock().unwrap().pop() } else { None };
+        owed.unwrap_or_else(|| {
+            let count = 1 + dice.roll(3);
+            let first = self.next_id.fetch_add(count, Ordering::Relaxed);
+            let ids: Vec<u64> = (first..first + count).collect();
+            let target = ["ledger", "shop", "orders-ro", "ledger", "shop", "orders-ro", "orders-shard-1"];
+            let target = target[usize::try_from(dice.roll(7)).unwrap()];
+            let key = (dice.roll(2) == 0).then(|| format!("key-{first}"));
+            Asked { key, body: kill_of(target, &ids) }
+        })
+    }
+
+    /// Asks again and again until the gateway is gone.
+    async fn ask(self: Arc<Self>, client: Client, mut dice: Dice) {
+        loop {
+            let asked = self.next(&mut dice);
+            let answer = asked.of(&client).await;
+            let is_owed = answer.as_ref().is_none_or(|answer| answer.code() == "in_progress");
+            if is_owed && asked.key.is_some() {
+                self.owed.lock().unwrap().push(asked);
+            }
+            match answer {
+                Some(_) => self.answers.send_modify(|answers| *answers += 1),
+                None => return,
+            }
+        }
+    }
+}
+
+/// When a gateway is killed: after so many more of something, and then after others were let go first so many times.
+#[derive(Debug)]
+struct Moment {
+    event: Event,
+    yields: u64,
+}
+
+#[derive(Debug)]
+enum Event {
+    /// It listens.
+    Start,
+    /// Calls at the vendors.
+    Arrivals(usize),
+    /// Answers to callers.
+    Answers(usize),
+}
+
+impl Moment {
+    fn any(dice: &mut Dice) -> Self {
+        let some = usize::try_from(1 + dice.roll(8)).unwrap();
+        let event = match dice.roll(8) {
+            0 => Event::Start,
+            1..4 => Event::Answers(some),
+            _ => Event::Arrivals(some),
+        };
+        Self { event, yields: dice.roll(5000) }
+    }
+
+    async fn come(self, clouds: &Clouds, answers: &watch::Sender<usize>) {
+        match self.event {
+            Event::Start => {}
+            Event::Arrivals(more) => clouds.arrived_in_all(clouds.count() + more).await,
+            Event::Answers(more) => {
+                let mut answers = answers.subscribe();
+                let enough = *answers.borrow() + more;
+                answers.wait_for(|answers| *answers >= enough).await.expect("callers");
+            }
+        }
+        for _ in 0..self.yields {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// A row of the record.
+#[derive(Debug, sqlx::FromRow)]
+struct Row {
+    status: String,
+    vendor: String,
+    sent_at: Option<OffsetDateTime>,
+    ids: Json<Vec<String>>,
+}
+
+async fn rows(url: &str) -> Vec<Row> {
+    let mut connection = PgConnection::connect(url).await.expect("the test cluster runs");
+    let rows =
+        sqlx::query_as("SELECT status, target ->> 'vendor' AS vendor, sent_at, selector -> 'ids' AS ids FROM kills");
+    rows.fetch_all(&mut connection).await.expect("rows")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateways_that_are_killed_two_hundred_times_leave_a_record_that_is_whole_and_true() {
+    let mut dice = dice();
+    let database = Database::fresh().await;
+    let clouds = Clouds::demo();
+    misbehave(&clouds);
+    let sandbox = Sandbox::start(SocketAddr::from(([127, 0, 0, 1], 0)), clouds.clone()).expect("a free port");
+    let callers = Arc::new(Callers {
+        next_id: AtomicU64::new(1_000_000),
+        answers: watch::Sender::new(0),
+        owed: Mutex::default(),
+    });
+
+    let record = format!("database_url = \"{}\"\nmax_connections = 4", database.url());
+    let deaths = AtomicUsize::new(0);
+    let generations = (0..AT_A_TIME).map(|_| dice.another()).map(async |mut dice| {
+        while deaths.fetch_add(1, Ordering::Relaxed) < DEATHS {
+            let doomed = Served::start(&record, &sandbox.url, IMPATIENT).await;
+            let mut asking = JoinSet::new();
+            for _ in 0..CALLERS {
+                asking.spawn(Arc::clone(&callers).ask(doomed.client.clone(), dice.another()));
+            }
+            Moment::any(&mut dice).come(&clouds, &callers.answers).await;
+            doomed.die().await;
+            asking.join_all().await;
+        }
+    });
+    join_all(generations).await;
+
+    let setup = Setup {
+        more: IMPATIENT.into(),
+        database_url: Some(database.url()),
+        clouds: Some(clouds.clone()),
+        ..Setup::default()
+    };
+    let next = Gateway::start_with(Engine::Postgres, setup).await;
+    let owed = std::mem::take(&mut *callers.owed.lock().unwrap());
+    let owed_by_the_dead = owed.len();
+    let told = async |asked: Asked| {
+        let answer = async || asked.of(next.client()).await.filter(|answer| answer.code() != "in_progress");
+        eventually("a repetition is answered", answer).await
+    };
+    let told = join_all(owed.into_iter().map(told)).await;
+    assert!(told.iter().all(|answer| answer.status != StatusCode::UNPROCESSABLE_ENTITY), "{told:?}");
+    let is_whole = async || {
+        let rows = rows(&database.url()).await;
+        rows.iter().all(|row| row.status != "pending").then_some(rows)
+    };
+    let rows = eventually("nothing is pending", is_whole).await;
+
+    let calls: Vec<Received> = KILLS.into_iter().flat_map(|action| clouds.calls_for(action)).collect();
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for row in &rows {
+        let sent = if row.sent_at.is_some() { "sent" } else { "not sent" };
+        *counts.entry((&row.status, sent)).or_default() += 1;
+    }
+    eprintln!("{} rows {counts:?}, {} calls, {owed_by_the_dead} answers owed at the end", rows.len(), calls.len());
+    every_call_has_an_older_row(&calls, &rows);
+    no_session_is_sent_twice(&calls);
+    assert!(counts.contains_key(&("unknown", "sent")), "no gateway died with a call under way");
+}
+
+/// Answers that take their time, so that gateways die while they wait, and some that are refusals or lost.
+fn misbehave(clouds: &Clouds) {
+    let slow = |millis| Behaviour::Slow(Duration::from_millis(millis));
+    clouds.misbehave(Action::GaussdbKill, slow(15));
+    for _ in 0..50 {
+        clouds.misbehave_times(1, Action::TaurusdbKill, Behaviour::Throttle);
+        clouds.misbehave_times(20, Action::TaurusdbKill, slow(5));
+        clouds.misbehave_times(1, Action::DasKill, Behaviour::Drop);
+        clouds.misbehave_times(10, Action::DasKill, slow(2));
+    }
+}
+
+/// Each id of each call belongs to a kill that was marked as sent before the call arrived.
+fn every_call_has_an_older_row(calls: &[Received], rows: &[Row]) {
+    let mut about: HashMap<(&str, &str), Vec<&Row>> = HashMap::new();
+    for row in rows {
+        for id in &row.ids.0 {
+            about.entry((&row.vendor, id)).or_default().push(row);
+        }
+    }
+    for call in calls {
+        for id in ids_in(&call.body) {
+            let rows = about.get(&(call.vendor, id.as_str())).map(Vec::as_slice).unwrap_or_default();
+            let is_older = |row: &&Row| row.sent_at.is_some_and(|sent_at| sent_at <= call.at);
+            assert!(rows.iter().any(is_older), "{id} at {}, and of it on record: {rows:?}", call.at);
+        }
+    }
+}
+
+/// An id is in a second call only where the vendor surely refused the one before.
+fn no_session_is_sent_twice(calls: &[Received]) {
+    let mut sent: HashMap<(&str, String), Vec<&Received>> = HashMap::new();
+    for call in calls {
+        for id in ids_in(&call.body) {
+            sent.entry((call.vendor, id)).or_default().push(call);
+        }
+    }
+    for ((vendor, id), calls) in sent {
+        let is_refused =
+            |call: &&&Received| matches!(call.verdict, Verdict::Refused | Verdict::Denied | Verdict::Throttled);
+        let taken = calls.iter().filter(|call| !is_refused(call)).count();
+        let last_is_taken = calls.last().is_some_and(|call| !is_refused(&call));
+        let seen: Vec<_> = calls.iter().map(|call| (call.at, call.verdict, call.status)).collect();
+        assert!(taken == 0 || taken == 1 && last_is_taken, "{vendor} {id} was sent again: {seen:?}");
+    }
+}
