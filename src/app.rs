@@ -191,8 +191,9 @@ fn limits(config: &Config) -> HashMap<(String, &'static str), Limit> {
 /// # Errors
 /// The key of an alias whose coordinates are not well formed.
 pub fn targets(config: &Config) -> anyhow::Result<Targets> {
-    let protected = config.protect.iter();
-    let protected = protected.map(|rule| Protected { alias: rule.target.clone(), vendor: rule.vendor.clone() });
+    let protected = config.protect.iter().cloned();
+    let protected =
+        protected.map(|config::Protect { target: alias, vendor, sessions }| Protected { alias, vendor, sessions });
     let mut targets = Targets { protected: protected.collect(), ..Targets::default() };
     for account in config.accounts.values() {
         let reached = vendor::TABLE.iter().map(|vendor| vendor.name().as_str());

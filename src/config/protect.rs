@@ -3,23 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::{Target, Vendors, section::Section, targets};
-use crate::domain::Glob;
+use crate::domain::Protection;
 
-/// Sessions of a place that no kill may end: those for which any of the patterns fits.
+/// Sessions of a place that no kill may end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Protect {
     /// The place, as an alias; with neither this nor `vendor` the rule holds everywhere.
     pub target: Option<String>,
     /// The place, as a vendor.
     pub vendor: Option<String>,
-    /// Patterns for the database user.
-    pub users: Vec<Glob>,
-    /// Patterns for the client's host or address.
-    pub hosts: Vec<Glob>,
-    /// Patterns for what the session runs.
-    pub commands: Vec<Glob>,
-    /// Patterns for the session's state.
-    pub states: Vec<Glob>,
+    pub sessions: Protection,
 }
 
 impl Protect {
@@ -39,15 +32,13 @@ impl Protect {
         let target = section.parsed("target", "must be the alias of one of the [targets]", known);
         let vendor = targets::vendor(section, vendors);
         let placed = has_target == target.is_some() && has_vendor == vendor.is_some();
-        let rule = Self {
-            target,
-            vendor,
+        let sessions = Protection {
             users: section.globs("users"),
             hosts: section.globs("hosts"),
             commands: section.globs("commands"),
             states: section.globs("states"),
         };
-        placed.then_some(rule)
+        placed.then_some(Self { target, vendor, sessions })
     }
 }
 
@@ -59,7 +50,7 @@ mod tests {
     fn a_rule_without_a_place_holds_everywhere() {
         let rules = read("[[protect]]\nusers = ['repl', 'dba_*']\n[[protect]]\nvendor = 'das'\nstates = ['x']").protect;
         assert_eq!((rules[0].target.as_ref(), rules[0].vendor.as_ref()), (None, None));
-        assert!(rules[0].users[1].matches("dba_anna"));
+        assert!(rules[0].sessions.users[1].matches("dba_anna"));
         assert_eq!(rules[1].vendor.as_deref(), Some("das"));
     }
 

@@ -1,7 +1,7 @@
 //! The whole: a file and an environment in, a configuration or all that is wrong out.
 
 use super::*;
-use crate::vendor::IdRule;
+use crate::vendor::{IdRule, Own};
 
 const VENDORS: &Vendors =
     &[("gaussdb", Cloud::Huawei), ("das", Cloud::Huawei), ("taurusdb", Cloud::Huawei), ("dcdb", Cloud::Tencent)];
@@ -23,6 +23,8 @@ pub(super) static DCDB: Capabilities = Capabilities {
     requests_per_second: 20,
     counted_per_action: true,
     can_look: true,
+    listing: None,
+    own: Own { users: &[], commands: &[] },
 };
 
 pub(super) fn read_with(toml: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -106,7 +108,7 @@ fn the_documented_sample_is_read_and_shows_no_secret() {
     let Credentials::Keys { id, secret, .. } = &config.accounts["tencent-prod"].credentials else { panic!() };
     assert_eq!((id.expose(), secret.expose()), ("007123", "canary-b"), "digits stay text");
     assert_eq!(config.targets["orders-shard-1"].coordinates["shard_id"], "shard-ljilb4st");
-    assert_eq!(config.protect[0].commands[0].as_str(), "Binlog Dump*");
+    assert_eq!(config.protect[0].sessions.commands[0].as_str(), "Binlog Dump*");
     assert_eq!(config.auth().unwrap().issuer, "https://sso.example.com");
     let shown = format!("{config:?} {:?}", config.summary());
     assert!(!shown.contains("canary") && !shown.contains("007123"), "{shown}");

@@ -5,6 +5,9 @@
 
 mod glob;
 mod kill;
+mod live;
+mod masking;
+mod matching;
 mod outcome;
 mod selector;
 mod target;
@@ -12,7 +15,10 @@ mod text;
 
 pub use glob::Glob;
 pub use kill::{Kill, KillId, Problem, ProblemCode, Status, Upstream};
+pub use live::{LiveSession, Protection};
+pub use masking::{cut, masked};
+pub use matching::{Match, Ranking};
 pub use outcome::{Outcome, Session};
-pub use selector::{Match, Selector, SessionId};
+pub use selector::{Selector, SessionId};
 pub use target::{Coordinates, Order, Target, VendorName};
 pub use text::{TextError, plain_text};

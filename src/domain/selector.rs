@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::Match;
+
 /// One session's id, as text; its vendor has said that it is well formed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -20,17 +22,6 @@ impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// Criteria that a session must meet, all of those given; at least one is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Match {
-    /// The database user the session belongs to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<String>,
-    /// The database the session is in.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub database: Option<String>,
 }
 
 /// Which sessions a kill is for. Never "everything": each form names something.
@@ -86,7 +77,7 @@ mod tests {
     fn a_selector_is_written_as_it_was_asked() {
         let written = |s: &Selector| serde_json::to_string(s).unwrap();
         assert_eq!(written(&Selector::Ids(vec![SessionId("7".into())])), r#"{"ids":["7"]}"#);
-        let criteria = Match { user: Some("bob".into()), database: None };
+        let criteria = Match { user: Some("bob".into()), ..Match::default() };
         assert_eq!(written(&Selector::Match(criteria)), r#"{"match":{"user":"bob"}}"#);
         assert_eq!(written(&Selector::Intelligent), r#"{"intelligent":true}"#);
     }

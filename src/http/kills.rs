@@ -24,20 +24,21 @@ use crate::{
 };
 
 use super::{
+    body::{self, Body},
     caller::Authenticated,
     problem::Failure,
     query, request_id,
     schema::{KillProblems, ListProblems, ReadProblems},
 };
 
-/// Largest body, in bytes.
-const MAX_BODY: usize = 64 * 1024;
 /// Longest `Prefer: wait`, in seconds; a longer wish is cut to it.
 const MAX_WAIT: u64 = 300;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// IETF draft `ratelimit-headers`: the caller's own limit.
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// Says that an answer is not to this request but to an earlier one with the same key.
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// End sessions
@@ -52,8 +53,14 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
         ("Prefer" = Option<String>, Header, description = "`wait=N` (RFC 7240): answer when the outcome is final, or after N seconds with what is known", example = "wait=10"),
     ),
     responses(
-        (status = 200, description = "The status is final", body = Kill, headers(("Location" = String, description = "The record"))),
-        (status = 202, description = "The vendor took it; whether the sessions are gone is not known yet", body = Kill, headers(("Location" = String, description = "The record"))),
+        (status = 200, description = "The status is final", body = Kill, headers(
+            ("Location" = String, description = "The record"),
+            ("Idempotency-Replayed" = String, description = "`true` where the `Idempotency-Key` was used before: this is the kill that it stands for"),
+        )),
+        (status = 202, description = "The vendor took it; whether the sessions are gone is not known yet", body = Kill, headers(
+            ("Location" = String, description = "The record"),
+            ("Idempotency-Replayed" = String, description = "`true` where the `Idempotency-Key` was used before: this is the kill that it stands for"),
+        )),
         KillProblems,
     ),
 )]
@@ -63,13 +70,12 @@ pub(super) async fn create(
     payload: web::Payload,
     kills: web::Data<Kills>,
 ) -> Result<HttpResponse, Failure> {
-    let body = read(&request, payload).await;
-    let sent: Option<serde_json::Value> = body.as_ref().ok().and_then(|body| serde_json::from_slice(body).ok());
+    let Body { sent, whole } = body::read(&request, payload).await;
     let key = idempotency_key(request.headers(), sent.as_ref());
     let asked = caller
         .require(&[Scope::SessionsKill, Scope::SessionsKillUrgent])
         .and_then(|()| query::none(&request))
-        .and(body)
+        .and(whole)
         .and_then(|body| KillRequest::parse(&body)?.check(kills.targets()))
         .and_then(|asked| kills.targets().check(&caller.0.subject, &asked.order.target).map(|()| asked));
     let allowance = asked.is_ok().then(|| kills.admit(&caller.0.subject));
@@ -112,7 +118,7 @@ pub(super) async fn create(
         }
     }
     if replayed {
-        headers.insert(HeaderName::from_static("idempotency-replayed"), header::HeaderValue::from_static("true"));
+        headers.insert(IDEMPOTENCY_REPLAYED, header::HeaderValue::from_static("true"));
     }
     if let Some(applied) = wait.and_then(|seconds| format!("wait={seconds}").parse().ok()) {
         headers.insert(HeaderName::from_static("preference-applied"), applied);
@@ -127,20 +133,6 @@ fn answer(mut kill: Kill) -> Result<HttpResponse, Failure> {
     }
     let mut response = if kill.status.is_final() { HttpResponse::Ok() } else { HttpResponse::Accepted() };
     Ok(response.insert_header((header::LOCATION, format!("/kills/{}", kill.id))).json(kill))
-}
-
-async fn read(request: &HttpRequest, payload: web::Payload) -> Result<web::Bytes, Problem> {
-    let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if essence != "application/json" && !(essence.starts_with("application/") && essence.ends_with("+json")) {
-        let sentence = "the body must be JSON: send Content-Type: application/json";
-        return Err(Problem::new(ProblemCode::UnsupportedMediaType, sentence));
-    }
-    match payload.to_bytes_limited(MAX_BODY).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) => Err(Problem::new(ProblemCode::Malformed, format!("the body did not arrive: {error}"))),
-        Err(_) => Err(Problem::new(ProblemCode::TooLarge, format!("the body may have at most {MAX_BODY} bytes"))),
-    }
 }
 
 fn idempotency_key(headers: &HeaderMap, sent: Option<&serde_json::Value>) -> Result<Option<IdempotencyKey>, Problem> {

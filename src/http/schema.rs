@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use utoipa::{
     IntoResponses, PartialSchema, ToSchema,
     openapi::{
-        ContentBuilder, ObjectBuilder, OneOfBuilder, Ref, RefOr, ResponseBuilder, Schema,
+        ContentBuilder, HeaderBuilder, ObjectBuilder, OneOfBuilder, Ref, RefOr, ResponseBuilder, Schema,
         response::Response,
         schema::{AdditionalProperties, SchemaType, Type},
     },
@@ -87,13 +87,29 @@ const METHOD: (&str, &str) = ("405", "`method_not_allowed`: with `Allow`");
 const FORBIDDEN: (&str, &str) = ("403", "`forbidden`: the token lacks the scope");
 const UNAVAILABLE: (&str, &str) = ("503", "`audit_unavailable`: the record could not be read");
 
+/// Says which problems a key may bring back: those of kills that keep theirs.
+fn replayed(mut responses: BTreeMap<String, RefOr<Response>>) -> BTreeMap<String, RefOr<Response>> {
+    let header = HeaderBuilder::new()
+        .schema(Some(text()))
+        .description(Some(
+            "`true` where the `Idempotency-Key` was used before: why the kill that it stands for was not done",
+        ))
+        .build();
+    for status in ["404", "409", "422", "502", "504"] {
+        if let Some(RefOr::T(response)) = responses.get_mut(status) {
+            response.headers.insert("Idempotency-Replayed".to_owned(), header.clone().into());
+        }
+    }
+    responses
+}
+
 /// What `POST /sessions/kill` answers where a kill was not done. `kill_id` names its record.
 #[derive(Debug)]
 pub(super) struct KillProblems;
 
 impl IntoResponses for KillProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(&[
+        replayed(problems(&[
             ("400", "`malformed`: not JSON, wrong types, unknown fields or query parameters"),
             UNAUTHENTICATED,
             ("403", "`forbidden`: scope or policy says no; recorded as `refused`"),
@@ -120,7 +136,7 @@ impl IntoResponses for KillProblems {
                 "`audit_unavailable`: the record could not be written, so nothing was sent. `overloaded`: too many waiting",
             ),
             ("504", "`outcome_unknown`: the answer was lost or unreadable; never repeated blindly"),
-        ])
+        ]))
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The invariant: a call that may kill is sent again only after the vendor surely refused it before acting
 //! (throttled, never connected, expired token). Once bytes may have left, what comes back is the end of it.
-//! After a throttled or unconnected kill it is the [lane](super::lane) that lets it wait for another turn.
+//! After a throttled or unconnected kill it is the [lane](super::lane) that lets it wait for another turn. Reads may be
+//! repeated, and take only turns that no kill waits for.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,14 +13,14 @@ use crate::{
     clock::Clock,
     domain::{Order, Status},
     metrics::Metrics,
-    vendor::{Answer, Call, Effect, Fault, FaultKind, Known, Replay, Step, Vendor, account::Account},
+    vendor::{Answer, Call, Effect, Fault, FaultKind, Known, Listing, Replay, Reply, Step, Vendor, account::Account},
 };
 
 use super::{
     breaker::Breaker,
     driven::{Driven, Stop},
     lane::Calls,
-    turns::{Class, Limit, Turn, Turns},
+    turns::{Class, Limit, SPAN, Turn, Turns},
 };
 
 /// Pauses before a look is repeated: the first, and the longest; each is twice the one before.
@@ -47,6 +48,13 @@ struct Run {
     /// True once a call that may kill has gone out.
     acted: bool,
     http_status: Option<u16>,
+    again: Again,
+}
+
+impl Run {
+    fn new(class: Class, until: Instant) -> Self {
+        Self { class, turn: None, until, acted: false, http_status: None, again: Again::default() }
+    }
 }
 
 impl Calls for Driver {
@@ -56,6 +64,10 @@ impl Calls for Driver {
 
     fn rest(&self) -> Option<Duration> {
         self.breaker.rest(Instant::now())
+    }
+
+    fn waits(&self, budget: &str, any: bool) {
+        self.turns.waits(budget, any);
     }
 
     async fn turn(&self, budget: &str, class: Class, patience: Duration) -> Result<Turn, Stop> {
@@ -72,7 +84,7 @@ impl Calls for Driver {
         let sent_at = self.clock.now();
         let known = Known { task_id: None, sent_at, now: sent_at };
         let until = Instant::now() + self.limit.max_wait;
-        let mut run = Run { class, turn: Some(turn), until, acted: false, http_status: None };
+        let mut run = Run { turn: Some(turn), ..Run::new(class, until) };
         match self.run(order, known, self.vendor.open(order), &mut run).await {
             Ok(answer) => Ok(Driven::answered(self.clean(answer), run.http_status)),
             // One call of the script was taken, so whatever kept a later one from its end, nobody can tell.
@@ -87,7 +99,7 @@ impl Driver {
     /// Asks what became of an order; `None` where nothing new is known by `until`, or the vendor cannot be asked.
     pub(super) async fn look(&self, order: &Order, known: Known, until: Instant) -> Option<Answer> {
         let call = self.vendor.look(order, &known)?;
-        let mut run = Run { class: Class::Read, turn: None, until, acted: false, http_status: None };
+        let mut run = Run::new(Class::Read, until);
         match self.run(order, known, call, &mut run).await {
             Ok(answer) => Some(self.clean(answer)),
             Err(stop) => {
@@ -97,45 +109,69 @@ impl Driver {
         }
     }
 
-    async fn run(&self, order: &Order, mut known: Known, mut call: Call, run: &mut Run) -> Result<Answer, Stop> {
-        let mut again = Again::default();
+    /// Reads one page after another until the list has ended. Each may wait for its turn as long as any call may, but
+    /// none beyond `until`.
+    pub(super) async fn list(&self, listing: &mut Listing, until: Instant) -> Result<(), Stop> {
+        while let Some(call) = listing.call() {
+            let patience = until.min(Instant::now() + self.limit.max_wait);
+            let mut run = Run::new(Class::Read, patience);
+            self.exchange(&call, &mut run, |reply| listing.read(reply)).await?;
+        }
+        Ok(())
+    }
+
+    async fn run(&self, order: &Order, known: Known, mut call: Call, run: &mut Run) -> Result<Answer, Stop> {
+        loop {
+            let next = |reply: &Reply| {
+                let known = Known { now: self.clock.now(), ..known.clone() };
+                self.vendor.next(order, &known, reply)
+            };
+            let step = self.exchange(&call, run, next).await?;
+            run.acted |= call.effect == Effect::Kill;
+            call = match step {
+                Step::Done(answer) => return Ok(answer),
+                Step::Send(next) => next,
+                Step::Wait { pause, .. } if Instant::now() + pause > run.until => return Err(Stop::StillRunning),
+                Step::Wait { pause, then } => {
+                    sleep(pause).await;
+                    then
+                }
+            };
+        }
+    }
+
+    /// Makes one call, and makes it again as far as that is safe, until its answer can be read.
+    async fn exchange<T>(
+        &self,
+        call: &Call,
+        run: &mut Run,
+        mut read: impl FnMut(&Reply) -> Result<T, Fault>,
+    ) -> Result<T, Stop> {
         loop {
             let turn = match run.turn.take() {
                 Some(turn) => turn,
-                None => self.wait_for_turn(&call, run).await?,
+                None => self.wait_for_turn(call, run).await?,
             };
             self.breaker.admit(Instant::now()).map_err(Stop::Down)?;
             let (started, timeout) = (Instant::now(), self.limit.timeout);
-            let (stamp, reply) = self.account.send(self.vendor.name(), &call, timeout, Some(turn.begin_by)).await;
-            known.now = self.clock.now();
+            let (stamp, reply) = self.account.send(self.vendor.name(), call, timeout, Some(turn.begin_by)).await;
             if let Ok(reply) = &reply {
                 run.http_status = Some(reply.status.as_u16());
             }
-            let step = reply.and_then(|reply| self.vendor.next(order, &known, &reply));
-            self.count(&call, &step, started.elapsed());
-            match step {
-                Ok(Step::Done(answer)) => return Ok(answer),
-                Ok(Step::Send(next)) => {
-                    run.acted |= call.effect == Effect::Kill;
-                    call = next;
-                }
-                Ok(Step::Wait { pause, then }) => {
-                    run.acted |= call.effect == Effect::Kill;
-                    if Instant::now() + pause > run.until {
-                        return Err(Stop::StillRunning);
-                    }
-                    sleep(pause).await;
-                    call = then;
-                }
-                Err(fault) => match again.when(self.shown(fault), call.effect, run.until) {
-                    Next::At(moment) => sleep_until(moment).await,
-                    Next::Renewed(fault) => match self.account.renew(stamp).await {
-                        Ok(true) => {}
-                        Ok(false) => return Err(Stop::Fault(fault)),
-                        Err(renewal) => return Err(Stop::Fault(self.shown(renewal))),
-                    },
-                    Next::Stop(fault) => return Err(Stop::Fault(fault)),
+            let answer = reply.and_then(|reply| read(&reply));
+            self.count(call, answer.as_ref().err().map(|fault| fault.kind), started.elapsed());
+            let fault = match answer {
+                Ok(answer) => return Ok(answer),
+                Err(fault) => self.shown(fault),
+            };
+            match run.again.when(fault, call.effect, run.until) {
+                Next::At(moment) => sleep_until(moment).await,
+                Next::Renewed(fault) => match self.account.renew(stamp).await {
+                    Ok(true) => {}
+                    Ok(false) => return Err(Stop::Fault(fault)),
+                    Err(renewal) => return Err(Stop::Fault(self.shown(renewal))),
                 },
+                Next::Stop(fault) => return Err(Stop::Fault(fault)),
             }
         }
     }
@@ -143,18 +179,33 @@ impl Driver {
     /// Waits for a turn to send `call`, but not beyond the time of the run.
     async fn wait_for_turn(&self, call: &Call, run: &Run) -> Result<Turn, Stop> {
         let budget = Turns::budget(self.account.name(), self.vendor, call);
-        let class = match call.effect {
-            Effect::Kill => run.class,
-            // Where actions are counted apart, no kill needs what a read leaves.
-            Effect::Read if self.vendor.capabilities().counted_per_action => Class::Urgent,
-            Effect::Read => Class::Read,
-        };
         loop {
             let patience = run.until.saturating_duration_since(Instant::now());
-            let turn = self.turn(&budget, class, patience).await?;
+            let turn = match call.effect {
+                Effect::Kill => self.turn(&budget, run.class, patience).await?,
+                // Where actions are counted apart, no kill needs what a read leaves.
+                Effect::Read if self.vendor.capabilities().counted_per_action => {
+                    self.turn(&budget, Class::Urgent, patience).await?
+                }
+                Effect::Read => self.spare_turn(&budget, run.until).await?,
+            };
             sleep_until(turn.at).await;
             if !turn.is_past() {
                 return Ok(turn);
+            }
+        }
+    }
+
+    /// A turn for a read: while kills wait it takes none, and never one that is still to come, since a kill that
+    /// comes before it would have to wait for that.
+    async fn spare_turn(&self, budget: &str, until: Instant) -> Result<Turn, Stop> {
+        loop {
+            if !self.turns.quiet(budget, until).await {
+                return Err(Stop::NoTurn(SPAN));
+            }
+            match self.turn(budget, Class::Read, Duration::ZERO).await {
+                Err(Stop::NoTurn(wait)) if Instant::now() + wait <= until => sleep(wait).await,
+                taken => return taken,
             }
         }
     }
@@ -180,8 +231,7 @@ impl Driver {
     }
 
     /// Counts one exchange, and tells the breaker how the endpoint is and the turns how fast they may come.
-    fn count(&self, call: &Call, step: &Result<Step, Fault>, took: Duration) {
-        let fault = step.as_ref().err().map(|fault| fault.kind);
+    fn count(&self, call: &Call, fault: Option<FaultKind>, took: Duration) {
         match fault {
             Some(FaultKind::NotConnected | FaultKind::Lost | FaultKind::ServerError) => {
                 self.breaker.ended(false, Instant::now());

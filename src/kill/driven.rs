@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// How long whom a vendor throttles is asked to wait, where the vendor does not say.
-const AFTER_THROTTLING: Duration = Duration::from_secs(2);
+pub(super) const AFTER_THROTTLING: Duration = Duration::from_secs(2);
 
 /// Why a script did not come to its end.
 #[derive(Debug)]
@@ -152,6 +152,6 @@ pub(super) fn parts(order: &Order, most: usize) -> Vec<Order> {
 }
 
 /// Whole seconds, rounded up, at least one: what `Retry-After` can say.
-fn seconds(wait: Duration) -> u64 {
+pub(super) fn seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0 || wait.is_zero())
 }

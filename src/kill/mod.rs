@@ -8,6 +8,7 @@ mod callers;
 mod drive;
 mod driven;
 mod lane;
+mod list;
 mod object;
 mod reconcile;
 mod submission;
@@ -31,7 +32,7 @@ use tracing::Instrument as _;
 use crate::{
     audit::{Attempt, Audit, Begun},
     clock::Clock,
-    domain::{Kill, KillId, Order, Problem, ProblemCode, Status},
+    domain::{Kill, KillId, Problem, ProblemCode, Status, Target},
     metrics::Metrics,
     vendor::{self, account::Account},
 };
@@ -45,6 +46,7 @@ use targets::Targets;
 use turns::{Class, Limit, Turns};
 
 pub use callers::{Allowance, CallerLimit};
+pub use list::{Looked, Question};
 pub use submission::{Context, Submission};
 pub use ticket::Ticket;
 
@@ -179,7 +181,7 @@ impl Kills {
         let now = inner.clock.now();
         let kill = first_record(&submission, now);
         let driver = match &submission.asked {
-            Ok(asked) if kill.status == Status::Pending => Some(self.driver(&asked.order)?),
+            Ok(asked) if kill.status == Status::Pending => Some(self.driver(&asked.order.target)?),
             _ => None,
         };
         let patience = driver.as_ref().map_or(Duration::ZERO, |driver| longest(driver.limit, &kill));
@@ -218,13 +220,13 @@ impl Kills {
         Ok(ticket)
     }
 
-    /// What drives kills on the account and vendor of that order.
-    fn driver(&self, order: &Order) -> Result<Driver, Problem> {
+    /// What drives scripts on the account and vendor of that target.
+    fn driver(&self, target: &Target) -> Result<Driver, Problem> {
         let inner = &*self.0;
         let unknown =
             || Problem::new(ProblemCode::UnknownTarget, "no account is configured for this target").at("target");
-        let vendor = vendor::find(order.target.vendor.as_str()).ok_or_else(unknown)?;
-        let account = Arc::clone(inner.accounts.get(&order.target.account).ok_or_else(unknown)?);
+        let vendor = vendor::find(target.vendor.as_str()).ok_or_else(unknown)?;
+        let account = Arc::clone(inner.accounts.get(&target.account).ok_or_else(unknown)?);
         let limit = inner.turns.limit(account.name(), vendor).ok_or_else(unknown)?;
         let endpoint = (account.name().to_owned(), vendor.name().as_str());
         let breaker = Arc::clone(lock(&inner.breakers).entry(endpoint).or_default());

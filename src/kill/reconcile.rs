@@ -110,7 +110,7 @@ impl Kills {
     /// Asks the vendor, one look for each task of the kill.
     async fn look(&self, kill: &Kill, sent_at: OffsetDateTime, places: &Semaphore) -> Option<Answer> {
         let order = order_of(kill)?;
-        let driver = self.driver(&order).ok()?;
+        let driver = self.driver(&order.target).ok()?;
         let tasks: Vec<_> = kill.upstream.task_id.as_deref().unwrap_or_default().split(',').collect();
         let [task] = tasks.as_slice() else {
             return None; // Which ids went with which of several tasks is not on record.

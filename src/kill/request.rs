@@ -165,7 +165,7 @@ impl Criteria {
                 return Err(Problem::invalid(format!("select.match.{name}"), error.to_string()));
             }
         }
-        Ok(Match { user: self.user, database: self.database })
+        Ok(Match { user: self.user, database: self.database, ..Match::default() })
     }
 }
 

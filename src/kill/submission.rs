@@ -32,7 +32,7 @@ pub struct Context {
 #[derive(Debug, Clone)]
 pub struct Submission {
     pub context: Context,
-    /// What was sent, where it was JSON.
+    /// What was sent: JSON, the beginning of anything else as a text, or nothing.
     pub request: Option<Value>,
     /// What it asks for, or why it is not done.
     pub asked: Result<Asked, Problem>,

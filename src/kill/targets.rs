@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    domain::{Glob, Problem, ProblemCode, Target, VendorName},
+    domain::{Glob, LiveSession, Problem, ProblemCode, Protection, Target, VendorName},
     vendor::{self, Cloud, Complaint, Vendor},
 };
 
@@ -39,11 +39,13 @@ pub struct Targets {
     pub protected: Vec<Protected>,
 }
 
-/// What a protection rule covers: everything where neither is given.
+/// A protection rule and what it covers: everything where neither alias nor vendor is given.
 #[derive(Debug, Clone, Default)]
 pub struct Protected {
     pub alias: Option<String>,
     pub vendor: Option<String>,
+    /// The sessions that no kill may end.
+    pub sessions: Protection,
 }
 
 impl Targets {
@@ -98,14 +100,28 @@ impl Targets {
     /// `forbidden` where an alias is for other callers; also where a protection rule covers the target: telling
     /// protected sessions from others takes a look at them, which this version does not do, so it refuses all.
     pub fn check(&self, caller: &str, target: &Target) -> Result<(), Problem> {
-        let forbidden = |sentence| Err(Problem::new(ProblemCode::Forbidden, sentence).at("target"));
-        if !self.permits(caller, target) {
-            return forbidden("this caller may not use this target");
-        }
+        self.check_read(caller, target)?;
         if self.protected.iter().any(|rule| self.covers(rule, target)) {
-            return forbidden("a protection rule covers this target, and this version cannot tell its sessions apart");
+            let sentence = "a protection rule covers this target, and this version cannot tell its sessions apart";
+            return Err(Problem::new(ProblemCode::Forbidden, sentence).at("target"));
         }
         Ok(())
+    }
+
+    /// Whether that caller may look at the target's sessions.
+    ///
+    /// # Errors
+    /// `forbidden` where an alias is for other callers.
+    pub fn check_read(&self, caller: &str, target: &Target) -> Result<(), Problem> {
+        if self.permits(caller, target) { Ok(()) } else { Err(not_for_this_caller()) }
+    }
+
+    /// What protects a session of the target from every kill; `None` where nothing does.
+    #[must_use]
+    pub fn protection(&self, target: &Target, session: &LiveSession) -> Option<String> {
+        let built_in = || vendor::find(target.vendor.as_str())?.capabilities().own.claims(session);
+        let mut rules = self.protected.iter().filter(|rule| self.covers(rule, target));
+        built_in().or_else(|| rules.find_map(|rule| rule.sessions.of(session)))
     }
 
     fn covers(&self, rule: &Protected, target: &Target) -> bool {
@@ -132,6 +148,10 @@ impl Alias {
     pub fn permits(&self, caller: &str) -> bool {
         self.callers.as_ref().is_none_or(|callers| callers.iter().any(|pattern| pattern.matches(caller)))
     }
+}
+
+fn not_for_this_caller() -> Problem {
+    Problem::new(ProblemCode::Forbidden, "this caller may not use this target").at("target")
 }
 
 fn find_vendor(name: Option<&str>) -> Result<&'static dyn Vendor, Problem> {
@@ -219,12 +239,32 @@ mod tests {
     fn where_a_rule_protects_sessions_none_is_killed() {
         let target = targets().resolve(shard(None)).unwrap();
         let with = |alias: Option<&str>, vendor: Option<&str>| {
-            let rule = Protected { alias: alias.map(Into::into), vendor: vendor.map(Into::into) };
+            let rule =
+                Protected { alias: alias.map(Into::into), vendor: vendor.map(Into::into), ..Protected::default() };
             Targets { protected: vec![rule], ..targets() }.check("dba-ann", &target)
         };
         assert_eq!(with(None, Some("das")), Ok(()));
         for (alias, vendor) in [(None, None), (None, Some("dcdb")), (Some("orders"), None)] {
             assert_eq!(with(alias, vendor).unwrap_err().code, ProblemCode::Forbidden, "{alias:?} {vendor:?}");
         }
+    }
+
+    #[test]
+    fn a_session_is_protected_by_what_is_built_in_and_by_the_rules_for_its_place() {
+        let users = |pattern: &str| Protection { users: vec![Glob::parse(pattern).unwrap()], ..Protection::default() };
+        let rule = |vendor: &str, pattern| Protected {
+            vendor: Some(vendor.to_owned()),
+            sessions: users(pattern),
+            ..Protected::default()
+        };
+        let targets = Targets { protected: vec![rule("das", "app"), rule("dcdb", "dba_*")], ..targets() };
+        let target = targets.resolve(shard(None)).unwrap();
+        let why = |user: &str| {
+            let session = LiveSession::new(crate::domain::SessionId("7".to_owned()));
+            targets.protection(&target, &LiveSession { user: Some(user.to_owned()), ..session })
+        };
+        assert_eq!(why("dba_anna").as_deref(), Some("users: dba_*"));
+        assert_eq!(why("tdsqlsys_repl").as_deref(), Some("built in, users: tdsqlsys_*"));
+        assert_eq!(why("app"), None);
     }
 }

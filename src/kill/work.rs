@@ -42,10 +42,22 @@ impl Kills {
         apply(&mut attempt.kill, outcome, now);
         let look = (attempt.kill.status.is_open() && driver.vendor.capabilities().can_look).then_some(now);
         let recorded = self.0.audit.conclude(&attempt.kill, now, "answered", look).await;
+        if let Ok(false) = recorded {
+            self.adopt_record(&mut attempt.kill).await;
+        }
         self.0.report(&attempt, started.elapsed());
         updates.send_replace(attempt.kill.clone());
         if let Err(error) = recorded {
             self.record_later(attempt.kill, look, error).await;
+        }
+    }
+
+    /// Somebody else has settled the kill: what is on record is what is answered.
+    async fn adopt_record(&self, kill: &mut Kill) {
+        match self.0.audit.find(kill.id).await {
+            Ok(Some(settled)) => *kill = settled,
+            Ok(None) => {}
+            Err(error) => tracing::warn!(kill_id = %kill.id, %error, "a settled kill could not be read"),
         }
     }
 

@@ -34,6 +34,10 @@ pub enum Action {
     DcdbFlow,
     /// `DescribeProcessList`
     DcdbProcesses,
+    /// `DescribeDCDBInstanceNodeInfo`
+    DcdbNodes,
+    /// `DescribeDCDBShards`
+    DcdbShards,
 }
 
 impl Action {
@@ -49,15 +53,15 @@ impl Action {
             | Self::IntelligentPreview
             | Self::IntelligentHistory => "taurusdb",
             Self::IamToken => "iam",
-            Self::DcdbKill | Self::DcdbFlow | Self::DcdbProcesses => "dcdb",
+            Self::DcdbKill | Self::DcdbFlow | Self::DcdbProcesses | Self::DcdbNodes | Self::DcdbShards => "dcdb",
         }
     }
 
     /// The cloud that the product belongs to.
     #[must_use]
-    pub const fn cloud(self) -> Cloud {
-        match self {
-            Self::DcdbKill | Self::DcdbFlow | Self::DcdbProcesses => Cloud::Tencent,
+    pub fn cloud(self) -> Cloud {
+        match self.vendor() {
+            "dcdb" => Cloud::Tencent,
             _ => Cloud::Huawei,
         }
     }

@@ -1,6 +1,6 @@
 //! What a vendor can do, as data: it drives validation, documentation, limits and `GET /vendors`.
 
-use crate::domain::{Match, Selector};
+use crate::domain::{Glob, LiveSession, Selector};
 
 /// Whose credentials and signatures a vendor takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,10 +92,8 @@ impl SelectorKind {
     pub fn covers(self, selector: &Selector) -> bool {
         match (self, selector) {
             (Self::Ids, Selector::Ids(_)) | (Self::Intelligent, Selector::Intelligent) => true,
-            (Self::MatchOneOf(names), Selector::Match(Match { user, database })) => {
-                let given = [("user", user.is_some()), ("database", database.is_some())];
-                let mut given = given.iter().filter(|(_, is_given)| *is_given);
-                matches!((given.next(), given.next()), (Some((name, _)), None) if names.contains(name))
+            (Self::MatchOneOf(names), Selector::Match(criteria)) => {
+                matches!(criteria.given().as_slice(), [name] if names.contains(name))
             }
             _ => false,
         }
@@ -109,6 +107,41 @@ impl SelectorKind {
             Self::MatchOneOf(names) => format!("match with exactly one of {}", names.join(", ")),
             Self::Intelligent => "intelligent".to_owned(),
         }
+    }
+}
+
+/// How a vendor lists live sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListingKind {
+    /// At least one of these criteria must be given, where there are any.
+    pub needs_one_of: &'static [&'static str],
+    /// Most sessions that it shows; `None` where pages show them all.
+    pub most: Option<usize>,
+}
+
+/// A product's own sessions, which no kill may end, whatever is configured: patterns with `*`, in upper or lower case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Own {
+    /// Accounts that the vendor made for itself.
+    pub users: &'static [&'static str],
+    /// Kinds of work: replication and the like.
+    pub commands: &'static [&'static str],
+}
+
+impl Own {
+    /// The kinds of work of a MySQL server that nobody asked for: sending and applying changes, and its own threads.
+    pub const MYSQL_COMMANDS: &[&str] = &["Binlog Dump*", "Register Slave", "Register Replica", "Daemon"];
+
+    /// Why a session is the product's own; `None` where it is not. One that belongs to nobody is.
+    #[must_use]
+    pub fn claims(&self, session: &LiveSession) -> Option<String> {
+        let Some(user) = &session.user else { return Some("built in, no user".to_owned()) };
+        let fits = |patterns: &'static [&str], text: &str| {
+            patterns.iter().find(|pattern| Glob::parse(pattern).is_some_and(|glob| glob.matches_any_case(text)))
+        };
+        let user = fits(self.users, user).map(|pattern| ("users", pattern));
+        let command = || Some(("commands", fits(self.commands, session.command.as_deref()?)?));
+        user.or_else(command).map(|(key, pattern)| format!("built in, {key}: {pattern}"))
     }
 }
 
@@ -129,11 +162,23 @@ pub struct Capabilities {
     pub counted_per_action: bool,
     /// True where an accepted kill can be looked up afterwards.
     pub can_look: bool,
+    /// How live sessions are listed; `None` where they cannot be.
+    pub listing: Option<ListingKind>,
+    pub own: Own,
+}
+
+impl Capabilities {
+    /// Whether a target of this vendor can have a coordinate of that name.
+    #[must_use]
+    pub fn has_coordinate(&self, name: &str) -> bool {
+        self.coordinates.iter().any(|coordinate| coordinate.name == name)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Match, SessionId};
 
     #[test]
     fn decimal_ids_have_one_canonical_form_and_a_range() {
@@ -158,12 +203,33 @@ mod tests {
     fn a_match_needs_exactly_one_criterion_where_the_vendor_takes_one() {
         let kind = SelectorKind::MatchOneOf(&["user", "database"]);
         let criteria = |user: Option<&str>, database: Option<&str>| {
-            Selector::Match(Match { user: user.map(Into::into), database: database.map(Into::into) })
+            Selector::Match(Match {
+                user: user.map(Into::into),
+                database: database.map(Into::into),
+                ..Match::default()
+            })
         };
         assert!(kind.covers(&criteria(Some("a"), None)));
         assert!(kind.covers(&criteria(None, Some("b"))));
         assert!(!kind.covers(&criteria(Some("a"), Some("b"))));
         assert!(!kind.covers(&criteria(None, None)));
+        let limited = Match { user: Some("a".into()), limit: Some(1), ..Match::default() };
+        assert!(!kind.covers(&Selector::Match(limited)), "the vendor would end them all");
         assert!(!kind.covers(&Selector::Intelligent));
+    }
+
+    #[test]
+    fn replication_the_vendors_accounts_and_what_belongs_to_nobody_are_the_products_own() {
+        let own = Own { users: &["rdsAdmin", "sys_*"], commands: Own::MYSQL_COMMANDS };
+        let claims = |user: Option<&str>, command: Option<&str>| {
+            let (user, command) = (user.map(Into::into), command.map(Into::into));
+            own.claims(&LiveSession { user, command, ..LiveSession::new(SessionId("7".into())) })
+        };
+        assert_eq!(claims(Some("RDSADMIN"), Some("Query")).as_deref(), Some("built in, users: rdsAdmin"));
+        assert_eq!(claims(Some("sys_repl"), None).as_deref(), Some("built in, users: sys_*"));
+        let replication = claims(Some("repl"), Some("Binlog Dump GTID"));
+        assert_eq!(replication.as_deref(), Some("built in, commands: Binlog Dump*"));
+        assert_eq!(claims(None, Some("Query")).as_deref(), Some("built in, no user"));
+        assert_eq!((claims(Some("app"), Some("Query")), claims(Some("rdsAdmin2"), None)), (None, None));
     }
 }

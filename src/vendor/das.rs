@@ -2,15 +2,16 @@
 //!
 //! The documented success is an empty 200 that says nothing about any process, so it is read as accepted and
 //! never as killed. Whether several criteria narrow or widen the kill is nowhere stated; exactly one is sent.
+//! Processes are listed in pages, and only those of a user or in a database.
 
 use actix_web::http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::domain::{Order, Outcome, Selector, VendorName};
+use crate::domain::{Match, Order, Outcome, Selector, Target, VendorName};
 
 use super::{
-    Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, IdRule, Known, Reply, SelectorKind, Step, Vendor,
-    huawei,
+    Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, IdRule, Known, ListingKind, Own, Page, Reply,
+    SelectorKind, Step, Vendor, huawei, process::Row,
 };
 
 /// See the module.
@@ -29,6 +30,24 @@ static CAPABILITIES: Capabilities = Capabilities {
     requests_per_second: 5,
     counted_per_action: false,
     can_look: false,
+    listing: Some(ListingKind { needs_one_of: &["user", "database"], most: None }),
+    own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS },
+};
+
+/// "Built-in accounts" of RDS for MySQL in the user guide (2024), and MySQL's own.
+const OWN_USERS: &[&str] =
+    &["rdsAdmin", "rdsRepl", "rdsMetric", "rdsBackup", "dsc_readonly", "mysql.*", "system user", "event_scheduler"];
+
+/// Every member of a process is a text.
+const PROCESS: Row = Row {
+    id: "id",
+    user: "user",
+    host: "host",
+    database: "database",
+    command: Some("command"),
+    seconds: "time",
+    state: "state",
+    statement: "sql",
 };
 
 const INSTANCE: Coordinate = huawei::required(
@@ -89,5 +108,18 @@ impl Vendor for Das {
             let answer = Answer::all(order, Outcome::Accepted).request(reply.request_id.clone());
             documented.then_some(Ok(Step::Done(answer)))
         })
+    }
+
+    fn list(&self, target: &Target, wanted: &Match, row: usize) -> Option<Call> {
+        let path = format!("/v3/{{project_id}}/instances/{}/processes", target.coordinate("instance_id"));
+        let mut query = vec![("db_user_id", target.coordinate("db_user_id").to_owned())];
+        query.extend(wanted.user.clone().map(|user| ("user", user)));
+        query.extend(wanted.database.clone().map(|database| ("database", database)));
+        query.extend(huawei::page_from(row));
+        Some(Call::get("list", "processes", path, query))
+    }
+
+    fn page(&self, _: &Target, row: usize, reply: &Reply) -> Result<Page, Fault> {
+        huawei::page(reply, row, &PROCESS, "processes", "count")
     }
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use actix_web::http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::domain::{Order, Outcome, VendorName};
+use crate::domain::{Match, Order, Outcome, Target, VendorName};
 
 use super::{
-    Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, IdRule, Known, Need, Reply, SelectorKind, Stage,
-    Step, Vendor, json, tencent,
+    Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Need, Next,
+    Own, Page, Reply, SelectorKind, Stage, Step, Vendor, json, process::Row, tencent,
 };
 
 /// See the module.
@@ -31,16 +31,35 @@ static CAPABILITIES: Capabilities = Capabilities {
     requests_per_second: 20,
     counted_per_action: true,
     can_look: true,
+    listing: Some(ListingKind { needs_one_of: &[], most: None }),
+    own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS },
 };
+
+/// TDSQL keeps names with this beginning to itself; the rest is MySQL's own. No page lists them.
+const OWN_USERS: &[&str] = &["tdsqlsys_*", "mysql.*", "mariadb.sys", "system user", "event_scheduler"];
+
+const PROCESS: Row = Row {
+    id: "Id",
+    user: "User",
+    host: "Host",
+    database: "Db",
+    command: Some("Command"),
+    seconds: "Time",
+    state: "State",
+    statement: "Info",
+};
+/// Most rows of a page.
+const PAGE: usize = 100;
 
 /// Names of this product are 1 to 64 letters, digits, `-` or `_`; no prefix can be relied on.
 const fn coordinate(name: &'static str, need: Need, example: &'static str) -> Coordinate {
     let expected = "1 to 64 letters, digits, `-` or `_`";
-    let check = |text: &str| {
-        let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-        (1..=64).contains(&text.len()) && text.bytes().all(fine)
-    };
-    Coordinate { name, need, expected, example, check }
+    Coordinate { name, need, expected, example, check: is_name }
+}
+
+fn is_name(text: &str) -> bool {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    (1..=64).contains(&text.len()) && text.bytes().all(fine)
 }
 
 static COORDINATES: [Coordinate; 4] = [
@@ -71,12 +90,7 @@ impl Vendor for Dcdb {
 
     fn open(&self, order: &Order) -> Call {
         let ids: Vec<i64> = order.selector.ids().iter().filter_map(|id| id.0.parse().ok()).collect();
-        let mut body = Map::new();
-        for (coordinate, parameter) in PARAMETERS {
-            if let Some(value) = order.target.coordinates.get(coordinate) {
-                body.insert(parameter.to_owned(), json!(value));
-            }
-        }
+        let mut body = place(&order.target, &PARAMETERS);
         body.insert("SessionId".to_owned(), json!(ids));
         action("kill", Effect::Kill, "KillSession", &body.into())
     }
@@ -110,6 +124,87 @@ impl Vendor for Dcdb {
         };
         Ok(Step::Done(answer.request(json::text(&response["RequestId"]))))
     }
+
+    /// Processes are listed by node. A kill without one goes to the primary, so that is looked for first, and before
+    /// that the shard where only its serial name is known.
+    fn list(&self, target: &Target, wanted: &Match, row: usize) -> Option<Call> {
+        let knows = |name| target.coordinates.contains_key(name);
+        let (stage, name, parameters) = match (knows("node_id"), knows("shard_id")) {
+            (true, _) => ("list", "DescribeProcessList", &PARAMETERS[..]),
+            (false, true) => ("nodes", "DescribeDCDBInstanceNodeInfo", &PARAMETERS[..1]),
+            (false, false) => ("shards", "DescribeDCDBShards", &PARAMETERS[..1]),
+        };
+        let mut body = place(target, parameters);
+        let filters: Vec<_> = [("user", &wanted.user), ("db", &wanted.database)]
+            .into_iter()
+            .filter_map(|(name, value)| Some(json!({ "Name": name, "Values": [value.as_ref()?] })))
+            .collect();
+        if stage == "list" && !filters.is_empty() {
+            body.insert("Filters".to_owned(), filters.into());
+        }
+        body.extend([("Offset".to_owned(), json!(row)), ("Limit".to_owned(), json!(PAGE))]);
+        Some(action(stage, Effect::Read, name, &body.into()))
+    }
+
+    fn page(&self, target: &Target, row: usize, reply: &Reply) -> Result<Page, Fault> {
+        let response = tencent::answer(reply)?;
+        let page = match reply.stage {
+            "nodes" => find(target, "node_id", &response, row, &NODES),
+            "shards" => find(target, "shard_id", &response, row, &SHARDS),
+            // No total is told, so that only a page with nothing new is known to be the last.
+            _ => PROCESS.read_all(&response["ProcessList"]).ok_or(FaultKind::Unreadable).map(|sessions| {
+                let next = Next::Row(row + sessions.len());
+                Page::Sessions { sessions, next }
+            }),
+        };
+        page.map_err(|kind| Fault { request_id: json::text(&response["RequestId"]), ..Fault::of(kind, reply) })
+    }
+}
+
+/// Where a coordinate is found out: in which list, in which rows, and under what name.
+struct Directory {
+    rows: &'static str,
+    is_meant: fn(&Target, &Value) -> bool,
+    name: &'static str,
+}
+
+const NODES: Directory = Directory {
+    rows: "NodesInfo",
+    is_meant: |target, node| node["Role"] == "master" && node["ShardId"] == target.coordinate("shard_id"),
+    name: "NodeId",
+};
+const SHARDS: Directory = Directory {
+    rows: "Shards",
+    is_meant: |target, shard| shard["ShardSerialId"] == target.coordinate("shard_serial_id"),
+    name: "ShardInstanceId",
+};
+
+/// The place with that coordinate, or where to look on.
+fn find(target: &Target, name: &'static str, list: &Value, row: usize, of: &Directory) -> Result<Page, FaultKind> {
+    let rows = list[of.rows].as_array().ok_or(FaultKind::Unreadable)?;
+    let Some(found) = rows.iter().find(|row| (of.is_meant)(target, row)) else {
+        let total = list["TotalCount"].as_u64().ok_or(FaultKind::Unreadable)?;
+        let read = row + rows.len();
+        let goes_on = !rows.is_empty() && u64::try_from(read).is_ok_and(|read| read < total);
+        let on = Page::Sessions { sessions: vec![], next: Next::Row(read) };
+        return if goes_on { Ok(on) } else { Err(FaultKind::TargetNotFound) };
+    };
+    let value = json::text(&found[of.name]).filter(|value| is_name(value)).ok_or(FaultKind::Unreadable)?;
+    let mut target = target.clone();
+    target.coordinates.insert(name, value);
+    if name == "shard_id" {
+        target.coordinates.remove("shard_serial_id");
+    }
+    Ok(Page::At(target))
+}
+
+/// These coordinates of a target, as the product spells them.
+fn place(target: &Target, parameters: &[(&str, &str)]) -> Map<String, Value> {
+    let given = |(coordinate, parameter): &(&str, &str)| {
+        let value = target.coordinates.get(*coordinate)?;
+        Some(((*parameter).to_owned(), json!(value)))
+    };
+    parameters.iter().filter_map(given).collect()
 }
 
 /// One action of API 3.0: POST with JSON, the action named in a header.

@@ -127,6 +127,41 @@ impl FaultKind {
         }
     }
 
+    /// The code that the caller of a list is answered with: it changes nothing, so no outcome can be unknown.
+    #[must_use]
+    pub const fn problem_of_list(self) -> ProblemCode {
+        match self {
+            Self::Throttled
+            | Self::TooLate
+            | Self::TargetNotFound
+            | Self::TargetBusy
+            | Self::Rejected
+            | Self::Denied
+            | Self::TokenExpired
+            | Self::Refused
+            | Self::NotConnected => self.problem(),
+            Self::ServerError | Self::Lost | Self::Unreadable => ProblemCode::UpstreamFailed,
+        }
+    }
+
+    /// One sentence for the caller of a list.
+    #[must_use]
+    pub const fn sentence_of_list(self) -> &'static str {
+        match self {
+            Self::Throttled => "the vendor is throttling this account",
+            Self::TooLate => "the gateway is too busy to keep to the vendor's limit",
+            Self::TargetNotFound => "the vendor does not know this instance, node, component or shard",
+            Self::TargetBusy => "the target's state forbids it now, or another operation is running",
+            Self::Rejected => "the vendor refused the parameters",
+            Self::Denied | Self::TokenExpired => "the vendor refused the gateway's permission or credentials",
+            Self::Refused => "the vendor refused the call",
+            Self::NotConnected => "no connection to the vendor could be made",
+            Self::ServerError => "the vendor failed inside",
+            Self::Lost => "the vendor's answer was lost",
+            Self::Unreadable => "the vendor's answer cannot be read",
+        }
+    }
+
     /// True where the vendor's own text may echo keys, tokens or signed headers and is withheld.
     #[must_use]
     pub const fn withholds_message(self) -> bool {

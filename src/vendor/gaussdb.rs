@@ -1,16 +1,18 @@
 //! Huawei GaussDB (openGauss kernel): `POST …/instances/{id}/kill-session`.
 //!
 //! Ids are texts that are local to a component. The reply lists what was killed and nothing else, so what is
-//! left out of it is reported as failed until a look settles it.
+//! left out of it is reported as failed until a look settles it. Sessions are listed with `POST …/real-time-session`,
+//! which only reads.
 
 use actix_web::http::Method;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
-use crate::domain::{Order, Outcome, Session, VendorName};
+use crate::domain::{LiveSession, Match, Order, Outcome, Session, SessionId, Target, VendorName};
 
 use super::{
-    Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, FaultKind, IdRule, Known, Reply, SelectorKind, Step,
-    Vendor, huawei, json,
+    Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Next, Own,
+    Page, Reply, SelectorKind, Step, Vendor, huawei, json, process::Row,
 };
 
 /// See the module.
@@ -29,6 +31,24 @@ static CAPABILITIES: Capabilities = Capabilities {
     requests_per_second: 5,
     counted_per_action: false,
     can_look: false,
+    listing: Some(ListingKind { needs_one_of: &[], most: Some(MOST_LISTED) }),
+    // "System accounts for DB instances" in the product description (2025). A session has no kind of work here.
+    own: Own { users: &["rdsAdmin", "rdsBackup", "rdsRepl", "rdsMetric"], commands: &[] },
+};
+
+/// The user guide: at most 200 records come back, and there are no pages.
+const MOST_LISTED: usize = 200;
+
+/// Every member is a text but for the times.
+const SESSION: Row = Row {
+    id: "session_id",
+    user: "user_name",
+    host: "client_ip",
+    database: "database_name",
+    command: None,
+    seconds: "exec_time",
+    state: "state",
+    statement: "query",
 };
 
 const INSTANCE: Coordinate = huawei::required(
@@ -95,4 +115,47 @@ impl Vendor for GaussDb {
             Some(Ok(Step::Done(Answer::each(sessions.collect()).request(reply.request_id.clone()))))
         })
     }
+
+    fn list(&self, target: &Target, wanted: &Match, _: usize) -> Option<Call> {
+        let path = format!("/v3/{{project_id}}/instances/{}/real-time-session", target.coordinate("instance_id"));
+        let mut body = json!({
+            "node_id": target.coordinate("node_id"),
+            "component_id": target.coordinate("component_id"),
+        });
+        // A list that is cut off shows more of what is wanted where the vendor leaves out the rest.
+        for (name, value) in [("user_name", &wanted.user), ("database_name", &wanted.database)] {
+            if let Some(value) = value {
+                body["query_info"][name] = json!(value);
+            }
+        }
+        Some(Call::json("list", Effect::Read, "real-time-session", Method::POST, path, &body))
+    }
+
+    fn page(&self, _: &Target, _: usize, reply: &Reply) -> Result<Page, Fault> {
+        huawei::read(reply, |body| {
+            let sessions: Vec<_> = body["sessions"].as_array()?.iter().map(session).collect::<Option<_>>()?;
+            let next = if sessions.len() < MOST_LISTED { Next::End } else { Next::Cut };
+            Some(Page::Sessions { sessions, next })
+        })
+    }
+}
+
+fn session(row: &Value) -> Option<LiveSession> {
+    let session = SESSION.read(row)?;
+    // The vendor puts the port into a member of its own, and less than 1 where there is none.
+    let port = json::id(&row["client_port"]).filter(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    let host = session.host.map(|ip| port.map_or_else(|| ip.clone(), |port| format!("{ip}:{port}")));
+    let blocker = json::id(&row["block_session"]).filter(|id| id != "0");
+    Some(LiveSession {
+        host,
+        started_at: row["back_end_start"].as_i64().and_then(moment),
+        blocked_by: blocker.and_then(|id| IdRule::Token.parse(&id)).map(SessionId),
+        ..session
+    })
+}
+
+/// A time since 1970, of which no page says whether it is in seconds or in milliseconds: told apart by its size.
+fn moment(number: i64) -> Option<OffsetDateTime> {
+    let seconds = if number.abs() < 100_000_000_000 { number } else { number / 1000 };
+    OffsetDateTime::from_unix_timestamp(seconds).ok().filter(|_| seconds > 0)
 }

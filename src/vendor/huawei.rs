@@ -1,4 +1,4 @@
-//! What all Huawei Cloud database services have in common: how they say no.
+//! What all Huawei Cloud database services have in common: how they say no, and how they page.
 //!
 //! Codes and shapes are from the vendor's error code pages and its official SDK (3.1.219). The same code can
 //! carry another HTTP status in a sister product, so status and code are read together and the status decides
@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::{Coordinate, Fault, FaultKind, Need, Reply, Step, json};
+use super::{Coordinate, Fault, FaultKind, Need, Next, Page, Reply, json, process::Row};
 
 /// An error code and its text, as far as the vendor gave them.
 type Said = (Option<String>, Option<String>);
@@ -82,7 +82,7 @@ fn classify(status: u16, code: Option<&str>) -> FaultKind {
 ///
 /// A code in a 2xx body is an error too: some of the vendor's operations answer so. `read` gives `None` for a
 /// body that is not of the documented shape.
-pub(super) fn answer(reply: &Reply, read: impl FnOnce(&Reply) -> Option<Result<Step, Fault>>) -> Result<Step, Fault> {
+pub(super) fn answer<T>(reply: &Reply, read: impl FnOnce(&Reply) -> Option<Result<T, Fault>>) -> Result<T, Fault> {
     if !reply.status.is_success() {
         return Err(refusal(reply));
     }
@@ -92,6 +92,33 @@ pub(super) fn answer(reply: &Reply, read: impl FnOnce(&Reply) -> Option<Result<S
         return Err(fault(kind, reply).saying(Some(code), message));
     }
     read(reply).unwrap_or_else(|| Err(Fault::unreadable(reply)))
+}
+
+/// The same for an answer that is always JSON.
+pub(super) fn read<T>(reply: &Reply, read: impl FnOnce(&Value) -> Option<T>) -> Result<T, Fault> {
+    answer(reply, |reply| read(&serde_json::from_slice(&reply.body).ok()?).map(Ok))
+}
+
+/// Most rows of a page.
+const PAGE: &str = "100";
+
+/// The parameters of a page that begins with that row.
+pub(super) fn page_from(row: usize) -> [(&'static str, String); 2] {
+    [("offset", row.to_string()), ("limit", PAGE.to_owned())]
+}
+
+/// A page that begins with that row, of a list that tells how many rows it has.
+pub(super) fn page(reply: &Reply, row: usize, of: &Row, rows: &str, total: &str) -> Result<Page, Fault> {
+    read(reply, |body| {
+        let sessions = of.read_all(&body[rows])?;
+        let (read, total) = (row + sessions.len(), json::id(&body[total])?.parse::<usize>().ok()?);
+        let next = match total {
+            total if total <= read => Next::End,
+            _ if sessions.is_empty() => Next::Cut,
+            _ => Next::Row(read),
+        };
+        Some(Page::Sessions { sessions, next })
+    })
 }
 
 /// Whether a code is from one of the tables of refusals, so that surely nothing ran.

@@ -1,9 +1,9 @@
-//! How each vendor ends sessions, as pure scripts.
+//! How each vendor lists and ends sessions, as pure scripts.
 //!
 //! A vendor says what to send and what an answer means. It never sends, sleeps, signs, logs or reads a clock;
 //! [`crate::kill`] drives it and [`transport`] carries its calls. A new vendor is one file here and one line in
-//! [`TABLE`]. The invariant: whatever bytes come back, [`Vendor::next`] answers without panicking, and what it
-//! cannot read for certain it calls unknown.
+//! [`TABLE`]. The invariant: whatever bytes come back, [`Vendor::next`] and [`Vendor::page`] answer
+//! without panicking, and what they cannot read for certain they call unknown.
 
 mod call;
 mod capabilities;
@@ -14,6 +14,8 @@ mod fault;
 mod gaussdb;
 mod huawei;
 mod json;
+mod listing;
+mod process;
 mod taurusdb;
 mod tencent;
 
@@ -25,13 +27,14 @@ pub mod transport;
 use std::fmt::Debug;
 
 pub use call::{Answer, Call, Effect, Known, Reply, Stage, Step};
-pub use capabilities::{Capabilities, Cloud, Coordinate, IdRule, Need, SelectorKind};
+pub use capabilities::{Capabilities, Cloud, Coordinate, IdRule, ListingKind, Need, Own, SelectorKind};
 pub use coordinates::{Complaint, coordinates};
 pub use fault::{Fault, FaultKind, Replay};
+pub use listing::{List, Listing, Next, Page};
 
-use crate::domain::{Order, VendorName};
+use crate::domain::{Match, Order, Target, VendorName};
 
-/// How one vendor ends database sessions. Pure: it says what to send and what an answer means.
+/// How one vendor lists and ends database sessions. Pure: it says what to send and what an answer means.
 pub trait Vendor: Debug + Send + Sync {
     /// The name callers, configuration and records use.
     fn name(&self) -> VendorName;
@@ -51,6 +54,16 @@ pub trait Vendor: Debug + Send + Sync {
     /// # Errors
     /// A [`Fault`] says why the call did not do its work, or that nobody can tell.
     fn next(&self, order: &Order, known: &Known, reply: &Reply) -> Result<Step, Fault>;
+
+    /// The read-only call that lists live sessions from that row on, counted from 0; `None` where this vendor cannot
+    /// list. What is wanted may narrow the list, and never leaves out a session that meets it.
+    fn list(&self, target: &Target, wanted: &Match, row: usize) -> Option<Call>;
+
+    /// What the reply to the list call for that row says.
+    ///
+    /// # Errors
+    /// A [`Fault`] says why there is no list.
+    fn page(&self, target: &Target, row: usize, reply: &Reply) -> Result<Page, Fault>;
 }
 
 /// Every vendor there is.

@@ -2,7 +2,8 @@
 //! `POST …/instances/{id}/intelligent-kill-session`, where the database picks.
 //!
 //! Killing by ids answers with two lists; internal threads are skipped without an error, so the lists need not
-//! add up to what was asked. The intelligent kill is a task whose only trace is the history.
+//! add up to what was asked. The intelligent kill is a task whose only trace is the history. Threads are listed in
+//! pages; internal ones are not among them.
 
 use std::time::Duration;
 
@@ -11,12 +12,12 @@ use serde_json::{Value, json};
 
 use crate::{
     clock::unix_millis,
-    domain::{Order, Outcome, Selector, Session, VendorName},
+    domain::{Match, Order, Outcome, Selector, Session, Target, VendorName},
 };
 
 use super::{
-    Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, IdRule, Known, Reply, SelectorKind, Step, Vendor,
-    huawei, json,
+    Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, IdRule, Known, ListingKind, Own, Page, Reply,
+    SelectorKind, Step, Vendor, huawei, json, process::Row,
 };
 
 /// See the module.
@@ -34,6 +35,23 @@ static CAPABILITIES: Capabilities = Capabilities {
     requests_per_second: 5,
     counted_per_action: false,
     can_look: true,
+    listing: Some(ListingKind { needs_one_of: &[], most: None }),
+    own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS },
+};
+
+/// "System accounts" of the user guide (2025), and MySQL's own.
+const OWN_USERS: &[&str] =
+    &["rdsAdmin", "rdsRepl", "rdsBackup", "rdsMetric", "rdsProxy", "mysql.*", "system user", "event_scheduler"];
+
+const THREAD: Row = Row {
+    id: "id",
+    user: "user",
+    host: "host",
+    database: "db",
+    command: Some("command"),
+    seconds: "time",
+    state: "state",
+    statement: "info",
 };
 
 const INSTANCE: Coordinate = huawei::required(
@@ -63,16 +81,22 @@ impl Vendor for TaurusDb {
     }
 
     fn open(&self, order: &Order) -> Call {
-        let (instance, node) = (order.target.coordinate("instance_id"), order.target.coordinate("node_id"));
         if matches!(order.selector, Selector::Intelligent) {
+            let (instance, node) = (order.target.coordinate("instance_id"), order.target.coordinate("node_id"));
             let path = format!("/v3/{{project_id}}/instances/{instance}/intelligent-kill-session");
             let body = json!({ "node_id": node });
             let action = "intelligent-kill-session";
             return Call::json("intelligent_kill", Effect::Kill, action, Method::POST, path, &body);
         }
-        let path = format!("/v3/{{project_id}}/instances/{instance}/nodes/{node}/processes");
         let ids: Vec<i64> = order.selector.ids().iter().filter_map(|id| id.0.parse().ok()).collect();
-        Call::json("kill", Effect::Kill, "processes", Method::DELETE, path, &json!({ "processes": ids }))
+        Call::json(
+            "kill",
+            Effect::Kill,
+            "processes",
+            Method::DELETE,
+            processes(&order.target),
+            &json!({ "processes": ids }),
+        )
     }
 
     fn look(&self, order: &Order, known: &Known) -> Option<Call> {
@@ -94,6 +118,19 @@ impl Vendor for TaurusDb {
             Some(Ok(Step::Done(answer.request(reply.request_id.clone()))))
         })
     }
+
+    fn list(&self, target: &Target, _: &Match, row: usize) -> Option<Call> {
+        Some(Call::get("list", "processes", processes(target), huawei::page_from(row).into()))
+    }
+
+    fn page(&self, _: &Target, row: usize, reply: &Reply) -> Result<Page, Fault> {
+        huawei::page(reply, row, &THREAD, "processes", "total_count")
+    }
+}
+
+fn processes(target: &Target) -> String {
+    let (instance, node) = (target.coordinate("instance_id"), target.coordinate("node_id"));
+    format!("/v3/{{project_id}}/instances/{instance}/nodes/{node}/processes")
 }
 
 /// The runs around this kill. The query takes milliseconds as text, the reply has seconds.

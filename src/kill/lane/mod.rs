@@ -13,6 +13,7 @@ mod tests;
 
 use std::{
     fmt::Debug,
+    ops::{Deref, DerefMut},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -49,6 +50,9 @@ pub(super) trait Calls: Debug + Send + Sync + 'static {
 
     /// How long nothing will be sent, where the endpoint is failing and left alone.
     fn rest(&self) -> Option<Duration>;
+
+    /// Hears whether any kill waits for a turn of the budget; reads have to leave turns to it.
+    fn waits(&self, budget: &str, any: bool);
 
     /// Takes the next turn that comes within `patience`.
     ///
@@ -236,8 +240,39 @@ impl<C: Calls> Lane<C> {
         }
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> Held<'_, C> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        Held { lane: self, waited: queue.any_waits(), queue }
+    }
+}
+
+/// The queue while it is held. When it is let go, it is told whether that has changed what reads have to know.
+struct Held<'a, C: Calls> {
+    lane: &'a Lane<C>,
+    waited: bool,
+    queue: MutexGuard<'a, Queue>,
+}
+
+impl<C: Calls> Deref for Held<'_, C> {
+    type Target = Queue;
+
+    fn deref(&self) -> &Queue {
+        &self.queue
+    }
+}
+
+impl<C: Calls> DerefMut for Held<'_, C> {
+    fn deref_mut(&mut self) -> &mut Queue {
+        &mut self.queue
+    }
+}
+
+impl<C: Calls> Drop for Held<'_, C> {
+    fn drop(&mut self) {
+        let any = self.queue.any_waits();
+        if any != self.waited {
+            self.lane.calls.waits(&self.lane.budget, any);
+        }
     }
 }
 

@@ -45,6 +45,11 @@ impl Queue {
         Some(self.tickets)
     }
 
+    /// Whether any kill waits.
+    pub(super) fn any_waits(&self) -> bool {
+        !self.groups.is_empty()
+    }
+
     /// Takes a kill out again, unless it has gone already.
     pub(super) fn withdraw(&mut self, ticket: u64) -> Option<Waiting> {
         self.take_out(|_, kill| kill.ticket == ticket).pop()

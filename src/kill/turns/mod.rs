@@ -22,7 +22,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     audit::{Audit, AuditError},
@@ -53,7 +56,7 @@ pub struct Limit {
 }
 
 /// What a turn is for. Urgent kills may use the whole budget; what others use, reads included, leaves a part of it
-/// to them; and reads have a small share of that.
+/// to them; and reads have a small share of that, which they leave alone while kills wait here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
     Urgent,
@@ -121,6 +124,8 @@ pub struct Turns {
     /// For a record that cannot be shared.
     windows: Mutex<HashMap<String, Window>>,
     paces: Mutex<HashMap<String, Pace>>,
+    /// Whether kills wait here for turns of a budget.
+    waiting: Mutex<HashMap<String, watch::Sender<bool>>>,
     started: Instant,
 }
 
@@ -128,7 +133,14 @@ impl Turns {
     /// The turns for the given limits, by account and vendor.
     #[must_use]
     pub fn new(limits: HashMap<(String, &'static str), Limit>, audit: Audit) -> Self {
-        Self { limits, audit, windows: Mutex::default(), paces: Mutex::default(), started: Instant::now() }
+        Self {
+            limits,
+            audit,
+            windows: Mutex::default(),
+            paces: Mutex::default(),
+            waiting: Mutex::default(),
+            started: Instant::now(),
+        }
     }
 
     /// The limit of a vendor account.
@@ -168,6 +180,22 @@ impl Turns {
             (now, windows.entry(budget.to_owned()).or_default().take(micros(now - self.started), ask))
         };
         Ok(Turn::given(slot, asked, all))
+    }
+
+    /// Tells reads whether kills wait here for turns of a budget.
+    pub fn waits(&self, budget: &str, any: bool) {
+        let mut waiting = lock(&self.waiting);
+        waiting.entry(budget.to_owned()).or_insert_with(|| watch::Sender::new(false)).send_replace(any);
+    }
+
+    /// Waits until no kill waits here for a turn of a budget; false where some do until then.
+    pub async fn quiet(&self, budget: &str, until: Instant) -> bool {
+        let mut waiting = {
+            let mut all = lock(&self.waiting);
+            all.entry(budget.to_owned()).or_insert_with(|| watch::Sender::new(false)).subscribe()
+        };
+        // The sender lives as long as this.
+        timeout_at(until, waiting.wait_for(|any| !any)).await.is_ok()
     }
 
     /// Calls a second that this gateway asks for now: the limit, or less after the vendor has throttled.

@@ -21,7 +21,7 @@ use crate::{
 
 const SECONDS: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
 
-fn answer(mut response: Value, at: OffsetDateTime) -> Answer {
+pub(super) fn answer(mut response: Value, at: OffsetDateTime) -> Answer {
     response["RequestId"] = json!(clock::id_at(at));
     Answer::json(200, &json!({"Response": response}))
 }

@@ -1,7 +1,7 @@
 //! The contract between a vendor's script and what the vendor documents, as vectors.
 //!
-//! Each file in `tests/vectors/<vendor>/` is one order, the calls it must lead to, what the vendor answers and
-//! what is then known. They are played through [`Vendor`](killgate::vendor::Vendor) purely: nothing is signed,
+//! Each file in `tests/vectors/<vendor>/` is one order or one list, the calls it must lead to, what the vendor answers
+//! and what is then known. They are played through [`Vendor`](killgate::vendor::Vendor) purely: nothing is signed,
 //! sent or waited for.
 
 mod play;
@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, panic::catch_unwind, sync::LazyLock};
 use actix_web::http::StatusCode;
 use killgate::{
     domain::{Order, Outcome, Status},
-    vendor::{Call, Effect, Known, Reply, Step, TABLE, Vendor},
+    vendor::{Call, Effect, Known, Listing, Reply, Step, TABLE, Vendor},
 };
 use proptest::{prelude::*, sample::Index};
 use serde_json::Value;
@@ -34,11 +34,11 @@ fn every_vector_holds() {
 }
 
 #[test]
-fn every_vendor_has_vectors_for_killed_already_gone_denied_throttled_and_garbled() {
+fn every_vendor_has_vectors_for_what_it_can_do_and_how_it_says_no() {
     let mut wrong = vec![];
     for vendor in TABLE {
         let name = vendor.name().as_str();
-        for wanted in Shows::ALL {
+        for wanted in Shows::wanted(vendor.capabilities()) {
             if !VECTORS.iter().any(|vector| vector.folder == name && vector.shows.contains(&wanted)) {
                 wrong.push(format!("tests/vectors/{name}/ has no vector that shows {wanted:?}"));
             }
@@ -96,6 +96,35 @@ proptest! {
                 let killed = answer.sessions.iter().any(|session| session.outcome == Outcome::Killed);
                 prop_assert!(!killed && answer.status != Status::Succeeded, "{status} {answer:?}");
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_list_survives_arbitrary_bytes(
+        asked in any::<Index>(),
+        answered in any::<Index>(),
+        status in prop_oneof![2 => Just(200_u16), 1 => 200_u16..300, 3 => 100_u16..1000],
+        damage in damage(),
+    ) {
+        let lists: Vec<_> = VECTORS.iter().filter_map(|vector| Some((vector, vector.wanted()?))).collect();
+        let (vector, wanted) = asked.get(&lists);
+        let (vendor, target) = vector.target().expect("a target");
+        let mut listing = Listing::new(vendor, target, wanted.clone());
+        let call = listing.call().expect("a call");
+        let (answered, _) = answered.get(&lists);
+        let body = damage.done_to(answered.exchanges[0].reply.bytes());
+        let garbled = serde_json::from_slice::<Value>(&body).is_err();
+        let status = StatusCode::from_u16(status).expect("100 to 999 are statuses");
+        let reply = Reply { stage: call.stage, status, request_id: None, retry_after: None, body };
+
+        if listing.read(&reply).is_ok() {
+            prop_assert!(status.is_success() && !garbled, "{status} {listing:?}");
+            let next = listing.call();
+            prop_assert!(next.is_none_or(|next| next.effect == Effect::Read && next != call), "it turns round");
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
 use killgate::{
-    domain::Order,
-    vendor::{Answer, Call, Effect, Fault, Known, Step, Vendor},
+    domain::{LiveSession, Match, Order},
+    vendor::{Answer, Call, Effect, Fault, Known, Listing, Step, Vendor},
 };
 use serde_json::Value;
 
@@ -16,6 +16,9 @@ type Verdict = Result<(), String>;
 pub(super) fn play(vector: &Vector) -> Verdict {
     if vector.about.trim().is_empty() {
         return Err("says nothing about itself".to_owned());
+    }
+    if let Some(wanted) = vector.wanted() {
+        return list(vector, wanted);
     }
     let (vendor, order) = vector.order()?;
     let known = vector.known();
@@ -58,6 +61,41 @@ pub(super) fn play(vector: &Vector) -> Verdict {
         };
     }
     Err("has no exchange".to_owned())
+}
+
+/// Reads the pages of the vector's list.
+fn list(vector: &Vector, wanted: Match) -> Verdict {
+    let (vendor, target) = vector.target()?;
+    let mut listing = Listing::new(vendor, target, wanted);
+    for (at, exchange) in vector.exchanges.iter().enumerate() {
+        let within = |why| format!("exchange {}: {why}", at + 1);
+        let call = listing.call().ok_or_else(|| within("the list has ended".to_owned()))?;
+        same_call(&exchange.call, &call).map_err(within)?;
+        same("effect", &Effect::Read, &call.effect)?;
+        let reply = exchange.reply.to(call.stage);
+        match (listing.read(&reply), &vector.result) {
+            (Ok(()), _) => {}
+            (Err(fault), Expected::Fault(expected)) if at + 1 == vector.exchanges.len() => {
+                same("http_status", &Some(reply.status.as_u16()), &fault.http_status)?;
+                same("the fault's stage", &call.stage, &fault.stage)?;
+                return same_fault(expected, &fault, call.effect);
+            }
+            (Err(fault), _) => return Err(within(format!("did not expect {fault:?}"))),
+        }
+    }
+    if let Some(more) = listing.call() {
+        return Err(format!("should end here, but goes on with {more:?}"));
+    }
+    let Expected::List(expected) = &vector.result else {
+        return Err(format!("expected {:?}, found {listing:?}", vector.result));
+    };
+    let list = listing.into_list();
+    let shown = |session: &LiveSession| match serde_json::to_value(session) {
+        Ok(Value::Object(members)) => members.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        other => panic!("{other:?}"),
+    };
+    same("listed", &expected.listed, &list.sessions.iter().map(shown).collect::<Vec<Value>>())?;
+    same("complete", &expected.complete, &list.complete)
 }
 
 /// The call the vector begins with: a look where something is remembered, else a kill.

@@ -8,7 +8,7 @@ use actix_web::http::StatusCode;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use killgate::{
     domain::{Coordinates, Match, Order, Selector, Session, SessionId, Target},
-    vendor::{Known, Reply, Stage, Vendor},
+    vendor::{Capabilities, Known, Reply, Stage, Vendor},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -47,10 +47,26 @@ pub(super) enum Shows {
     Denied,
     Throttled,
     Garbled,
+    Listed,
+    ListedInPages,
+    ListEmpty,
+    ListCut,
+    ListDenied,
+    ListThrottled,
+    ListGarbled,
 }
 
 impl Shows {
-    pub(super) const ALL: [Self; 5] = [Self::Killed, Self::AlreadyGone, Self::Denied, Self::Throttled, Self::Garbled];
+    const KILLS: [Self; 5] = [Self::Killed, Self::AlreadyGone, Self::Denied, Self::Throttled, Self::Garbled];
+    const LISTS: [Self; 6] =
+        [Self::Listed, Self::ListEmpty, Self::ListCut, Self::ListDenied, Self::ListThrottled, Self::ListGarbled];
+
+    /// What a vendor must have a vector for that can do so much.
+    pub(super) fn wanted(able: &Capabilities) -> Vec<Self> {
+        let lists = able.listing.map(|_| Self::LISTS).into_iter().flatten();
+        let pages = able.listing.filter(|listing| listing.most.is_none()).map(|_| Self::ListedInPages);
+        Self::KILLS.into_iter().chain(lists).chain(pages).collect()
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -58,7 +74,9 @@ impl Shows {
 struct Asked {
     /// `vendor`, `account` and the vendor's coordinates.
     target: BTreeMap<String, String>,
-    select: Select,
+    select: Option<Select>,
+    /// In place of `select`: sessions are to be listed, and those that meet this are wanted.
+    list: Option<Criteria>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,7 +87,7 @@ enum Select {
     Intelligent(bool),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Criteria {
     user: Option<String>,
@@ -139,7 +157,17 @@ pub(super) struct Canned {
 pub(super) enum Expected {
     Fault(ExpectedFault),
     Answer(ExpectedAnswer),
+    List(ExpectedList),
     Nothing(NothingToAsk),
+}
+
+/// What a list shows.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExpectedList {
+    /// Members that are `null` are left out.
+    pub(super) listed: Vec<Value>,
+    pub(super) complete: bool,
 }
 
 /// The call did not do its work.
@@ -206,8 +234,14 @@ fn name(path: &Path) -> String {
 }
 
 impl Vector {
-    /// The vendor and the order, as valid as those that reach a vendor; the text says what is wrong with it.
-    pub(super) fn order(&self) -> Result<(&'static dyn Vendor, Order), String> {
+    /// What is wanted of a list, where the vector is of one.
+    pub(super) fn wanted(&self) -> Option<Match> {
+        let Criteria { user, database } = self.order.list.clone()?;
+        Some(Match { user, database, ..Match::default() })
+    }
+
+    /// The vendor and the target, as valid as those that reach a vendor; the text says what is wrong with it.
+    pub(super) fn target(&self) -> Result<(&'static dyn Vendor, Target), String> {
         let mut target = self.order.target.clone();
         let mut take = |name: &str| target.remove(name).ok_or(format!("the target has no {name}"));
         let (vendor, account) = (take("vendor")?, take("account")?);
@@ -226,11 +260,17 @@ impl Vector {
             }
             coordinates.insert(coordinate.name, value);
         }
+        Ok((vendor, Target { alias: None, vendor: vendor.name(), account, coordinates }))
+    }
 
-        let selector = match &self.order.select {
+    /// The same with the order.
+    pub(super) fn order(&self) -> Result<(&'static dyn Vendor, Order), String> {
+        let (vendor, target) = self.target()?;
+        let capabilities = vendor.capabilities();
+        let selector = match self.order.select.as_ref().ok_or("has no select")? {
             Select::Ids(ids) => Selector::Ids(ids.iter().cloned().map(SessionId).collect()),
             Select::Match(Criteria { user, database }) => {
-                Selector::Match(Match { user: user.clone(), database: database.clone() })
+                Selector::Match(Match { user: user.clone(), database: database.clone(), ..Match::default() })
             }
             Select::Intelligent(true) => Selector::Intelligent,
             Select::Intelligent(false) => return Err("intelligent is true or not there".to_owned()),
@@ -242,7 +282,6 @@ impl Vector {
         if !capabilities.selectors.iter().any(|kind| kind.covers(&selector)) {
             return Err(format!("{} has no such selector: {selector:?}", self.folder));
         }
-        let target = Target { alias: None, vendor: vendor.name(), account, coordinates };
         Ok((vendor, Order { target, selector }))
     }
 

@@ -10,9 +10,10 @@ use killgate::{
     sandbox::{Action, Behaviour, Clouds},
 };
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{IMPATIENT, on_both_engines, process::Served, recorded_as, records, url_of};
+use super::{IMPATIENT, eventually, on_both_engines, process::Served, recorded_as, records, url_of};
 use crate::support::gateway::{Engine, Gateway, Setup, kill_of};
 
 /// How much later than the longest time it could have taken a kill is settled.
@@ -166,4 +167,34 @@ async fn looks_that_hang_keep_nobody_from_settling_the_rest(engine: Engine) {
 
     let (deadline, ids) = abandon(&gateway, 1, Duration::from_millis(500)).await;
     all_fail_in_time(&gateway, deadline, &ids).await;
+}
+
+/// Lets no gateway mark a kill as sent while somebody holds the lock.
+const GATE: &str = "
+    CREATE FUNCTION wait_at_the_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM pg_advisory_xact_lock_shared(1);
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER gate BEFORE UPDATE OF sent_at ON kills FOR EACH STATEMENT EXECUTE FUNCTION wait_at_the_gate();
+    SELECT pg_advisory_lock(1)";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_was_overtaken_sends_nothing_and_answers_what_is_recorded() {
+    let more = "[vendors.taurusdb]\nmax_wait_ms = 100\ntimeout_ms = 100\n".to_owned();
+    let gateway = Gateway::start_with(Engine::Postgres, Setup { more, ..Setup::default() }).await;
+    let mut gate = PgConnection::connect(&gateway.database_url()).await.unwrap();
+    sqlx::raw_sql(GATE).execute(&mut gate).await.unwrap();
+    let body = kill_of("orders-ro", &[2_075_425]);
+    let overtaking = async {
+        let settled = async || records(&gateway).await.pop().filter(|kill| kill["status"] == "failed");
+        let settled = eventually("the kill is settled by another", settled).await;
+        gate.close().await.unwrap();
+        settled
+    };
+    let (answer, settled) = tokio::join!(gateway.kill(&body), overtaking);
+    assert_eq!(settled["problem"]["code"], "audit_unavailable", "{settled}");
+    assert_eq!((answer.status.as_u16(), &answer.body["code"]), (503, &settled["problem"]["code"]), "{}", answer.body);
+    assert_eq!(answer.body["detail"], settled["problem"]["detail"]);
+    assert!(gateway.clouds.calls().is_empty());
 }

@@ -35,7 +35,7 @@ impl Answered {
 
 fn arrival() -> impl Strategy<Value = Arrival> {
     let some_ids = subsequence((1_u8..=9).collect::<Vec<_>>(), 1..=4).prop_map(ids);
-    let by_user = || Match { user: Some("app".to_owned()), database: None };
+    let by_user = || Match { user: Some("app".to_owned()), ..Match::default() };
     let selector = prop_oneof![
         8 => some_ids,
         1 => Just(Selector::Intelligent),

@@ -120,6 +120,8 @@ impl Calls for World {
         &self.limit
     }
 
+    fn waits(&self, _: &str, _: bool) {}
+
     fn rest(&self) -> Option<Duration> {
         self.resting
     }

@@ -1,0 +1,136 @@
+//! A session as it lives at its vendor, in one shape for all of them, and what protects it.
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use super::{Glob, SessionId};
+
+/// One live session. What a vendor does not tell is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LiveSession {
+    /// The session's id, as text.
+    #[schema(value_type = String, example = "2075425")]
+    pub id: SessionId,
+    /// The database user it belongs to.
+    #[schema(example = "report")]
+    pub user: Option<String>,
+    /// The database it is in.
+    #[schema(example = "orders")]
+    pub database: Option<String>,
+    /// The client's address, with its port where the vendor tells it.
+    #[schema(example = "10.0.1.7:40007")]
+    pub host: Option<String>,
+    /// What kind of work it does, such as `Query` or `Sleep`.
+    #[schema(example = "Query")]
+    pub command: Option<String>,
+    #[schema(example = "executing")]
+    pub state: Option<String>,
+    /// Whole seconds for which it has been doing that.
+    #[schema(example = 1847)]
+    pub seconds: Option<u64>,
+    /// The statement it runs.
+    pub statement: Option<String>,
+    /// When the session began; only where the vendor tells it beyond doubt.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub started_at: Option<OffsetDateTime>,
+    /// The session it waits for.
+    #[schema(value_type = Option<String>)]
+    pub blocked_by: Option<SessionId>,
+}
+
+impl LiveSession {
+    /// A session of which nothing else is known.
+    #[must_use]
+    pub const fn new(id: SessionId) -> Self {
+        Self {
+            id,
+            user: None,
+            database: None,
+            host: None,
+            command: None,
+            state: None,
+            seconds: None,
+            statement: None,
+            started_at: None,
+            blocked_by: None,
+        }
+    }
+
+    /// Whether the client is at an address for which `fits` holds, with its port or without.
+    pub(super) fn is_at(&self, fits: impl Fn(&str) -> bool) -> bool {
+        let Some(host) = self.host.as_deref() else { return false };
+        let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+        let address = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map(|(address, _)| address);
+        fits(host) || address.is_some_and(fits)
+    }
+}
+
+/// Sessions that no kill may end: those for which any of the patterns fits, in upper or lower case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Protection {
+    /// Patterns for the database user.
+    pub users: Vec<Glob>,
+    /// Patterns for the client's address, with its port or without.
+    pub hosts: Vec<Glob>,
+    /// Patterns for the kind of work.
+    pub commands: Vec<Glob>,
+    /// Patterns for the session's state.
+    pub states: Vec<Glob>,
+}
+
+impl Protection {
+    /// The pattern that protects a session, such as `users: dba_*`; `None` where none does.
+    #[must_use]
+    pub fn of(&self, session: &LiveSession) -> Option<String> {
+        let is = |held: &Option<String>, glob: &Glob| held.as_deref().is_some_and(|text| glob.matches_any_case(text));
+        let user = self.users.iter().find(|glob| is(&session.user, glob)).map(|glob| ("users", glob));
+        let host = || self.hosts.iter().find(|glob| session.is_at(|host| glob.matches_any_case(host)));
+        let command = || self.commands.iter().find(|glob| is(&session.command, glob));
+        let state = || self.states.iter().find(|glob| is(&session.state, glob));
+        let found = user
+            .or_else(|| host().map(|glob| ("hosts", glob)))
+            .or_else(|| command().map(|glob| ("commands", glob)))
+            .or_else(|| state().map(|glob| ("states", glob)));
+        found.map(|(key, glob)| format!("{key}: {}", glob.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session() -> LiveSession {
+        let text = |text: &str| Some(text.to_owned());
+        LiveSession {
+            user: text("dba_anna"),
+            host: text("10.0.1.7:40007"),
+            command: text("Binlog Dump GTID"),
+            state: text("sending"),
+            ..LiveSession::new(SessionId("7".to_owned()))
+        }
+    }
+
+    #[test]
+    fn any_pattern_that_fits_protects_and_is_named() {
+        let globs = |pattern: &str| vec![Glob::parse(pattern).unwrap()];
+        let why = |protection: Protection| protection.of(&session());
+        let none = Protection::default;
+        assert_eq!(why(Protection { users: globs("DBA_*"), ..none() }).as_deref(), Some("users: DBA_*"));
+        for host in ["10.0.1.7", "10.0.1.*", "10.0.1.7:40007"] {
+            assert_eq!(why(Protection { hosts: globs(host), ..none() }), Some(format!("hosts: {host}")));
+        }
+        let commands = Protection { commands: globs("binlog dump*"), users: globs("repl"), ..none() };
+        assert_eq!(why(commands).as_deref(), Some("commands: binlog dump*"));
+        assert_eq!(why(Protection { states: globs("sending"), ..none() }).as_deref(), Some("states: sending"));
+        let others = Protection { users: globs("dba"), hosts: globs("10.0.1"), states: globs("send"), ..none() };
+        assert_eq!((why(others), why(none())), (None, None));
+    }
+
+    #[test]
+    fn what_is_not_known_of_a_session_fits_no_pattern() {
+        let all = vec![Glob::parse("*").unwrap()];
+        let all = Protection { users: all.clone(), hosts: all.clone(), commands: all.clone(), states: all };
+        assert_eq!(all.of(&LiveSession::new(SessionId("7".to_owned()))), None);
+    }
+}
