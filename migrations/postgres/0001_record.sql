@@ -26,6 +26,8 @@ CREATE TABLE kills (
     idempotency_key       text,
     gateway               text        NOT NULL,
     requested_at          timestamptz NOT NULL,
+    looked_at             timestamptz,
+    list_complete         boolean,
     sent_at               timestamptz,
     completed_at          timestamptz,
     upstream_http_status  integer,
@@ -64,6 +66,8 @@ COMMENT ON COLUMN kills.request_id IS 'The id of the HTTP request, as in the log
 COMMENT ON COLUMN kills.idempotency_key IS 'The Idempotency-Key header, as sent';
 COMMENT ON COLUMN kills.gateway IS 'The gateway process that received it';
 COMMENT ON COLUMN kills.requested_at IS 'When it was asked, by the gateway''s clock, whole milliseconds';
+COMMENT ON COLUMN kills.looked_at IS 'When the sessions were looked at before the kill; null if they were not';
+COMMENT ON COLUMN kills.list_complete IS 'Whether that list held all sessions; null if there was none';
 COMMENT ON COLUMN kills.sent_at IS 'The moment before the first byte went to a vendor; null if none did';
 COMMENT ON COLUMN kills.completed_at IS 'When the status became final';
 COMMENT ON COLUMN kills.upstream_http_status IS 'HTTP status of the vendor''s last answer';
@@ -86,6 +90,7 @@ CREATE TABLE kill_sessions (
     outcome    text    NOT NULL CHECK (outcome IN (
         'killed', 'not_found', 'accepted', 'failed', 'protected', 'changed', 'alive', 'unknown')),
     detail     text,
+    identity   jsonb,
     recorded_in bigint NOT NULL DEFAULT pg_current_xact_id()::text::bigint,
     PRIMARY KEY (kill_id, session_id)
 ) PARTITION BY RANGE (kill_id);
@@ -97,6 +102,7 @@ COMMENT ON COLUMN kill_sessions.session_id IS 'The session''s id at the vendor, 
 COMMENT ON COLUMN kill_sessions.position IS 'Its place in the answer';
 COMMENT ON COLUMN kill_sessions.outcome IS 'What happened to it, as far as known';
 COMMENT ON COLUMN kill_sessions.detail IS 'Why, where the outcome alone does not say it';
+COMMENT ON COLUMN kill_sessions.identity IS 'Whose session it was when it was looked at, to tell it from another of the same id';
 COMMENT ON COLUMN kill_sessions.recorded_in IS 'The transaction that recorded it; for readers of several pages only';
 
 CREATE TABLE kill_events (
@@ -169,6 +175,8 @@ BEGIN
             USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
     END IF;
     asked.status := OLD.status;
+    asked.looked_at := OLD.looked_at;
+    asked.list_complete := OLD.list_complete;
     asked.sent_at := OLD.sent_at;
     asked.completed_at := OLD.completed_at;
     asked.problem := OLD.problem;

@@ -2,9 +2,11 @@
 -- none of them may change. Locks the kills in the order of their ids; answers which of them were open.
 CREATE FUNCTION conclude_kills(
     of_kill uuid[], of_session text[], positions integer[], outcomes text[], session_details text[],
+    identities jsonb[],
     ids uuid[], statuses text[], completions timestamptz[], problems jsonb[], http_statuses integer[],
     request_ids text[], task_ids text[], error_codes text[], error_messages text[], ends boolean[],
-    due timestamptz[], times timestamptz[], kinds text[], details jsonb[], releases boolean[]
+    due timestamptz[], times timestamptz[], kinds text[], details jsonb[], releases boolean[],
+    looks timestamptz[], completes boolean[]
 ) RETURNS SETOF uuid LANGUAGE plpgsql AS $$
 DECLARE
     still_open uuid[];
@@ -18,16 +20,18 @@ BEGIN
 
     -- Sessions that are new or have another outcome than before, by kill.
     WITH written AS (
-        INSERT INTO kill_sessions AS k (kill_id, session_id, position, outcome, detail)
-        SELECT s.* FROM unnest(of_kill, of_session, positions, outcomes, session_details)
-            AS s (kill_id, session_id, position, outcome, detail)
+        INSERT INTO kill_sessions AS k (kill_id, session_id, position, outcome, detail, identity)
+        SELECT s.* FROM unnest(of_kill, of_session, positions, outcomes, session_details, identities)
+            AS s (kill_id, session_id, position, outcome, detail, identity)
         WHERE s.kill_id = ANY (still_open)
-        ON CONFLICT (kill_id, session_id) DO UPDATE SET outcome = excluded.outcome, detail = excluded.detail
-        WHERE (k.outcome, k.detail) IS DISTINCT FROM (excluded.outcome, excluded.detail)
-        RETURNING k.kill_id, k.position, k.session_id, k.outcome, k.detail
+        ON CONFLICT (kill_id, session_id) DO UPDATE SET outcome = excluded.outcome, detail = excluded.detail,
+            identity = coalesce(excluded.identity, k.identity)
+        WHERE (k.outcome, k.detail, coalesce(excluded.identity, k.identity))
+            IS DISTINCT FROM (excluded.outcome, excluded.detail, k.identity)
+        RETURNING k.kill_id, k.position, k.session_id, k.outcome, k.detail, k.identity
     ), of_kills AS (
         SELECT kill_id, jsonb_agg(jsonb_strip_nulls(jsonb_build_object('id', session_id, 'outcome', outcome,
-            'detail', detail)) ORDER BY position) AS sessions
+            'detail', detail, 'identity', identity)) ORDER BY position) AS sessions
         FROM written GROUP BY kill_id
     )
     SELECT jsonb_object_agg(kill_id, sessions) INTO changed FROM of_kills;
@@ -35,14 +39,16 @@ BEGIN
     RETURN QUERY
     WITH given AS (
         SELECT * FROM unnest(ids, statuses, completions, problems, http_statuses, request_ids, task_ids, error_codes,
-            error_messages, ends, due, times, kinds, details, releases)
+            error_messages, ends, due, times, kinds, details, releases, looks, completes)
         AS g (id, status, completed_at, problem, http_status, request_id, task_id, error_code, error_message, ends,
-            due_at, at, kind, detail, releases)
+            due_at, at, kind, detail, releases, looked_at, list_complete)
         WHERE g.id = ANY (still_open)
     ), kill AS (
         UPDATE kills k SET status = g.status, completed_at = g.completed_at, problem = g.problem,
             upstream_http_status = g.http_status, upstream_request_id = g.request_id, upstream_task_id = g.task_id,
-            upstream_error_code = g.error_code, upstream_error_message = g.error_message
+            upstream_error_code = g.error_code, upstream_error_message = g.error_message,
+            looked_at = coalesce(g.looked_at, k.looked_at),
+            list_complete = coalesce(g.list_complete, k.list_complete)
         FROM given g WHERE k.id = g.id AND k.id = ANY (still_open)
         RETURNING k.id, k.gateway, k.caller, k.idempotency_key
     ), ended AS (

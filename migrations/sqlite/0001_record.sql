@@ -40,6 +40,10 @@ CREATE TABLE kills (
     gateway                TEXT    NOT NULL,
     -- When it was asked, by the gateway's clock.
     requested_at           INTEGER NOT NULL,
+    -- When the sessions were looked at before the kill; null if they were not.
+    looked_at              INTEGER,
+    -- 1 where that list held all sessions; null if there was none.
+    list_complete          INTEGER CHECK (list_complete IN (0, 1)),
     -- The moment before the first byte went to a vendor; null if none did.
     sent_at                INTEGER,
     -- When the status became final.
@@ -80,6 +84,8 @@ CREATE TABLE kill_sessions (
         'killed', 'not_found', 'accepted', 'failed', 'protected', 'changed', 'alive', 'unknown')),
     -- Why, where the outcome alone does not say it.
     detail     TEXT,
+    -- JSON: whose session it was when it was looked at, to tell it from another of the same id.
+    identity   TEXT    CHECK (json_valid(identity)),
     PRIMARY KEY (kill_id, session_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX kill_sessions_by_session ON kill_sessions (session_id, kill_id DESC);

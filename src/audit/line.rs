@@ -29,6 +29,12 @@ pub struct Line {
     pub problem: Option<Value>,
     /// RFC 3339, UTC, as are all times of a line.
     pub requested_at: String,
+    /// When its sessions were looked at before the kill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_at: Option<String>,
+    /// Whether that list held all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list_complete: Option<bool>,
     /// The moment before the first byte went to a vendor; `null` if none did.
     pub sent_at: Option<String>,
     pub completed_at: Option<String>,
@@ -47,12 +53,15 @@ pub struct Line {
 }
 
 /// One session of a kill.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LineSession {
     pub id: String,
     pub outcome: String,
     pub detail: Option<String>,
+    /// Whose session it was, where it was looked at before the kill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Value>,
 }
 
 /// What the vendor said.
@@ -101,7 +110,7 @@ macro_rules! line_columns {
         concat!(
             "k.id, k.status, k.caller, k.on_behalf_of, k.reason, k.target, k.selector, k.request, k.dry_run, ",
             "k.client_address, k.client_id, k.token_id, k.request_id, k.idempotency_key, k.gateway, k.requested_at, ",
-            "k.sent_at, k.completed_at, k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, ",
+            "k.looked_at, k.list_complete, k.sent_at, k.completed_at, k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, ",
             "k.upstream_error_code, k.upstream_error_message, k.problem, ",
             $sessions,
             " AS sessions, ",
@@ -130,6 +139,8 @@ pub(super) struct LineRow {
     idempotency_key: Option<String>,
     gateway: String,
     requested_at: Moment,
+    looked_at: Option<Moment>,
+    list_complete: Option<bool>,
     sent_at: Option<Moment>,
     completed_at: Option<Moment>,
     upstream_http_status: Option<i32>,
@@ -174,6 +185,8 @@ impl LineRow {
             },
             problem: json(self.problem),
             requested_at: written(self.requested_at.0),
+            looked_at: self.looked_at.map(|moment| written(moment.0)),
+            list_complete: self.list_complete,
             sent_at: self.sent_at.map(|moment| written(moment.0)),
             completed_at: self.completed_at.map(|moment| written(moment.0)),
             dry_run: self.dry_run,

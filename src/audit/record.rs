@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::moment::whole_millis;
-use crate::domain::{Kill, KillId, Problem, ProblemCode, Session, Status};
+use crate::{
+    clock::unix_millis,
+    domain::{Kill, KillId, Problem, ProblemCode, Session, Status},
+};
 
 /// What is written before any vendor sees a byte.
 #[derive(Debug, Clone)]
@@ -140,7 +143,11 @@ pub(super) fn learned(kill: &Kill, changed: Option<&[String]>) -> Value {
             kill.sessions.iter().filter(|session| ids.contains(session.id.as_str())).collect()
         }
     };
-    json!({ "upstream": kill.upstream, "problem": kill.problem, "sessions": sessions })
+    let mut learned = json!({ "upstream": kill.upstream, "problem": kill.problem, "sessions": sessions });
+    if let Some(look) = kill.look {
+        learned["look"] = json!({ "at": unix_millis(look.at), "complete": look.complete });
+    }
+    learned
 }
 
 /// The kill as every engine can keep it: whole milliseconds, a session once, and no NUL, which Postgres has no room

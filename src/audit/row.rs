@@ -5,7 +5,7 @@ use sqlx::{FromRow, types::Json};
 use uuid::Uuid;
 
 use super::{moment::Moment, record::Open};
-use crate::domain::{Kill, Problem, Session, Status, Upstream};
+use crate::domain::{Kill, Look, Problem, Session, Status, Upstream};
 
 /// The columns every reading query selects from `kills k`; `$sessions` is the engine's way to gather the sessions
 /// as one JSON array.
@@ -13,7 +13,7 @@ macro_rules! kill_columns {
     ($sessions:literal) => {
         concat!(
             "k.id, k.status, k.caller, k.on_behalf_of, k.reason, k.target, k.selector, k.requested_at, ",
-            "k.completed_at, k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, ",
+            "k.looked_at, k.list_complete, k.sent_at, k.completed_at, k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, ",
             "k.upstream_error_code, k.upstream_error_message, k.problem, ",
             $sessions,
             " AS sessions"
@@ -32,6 +32,9 @@ pub(super) struct KillRow {
     target: Option<Json<Value>>,
     selector: Option<Json<Value>>,
     requested_at: Moment,
+    looked_at: Option<Moment>,
+    list_complete: Option<bool>,
+    sent_at: Option<Moment>,
     completed_at: Option<Moment>,
     upstream_http_status: Option<i32>,
     upstream_request_id: Option<String>,
@@ -49,7 +52,6 @@ pub(super) struct OpenRow {
     kill: KillRow,
     request: Option<String>,
     dry_run: bool,
-    sent_at: Option<Moment>,
 }
 
 /// The kill a key stands for, and what was asked under it.
@@ -81,6 +83,11 @@ impl KillRow {
                 error_message: self.upstream_error_message,
             },
             problem: self.problem.map(|json| json.0),
+            look: self.looked_at.zip(self.list_complete).map(|(at, complete)| {
+                let to_kill = self.sent_at.map(|sent| sent.0 - at.0);
+                let to_kill_ms = to_kill.map(|time| i64::try_from(time.whole_milliseconds()).unwrap_or(i64::MAX));
+                Look { at: at.0, complete, to_kill_ms }
+            }),
             requested_at: self.requested_at.0,
             completed_at: self.completed_at.map(|moment| moment.0),
         })
@@ -89,12 +96,8 @@ impl KillRow {
 
 impl OpenRow {
     pub(super) fn read(self) -> sqlx::Result<Open> {
-        Ok(Open {
-            kill: self.kill.read()?,
-            request: self.request,
-            dry_run: self.dry_run,
-            sent_at: self.sent_at.map(|moment| moment.0),
-        })
+        let sent_at = self.kill.sent_at.map(|moment| moment.0);
+        Ok(Open { kill: self.kill.read()?, request: self.request, dry_run: self.dry_run, sent_at })
     }
 }
 

@@ -272,11 +272,26 @@ pub struct Kill {
     /// Why it was not done, where it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
+    /// The look at the sessions before the kill, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub look: Option<Look>,
     #[serde(with = "time::serde::rfc3339")]
     pub requested_at: OffsetDateTime,
     /// When the status became final; `null` before.
     #[serde(with = "time::serde::rfc3339::option")]
     pub completed_at: Option<OffsetDateTime>,
+}
+
+/// A look at the sessions of a target before a kill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Look {
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// False where the vendor's list was cut off: there may be sessions that nobody saw.
+    pub complete: bool,
+    /// Milliseconds from the look to the moment from which the kill may have left: within them an id may have become
+    /// another session's. `null` where nothing was sent.
+    pub to_kill_ms: Option<i64>,
 }
 
 #[cfg(test)]

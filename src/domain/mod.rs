@@ -4,6 +4,7 @@
 //! coordinate its vendor asks for, an [`Order`] names sessions in a way its vendor accepts.
 
 mod glob;
+mod identity;
 mod kill;
 mod live;
 mod masking;
@@ -14,7 +15,8 @@ mod target;
 mod text;
 
 pub use glob::Glob;
-pub use kill::{Kill, KillId, Problem, ProblemCode, Status, Upstream};
+pub use identity::Identity;
+pub use kill::{Kill, KillId, Look, Problem, ProblemCode, Status, Upstream};
 pub use live::{LiveSession, Protection};
 pub use masking::{cut, masked};
 pub use matching::{Match, Ranking};

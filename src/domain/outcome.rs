@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::SessionId;
+use super::{Identity, SessionId};
 
 /// What happened to one session, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -63,12 +63,15 @@ pub struct Session {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "not reported as killed")]
     pub detail: Option<Cow<'static, str>>,
+    /// Whose session it was, where it was looked at before the kill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
 }
 
 impl Session {
     #[must_use]
     pub fn new(id: &SessionId, outcome: Outcome) -> Self {
-        Self { id: id.0.clone(), outcome, detail: None }
+        Self { id: id.0.clone(), outcome, detail: None, identity: None }
     }
 
     #[must_use]

@@ -235,6 +235,7 @@ mod tests {
             reason: None,
             upstream: Upstream::default(),
             problem: None,
+            look: None,
             requested_at: NOON,
             completed_at: None,
         };

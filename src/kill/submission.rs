@@ -53,6 +53,7 @@ pub(super) fn first_record(submission: &Submission, now: OffsetDateTime) -> Kill
         reason: sent_text("reason"),
         upstream: Upstream::default(),
         problem: None,
+        look: None,
         requested_at: now,
         completed_at: None,
     };

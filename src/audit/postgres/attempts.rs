@@ -110,25 +110,27 @@ async fn record(connection: &mut PgConnection, attempts: &[&Attempt], ttl: Durat
         .bind(column(attempts, |attempt| Json(learned(&attempt.kill, None))))
         .bind(column(attempts, |attempt| attempt.claims().map(|key| key.fingerprint.as_slice())))
         .bind(column(attempts, |attempt| attempt.claims().map(|_| Moment(attempt.kill.requested_at + ttl))))
+        .bind(column(attempts, |attempt| attempt.kill.look.map(|look| Moment(look.at))))
+        .bind(column(attempts, |attempt| attempt.kill.look.map(|look| look.complete)))
         .fetch_all(connection)
         .await?;
     Ok(recorded.into_iter().collect())
 }
 
 const WRITE_SESSIONS: &str = "
-    INSERT INTO kill_sessions (kill_id, session_id, position, outcome, detail)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::text[])";
+    INSERT INTO kill_sessions (kill_id, session_id, position, outcome, detail, identity)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::jsonb[])";
 
 const RECORD: &str = concat!(
     "WITH given AS (
-        SELECT * FROM unnest($6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[], $11::jsonb[], $12::jsonb[],
-            $13::text[], $14::boolean[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[],
-            $21::timestamptz[], $22::timestamptz[], $23::integer[], $24::text[], $25::text[], $26::text[],
-            $27::text[], $28::jsonb[], $29::timestamptz[], $30::jsonb[], $31::bytea[], $32::timestamptz[])
+        SELECT * FROM unnest($7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[], $12::jsonb[], $13::jsonb[],
+            $14::text[], $15::boolean[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[],
+            $22::timestamptz[], $23::timestamptz[], $24::integer[], $25::text[], $26::text[], $27::text[],
+            $28::text[], $29::jsonb[], $30::timestamptz[], $31::jsonb[], $32::bytea[], $33::timestamptz[], $34::timestamptz[], $35::boolean[])
         AS given (id, status, caller, on_behalf_of, reason, target, selector, request, dry_run, client_address,
             client_id, token_id, request_id, idempotency_key, gateway, requested_at, completed_at,
             upstream_http_status, upstream_request_id, upstream_task_id, upstream_error_code, upstream_error_message,
-            problem, due_at, detail, fingerprint, expires_at)
+            problem, due_at, detail, fingerprint, expires_at, looked_at, list_complete)
     ), claimed AS (",
     claim_key!(
         "SELECT caller, idempotency_key, fingerprint, id, requested_at, expires_at FROM given \
@@ -141,16 +143,16 @@ const RECORD: &str = concat!(
         INSERT INTO kills (id, status, caller, on_behalf_of, reason, target, selector, request, dry_run,
             client_address, client_id, token_id, request_id, idempotency_key, gateway, requested_at, completed_at,
             upstream_http_status, upstream_request_id, upstream_task_id, upstream_error_code, upstream_error_message,
-            problem)
+            problem, looked_at, list_complete)
         SELECT id, status, caller, on_behalf_of, reason, target, selector, request, dry_run,
             client_address, client_id, token_id, request_id, idempotency_key, gateway, requested_at, completed_at,
             upstream_http_status, upstream_request_id, upstream_task_id, upstream_error_code, upstream_error_message,
-            problem
+            problem, looked_at, list_complete
         FROM admitted
     ), session AS (
-        INSERT INTO kill_sessions (kill_id, session_id, position, outcome, detail)
-        SELECT s.* FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::text[])
-            AS s (kill_id, session_id, position, outcome, detail)
+        INSERT INTO kill_sessions (kill_id, session_id, position, outcome, detail, identity)
+        SELECT s.* FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::jsonb[])
+            AS s (kill_id, session_id, position, outcome, detail, identity)
         WHERE s.kill_id IN (SELECT id FROM admitted)
     ), lease AS (
         INSERT INTO kill_leases (kill_id, gateway, due_at)

@@ -58,7 +58,7 @@ const FRESH: Duration = Duration::from_secs(1);
 macro_rules! columns {
     () => {
         kill_columns!(
-            "coalesce((SELECT json_agg(json_build_object('id', s.session_id, 'outcome', s.outcome, 'detail', s.detail) \
+            "coalesce((SELECT json_agg(json_build_object('id', s.session_id, 'outcome', s.outcome, 'detail', s.detail, 'identity', s.identity) \
              ORDER BY s.position, s.session_id) FROM kill_sessions s WHERE s.kill_id = k.id), '[]')"
         )
     };

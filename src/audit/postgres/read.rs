@@ -53,7 +53,7 @@ pub(super) const DIALECT: Dialect = Dialect {
 };
 
 pub(super) const LINE: &str = line_columns!(
-    "coalesce((SELECT json_agg(json_build_object('id', s.session_id, 'outcome', s.outcome, 'detail', s.detail) \
+    "coalesce((SELECT json_agg(json_build_object('id', s.session_id, 'outcome', s.outcome, 'detail', s.detail, 'identity', s.identity) \
      ORDER BY s.position, s.session_id) FROM kill_sessions s WHERE s.kill_id = k.id), '[]')",
     "coalesce((SELECT json_agg(json_build_object('seq', e.seq, 'at', (extract(epoch FROM e.at) * 1000000)::bigint, \
      'kind', e.kind, 'status', e.status, 'gateway', e.gateway, 'detail', e.detail) ORDER BY e.seq) \
@@ -100,7 +100,7 @@ const CLAIM: &str = "
     UPDATE kill_leases SET gateway = $1, due_at = $3 FROM due WHERE kill_leases.kill_id = due.kill_id
     RETURNING kill_leases.kill_id";
 
-const CLAIMED: &str = select!(", k.request, k.dry_run, k.sent_at FROM kills k WHERE k.id = ANY($1) ORDER BY k.id");
+const CLAIMED: &str = select!(", k.request, k.dry_run FROM kills k WHERE k.id = ANY($1) ORDER BY k.id");
 
 pub(in crate::audit) async fn forget_keys(connection: &mut PgConnection, now: OffsetDateTime) -> sqlx::Result<u64> {
     Ok(sqlx::query(FORGET_KEYS).bind(Moment(now)).execute(connection).await?.rows_affected())

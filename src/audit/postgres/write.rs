@@ -11,7 +11,7 @@ use crate::{
         queue::Entry,
         record::{Attempt, Conclusion, Lease, Mark, learned},
     },
-    domain::{Kill, KillId},
+    domain::{Identity, Kill, KillId},
 };
 
 /// Writes entries of one kind and of different kills; for each it answers whether anything was written.
@@ -90,6 +90,7 @@ pub(super) struct Sessions<'k> {
     positions: Vec<i32>,
     outcomes: Vec<&'static str>,
     details: Vec<Option<&'k str>>,
+    identities: Vec<Option<Json<&'k Identity>>>,
 }
 
 impl<'k> Sessions<'k> {
@@ -102,12 +103,13 @@ impl<'k> Sessions<'k> {
                 columns.positions.push(i32::try_from(position).unwrap_or(i32::MAX));
                 columns.outcomes.push(session.outcome.as_str());
                 columns.details.push(session.detail.as_deref());
+                columns.identities.push(session.identity.as_ref().map(Json));
             }
         }
         columns
     }
 
-    /// The first five arguments of a statement.
+    /// The first six arguments of a statement.
     pub(super) fn arguments(self) -> sqlx::Result<PgArguments> {
         let mut arguments = PgArguments::default();
         arguments
@@ -116,6 +118,7 @@ impl<'k> Sessions<'k> {
             .and_then(|()| arguments.add(self.positions))
             .and_then(|()| arguments.add(self.outcomes))
             .and_then(|()| arguments.add(self.details))
+            .and_then(|()| arguments.add(self.identities))
             .map_err(sqlx::Error::Encode)?;
         Ok(arguments)
     }
@@ -176,9 +179,11 @@ async fn conclude(connection: &mut PgConnection, conclusions: &[&Conclusion]) ->
         // The database adds the sessions that changed, which only it knows.
         .bind(column(conclusions, |conclusion| Json(learned(&conclusion.kill, Some(&[])))))
         .bind(column(conclusions, Conclusion::releases_key))
+        .bind(column(conclusions, |conclusion| conclusion.kill.look.map(|look| Moment(look.at))))
+        .bind(column(conclusions, |conclusion| conclusion.kill.look.map(|look| look.complete)))
         .fetch_all(connection)
         .await
 }
 
 const CONCLUDE: &str = "SELECT conclude_kills($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
-     $18, $19, $20)";
+     $18, $19, $20, $21, $22, $23)";

@@ -37,7 +37,7 @@ pub struct Sqlite {
 macro_rules! columns {
     () => {
         kill_columns!(
-            "(SELECT json_group_array(json_object('id', s.session_id, 'outcome', s.outcome, 'detail', s.detail) \
+            "(SELECT json_group_array(json_object('id', s.session_id, 'outcome', s.outcome, 'detail', s.detail, 'identity', json(s.identity)) \
              ORDER BY s.position, s.session_id) FROM kill_sessions s WHERE s.kill_id = k.id)"
         )
     };

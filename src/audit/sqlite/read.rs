@@ -54,7 +54,7 @@ pub(super) const DIALECT: Dialect = Dialect {
 };
 
 pub(super) const LINE: &str = line_columns!(
-    "(SELECT json_group_array(json_object('id', s.session_id, 'outcome', s.outcome, 'detail', s.detail) \
+    "(SELECT json_group_array(json_object('id', s.session_id, 'outcome', s.outcome, 'detail', s.detail, 'identity', json(s.identity)) \
      ORDER BY s.position, s.session_id) FROM kill_sessions s WHERE s.kill_id = k.id)",
     "(SELECT json_group_array(json_object('seq', e.seq, 'at', e.at * 1000, 'kind', e.kind, 'status', e.status, \
      'gateway', e.gateway, 'detail', json(e.detail)) ORDER BY e.seq) FROM kill_events e WHERE e.kill_id = k.id)"
@@ -95,7 +95,7 @@ const CLAIM: &str = "
     WHERE kill_id IN (SELECT kill_id FROM kill_leases WHERE due_at <= $2 ORDER BY due_at LIMIT $4)
     RETURNING kill_id";
 
-const CLAIMED: &str = select!(", k.request, k.dry_run, k.sent_at FROM kills k WHERE k.id = $1");
+const CLAIMED: &str = select!(", k.request, k.dry_run FROM kills k WHERE k.id = $1");
 
 pub(in crate::audit) async fn forget_keys(connection: &mut SqliteConnection, now: OffsetDateTime) -> sqlx::Result<u64> {
     Ok(sqlx::query(FORGET_KEYS).bind(Moment(now)).execute(connection).await?.rows_affected())

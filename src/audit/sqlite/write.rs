@@ -114,6 +114,8 @@ async fn write_kill(tx: &mut SqliteConnection, attempt: &Attempt) -> sqlx::Resul
         .bind(&kill.upstream.error_code)
         .bind(&kill.upstream.error_message)
         .bind(kill.problem.as_ref().map(Json))
+        .bind(kill.look.map(|look| Moment(look.at)))
+        .bind(kill.look.map(|look| look.complete))
         .execute(tx)
         .await?;
     Ok(())
@@ -122,8 +124,10 @@ async fn write_kill(tx: &mut SqliteConnection, attempt: &Attempt) -> sqlx::Resul
 const WRITE_KILL: &str = "
     INSERT INTO kills (id, status, caller, on_behalf_of, reason, target, selector, request, dry_run, client_address,
         client_id, token_id, request_id, idempotency_key, gateway, requested_at, completed_at, upstream_http_status,
-        upstream_request_id, upstream_task_id, upstream_error_code, upstream_error_message, problem)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)";
+        upstream_request_id, upstream_task_id, upstream_error_code, upstream_error_message, problem, looked_at,
+        list_complete)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+        $24, $25)";
 
 /// Adds sessions and outcomes; answers the ids of those that are new or have another outcome than before.
 async fn write_sessions(tx: &mut SqliteConnection, kill: KillId, sessions: &[Session]) -> sqlx::Result<Vec<String>> {
@@ -131,10 +135,12 @@ async fn write_sessions(tx: &mut SqliteConnection, kill: KillId, sessions: &[Ses
 }
 
 const WRITE_SESSIONS: &str = "
-    INSERT INTO kill_sessions (kill_id, session_id, position, outcome, detail)
-    SELECT $1, value ->> 'id', key, value ->> 'outcome', value ->> 'detail' FROM json_each($2) WHERE true
-    ON CONFLICT (kill_id, session_id) DO UPDATE SET outcome = excluded.outcome, detail = excluded.detail
-    WHERE (outcome, detail) IS NOT (excluded.outcome, excluded.detail)
+    INSERT INTO kill_sessions (kill_id, session_id, position, outcome, detail, identity)
+    SELECT $1, value ->> 'id', key, value ->> 'outcome', value ->> 'detail', value ->> 'identity'
+    FROM json_each($2) WHERE true
+    ON CONFLICT (kill_id, session_id) DO UPDATE SET outcome = excluded.outcome, detail = excluded.detail,
+        identity = coalesce(excluded.identity, identity)
+    WHERE (outcome, detail, identity) IS NOT (excluded.outcome, excluded.detail, coalesce(excluded.identity, identity))
     RETURNING session_id";
 
 /// Records a change of a kill; `changed` names the sessions it is about, all of them if `None`.
@@ -220,6 +226,8 @@ async fn conclude(tx: &mut SqliteConnection, conclusion: &Conclusion) -> sqlx::R
         .bind(&kill.upstream.task_id)
         .bind(&kill.upstream.error_code)
         .bind(&kill.upstream.error_message)
+        .bind(kill.look.map(|look| Moment(look.at)))
+        .bind(kill.look.map(|look| look.complete))
         .execute(&mut *tx)
         .await?;
     match conclusion.lease() {
@@ -247,5 +255,6 @@ const END_LEASE: &str = "DELETE FROM kill_leases WHERE kill_id = $1";
 
 const CONCLUDE: &str = "
     UPDATE kills SET status = $2, completed_at = $3, problem = $4, upstream_http_status = $5,
-        upstream_request_id = $6, upstream_task_id = $7, upstream_error_code = $8, upstream_error_message = $9
+        upstream_request_id = $6, upstream_task_id = $7, upstream_error_code = $8, upstream_error_message = $9,
+        looked_at = coalesce($10, looked_at), list_complete = coalesce($11, list_complete)
     WHERE id = $1";

@@ -134,6 +134,7 @@ pub(crate) fn attempt(at: OffsetDateTime) -> Attempt {
             reason: Some("INC-4711 runaway report".into()),
             upstream: Upstream::default(),
             problem: None,
+            look: None,
             requested_at: at,
             completed_at: None,
         },

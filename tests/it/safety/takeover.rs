@@ -87,6 +87,7 @@ fn abandoned(now: OffsetDateTime, deadline: OffsetDateTime) -> Attempt {
         reason: Some("INC-4711".into()),
         upstream: Upstream::default(),
         problem: None,
+        look: None,
         requested_at: now,
         completed_at: None,
     };
