@@ -18,9 +18,9 @@ use killgate::sandbox::{Action, Behaviour, Clouds, Received, Sandbox, Verdict};
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection, types::Json};
 use time::OffsetDateTime;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
 
-use super::{eventually, order::ids_in, process::Served};
+use super::{PATIENCE, eventually, order::ids_in, process::Served};
 use crate::support::{
     gateway::{Answer, Client, Engine, Gateway, Setup, kill_of},
     postgres::Database,
@@ -214,7 +214,8 @@ async fn gateways_that_are_killed_two_hundred_times_leave_a_record_that_is_whole
             for _ in 0..CALLERS {
                 asking.spawn(Arc::clone(&callers).ask(doomed.client.clone(), dice.another()));
             }
-            Moment::any(&mut dice).come(&clouds, &callers.answers).await;
+            // It dies in any case, also where everybody is being turned away just then.
+            let _ = timeout(PATIENCE, Moment::any(&mut dice).come(&clouds, &callers.answers)).await;
             doomed.die().await;
             asking.join_all().await;
         }
