@@ -22,8 +22,10 @@ pub enum Page {
 /// How a list goes on behind a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// With the row of that number, counted from 0; nothing but rows that were read means the end.
+    /// With the row of that number, counted from 0.
     Row(usize),
+    /// With the row of that number if there is one: a page with nothing new is the end.
+    Perhaps(usize),
     /// This was all.
     End,
     /// There is more, and the vendor does not show it.
@@ -49,6 +51,8 @@ pub struct Listing {
     ids: HashSet<SessionId>,
     /// The row behind the last page.
     row: usize,
+    /// Most rows that a page has had.
+    widest: usize,
     /// Whether every page began as it should.
     steady: bool,
     ended: Option<Next>,
@@ -59,7 +63,17 @@ impl Listing {
     /// asks has to look for himself.
     #[must_use]
     pub fn new(vendor: &'static dyn Vendor, target: Target, wanted: Match) -> Self {
-        Self { vendor, target, wanted, sessions: vec![], ids: HashSet::new(), row: 0, steady: true, ended: None }
+        Self {
+            vendor,
+            target,
+            wanted,
+            sessions: vec![],
+            ids: HashSet::new(),
+            row: 0,
+            widest: 0,
+            steady: true,
+            ended: None,
+        }
     }
 
     /// The next call; `None` at the end, and where the vendor cannot list.
@@ -69,9 +83,9 @@ impl Listing {
         self.vendor.list(&self.target, &self.wanted, row).filter(|_| self.ended.is_none())
     }
 
-    /// Whether the next page has to begin with the last row of those before.
+    /// Whether the next page has to begin with the last row of those before; pages of one row could not go on then.
     const fn overlaps(&self) -> bool {
-        self.row > 0 && !self.sessions.is_empty()
+        self.row > 0 && self.widest > 1
     }
 
     /// Takes the answer to the last call.
@@ -88,17 +102,22 @@ impl Listing {
     }
 
     fn take(&mut self, page: Vec<LiveSession>, next: Next) {
+        let is_first = self.sessions.is_empty();
         if self.overlaps() {
             self.steady &= page.first().map(|row| &row.id) == self.sessions.last().map(|row| &row.id);
+        } else {
+            self.steady &= is_first || page.is_empty();
         }
+        self.widest = self.widest.max(page.len());
         for session in page {
             if self.ids.insert(session.id.clone()) {
                 self.sessions.push(session);
             }
         }
         match next {
-            Next::Row(row) if row > self.row => self.row = row,
-            Next::Row(_) => self.ended = Some(Next::End),
+            Next::Row(row) | Next::Perhaps(row) if row > self.row => self.row = row,
+            Next::Row(_) => self.ended = Some(Next::Cut),
+            Next::Perhaps(_) => self.ended = Some(Next::End),
             Next::End | Next::Cut => self.ended = Some(next),
         }
     }
