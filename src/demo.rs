@@ -124,13 +124,18 @@ pub fn configuration(listen: SocketAddr, clouds: &str, record: &Path) -> anyhow:
 /// What to paste, and what it shows.
 fn guide(config: &Config, address: SocketAddr, clouds: &str, record: &Path) -> anyhow::Result<String> {
     let bot = cli::token(config, "chatops-bot", "sessions:kill", TOKENS)?;
+    let dba = cli::token(config, "dba", "sessions:read", TOKENS)?;
     let auditor = cli::token(config, "auditor", "kills:read", TOKENS)?;
     let mut text = format!(
         "killgate demo: gateway http://{address}, documentation http://{address}/docs/, \
          simulated clouds {clouds}, record {}\n\n\
-         Paste these two lines first:\n\n\
+         Paste these three lines first:\n\n\
+         export DBA={dba}\n\
          export BOT={bot}\n\
-         export AUDITOR={auditor}\n",
+         export AUDITOR={auditor}\n\
+         \n# see before you kill: what has run for a minute, the longest first, without the literals\n\
+         curl -s 'http://{address}/sessions?target=orders-ro&min_seconds=60&order=longest' \
+         -H \"Authorization: Bearer $DBA\"\n",
         record.display()
     );
     for (about, prefer, body) in KILLS {

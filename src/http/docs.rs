@@ -9,7 +9,7 @@ use utoipa::{
     },
 };
 
-use super::{health, kills, problem::ProblemDocument, reference};
+use super::{health, kills, problem::ProblemDocument, reference, sessions};
 
 /// The document. `openapi/killgate.json` is a copy of it that a test compares.
 #[derive(Debug, OpenApi)]
@@ -21,11 +21,13 @@ use super::{health, kills, problem::ProblemDocument, reference};
     ),
     servers((url = "/", description = "This gateway")),
     tags(
+        (name = "sessions", description = "What lives where"),
         (name = "kills", description = "Ending sessions, and the history of it"),
         (name = "reference", description = "What can be asked for, and where"),
         (name = "operations", description = "For probes and scrapers; no token"),
     ),
     paths(
+        sessions::list,
         kills::create,
         kills::list,
         kills::read_one,
@@ -49,7 +51,9 @@ impl Modify for Token {
         let mut scheme = Http::new(HttpAuthScheme::Bearer);
         scheme.bearer_format = Some("JWT".to_owned());
         scheme.description = Some(
-            "Scopes: `sessions:kill` to kill and to see one's own kills, `kills:read` to see everybody's.".to_owned(),
+            "Scopes: `sessions:read` to list live sessions, `sessions:statements` to see the literals in their statements, \
+             `sessions:kill` to kill and to see one's own kills, `kills:read` to see everybody's."
+                .to_owned(),
         );
         document.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
     }

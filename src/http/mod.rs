@@ -12,6 +12,7 @@ mod query;
 mod reference;
 mod request_id;
 mod schema;
+mod sessions;
 
 use actix_web::{
     App, Error, HttpRequest, HttpResponse, Resource, Route,
@@ -59,6 +60,7 @@ fn routes(service: &mut web::ServiceConfig) {
     // Unless told not to, the page hands the document's address to a validator on the internet.
     let page = Config::from("/openapi.json").validator_url("none");
     service
+        .service(resource("/sessions", "GET", web::get().to(sessions::list)))
         .service(resource("/sessions/kill", "POST", web::post().to(kills::create)))
         .service(resource("/kills", "GET", web::get().to(kills::list)))
         .service(resource("/kills/{id}", "GET", web::get().to(kills::read_one)))

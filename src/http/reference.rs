@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::{
     kill::Kills,
-    vendor::{Capabilities, Need, TABLE, Vendor},
+    vendor::{Capabilities, ListingKind, Need, TABLE, Vendor},
 };
 
 use super::{caller::Authenticated, problem::Failure, query, schema::TokenProblems};
@@ -28,6 +28,8 @@ pub(super) struct VendorInfo {
     pub(super) selectors: Vec<String>,
     /// Whether an accepted kill can be looked up afterwards.
     pub(super) can_look: bool,
+    /// How live sessions are listed; `null` where they cannot be.
+    pub(super) listing: Option<ListingInfo>,
     /// Whether calls are counted for each action, or all together.
     pub(super) counted_per_action: bool,
     /// The limits for each account that has this vendor.
@@ -45,6 +47,17 @@ pub(super) struct CoordinateInfo {
     pub(super) one_of: Option<&'static str>,
     pub(super) expected: &'static str,
     pub(super) example: &'static str,
+}
+
+/// How a vendor lists live sessions.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ListingInfo {
+    /// Criteria of which one must be given, where there are any.
+    #[schema(example = json!(["user", "database"]))]
+    pub(super) needs_one_of: &'static [&'static str],
+    /// Most sessions that it shows; `null` where it shows all.
+    #[schema(example = 200)]
+    pub(super) most: Option<usize>,
 }
 
 /// What an account may ask of a vendor.
@@ -147,6 +160,7 @@ fn describe(vendor: &dyn Vendor, kills: &Kills) -> VendorInfo {
         session_id: able.session_id.expected(),
         selectors: able.selectors.iter().map(|kind| kind.describe()).collect(),
         can_look: able.can_look,
+        listing: able.listing.map(|ListingKind { needs_one_of, most }| ListingInfo { needs_one_of, most }),
         counted_per_action: able.counted_per_action,
         accounts: accounts.collect(),
     }

@@ -3,9 +3,10 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use utoipa::{
-    IntoResponses, PartialSchema, ToSchema,
+    IntoParams, IntoResponses, PartialSchema, ToSchema,
     openapi::{
-        ContentBuilder, HeaderBuilder, ObjectBuilder, OneOfBuilder, Ref, RefOr, ResponseBuilder, Schema,
+        ContentBuilder, HeaderBuilder, ObjectBuilder, OneOfBuilder, Ref, RefOr, Required, ResponseBuilder, Schema,
+        path::{Parameter, ParameterBuilder, ParameterIn},
         response::Response,
         schema::{AdditionalProperties, SchemaType, Type},
     },
@@ -147,6 +148,56 @@ pub(super) struct ListProblems;
 impl IntoResponses for ListProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problems(&[QUERY, UNAUTHENTICATED, FORBIDDEN, METHOD, ("422", "`invalid`: names the parameter"), UNAVAILABLE])
+    }
+}
+
+/// What `GET /sessions` answers where there is no list. Nothing is ever killed by it.
+#[derive(Debug)]
+pub(super) struct SessionProblems;
+
+impl IntoResponses for SessionProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            ("400", "`malformed`: an unknown query parameter, or one that is given twice"),
+            UNAUTHENTICATED,
+            ("403", "`forbidden`: the token lacks the scope, or the target is for other callers"),
+            ("404", "`unknown_target`: no such alias or account. `target_not_found`: the vendor does not know it"),
+            METHOD,
+            ("409", "`target_busy`: the instance's state forbids it now"),
+            ("422", "`invalid`: names the parameter. `upstream_rejected`: the vendor refused the parameters"),
+            ("429", "`rate_limited`: kills go first. `upstream_throttled`: the vendor throttles; with `Retry-After`"),
+            ("500", "`internal`: the gateway failed"),
+            (
+                "502",
+                "`upstream_failed`: the vendor refused, was not reached, or its answer was lost or unreadable. `upstream_denied`: it refused the gateway's permission or credentials",
+            ),
+            ("503", "`audit_unavailable`: the limit that all gateways share cannot be reached"),
+        ])
+    }
+}
+
+/// The coordinates of every vendor, as parameters of a query.
+#[derive(Debug)]
+pub(super) struct CoordinateParams;
+
+impl IntoParams for CoordinateParams {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let mut names: Vec<(&str, Vec<String>)> = vec![];
+        for vendor in TABLE {
+            for coordinate in vendor.capabilities().coordinates {
+                let expected = format!("{}: {}", vendor.name(), coordinate.expected);
+                match names.iter_mut().find(|(name, _)| *name == coordinate.name) {
+                    Some((_, of)) => of.push(expected),
+                    None => names.push((coordinate.name, vec![expected])),
+                }
+            }
+        }
+        let parameter = |(name, of): (&str, Vec<String>)| {
+            let parameter =
+                ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query).required(Required::False);
+            parameter.description(Some(of.join("; "))).schema(Some(text())).build()
+        };
+        names.into_iter().map(parameter).collect()
     }
 }
 

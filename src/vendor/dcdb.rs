@@ -153,7 +153,7 @@ impl Vendor for Dcdb {
             "shards" => find(target, "shard_id", &response, row, &SHARDS),
             // No total is told, so that only a page with nothing new is known to be the last.
             _ => PROCESS.read_all(&response["ProcessList"]).ok_or(FaultKind::Unreadable).map(|sessions| {
-                let next = Next::Row(row + sessions.len());
+                let next = Next::Perhaps(row + sessions.len());
                 Page::Sessions { sessions, next }
             }),
         };

@@ -1,14 +1,18 @@
 //! Lists of live sessions: what a script says of one, and the reading of its pages.
 //!
 //! Pages are read one after another while sessions come and go, so rows can move from a page that is still to come
-//! into one that was read. Each page after the first therefore begins with the last row of the one before. The
-//! invariant: a list is called complete only where the vendor said so and every page began as it should.
+//! into one that was read. Each page after the first therefore begins some rows before the end of those that were read.
+//! As long as its first row is one of them, fewer have left than it goes back, and none has slipped by; new sessions join
+//! at the end. The invariant: a list is called complete only where the vendor said so and every page began like that.
 
 use std::collections::HashSet;
 
 use crate::domain::{LiveSession, Match, SessionId, Target};
 
 use super::{Call, Fault, Reply, Vendor};
+
+/// Most rows that a page goes back.
+const OVERLAP: usize = 10;
 
 /// What one answer to a list call says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +26,10 @@ pub enum Page {
 /// How a list goes on behind a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// With the row of that number, counted from 0; nothing but rows that were read means the end.
+    /// With the row of that number, counted from 0.
     Row(usize),
+    /// With the row of that number if there is one: a page that ends where the one before did is the last.
+    Perhaps(usize),
     /// This was all.
     End,
     /// There is more, and the vendor does not show it.
@@ -49,6 +55,8 @@ pub struct Listing {
     ids: HashSet<SessionId>,
     /// The row behind the last page.
     row: usize,
+    /// Most rows that a page has had.
+    widest: usize,
     /// Whether every page began as it should.
     steady: bool,
     ended: Option<Next>,
@@ -59,19 +67,33 @@ impl Listing {
     /// asks has to look for himself.
     #[must_use]
     pub fn new(vendor: &'static dyn Vendor, target: Target, wanted: Match) -> Self {
-        Self { vendor, target, wanted, sessions: vec![], ids: HashSet::new(), row: 0, steady: true, ended: None }
+        Self {
+            vendor,
+            target,
+            wanted,
+            sessions: vec![],
+            ids: HashSet::new(),
+            row: 0,
+            widest: 0,
+            steady: true,
+            ended: None,
+        }
     }
 
     /// The next call; `None` at the end, and where the vendor cannot list.
     #[must_use]
     pub fn call(&self) -> Option<Call> {
-        let row = self.row - usize::from(self.overlaps());
-        self.vendor.list(&self.target, &self.wanted, row).filter(|_| self.ended.is_none())
+        self.vendor.list(&self.target, &self.wanted, self.begin()).filter(|_| self.ended.is_none())
     }
 
-    /// Whether the next page has to begin with the last row of those before.
-    const fn overlaps(&self) -> bool {
-        self.row > 0 && !self.sessions.is_empty()
+    /// How far the next page goes back; at most half a page, so that the list goes on.
+    fn overlap(&self) -> usize {
+        OVERLAP.min(self.widest / 2).min(self.row)
+    }
+
+    /// The row that the next page begins with.
+    fn begin(&self) -> usize {
+        self.row - self.overlap()
     }
 
     /// Takes the answer to the last call.
@@ -79,8 +101,7 @@ impl Listing {
     /// # Errors
     /// What the vendor's script says of it; the same call may be made again.
     pub fn read(&mut self, reply: &Reply) -> Result<(), Fault> {
-        let row = self.row - usize::from(self.overlaps());
-        match self.vendor.page(&self.target, row, reply)? {
+        match self.vendor.page(&self.target, self.begin(), reply)? {
             Page::At(target) => (self.target, self.row) = (target, 0),
             Page::Sessions { sessions, next } => self.take(sessions, next),
         }
@@ -88,17 +109,21 @@ impl Listing {
     }
 
     fn take(&mut self, page: Vec<LiveSession>, next: Next) {
-        if self.overlaps() {
-            self.steady &= page.first().map(|row| &row.id) == self.sessions.last().map(|row| &row.id);
-        }
+        self.steady &= match page.first() {
+            Some(first) if self.overlap() > 0 => self.ids.contains(&first.id),
+            Some(_) => self.sessions.is_empty(),
+            None => self.overlap() == 0,
+        };
+        self.widest = self.widest.max(page.len());
         for session in page {
             if self.ids.insert(session.id.clone()) {
                 self.sessions.push(session);
             }
         }
         match next {
-            Next::Row(row) if row > self.row => self.row = row,
-            Next::Row(_) => self.ended = Some(Next::End),
+            Next::Row(row) | Next::Perhaps(row) if row > self.row => self.row = row,
+            Next::Perhaps(row) if row == self.row => self.ended = Some(Next::End),
+            Next::Row(_) | Next::Perhaps(_) => self.ended = Some(Next::Cut),
             Next::End | Next::Cut => self.ended = Some(next),
         }
     }

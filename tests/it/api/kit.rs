@@ -12,14 +12,14 @@ use tokio::{
 use crate::support::gateway::{Answer, Gateway};
 
 /// An operation as the OpenAPI document names it.
-pub(super) type Operation = (&'static str, &'static str);
+pub(crate) type Operation = (&'static str, &'static str);
 
-pub(super) const KILL: Operation = ("post", "/sessions/kill");
-pub(super) const LIST: Operation = ("get", "/kills");
-pub(super) const READ: Operation = ("get", "/kills/{id}");
+pub(crate) const KILL: Operation = ("post", "/sessions/kill");
+pub(crate) const LIST: Operation = ("get", "/kills");
+pub(crate) const READ: Operation = ("get", "/kills/{id}");
 
 /// Limits under which a vendor's throttling is told at once, and nothing waits for a turn for long.
-pub(super) const IMPATIENT: &str = "
+pub(crate) const IMPATIENT: &str = "
 [vendors.gaussdb]
 max_wait_ms = 150
 [vendors.das]
@@ -31,13 +31,13 @@ max_wait_ms = 150
 requests_per_second = 1000
 ";
 
-pub(super) fn document() -> &'static Value {
+pub(crate) fn document() -> &'static Value {
     static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::to_value(http::document()).unwrap());
     &DOCUMENT
 }
 
 /// Checks that the answer is that problem, and one that the document knows of the operation.
-pub(super) fn assert_problem(answer: &Answer, (method, path): Operation, status: u16, code: &str) {
+pub(crate) fn assert_problem(answer: &Answer, (method, path): Operation, status: u16, code: &str) {
     let body = &answer.body;
     assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{body}");
     assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{body}");
@@ -53,7 +53,7 @@ pub(super) fn assert_problem(answer: &Answer, (method, path): Operation, status:
 }
 
 /// Checks a problem of a kill, and that its record says the same.
-pub(super) async fn assert_recorded(gateway: &Gateway, answer: &Answer, status: u16, code: &str, kill: &str) -> Value {
+pub(crate) async fn assert_recorded(gateway: &Gateway, answer: &Answer, status: u16, code: &str, kill: &str) -> Value {
     assert_problem(answer, KILL, status, code);
     assert_eq!(answer.header("location"), Some(format!("/kills/{}", answer.kill_id()).as_str()));
     let record = gateway.record(answer.kill_id()).await;
@@ -63,12 +63,12 @@ pub(super) async fn assert_recorded(gateway: &Gateway, answer: &Answer, status: 
 }
 
 /// How many kills are on record.
-pub(super) async fn recorded(gateway: &Gateway) -> usize {
+pub(crate) async fn recorded(gateway: &Gateway) -> usize {
     gateway.read("/kills?limit=500").await.body["items"].as_array().expect("a list").len()
 }
 
 /// Writes exactly these bytes to a new connection and reads until it is closed.
-pub(super) async fn exchange(gateway: &Gateway, request: &[u8]) -> String {
+pub(crate) async fn exchange(gateway: &Gateway, request: &[u8]) -> String {
     let mut connection = TcpStream::connect(gateway.app.address()).await.expect("a gateway that listens");
     // Whoever refuses a body early may stop reading it; what was answered is what counts.
     let _ = connection.write_all(request).await;

@@ -7,7 +7,7 @@ mod document;
 mod history;
 mod idempotency;
 mod jwks;
-mod kit;
+pub(super) mod kit;
 mod operations;
 mod preferences;
 mod problems;

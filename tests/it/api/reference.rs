@@ -30,6 +30,10 @@ async fn vendors_tells_what_each_vendor_can_do_and_its_limits(engine: Engine) {
     assert_eq!(names, ["gaussdb", "das", "taurusdb", "dcdb"]);
     assert_eq!(items[1]["selectors"], json!(["ids", "match with exactly one of user, database"]));
     assert_eq!(items[2]["selectors"], json!(["ids", "intelligent"]));
+    let listing: Vec<_> = items.iter().map(|vendor| &vendor["listing"]).collect();
+    let kind = |needs: &[&str], most: Option<u32>| json!({ "needs_one_of": needs, "most": most });
+    let expected = [kind(&[], Some(200)), kind(&["user", "database"], None), kind(&[], None), kind(&[], None)];
+    assert_eq!(listing, expected.iter().collect::<Vec<_>>());
     let dcdb = &items[3];
     assert_eq!((&dcdb["cloud"], &dcdb["counted_per_action"]), (&json!("tencent"), &json!(true)));
     let coordinates = dcdb["coordinates"].as_array().unwrap();

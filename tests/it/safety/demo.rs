@@ -82,7 +82,10 @@ async fn every_line_of_the_demo_does_what_it_says_and_ctrl_c_ends_it() {
     let process = Process::start(&["demo", "--listen", "127.0.0.1:0"], directory.path(), &[]);
     let guide = eventually("the guide", async || Some(process.stdout()).filter(|said| said.contains("Ctrl-C"))).await;
     let curls = curls(&guide);
-    assert_eq!(curls.len(), 8, "{guide}");
+    assert_eq!(curls.len(), 9, "{guide}");
+    let sessions = curls[0].run().await;
+    let listed = sessions.body["items"].as_array().unwrap_or_else(|| panic!("{}", sessions.body));
+    assert!(listed.iter().any(|session| session["id"] == "2075425"), "{}", sessions.body);
     let expected = [
         ("GaussDB", 200, "succeeded"),
         ("one session that lives", 200, "succeeded"),
@@ -91,7 +94,7 @@ async fn every_line_of_the_demo_does_what_it_says_and_ctrl_c_ends_it() {
         ("DCDB", 200, "succeeded"),
         ("does not exist", 404, ""),
     ];
-    for (curl, (about, status, word)) in curls.iter().zip(expected) {
+    for (curl, (about, status, word)) in curls[1..].iter().zip(expected) {
         assert!(curl.about.contains(about), "{curl:?}");
         let answer = curl.run().await;
         assert_eq!(answer.status.as_u16(), status, "{curl:?}: {}", answer.body);
@@ -99,9 +102,9 @@ async fn every_line_of_the_demo_does_what_it_says_and_ctrl_c_ends_it() {
             assert_eq!(answer.body["status"], word, "{curl:?}: {}", answer.body);
         }
     }
-    let history = curls[6].run().await;
+    let history = curls[7].run().await;
     assert_eq!(history.body["items"].as_array().map(Vec::len), Some(expected.len()), "{}", history.body);
-    let sessions = curls[7].run().await;
+    let sessions = curls[8].run().await;
     assert_eq!(sessions.status.as_u16(), 200);
 
     let record = guide.split_whitespace().skip_while(|word| *word != "record").nth(1).unwrap();

@@ -1,0 +1,252 @@
+//! `GET /sessions`: what lives where.
+
+use std::collections::BTreeMap;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    auth::Scope,
+    domain::{LiveSession, Match, Problem, ProblemCode, Ranking, plain_text},
+    kill::{Kills, Looked, Question, request::MAX_NAME, targets::Named},
+    vendor::TABLE,
+};
+
+use super::{
+    caller::Authenticated,
+    problem::Failure,
+    schema::{CoordinateParams, SessionProblems},
+};
+
+/// Most characters of a piece of a statement.
+const MAX_PIECE: usize = 1000;
+/// Most sessions that can be asked for.
+const MAX_LIMIT: usize = 1000;
+
+/// Where to look, beside the coordinates.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "what the document says of parameters that `Asked` reads")]
+struct PlaceParams {
+    /// An alias, see `GET /targets`; without one `vendor` and its coordinates are required.
+    #[param(example = "orders-ro")]
+    target: Option<String>,
+    /// Vendor name, in place of an alias.
+    vendor: Option<String>,
+    /// Account name; may be left out where only one fits the vendor.
+    account: Option<String>,
+}
+
+/// Criteria, of which all that are given must hold. What is not known of a session meets none.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "what the document says of parameters that `Asked` reads")]
+struct MatchParams {
+    /// The database user. DAS lists only by `user` or `database`, so one of them is required there.
+    user: Option<String>,
+    /// The database.
+    database: Option<String>,
+    /// The client's address, with its port or without.
+    host: Option<String>,
+    /// The kind of work, such as `Query`, in upper or lower case.
+    command: Option<String>,
+    /// The state, in upper or lower case.
+    state: Option<String>,
+    /// Fewest seconds for which it has been doing what it does.
+    #[param(value_type = Option<u32>)]
+    min_seconds: Option<String>,
+    /// A piece of the statement, as it is shown to this caller: 1 to 1000 characters.
+    statement: Option<String>,
+    /// Most sessions: 1 to 1000. What it leaves out does not make the list incomplete.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+    limit: Option<String>,
+    /// Which go first: `longest` or `newest`.
+    #[param(example = "longest")]
+    order: Option<String>,
+}
+
+/// One live session, and whether kills spare it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SessionInfo {
+    #[serde(flatten)]
+    session: LiveSession,
+    /// Whether no kill may end it.
+    protected: bool,
+    /// The rule that protects it.
+    #[schema(example = "built in, commands: Binlog Dump*")]
+    protected_by: Option<String>,
+}
+
+/// Live sessions, as the vendor listed them.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SessionList {
+    items: Vec<SessionInfo>,
+    /// False where there may be more: the vendor cut its list off, sessions moved while pages were read, or there
+    /// was no time to read them all.
+    complete: bool,
+}
+
+/// List live sessions
+///
+/// One shape for every vendor; what a vendor does not tell is `null`. Statements are cut to 1000 characters. Without
+/// the scope `sessions:statements` their texts and numbers are shown as `?`, and what cannot be told apart from them
+/// is left out. Ids are used again: look right before you kill.
+#[utoipa::path(
+    get, path = "/sessions", operation_id = "listSessions", tag = "sessions",
+    params(PlaceParams, CoordinateParams, MatchParams),
+    responses((status = 200, description = "Sessions that live there now", body = SessionList), SessionProblems),
+)]
+pub(super) async fn list(
+    request: HttpRequest,
+    caller: Authenticated,
+    kills: web::Data<Kills>,
+) -> Result<HttpResponse, Failure> {
+    caller.require(&[Scope::SessionsRead])?;
+    let Asked { place, wanted } = Asked::parse(request.query_string())?;
+    let target = kills.targets().resolve(place).map_err(in_query)?;
+    kills.targets().check_read(&caller.0.subject, &target)?;
+    let literals = caller.0.has(Scope::SessionsStatements);
+    let question = Question { caller: caller.0.subject.clone(), target, wanted, literals };
+    let Looked { sessions, complete } = kills.sessions(question).await?;
+    let items = sessions.into_iter().map(|(session, protected_by)| SessionInfo {
+        session,
+        protected: protected_by.is_some(),
+        protected_by,
+    });
+    Ok(HttpResponse::Ok().json(SessionList { items: items.collect(), complete }))
+}
+
+/// A target's members are parameters of their own here.
+fn in_query(mut problem: Problem) -> Problem {
+    problem.field = problem.field.map(|field| field.strip_prefix("target.").unwrap_or(&field).to_owned());
+    problem
+}
+
+/// What a query string asks for.
+#[derive(Debug)]
+struct Asked {
+    place: Named,
+    wanted: Match,
+}
+
+impl Asked {
+    fn parse(query: &str) -> Result<Self, Problem> {
+        let mut given = BTreeMap::new();
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            if given.insert(name.to_string(), value.into_owned()).is_some() {
+                return Err(Problem::new(ProblemCode::Malformed, "is given twice").at(name));
+            }
+        }
+        let wanted = wanted(&mut given)?;
+        let place = [given.remove("target"), given.remove("vendor"), given.remove("account")];
+        let is_coordinate = |name: &String| TABLE.iter().any(|v| v.capabilities().has_coordinate(name));
+        if let Some(unknown) = given.keys().find(|name| !is_coordinate(name)) {
+            return Err(Problem::new(ProblemCode::Malformed, "unknown query parameter").at(unknown));
+        }
+        let place = match place {
+            [Some(alias), None, None] if given.is_empty() => Named::Alias(alias),
+            [Some(_), ..] => return Err(Problem::invalid("target", "is an alias: nothing else can say where")),
+            [None, None, None] if given.is_empty() => return Err(Problem::invalid("target", "is required")),
+            [None, vendor, account] => Named::Full { vendor, account, coordinates: given },
+        };
+        Ok(Self { place, wanted })
+    }
+}
+
+/// Takes the criteria out of what is given.
+fn wanted(given: &mut BTreeMap<String, String>) -> Result<Match, Problem> {
+    let mut text = |name: &str, most| match given.remove(name) {
+        Some(text) => match plain_text(&text, most) {
+            Ok(_) => Ok(Some(text)),
+            Err(error) => Err(Problem::invalid(name, error.to_string())),
+        },
+        None => Ok(None),
+    };
+    let mut wanted = Match {
+        user: text("user", MAX_NAME)?,
+        database: text("database", MAX_NAME)?,
+        host: text("host", MAX_NAME)?,
+        command: text("command", MAX_NAME)?,
+        state: text("state", MAX_NAME)?,
+        statement: text("statement", MAX_PIECE)?,
+        ..Match::default()
+    };
+    if let Some(seconds) = given.remove("min_seconds") {
+        let seconds = seconds.parse::<u32>().map_err(|_| {
+            Problem::invalid("min_seconds", format!("must be a whole number of seconds from 0 to {}", u32::MAX))
+        })?;
+        wanted.min_seconds = Some(seconds.into());
+    }
+    if let Some(limit) = given.remove("limit") {
+        let limit = limit.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+        let bad = || Problem::invalid("limit", format!("must be a whole number from 1 to {MAX_LIMIT}"));
+        wanted.limit = Some(limit.ok_or_else(bad)?);
+    }
+    if let Some(order) = given.remove("order") {
+        let found = Ranking::ALL.into_iter().find(|ranking| ranking.as_str() == order);
+        let words = || Ranking::ALL.map(|ranking| ranking.as_str().to_owned()).into();
+        wanted.order = Some(found.ok_or_else(|| Problem::invalid("order", "no such order").supported(words()))?);
+    }
+    Ok(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(query: &str) -> (ProblemCode, String) {
+        let problem = Asked::parse(query).expect_err(query);
+        (problem.code, problem.field.unwrap_or_default())
+    }
+
+    #[test]
+    fn a_place_is_an_alias_or_coordinates() {
+        assert_eq!(Asked::parse("target=a").unwrap().place, Named::Alias("a".to_owned()));
+        let full = Asked::parse("vendor=dcdb&instance_id=i&shard_id=s&user=u").unwrap();
+        let coordinates = [("instance_id", "i"), ("shard_id", "s")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let named = Named::Full { vendor: Some("dcdb".to_owned()), account: None, coordinates: coordinates.into() };
+        assert_eq!((full.place, full.wanted.user.as_deref()), (named, Some("u")));
+    }
+
+    #[test]
+    fn every_criterion_is_read() {
+        let query =
+            "target=a&user=u&database=d&host=h&command=c&state=s&min_seconds=7&statement=a%20b&limit=5&order=newest";
+        let text = |text: &str| Some(text.to_owned());
+        let wanted = Match {
+            user: text("u"),
+            database: text("d"),
+            host: text("h"),
+            command: text("c"),
+            state: text("s"),
+            min_seconds: Some(7),
+            statement: text("a b"),
+            limit: Some(5),
+            order: Some(Ranking::Newest),
+        };
+        assert_eq!(Asked::parse(query).unwrap().wanted, wanted);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        use ProblemCode::{Invalid, Malformed};
+        for (query, code, field) in [
+            ("", Invalid, "target"),
+            ("user=u", Invalid, "target"),
+            ("target=a&vendor=das", Invalid, "target"),
+            ("target=a&instance_id=i", Invalid, "target"),
+            ("target=a&target=b", Malformed, "target"),
+            ("target=a&cursor=x", Malformed, "cursor"),
+            ("target=a&user=", Invalid, "user"),
+            ("target=a&state=a%00b", Invalid, "state"),
+            ("target=a&min_seconds=-1", Invalid, "min_seconds"),
+            ("target=a&min_seconds=1.5", Invalid, "min_seconds"),
+            ("target=a&limit=0", Invalid, "limit"),
+            ("target=a&limit=1001", Invalid, "limit"),
+            ("target=a&order=oldest", Invalid, "order"),
+        ] {
+            assert_eq!(refused(query), (code, field.to_owned()), "{query}");
+        }
+    }
+}
