@@ -58,7 +58,8 @@ impl LiveSession {
     }
 
     /// Whether the client is at an address for which `fits` holds, with its port or without.
-    pub(super) fn is_at(&self, fits: impl Fn(&str) -> bool) -> bool {
+    #[must_use]
+    pub fn is_at(&self, fits: impl Fn(&str) -> bool) -> bool {
         let Some(host) = self.host.as_deref() else { return false };
         let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
         let address = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map(|(address, _)| address);

@@ -77,7 +77,7 @@ pub(super) async fn create(
         .and_then(|()| query::none(&request))
         .and(whole)
         .and_then(|body| KillRequest::parse(&body)?.check(kills.targets()))
-        .and_then(|asked| kills.targets().check(&caller.0.subject, &asked.order.target).map(|()| asked));
+        .and_then(|asked| kills.targets().check(&caller.0.subject, &asked.order).map(|()| asked));
     let allowance = asked.is_ok().then(|| kills.admit(&caller.0.subject));
     let asked = match allowance.as_ref().map(Allowance::check) {
         Some(Err(limited)) => Err(limited),
@@ -96,6 +96,7 @@ pub(super) async fn create(
         request_id: Some(request_id::of(&request)),
         key,
         urgent: caller.0.has(Scope::SessionsKillUrgent),
+        literals: caller.0.has(Scope::SessionsStatements),
     };
     let wait = preferred_wait(request.headers());
     let ticket = kills.submit(Submission { context, request: sent, asked }).await;

@@ -75,7 +75,11 @@ impl Driven {
     pub(super) fn not_sent(order: &Order, problem: Problem) -> Self {
         let failed = |id| Session::new(id, Outcome::Failed).because("not sent");
         let sessions = order.selector.ids().iter().map(failed).collect();
-        Self { status: Status::Failed, sessions, upstream: Upstream::default(), problem: Some(problem) }
+        let status = match problem.code {
+            ProblemCode::RateLimited | ProblemCode::UpstreamThrottled => Status::RateLimited,
+            _ => Status::Failed,
+        };
+        Self { status, sessions, upstream: Upstream::default(), problem: Some(problem) }
     }
 
     /// Why a script did not come to its end, as it is recorded.

@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 
 use crate::{
     domain::{LiveSession, Match, Problem, ProblemCode, Target, cut, masked},
-    vendor::{self, Fault, Listing},
+    vendor::{self, Fault, List, Listing},
 };
 
 use super::{
@@ -81,6 +81,19 @@ impl Kills {
 
     async fn list(&self, target: &Target, wanted: &Match, literals: bool) -> Result<Looked, Problem> {
         check(target, wanted)?;
+        let list = self.read_list(target, wanted, literals).await?;
+        let told = |mut session: LiveSession| {
+            let protection = self.0.targets.protection(target, &session);
+            session.statement = session.statement.as_deref().map(|statement| cut(statement, MAX_STATEMENT));
+            (session, protection)
+        };
+        let picked = wanted.pick(list.sessions);
+        Ok(Looked { sessions: picked.into_iter().map(told).collect(), complete: list.complete })
+    }
+
+    /// Every session that the vendor lists, with statements as the caller may see them: who may not see a literal cannot
+    /// ask for one either.
+    pub(super) async fn read_list(&self, target: &Target, wanted: &Match, literals: bool) -> Result<List, Problem> {
         let driver = self.driver(target)?;
         let mut listing = Listing::new(driver.vendor, target.clone(), wanted.clone());
         let until = Instant::now() + driver.limit.max_wait + driver.limit.timeout;
@@ -91,20 +104,13 @@ impl Kills {
             Ok(Err(stop)) => return Err(unread(&stop)),
             Err(_) => return Err(Problem::new(ProblemCode::UpstreamFailed, "the vendor did not list them in time")),
         }
-        let list = listing.into_list();
-        let shown = |mut session: LiveSession| {
-            if !literals {
+        let mut list = listing.into_list();
+        if !literals {
+            for session in &mut list.sessions {
                 session.statement = session.statement.as_deref().map(masked);
             }
-            session
-        };
-        let picked = wanted.pick(list.sessions.into_iter().map(shown).collect());
-        let told = |mut session: LiveSession| {
-            let protection = self.0.targets.protection(target, &session);
-            session.statement = session.statement.as_deref().map(|statement| cut(statement, MAX_STATEMENT));
-            (session, protection)
-        };
-        Ok(Looked { sessions: picked.into_iter().map(told).collect(), complete: list.complete })
+        }
+        Ok(list)
     }
 }
 
@@ -116,7 +122,7 @@ fn check(target: &Target, wanted: &Match) -> Result<(), Problem> {
     };
     let given = wanted.given();
     match listing.needs_one_of {
-        [first, ..] if !listing.needs_one_of.iter().any(|name| given.contains(name)) => {
+        [first, ..] if !listing.shows(&given) => {
             let names = listing.needs_one_of.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
             let detail = format!("{} lists sessions only by {}: one is required", target.vendor, names.join(" or "));
             Err(Problem::invalid(*first, detail).supported(names))

@@ -9,10 +9,12 @@ mod drive;
 mod driven;
 mod lane;
 mod list;
+mod look;
 mod object;
 mod reconcile;
 mod submission;
 mod ticket;
+mod victims;
 mod work;
 
 pub mod request;
@@ -44,6 +46,7 @@ use lane::Lane;
 use submission::first_record;
 use targets::Targets;
 use turns::{Class, Limit, Turns};
+use work::Job;
 
 pub use callers::{Allowance, CallerLimit};
 pub use list::{Looked, Question};
@@ -179,12 +182,23 @@ impl Kills {
     async fn begin(self, submission: Submission, guard: InFlight) -> Result<Ticket, Problem> {
         let inner = &*self.0;
         let now = inner.clock.now();
-        let kill = first_record(&submission, now);
-        let driver = match &submission.asked {
-            Ok(asked) if kill.status == Status::Pending => Some(self.driver(&asked.order.target)?),
-            _ => None,
-        };
-        let patience = driver.as_ref().map_or(Duration::ZERO, |driver| longest(driver.limit, &kill));
+        let mut kill = first_record(&submission, now);
+        let literals = submission.context.literals;
+        let (mut driver, mut plan, mut patience) = (None, None, Duration::ZERO);
+        if let Ok(asked) = &submission.asked {
+            let script = self.driver(&asked.order.target)?;
+            if kill.status == Status::Preview {
+                self.preview(&script, asked, literals, &mut kill).await;
+            } else {
+                plan = match self.look_needed(&script, asked) {
+                    Ok(plan) => plan,
+                    Err(problem) => return self.refuse(submission, problem, guard).await,
+                };
+                // Until the look there is no telling how many calls there will be; then it is told anew.
+                patience = longest(script.limit, if plan.is_some() { 1 } else { kill.sessions.len() });
+                driver = Some(script);
+            }
+        }
         let attempt = Attempt {
             request: submission.request.as_ref().map(ToString::to_string),
             client_address: submission.context.client_address,
@@ -210,14 +224,21 @@ impl Kills {
         let (updates, ticket) = Ticket::new(attempt.kill.clone(), inner.audit.clone());
         match (driver, submission.asked) {
             (Some(driver), Ok(asked)) => {
-                let order = asked.order;
                 let class = if submission.context.urgent { Class::Urgent } else { Class::Kill };
-                let work = async move { self.work(driver, order, class, attempt, updates, guard).await };
+                let job = Job { driver, asked, plan, class, literals };
+                let work = async move { self.work(job, attempt, updates, guard).await };
                 Handle::current().spawn(work.in_current_span());
             }
             _ => inner.report(&attempt, Duration::ZERO),
         }
         Ok(ticket)
+    }
+
+    /// Records an attempt that turned out to be one that cannot be done.
+    async fn refuse(self, submission: Submission, problem: Problem, guard: InFlight) -> Result<Ticket, Problem> {
+        let context = Context { key: None, ..submission.context };
+        let refused = Submission { context, asked: Err(problem), request: submission.request };
+        Box::pin(self.begin(refused, guard)).await
     }
 
     /// What drives scripts on the account and vendor of that target.
@@ -299,9 +320,10 @@ impl Drop for InFlight {
     }
 }
 
-/// The longest time that a kill can take: every call of it may wait for its turn and then for its answer.
-fn longest(limit: Limit, kill: &Kill) -> Duration {
-    let calls = kill.sessions.len().div_ceil(limit.max_ids_per_call.max(1)).max(1);
+/// The longest time that a kill of so many sessions can take: every call of it may wait for its turn and then for its
+/// answer.
+fn longest(limit: Limit, sessions: usize) -> Duration {
+    let calls = sessions.div_ceil(limit.max_ids_per_call.max(1)).max(1);
     (limit.max_wait + limit.timeout) * u32::try_from(calls).unwrap_or(u32::MAX)
 }
 

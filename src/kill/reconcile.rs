@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     audit::Open,
-    domain::{Kill, Order, Outcome, Problem, ProblemCode, Selector, Session, Status},
+    domain::{Kill, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status},
     vendor::{Answer, Known},
 };
 
@@ -141,7 +141,12 @@ impl Inner {
 }
 
 fn order_of(kill: &Kill) -> Option<Order> {
-    recorded_order(kill.target.as_ref()?, kill.select.as_ref()?)
+    let mut order = recorded_order(kill.target.as_ref()?, kill.select.as_ref()?)?;
+    if matches!(order.selector, Selector::Match(_)) && !kill.sessions.is_empty() {
+        // They were found by the gateway and sent by their ids.
+        order.selector = Selector::Ids(kill.sessions.iter().map(|session| SessionId(session.id.clone())).collect());
+    }
+    Some(order)
 }
 
 /// The order without the sessions whose outcome is known.

@@ -6,16 +6,18 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, Visitor},
 };
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use utoipa::ToSchema;
 
 use crate::{
-    domain::{Match, Order, Problem, ProblemCode, Selector, SessionId, plain_text},
+    domain::{Match, Order, Problem, ProblemCode, Ranking, Selector, SessionId, plain_text},
     vendor::{self, IdRule},
 };
 
 use super::{
     object::{self, Object},
     targets::{Named, Targets},
+    victims::Pin,
 };
 
 /// Most ids in one kill.
@@ -69,7 +71,7 @@ pub struct Select {
     pub intelligent: Option<bool>,
 }
 
-/// Criteria that a session must meet, all of those given; at least one.
+/// Criteria that a session must meet, all of those given; at least one besides `limit` and `order`.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Criteria {
@@ -79,16 +81,51 @@ pub struct Criteria {
     /// The database the session is in.
     #[schema(nullable = false, max_length = 255)]
     pub database: Option<String>,
+    /// The client's address, with its port or without.
+    #[schema(nullable = false, max_length = 255)]
+    pub host: Option<String>,
+    /// The kind of work, such as `Query`.
+    #[schema(nullable = false, max_length = 255)]
+    pub command: Option<String>,
+    #[schema(nullable = false, max_length = 255)]
+    pub state: Option<String>,
+    /// Fewest seconds for which it has been doing what it does.
+    #[schema(nullable = false)]
+    pub min_seconds: Option<u64>,
+    /// A piece of the statement. Without the scope `sessions:statements` it is held against the masked statement.
+    #[schema(nullable = false, max_length = 255)]
+    pub statement: Option<String>,
+    /// Most sessions: 1 to 1000.
+    #[schema(nullable = false, minimum = 1, maximum = 1000)]
+    pub limit: Option<usize>,
+    /// Which of them go before others: `longest` or `newest`.
+    #[schema(nullable = false)]
+    pub order: Option<String>,
 }
 
-/// A session id as sent: text, or a whole number.
+/// A session id as sent: text or a whole number, alone or with what must be true of the session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GivenId(pub String);
+pub struct GivenId {
+    pub id: String,
+    pub pin: Option<GivenPin>,
+}
+
+/// What must be true of a session beyond its id; a session that is no longer the same is not sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GivenPin {
+    pub user: Option<String>,
+    pub host: Option<String>,
+    pub started_before: Option<String>,
+}
 
 /// What a valid request asks for.
 #[derive(Debug, Clone)]
 pub struct Asked {
     pub order: Order,
+    /// What must be true of sessions beyond their ids.
+    pub pins: BTreeMap<SessionId, Pin>,
+    /// The selector as it is recorded.
+    pub select: Option<serde_json::Value>,
     pub reason: String,
     pub on_behalf_of: Option<String>,
     pub dry_run: bool,
@@ -131,24 +168,25 @@ impl KillRequest {
             return Err(Problem::invalid("target.vendor", "no such vendor"));
         };
         let able = vendor.capabilities();
-        let selector = select.check(able.session_id)?;
-        if !able.selectors.iter().any(|kind| kind.covers(&selector)) {
+        let (selector, pins) = select.check(able.session_id)?;
+        if !able.selectors.iter().any(|kind| kind.covers(&selector)) && !able.lists_for(&selector) {
             let detail = format!("{} cannot select sessions in this way", target.vendor);
             let field = format!("select.{}", selector.kind());
-            let forms = able.selectors.iter().map(|kind| kind.describe()).collect();
-            return Err(Problem::new(ProblemCode::UnsupportedSelector, detail).at(field).supported(forms));
+            return Err(Problem::new(ProblemCode::UnsupportedSelector, detail).at(field).supported(able.forms()));
         }
+        let select = recorded_select(&selector, &pins);
         let order = Order { target, selector };
-        Ok(Asked { order, reason, on_behalf_of: self.on_behalf_of, dry_run: self.dry_run })
+        Ok(Asked { order, pins, select, reason, on_behalf_of: self.on_behalf_of, dry_run: self.dry_run })
     }
 }
 
 impl Select {
-    fn check(self, rule: IdRule) -> Result<Selector, Problem> {
+    fn check(self, rule: IdRule) -> Result<(Selector, BTreeMap<SessionId, Pin>), Problem> {
+        let no_pins = BTreeMap::new;
         match (self.ids, self.r#match, self.intelligent) {
-            (Some(ids), None, None) => Ok(Selector::Ids(check_ids(&ids, rule)?)),
-            (None, Some(criteria), None) => Ok(Selector::Match(criteria.check()?)),
-            (None, None, Some(true)) => Ok(Selector::Intelligent),
+            (Some(ids), None, None) => check_ids(ids, rule).map(|(ids, pins)| (Selector::Ids(ids), pins)),
+            (None, Some(criteria), None) => Ok((Selector::Match(criteria.check()?), no_pins())),
+            (None, None, Some(true)) => Ok((Selector::Intelligent, no_pins())),
             (None, None, Some(false)) => Err(Problem::invalid("select.intelligent", "must be true, or left out")),
             _ => Err(Problem::invalid("select", "must have exactly one of ids, match, intelligent")),
         }
@@ -157,59 +195,141 @@ impl Select {
 
 impl Criteria {
     fn check(self) -> Result<Match, Problem> {
-        if self.user.is_none() && self.database.is_none() {
+        let Self { user, database, host, command, state, min_seconds, statement, limit, order } = self;
+        let texts = [
+            ("user", &user),
+            ("database", &database),
+            ("host", &host),
+            ("command", &command),
+            ("state", &state),
+            ("statement", &statement),
+        ];
+        if texts.iter().all(|(_, text)| text.is_none()) && min_seconds.is_none() {
             return Err(Problem::invalid("select.match", "must have at least one criterion"));
         }
-        for (name, value) in [("user", &self.user), ("database", &self.database)] {
+        for (name, value) in texts {
             if let Some(Err(error)) = value.as_ref().map(|value| plain_text(value, MAX_NAME)) {
                 return Err(Problem::invalid(format!("select.match.{name}"), error.to_string()));
             }
         }
-        Ok(Match { user: self.user, database: self.database, ..Match::default() })
+        if limit.is_some_and(|limit| !(1..=MAX_IDS).contains(&limit)) {
+            return Err(Problem::invalid("select.match.limit", format!("must be a whole number from 1 to {MAX_IDS}")));
+        }
+        let ranking = |word: &String| Ranking::ALL.into_iter().find(|ranking| ranking.as_str() == word);
+        let words = || Ranking::ALL.map(|ranking| ranking.as_str().to_owned()).into();
+        let order = match order.as_ref().map(ranking) {
+            Some(None) => return Err(Problem::invalid("select.match.order", "no such order").supported(words())),
+            Some(order) => order,
+            None => None,
+        };
+        Ok(Match { user, database, host, command, state, min_seconds, statement, limit, order })
     }
 }
 
-fn check_ids(given: &[GivenId], rule: IdRule) -> Result<Vec<SessionId>, Problem> {
+fn check_ids(given: Vec<GivenId>, rule: IdRule) -> Result<(Vec<SessionId>, BTreeMap<SessionId, Pin>), Problem> {
     if given.is_empty() || given.len() > MAX_IDS {
         return Err(Problem::invalid("select.ids", format!("must have 1 to {MAX_IDS} ids")));
     }
-    let mut ids = Vec::with_capacity(given.len());
+    let (mut ids, mut pins) = (Vec::with_capacity(given.len()), BTreeMap::new());
     let mut seen = std::collections::HashSet::with_capacity(given.len());
-    for (at, GivenId(text)) in given.iter().enumerate() {
+    for (at, GivenId { id, pin }) in given.into_iter().enumerate() {
         let field = || format!("select.ids[{at}]");
-        let id = rule.parse(text).ok_or_else(|| Problem::invalid(field(), format!("must be {}", rule.expected())))?;
+        let id = rule.parse(&id).ok_or_else(|| Problem::invalid(field(), format!("must be {}", rule.expected())))?;
         if !seen.insert(id.clone()) {
             return Err(Problem::invalid(field(), "is given twice"));
         }
+        if let Some(pin) = pin.filter(|pin| *pin != GivenPin::default()) {
+            pins.insert(SessionId(id.clone()), pin.check(&field())?);
+        }
         ids.push(SessionId(id));
     }
-    Ok(ids)
+    Ok((ids, pins))
+}
+
+impl GivenPin {
+    fn check(self, field: &str) -> Result<Pin, Problem> {
+        let Self { user, host, started_before } = self;
+        for (name, text) in [("user", &user), ("host", &host)] {
+            if let Some(Err(error)) = text.as_ref().map(|text| plain_text(text, MAX_NAME)) {
+                return Err(Problem::invalid(format!("{field}.{name}"), error.to_string()));
+            }
+        }
+        let started_before = started_before.map(|text| OffsetDateTime::parse(&text, &Rfc3339)).transpose();
+        let started_before = started_before.map_err(|_| {
+            Problem::invalid(format!("{field}.started_before"), "must be a time such as 2026-01-02T03:04:05Z")
+        })?;
+        Ok(Pin { user, host, started_before, identity: None })
+    }
+}
+
+/// The selector as it is recorded: ids with what was asked of them.
+fn recorded_select(selector: &Selector, pins: &BTreeMap<SessionId, Pin>) -> Option<serde_json::Value> {
+    let mut select = serde_json::to_value(selector).ok()?;
+    for id in select.get_mut("ids").and_then(serde_json::Value::as_array_mut).into_iter().flatten() {
+        let pin = id.as_str().and_then(|text| pins.get(&SessionId(text.to_owned())));
+        let Some(pin) = pin else { continue };
+        let mut pinned = serde_json::Map::from_iter([("id".to_owned(), id.take())]);
+        let started_before = pin.started_before.and_then(|time| time.format(&Rfc3339).ok());
+        let given = [("user", pin.user.clone()), ("host", pin.host.clone()), ("started_before", started_before)];
+        pinned.extend(given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))));
+        *id = pinned.into();
+    }
+    Some(select)
+}
+
+/// An id by itself, as sent.
+struct PlainId(String);
+
+impl<'de> Deserialize<'de> for PlainId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match GivenId::deserialize(deserializer)? {
+            GivenId { id, pin: None } => Ok(Self(id)),
+            GivenId { .. } => Err(de::Error::custom("must be text or a whole number")),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for GivenId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct IdVisitor;
-        impl Visitor<'_> for IdVisitor {
+        impl<'de> Visitor<'de> for IdVisitor {
             type Value = GivenId;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a session id as text or as a whole number")
+                f.write_str("a session id as text or as a whole number, or an object with an id")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<GivenId, E> {
-                Ok(GivenId(text.to_owned()))
+                Ok(GivenId { id: text.to_owned(), pin: None })
             }
 
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<GivenId, E> {
-                Ok(GivenId(number.to_string()))
+                Ok(GivenId { id: number.to_string(), pin: None })
             }
 
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<GivenId, E> {
-                Ok(GivenId(number.to_string()))
+                Ok(GivenId { id: number.to_string(), pin: None })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<GivenId, A::Error> {
+                let PinnedId { id, user, host, started_before } =
+                    PinnedId::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                let pin = GivenPin { user, host, started_before };
+                Ok(GivenId { id: id.0, pin: Some(pin) })
             }
         }
         deserializer.deserialize_any(IdVisitor)
     }
+}
+
+/// The long form of an id.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PinnedId {
+    id: PlainId,
+    user: Option<String>,
+    host: Option<String>,
+    started_before: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for Named {
@@ -253,7 +373,7 @@ pub fn recorded_order(target: &serde_json::Value, select: &serde_json::Value) ->
     let target =
         crate::domain::Target { alias: text("alias"), vendor: vendor.name(), account: text("account")?, coordinates };
     let select: Select = serde_json::from_value(select.clone()).ok()?;
-    let selector = select.check(vendor.capabilities().session_id).ok()?;
+    let (selector, _) = select.check(vendor.capabilities().session_id).ok()?;
     Some(Order { target, selector })
 }
 
@@ -330,7 +450,7 @@ mod tests {
     fn a_selector_the_vendor_lacks_is_refused_with_what_it_has() {
         let problem = ask(|body| body["select"] = json!({"intelligent": true})).unwrap_err();
         assert_eq!(problem.code, ProblemCode::UnsupportedSelector);
-        assert_eq!(problem.supported, Some(vec!["ids".to_owned()]));
+        assert_eq!(problem.supported, Some(vec!["ids".to_owned(), "match".to_owned()]));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Context {
     pub key: Option<IdempotencyKey>,
     /// Whether the caller's kills go before others.
     pub urgent: bool,
+    /// Whether the caller may see the literals of statements.
+    pub literals: bool,
 }
 
 /// One attempt of an authenticated caller, valid or not.
@@ -60,7 +62,7 @@ pub(super) fn first_record(submission: &Submission, now: OffsetDateTime) -> Kill
     match &submission.asked {
         Ok(asked) => {
             kill.target = serde_json::to_value(&asked.order.target).ok();
-            kill.select = serde_json::to_value(&asked.order.selector).ok();
+            kill.select.clone_from(&asked.select);
             kill.reason = Some(asked.reason.clone());
             kill.on_behalf_of.clone_from(&asked.on_behalf_of);
             if asked.dry_run {

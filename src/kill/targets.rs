@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    domain::{Glob, LiveSession, Problem, ProblemCode, Protection, Target, VendorName},
+    domain::{Glob, LiveSession, Order, Problem, ProblemCode, Protection, Selector, Target, VendorName},
     vendor::{self, Cloud, Complaint, Vendor},
 };
 
@@ -99,13 +99,19 @@ impl Targets {
     /// # Errors
     /// `forbidden` where an alias is for other callers; also where a protection rule covers the target: telling
     /// protected sessions from others takes a look at them, which this version does not do, so it refuses all.
-    pub fn check(&self, caller: &str, target: &Target) -> Result<(), Problem> {
-        self.check_read(caller, target)?;
-        if self.protected.iter().any(|rule| self.covers(rule, target)) {
-            let sentence = "a protection rule covers this target, and this version cannot tell its sessions apart";
-            return Err(Problem::new(ProblemCode::Forbidden, sentence).at("target"));
+    pub fn check(&self, caller: &str, order: &Order) -> Result<(), Problem> {
+        self.check_read(caller, &order.target)?;
+        if order.selector == Selector::Intelligent && self.has_rules(&order.target) {
+            let sentence = "a protection rule covers this target, and nobody knows what the database would pick";
+            return Err(Problem::new(ProblemCode::Forbidden, sentence).at("select.intelligent"));
         }
         Ok(())
+    }
+
+    /// Whether a configured rule protects sessions of the target.
+    #[must_use]
+    pub fn has_rules(&self, target: &Target) -> bool {
+        self.protected.iter().any(|rule| self.covers(rule, target))
     }
 
     /// Whether that caller may look at the target's sessions.
@@ -230,18 +236,20 @@ mod tests {
         let by_alias = targets.resolve(Named::Alias("orders".into())).unwrap();
         let in_full = targets.resolve(shard(None)).unwrap();
         for target in [by_alias, in_full] {
-            assert_eq!(targets.check("dba-ann", &target), Ok(()));
-            assert_eq!(targets.check("chatops", &target).unwrap_err().code, ProblemCode::Forbidden);
+            let order = Order { target, selector: Selector::Ids(vec![]) };
+            assert_eq!(targets.check("dba-ann", &order), Ok(()));
+            assert_eq!(targets.check("chatops", &order).unwrap_err().code, ProblemCode::Forbidden);
         }
     }
 
     #[test]
-    fn where_a_rule_protects_sessions_none_is_killed() {
+    fn where_a_rule_protects_sessions_the_database_does_not_pick() {
         let target = targets().resolve(shard(None)).unwrap();
         let with = |alias: Option<&str>, vendor: Option<&str>| {
             let rule =
                 Protected { alias: alias.map(Into::into), vendor: vendor.map(Into::into), ..Protected::default() };
-            Targets { protected: vec![rule], ..targets() }.check("dba-ann", &target)
+            let order = Order { target: target.clone(), selector: Selector::Intelligent };
+            Targets { protected: vec![rule], ..targets() }.check("dba-ann", &order)
         };
         assert_eq!(with(None, Some("das")), Ok(()));
         for (alias, vendor) in [(None, None), (None, Some("dcdb")), (Some("orders"), None)] {

@@ -19,28 +19,31 @@ use super::{
     driven::{self, Driven},
     lane::Lane,
     lock,
+    look::{self, Plan},
+    request::Asked,
     turns::{Class, Turns},
     unavailable,
 };
 
+/// What is to be done for one kill.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) driver: Driver,
+    pub(super) asked: Asked,
+    /// The look that has to come first.
+    pub(super) plan: Option<Plan>,
+    pub(super) class: Class,
+    /// Whether the caller may see the literals of statements.
+    pub(super) literals: bool,
+}
+
 impl Kills {
-    pub(super) async fn work(
-        self,
-        driver: Driver,
-        order: Order,
-        class: Class,
-        mut attempt: Attempt,
-        updates: watch::Sender<Kill>,
-        _guard: InFlight,
-    ) {
+    pub(super) async fn work(self, job: Job, mut attempt: Attempt, updates: watch::Sender<Kill>, _guard: InFlight) {
         let started = Instant::now();
-        let outcome = match self.mark_sent(&attempt.kill).await {
-            Ok(()) => self.kill(&driver, &order, class).await,
-            Err(problem) => Driven::not_sent(&order, problem),
-        };
+        let outcome = self.act(&job, &mut attempt.kill).await;
         let now = self.0.clock.now();
         apply(&mut attempt.kill, outcome, now);
-        let look = (attempt.kill.status.is_open() && driver.vendor.capabilities().can_look).then_some(now);
+        let look = (attempt.kill.status.is_open() && job.driver.vendor.capabilities().can_look).then_some(now);
         let recorded = self.0.audit.conclude(&attempt.kill, now, "answered", look).await;
         if let Ok(false) = recorded {
             self.adopt_record(&mut attempt.kill).await;
@@ -49,6 +52,26 @@ impl Kills {
         updates.send_replace(attempt.kill.clone());
         if let Err(error) = recorded {
             self.record_later(attempt.kill, look, error).await;
+        }
+    }
+
+    /// Looks where that is needed, and then sends.
+    async fn act(&self, job: &Job, kill: &mut Kill) -> Driven {
+        let Job { driver, asked, plan, class, literals } = job;
+        let Some(plan) = plan else { return self.send(driver, &asked.order, *class, kill).await };
+        let order = match self.look_before(driver, plan, asked, *literals, kill).await {
+            Ok(Some(order)) => order,
+            Ok(None) => return look::nothing_to_send(kill),
+            Err(problem) => return Driven::not_sent(&asked.order, problem),
+        };
+        let sent = self.send(driver, &order, *class, kill).await;
+        look::with_unsent(&kill.sessions, sent)
+    }
+
+    async fn send(&self, driver: &Driver, order: &Order, class: Class, kill: &mut Kill) -> Driven {
+        match self.mark_sent(kill).await {
+            Ok(()) => self.kill(driver, order, class).await,
+            Err(problem) => Driven::not_sent(order, problem),
         }
     }
 

@@ -119,6 +119,14 @@ pub struct ListingKind {
     pub most: Option<usize>,
 }
 
+impl ListingKind {
+    /// Whether it shows anything where those criteria are given.
+    #[must_use]
+    pub fn shows(&self, given: &[&str]) -> bool {
+        self.needs_one_of.is_empty() || self.needs_one_of.iter().any(|name| given.contains(name))
+    }
+}
+
 /// A product's own sessions, which no kill may end, whatever is configured: patterns with `*`, in upper or lower case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Own {
@@ -168,6 +176,24 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// Whether the gateway can find the sessions of that selector in a list.
+    #[must_use]
+    pub fn lists_for(&self, selector: &Selector) -> bool {
+        let (Some(listing), Selector::Match(criteria)) = (self.listing, selector) else { return false };
+        listing.shows(&criteria.given())
+    }
+
+    /// Every form of a selector that a kill can have, in words.
+    #[must_use]
+    pub fn forms(&self) -> Vec<String> {
+        let own = self.selectors.iter().map(|kind| kind.describe());
+        let listed = self.listing.map(|listing| match listing.needs_one_of {
+            [] => "match".to_owned(),
+            names => format!("match with {}", names.join(" or ")),
+        });
+        own.chain(listed).collect()
+    }
+
     /// Whether a target of this vendor can have a coordinate of that name.
     #[must_use]
     pub fn has_coordinate(&self, name: &str) -> bool {

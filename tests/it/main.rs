@@ -9,3 +9,4 @@ mod limits;
 mod safety;
 mod sessions;
 mod support;
+mod victims;

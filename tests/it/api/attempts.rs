@@ -97,7 +97,7 @@ fn asked(target: &str) -> Value {
 }
 
 async fn a_refused_attempt_is_recorded_whole(engine: Engine) {
-    let more = "[[protect]]\ntarget = \"orders-ro\"\nusers = [\"repl\"]\n".to_owned();
+    let more = "[[protect]]\ntarget = \"orders-ro\"\nusers = [\"*\"]\n".to_owned();
     let gateway = Gateway::start_with(engine, Setup { more, ..Setup::default() }).await;
     let body = asked("orders-ro").to_string();
     let answer = ask(&gateway, &[], &body).await;

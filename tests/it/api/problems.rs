@@ -45,7 +45,7 @@ async fn what_cannot_be_read_is_malformed_and_on_record(engine: Engine) {
         (r#"{ "select": { "ids": "1" } }"#, Some("select.ids")),
         (r#"{ "select": { "ids": ["1", 1.5] } }"#, Some("select.ids[1]")),
         (r#"{ "select": [["1"]] }"#, Some("select")),
-        (r#"{ "select": { "match": { "host": "db" } } }"#, Some("select.match.host")),
+        (r#"{ "select": { "match": { "pid": 7 } } }"#, Some("select.match.pid")),
     ];
     for (body, field) in cases {
         let answer = send(&gateway, body).await;

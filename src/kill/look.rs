@@ -1,0 +1,166 @@
+//! The look before the kill: when one is needed, and what it decides.
+//!
+//! The invariant: where a look is needed and cannot be had, nothing is sent.
+
+use std::collections::BTreeMap;
+
+use crate::domain::{Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status};
+
+use super::{
+    Kills,
+    drive::Driver,
+    driven::Driven,
+    longest,
+    request::{Asked, MAX_IDS},
+    unavailable,
+    victims::{Judge, Pin, Victims},
+};
+
+/// How the sessions of a kill are to be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// What the list is asked for.
+    wanted: Match,
+    is_narrowed: bool,
+}
+
+/// How the sessions that an order is about can be listed; `None` where they cannot.
+fn plan(driver: &Driver, order: &Order, pins: &BTreeMap<SessionId, Pin>) -> Option<Plan> {
+    let listing = driver.vendor.capabilities().listing?;
+    match &order.selector {
+        Selector::Ids(_) if listing.needs_one_of.is_empty() => {
+            Some(Plan { wanted: Match::default(), is_narrowed: false })
+        }
+        Selector::Ids(ids) => {
+            // A list that wants a user can be had where all sessions are said to be of the same one.
+            let user = |id| pins.get(id).and_then(|pin| pin.user.as_ref());
+            let first = ids.first().and_then(user)?;
+            let is_one = ids.iter().all(|id| user(id) == Some(first)) && listing.shows(&["user"]);
+            is_one.then(|| Plan { wanted: Match { user: Some(first.clone()), ..Match::default() }, is_narrowed: true })
+        }
+        Selector::Match(criteria) if listing.shows(&criteria.given()) => {
+            Some(Plan { wanted: criteria.clone(), is_narrowed: true })
+        }
+        Selector::Match(_) | Selector::Intelligent => None,
+    }
+}
+
+impl Kills {
+    /// The look that has to come before a kill; `None` where it needs none.
+    ///
+    /// # Errors
+    /// `invalid` where it needs one and the vendor cannot list those sessions.
+    pub(super) fn look_needed(&self, driver: &Driver, asked: &Asked) -> Result<Option<Plan>, Problem> {
+        let Asked { order, pins, .. } = asked;
+        let has_own_way = driver.vendor.capabilities().selectors.iter().any(|kind| kind.covers(&order.selector));
+        if has_own_way && pins.is_empty() && !self.0.targets.has_rules(&order.target) {
+            return Ok(None);
+        }
+        plan(driver, order, pins).map(Some).ok_or_else(|| {
+            let sentence = "these sessions cannot be looked at before the kill: the vendor lists them by user only, so \
+                            each must be given with its user, the same for all";
+            // Without the rules it could be sent as it is.
+            let code = if pins.is_empty() { ProblemCode::Forbidden } else { ProblemCode::Invalid };
+            Problem::new(code, sentence).at("select")
+        })
+    }
+
+    /// What a preview shows of the sessions that would be ended: `alive` for each that would be sent.
+    pub(super) async fn preview(&self, driver: &Driver, asked: &Asked, literals: bool, kill: &mut Kill) {
+        let Some(plan) = plan(driver, &asked.order, &asked.pins) else { return };
+        let at = self.0.clock.now();
+        match self.victims(&plan, asked, literals).await {
+            Ok((victims, complete)) => {
+                kill.look = Some(Look { at, complete, to_kill_ms: None });
+                kill.sessions = victims.sessions;
+                for session in kill.sessions.iter_mut().filter(|session| session.outcome == Outcome::Unknown) {
+                    session.outcome = Outcome::Alive;
+                }
+            }
+            Err(problem) => tracing::info!(kill_id = %kill.id, code = problem.code.as_str(), "a preview saw nothing"),
+        }
+    }
+
+    /// Looks, records what was seen, and answers the order that may be sent; `None` where none may.
+    ///
+    /// # Errors
+    /// Why nothing may be sent.
+    pub(super) async fn look_before(
+        &self,
+        driver: &Driver,
+        plan: &Plan,
+        asked: &Asked,
+        literals: bool,
+        kill: &mut Kill,
+    ) -> Result<Option<Order>, Problem> {
+        let at = self.0.clock.now();
+        let (victims, complete) = self.victims(plan, asked, literals).await?;
+        if victims.sessions.len() > MAX_IDS {
+            let found = victims.sessions.len();
+            let sentence = format!("meets {found} sessions, and a kill takes at most {MAX_IDS}: give a limit");
+            return Err(Problem::invalid("select.match", sentence));
+        }
+        kill.sessions = victims.sessions;
+        kill.look = Some(Look { at, complete, to_kill_ms: None });
+        if victims.send.is_empty() {
+            return Ok(None);
+        }
+        let now = self.0.clock.now();
+        let deadline = now + longest(driver.limit, victims.send.len());
+        match self.0.audit.conclude(kill, now, "looked", Some(deadline)).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let sentence = "this gateway was too slow and another one has settled the kill; nothing was sent";
+                return Err(Problem::new(ProblemCode::Overloaded, sentence).retry_after(1));
+            }
+            Err(error) => {
+                self.0.metrics.audit_failure();
+                tracing::error!(kill_id = %kill.id, %error, "the look could not be recorded, so nothing was sent");
+                return Err(unavailable());
+            }
+        }
+        Ok(Some(Order { target: asked.order.target.clone(), selector: Selector::Ids(victims.send) }))
+    }
+
+    async fn victims(&self, plan: &Plan, asked: &Asked, literals: bool) -> Result<(Victims, bool), Problem> {
+        let target = &asked.order.target;
+        let at = self.0.clock.now();
+        let list = self.read_list(target, &plan.wanted, literals).await?;
+        let protection = |session: &_| self.0.targets.protection(target, session);
+        let judge = Judge { list: &list, is_narrowed: plan.is_narrowed, pins: &asked.pins, protection, at };
+        Ok((judge.judge(&asked.order.selector), list.complete))
+    }
+}
+
+/// What became of all sessions of a kill: those that were sent, as the vendor answered, and those that were not.
+pub(super) fn with_unsent(looked: &[Session], sent: Driven) -> Driven {
+    let mut answered: BTreeMap<String, Session> =
+        sent.sessions.into_iter().map(|session| (session.id.clone(), session)).collect();
+    let sessions: Vec<Session> = looked
+        .iter()
+        .map(|seen| match answered.remove(&seen.id) {
+            Some(session) => Session { identity: seen.identity.clone(), ..session },
+            None => seen.clone(),
+        })
+        .collect();
+    let status = match sent.status {
+        // Nothing was killed and it may be asked for again, whatever else is known.
+        Status::RateLimited => Status::RateLimited,
+        _ => Status::of(&sessions),
+    };
+    Driven { status, sessions, ..sent }
+}
+
+/// What is answered where the look left nothing to send.
+pub(super) fn nothing_to_send(kill: &Kill) -> Driven {
+    let looked = &kill.sessions;
+    let status = match kill.look {
+        // Of what the vendor did not show, nobody can say that there is none.
+        Some(Look { complete: false, .. }) if looked.is_empty() => Status::Failed,
+        _ => Status::of(looked),
+    };
+    let problem = (status == Status::Refused).then(|| {
+        Problem::new(ProblemCode::Forbidden, "every one of these sessions is protected; nothing was sent").at("select")
+    });
+    Driven { status, sessions: looked.clone(), upstream: crate::domain::Upstream::default(), problem }
+}
