@@ -88,20 +88,27 @@ pub(crate) fn kill(token: &str, target: &str, id: u64) -> Vec<u8> {
     .into_bytes()
 }
 
-/// One connection for each request, opened beforehand; then all at once. How long until all are answered, and the
-/// connections, which are still open.
+/// That many connections, each to the next of the addresses.
+///
+/// # Errors
+/// One is not made.
+pub(crate) async fn connect(addresses: &[SocketAddr], count: u64) -> Result<Vec<Client>> {
+    let mut clients = Vec::new();
+    for (address, _) in addresses.iter().cycle().zip(0..count) {
+        clients.push(Client::connect(*address).await?);
+    }
+    Ok(clients)
+}
+
+/// One request on each connection, all at once. How long until all are answered, and the connections, still open.
 ///
 /// # Errors
 /// One is not answered with that status.
 pub(crate) async fn all_at_once(
-    address: SocketAddr,
-    requests: Vec<Vec<u8>>,
+    clients: Vec<Client>,
+    requests: impl IntoIterator<Item = Vec<u8>>,
     status: u16,
 ) -> Result<(Duration, Vec<Client>)> {
-    let mut clients = Vec::with_capacity(requests.len());
-    for _ in &requests {
-        clients.push(Client::connect(address).await?);
-    }
     let started = Instant::now();
     let mut kills = JoinSet::new();
     for (mut client, request) in clients.into_iter().zip(requests) {

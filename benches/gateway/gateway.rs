@@ -71,14 +71,12 @@ impl Gateway {
         bail!("the gateway was not ready within ten seconds")
     }
 
-    /// Resident memory in KiB: now, and the most there ever was.
-    pub(crate) fn memory(&self) -> Result<(u64, u64)> {
+    /// Resident memory in KiB.
+    pub(crate) fn memory(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).context("/proc is needed")?;
-        let value = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<u64>().ok()
-        };
-        value("VmRSS").zip(value("VmHWM")).context("/proc/PID/status has no VmRSS")
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        kibibytes.context("/proc/PID/status has no VmRSS")
     }
 }
 

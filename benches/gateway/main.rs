@@ -3,12 +3,13 @@
 //!
 //! The gateway is the program itself, as a child process with its log thrown away. Whoever asks and whoever is asked
 //! (callers and vendors) live in this process and share the machine with it. `cargo bench -- storm` measures the
-//! storm alone; the names are `storm`, `rate`, `latency` and `memory`.
+//! storm alone; the names are `storm`, `fleet`, `rate`, `latency` and `memory`.
 
 #![expect(clippy::print_stdout, reason = "figures are what a benchmark is for")]
 
 mod clients;
 mod database;
+mod fleet;
 mod gateway;
 mod latency;
 mod memory;
@@ -52,6 +53,9 @@ async fn measure(wanted: &[String]) -> Result<Report> {
     report.text(&database::describe(&server).await?);
     if is_wanted("storm") {
         storm::measure(&Database::fresh(&server).await?, &mut report).await?;
+    }
+    if is_wanted("fleet") {
+        fleet::measure(&Database::fresh(&server).await?, &mut report).await?;
     }
     if is_wanted("rate") {
         rate::measure(&Database::fresh(&server).await?, &pgbench, &mut report).await?;

@@ -11,7 +11,7 @@ use killgate::sandbox::{Action, Behaviour, Clouds, Sandbox};
 use tokio::task::JoinSet;
 
 use crate::{
-    clients::{Client, all_at_once, kill},
+    clients::{Client, all_at_once, connect, kill},
     database::Database,
     gateway::{Gateway, token},
     report::{Report, median},
@@ -41,9 +41,10 @@ pub(crate) async fn measure(database: &Database, report: &mut Report) -> Result<
     for round in 1..=ROUNDS {
         let target = format!(r#"{{"vendor":"dcdb","instance_id":"{INSTANCE}","shard_id":"shard-test{round:04}"}}"#);
         let token = token("chatops-bot")?;
-        let requests = (1..=KILLS).map(|id| kill(&token, &target, id)).collect();
+        let requests: Vec<_> = (1..=KILLS).map(|id| kill(&token, &target, id)).collect();
+        let clients = connect(&[gateway.address], KILLS).await?;
         let before = clouds.calls_for(Action::DcdbKill).len();
-        seconds.push(all_at_once(gateway.address, requests, 202).await?.0.as_secs_f64());
+        seconds.push(all_at_once(clients, requests, 202).await?.0.as_secs_f64());
         calls.push(clouds.calls_for(Action::DcdbKill).len() - before);
         // The next storm comes to an idle budget.
         tokio::time::sleep(Duration::from_secs(2)).await;
