@@ -58,8 +58,8 @@ impl Calls for Driver {
         self.breaker.rest(Instant::now())
     }
 
-    async fn turn(&self, budget: &str, class: Class, patience: Duration) -> Result<Turn, Stop> {
-        match self.turns.take(budget, &self.limit, class, patience).await {
+    async fn turn(&self, budget: &str, class: Class, many: u32, patience: Duration) -> Result<Turn, Stop> {
+        match self.turns.take(budget, &self.limit, class, many, patience).await {
             Ok(turn) => turn.map_err(|too_long| Stop::NoTurn(too_long.0)),
             Err(error) => {
                 tracing::error!(%error, budget, "no turn can be taken, so nothing is sent");
@@ -151,7 +151,7 @@ impl Driver {
         };
         loop {
             let patience = run.until.saturating_duration_since(Instant::now());
-            let turn = self.turn(&budget, class, patience).await?;
+            let turn = self.turn(&budget, class, 1, patience).await?;
             sleep_until(turn.at).await;
             if !turn.is_past() {
                 return Ok(turn);
