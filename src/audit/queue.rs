@@ -1,13 +1,19 @@
 //! Writes that wait, and the writers that take all that wait at once.
 //!
-//! A commit costs the same for one row as for many. So a writer that is free takes whatever waits, up to a batch,
-//! and commits it as one; while it is busy the next batch gathers by itself. Nothing waits for company: with a
-//! writer free, a lone write starts at once.
+//! A commit costs the same for one row as for many. So a writer that is free takes what waits, up to a batch, and
+//! commits it as one; while it is busy the next batch gathers by itself. Nothing waits for company: with a writer
+//! free, a lone write starts at once.
 //!
 //! A database that refuses a batch refuses it for one member's sake. Then every member is written by itself, and
 //! only that one fails. A database that is away fails all members: what it committed is not known.
 
-use std::{collections::HashSet, ops::Range, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    mem::{Discriminant, discriminant},
+    ops::Range,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use sqlx::Database;
@@ -60,6 +66,17 @@ impl Entry {
     }
 }
 
+/// What goes into a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Together {
+    /// Whatever waits: for an engine to which only commits are dear.
+    All,
+    /// What is of the same kind as the entry that has waited longest: for an engine to which each statement is a way
+    /// there and back. A batch of several kinds takes seven of them, and each entry would wait for all seven; one of
+    /// attempts or marks takes one. The other kinds are for other writers.
+    OneKind,
+}
+
 /// How an engine writes entries, all of different kills, in one transaction; for each it answers whether anything was
 /// written.
 pub(super) type Write<DB> =
@@ -84,11 +101,11 @@ type Answer = oneshot::Sender<Result<bool, AuditError>>;
 
 impl Queue {
     /// A queue with that many writers on the lane's home runtime.
-    pub(super) fn start<DB: Database>(lane: &Lane<DB>, writers: usize, write: Write<DB>) -> Self {
+    pub(super) fn start<DB: Database>(lane: &Lane<DB>, writers: usize, together: Together, write: Write<DB>) -> Self {
         let (sender, waiting) = mpsc::channel(ROOM);
-        let waiting = Arc::new(Mutex::new(waiting));
+        let inbox = Arc::new(Mutex::new(Inbox { waiting, left: VecDeque::new(), together }));
         for _ in 0..writers {
-            drop(lane.home.spawn(Writer { lane: lane.clone(), write }.run(Arc::clone(&waiting))));
+            drop(lane.home.spawn(Writer { lane: lane.clone(), write }.run(Arc::clone(&inbox))));
         }
         Self { sender, home: lane.home.clone(), limit: lane.limit }
     }
@@ -115,6 +132,41 @@ impl Queue {
     }
 }
 
+/// What waits, and which of it goes next.
+#[derive(Debug)]
+struct Inbox {
+    waiting: mpsc::Receiver<Waiting>,
+    /// Received and left for the next batch, in the order in which it came.
+    left: VecDeque<Waiting>,
+    together: Together,
+}
+
+impl Inbox {
+    /// The next batch; empty when nothing comes any more.
+    async fn next(&mut self) -> Vec<Waiting> {
+        let mut received = Vec::new();
+        if self.left.is_empty() {
+            self.waiting.recv_many(&mut received, BATCH).await;
+        }
+        // Of each kind there may be a batch.
+        while received.len() + self.left.len() < 3 * BATCH
+            && let Ok(member) = self.waiting.try_recv()
+        {
+            received.push(member);
+        }
+        self.left.extend(received);
+        let kind = |member: &Waiting| -> Discriminant<Entry> { discriminant(&member.entry) };
+        let Some(first) = self.left.front().map(kind) else { return Vec::new() };
+        let (mut batch, mut left) = (Vec::with_capacity(BATCH.min(self.left.len())), VecDeque::new());
+        for member in self.left.drain(..) {
+            let fits = batch.len() < BATCH && (self.together == Together::All || kind(&member) == first);
+            if fits { batch.push(member) } else { left.push_back(member) }
+        }
+        self.left = left;
+        batch
+    }
+}
+
 /// Writes batches, one after the other.
 struct Writer<DB: Database> {
     lane: Lane<DB>,
@@ -128,10 +180,10 @@ impl<DB: Database> Clone for Writer<DB> {
 }
 
 impl<DB: Database> Writer<DB> {
-    async fn run(self, waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
+    async fn run(self, inbox: Arc<Mutex<Inbox>>) {
         loop {
-            let mut batch = Vec::with_capacity(BATCH);
-            if waiting.lock().await.recv_many(&mut batch, BATCH).await == 0 {
+            let batch = inbox.lock().await.next().await;
+            if batch.is_empty() {
                 return;
             }
             let writer = self.clone();

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use super::{
     AuditError,
     lane::{Lane, Trouble},
-    queue::Queue,
+    queue::{Queue, Together},
 };
 
 mod attempts;
@@ -77,8 +77,9 @@ impl Postgres {
         };
         let writers = WRITERS.min(max_connections / 2).max(1);
         let writer = lane(writers, Some(WRITER));
-        let queue =
-            Queue::start(&writer, writers as usize, |connection, entries| Box::pin(write::write(connection, entries)));
+        let queue = Queue::start(&writer, writers as usize, Together::OneKind, |connection, entries| {
+            Box::pin(write::write(connection, entries))
+        });
         let turners = TURNERS.min(max_connections / 4).max(1);
         let others = max_connections.saturating_sub(writers + turners).max(1);
         Ok(Self { queue, writer, turns: lane(turners, None), lane: lane(others, None) })

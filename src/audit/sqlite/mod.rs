@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use super::{
     AuditError,
     lane::{Lane, Trouble},
-    queue::Queue,
+    queue::{Queue, Together},
 };
 
 mod read;
@@ -61,7 +61,8 @@ impl Sqlite {
         let writer = lane(pool(1).connect_lazy_with(options(path)));
         let readers = lane(pool(readers).connect_lazy_with(options(path).read_only(true)));
         first.close().await.map_err(failed)?;
-        let queue = Queue::start(&writer, 1, |connection, entries| Box::pin(write::write(connection, entries)));
+        let queue =
+            Queue::start(&writer, 1, Together::All, |connection, entries| Box::pin(write::write(connection, entries)));
         Ok(Self { queue, writer, readers })
     }
 
