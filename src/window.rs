@@ -40,9 +40,10 @@ struct Taken {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Window(Vec<Taken>);
 
-/// Moments are kept this much coarser than a span, each as the beginning of its grain: however many turns a budget
-/// has, only so many moments have to be looked at. So what is kept to is a span less one grain.
-pub const GRAINS: i64 = 200;
+/// Where there are more turns in a span than this, moments are kept as the beginning of their grain, of which a span has
+/// as many: however many turns there are, only so many moments have to be looked at. What is then kept to is a span less
+/// one grain.
+const GRAINS: u32 = 200;
 
 impl Window {
     /// Takes the next turns from `now` on, in microseconds of any clock that never goes back.
@@ -61,7 +62,8 @@ impl Window {
         let many = if at > now { 1 } else { ask.many.max(1) };
         let taken = if at - now <= ask.patience { many.min(room) } else { 0 };
         if taken > 0 {
-            self.insert(at - at.rem_euclid((ask.span / GRAINS).max(1)), ask.class, taken);
+            let grain = if ask.most[0] > GRAINS { (ask.span / i64::from(GRAINS)).max(1) } else { 1 };
+            self.insert(at - at.rem_euclid(grain), ask.class, taken);
         }
         let held = self.0.iter().map(|turn| turn.count).sum();
         Slot { taken, wait: at - now, left: ask.most[0].saturating_sub(held) }
@@ -146,6 +148,17 @@ mod tests {
         assert_eq!(window.take(SPAN, many(1, 100)), Slot { taken: 9, wait: 0, left: 0 }, "one was taken ahead of time");
     }
 
+    #[test]
+    fn a_large_budget_keeps_few_moments_and_its_limit_over_a_span_less_one_grain() {
+        let (mut window, most) = (Window::default(), [1000, 800, 200]);
+        let taken: Vec<_> = (0..1400).map(|n| n * 733).map(|now| (now, window.take(now, ask(1, most)))).collect();
+        assert!(window.0.len() <= 2 * GRAINS as usize, "{} moments", window.0.len());
+        let mut at: Vec<i64> = taken.iter().map(|(now, slot)| now + slot.wait).collect();
+        at.sort_unstable();
+        assert!(at.windows(801).all(|turns| turns[800] - turns[0] >= SPAN - SPAN / i64::from(GRAINS)));
+        assert!(at[800] - at[0] < SPAN + SPAN / i64::from(GRAINS), "and none is wasted");
+    }
+
     proptest! {
         #[test]
         fn no_span_ever_holds_more_than_the_limit(
@@ -163,7 +176,7 @@ mod tests {
             }
             taken.sort_unstable();
             for (at, _) in &taken {
-                let within = taken.iter().filter(|(other, _)| (at..&(at + SPAN - SPAN / GRAINS)).contains(&other));
+                let within = taken.iter().filter(|(other, _)| (at..&(at + SPAN)).contains(&other));
                 let classes: Vec<u8> = within.map(|(_, class)| *class).collect();
                 let from = |first: u8| classes.iter().filter(|class| **class >= first).count();
                 prop_assert!(from(0) <= most[0] as usize, "{classes:?}");

@@ -96,8 +96,10 @@ BEGIN
         -- Several at once only where nobody has to wait for them.
         taken := CASE WHEN wait > 0 THEN 1 ELSE least(greatest(many, 1), room) END;
         total := total + taken;
-        -- As the beginning of its grain, of which a span has 200.
-        slot := slot - slot % greatest(span / 200, 1);
+        -- Where there are many turns, as the beginning of its grain, of which a span has 200.
+        IF most[1] > 200 THEN
+            slot := slot - slot % greatest(span / 200, 1);
+        END IF;
         place := cardinality(held.slots);
         WHILE place > 0 AND (held.slots[place], held.classes[place]) > (slot, of_class) LOOP
             place := place - 1;

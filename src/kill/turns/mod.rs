@@ -7,7 +7,7 @@
 //! A vendor counts when calls arrive, and a call arrives later than its turn: the turn has to be heard of, a task and
 //! a thread have to get a processor, the network takes its time. Of two calls whose turns are a span apart, the first
 //! may be late while the second is not, so a span is a second and the most by which lateness can differ. [`SPAN`] has
-//! 100 ms for that, of which the window's grain takes 5.5. `LATEST` bounds by 50 ms what happens here, from the moment
+//! 100 ms for that, of which the grain of a large budget takes 5.5. `LATEST` bounds by 50 ms what happens here, from the moment
 //! the turn was given out to the moment the transport begins; later, the turn is given up and another one taken. The
 //! rest is left to what comes after that and cannot be taken back: writing, and what the way to the vendor differs
 //! from call to call. A longer span would use less of the limit, a stricter bound would give up turns on a busy
@@ -33,6 +33,8 @@ use pace::Pace;
 
 /// The time over which turns are counted: 90.9 % of a limit is used while somebody always waits.
 pub const SPAN: Duration = Duration::from_millis(1100);
+/// The part of a limit that is taken at once: what the vendor takes in 20 ms.
+const AT_ONCE: u32 = 50;
 /// How long after it was to be a turn may be used.
 const LATEST: Duration = Duration::from_millis(50);
 
@@ -164,6 +166,8 @@ impl Turns {
         patience: Duration,
     ) -> Result<Result<Turn, TooLong>, AuditError> {
         let all = self.pace(budget, limit);
+        // Calls that leave together arrive one after the other, and that must not use up what a span has for lateness.
+        let many = many.min(all / AT_ONCE).max(1);
         let ask = class.ask(all, limit.reserved_percent, many, patience);
         let (asked, slot) = if let Some(shared) = self.audit.take_turns(budget, ask).await? {
             shared

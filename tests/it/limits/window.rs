@@ -50,7 +50,9 @@ fn asks() -> impl Strategy<Value = Vec<(i64, Ask)>> {
     let patience = prop_oneof![1 => Just(0), 1 => 0..SPAN, 3 => Just(60_000_000)];
     // A budget that is slowed down, and recovers, gives fewer turns for a while.
     let most = prop_oneof![4 => Just([6, 5, 2]), 1 => Just([3, 2, 1]), 1 => Just([0, 0, 0])];
-    let many = prop_oneof![2 => Just(1), 1 => 0..8_u32];
+    // And a large one keeps its moments in grains.
+    let most = (most, any::<bool>()).prop_map(|(most, large)| if large { most.map(|turns| turns * 50) } else { most });
+    let many = prop_oneof![2 => Just(1), 1 => 0..8_u32, 1 => 0..200_u32];
     let ask = (pause, 0_u8..3, most, many, patience)
         .prop_map(|(pause, class, most, many, patience)| (pause, Ask { class, most, many, patience, span: SPAN }));
     prop::collection::vec(ask, 1..80)
