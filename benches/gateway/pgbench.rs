@@ -70,6 +70,7 @@ pub(crate) fn pairs_per_second(pgbench: &PathBuf, database: &Database, clients: 
     let rate = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
     match rate {
         Some(rate) if output.status.success() => Ok(rate),
-        _ => bail!("pgbench: {complained}"),
+        // It says no rate where its clients were not connected in time.
+        _ => bail!("pgbench: {complained}{said}"),
     }
 }
