@@ -25,6 +25,10 @@ run: ## The gateway, with ./killgate.toml or the file in KILLGATE_CONFIG
 test: ## All tests, on SQLite and on a throw-away Postgres
 	scripts/test-postgres.sh run -- $(CARGO) test
 
+.PHONY: bench
+bench: ## Figures beside what they are to be compared with, on a throw-away durable Postgres
+	KILLGATE_TEST_DURABLE=1 scripts/test-postgres.sh run -- $(CARGO) bench
+
 .PHONY: check
 check: fmt-check clippy doc openapi-check test ## Everything a change must pass
 

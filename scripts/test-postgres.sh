@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A throw-away Postgres for tests: loopback, a free port, a temporary directory, nothing kept.
+# A throw-away Postgres for tests and benchmarks: loopback, a free port, a temporary directory, nothing kept.
 #
 #   scripts/test-postgres.sh run -- CMD…   run CMD with KILLGATE_TEST_DATABASE_URL set (to one of its own
 #                                          where it is not set already), then stop the cluster
@@ -7,6 +7,9 @@
 #   scripts/test-postgres.sh halt DIR      stop the one in DIR at once, as a crash would
 #   scripts/test-postgres.sh resume DIR    start it again where it was
 #   scripts/test-postgres.sh stop DIR      stop it and remove it
+#
+# With KILLGATE_TEST_DURABLE=1 it keeps its promises, as one in production does: fsync, full_page_writes and
+# synchronous_commit are on. Its directory, below TMPDIR, should then be on a disk. Without that it is as quick as it can.
 #
 # Where no Postgres is installed and this runs as root on a Debian, it is installed with apt-get.
 set -euo pipefail
@@ -70,6 +73,14 @@ start() {
     as_owner env -C "$DIR" "$BIN/initdb" --pgdata="$DIR/data" --username=killgate --pwfile="$DIR/password" \
         --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --no-sync >"$DIR.log" 2>&1 ||
         { cat "$DIR.log" >&2; exit 1; }
+    local settings="-c fsync=off -c full_page_writes=off"
+    if [ "${KILLGATE_TEST_DURABLE:-0}" = 1 ]; then
+        settings="-c fsync=on -c full_page_writes=on -c synchronous_commit=on"
+        if [ "$(stat -f -c %T "$DIR")" = tmpfs ]; then
+            echo "test-postgres: $DIR is in memory, so nothing is durable; set TMPDIR" >&2
+        fi
+    fi
+    echo "$settings" | as_owner tee "$DIR/settings" >/dev/null
     local port try
     for try in 1 2 3 4 5; do
         port=$(free_port)
@@ -86,7 +97,7 @@ start() {
 resume() {
     as_owner env -C "$1" "$BIN/pg_ctl" start --silent --wait --timeout=30 --pgdata="$1/data" --log="$1/log" \
         --options="-c listen_addresses=127.0.0.1 -c port=$(cat "$1/port") -c unix_socket_directories='' \
-        -c max_connections=200 -c fsync=off -c full_page_writes=off" >/dev/null 2>&1 </dev/null
+        -c max_connections=400 $(cat "$1/settings")" >/dev/null 2>&1 </dev/null
 }
 
 halt() {
@@ -117,7 +128,7 @@ halt | resume | stop)
     "$1" "${2:?the directory that start printed}"
     ;;
 *)
-    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

@@ -1,6 +1,6 @@
 //! The sliding window that turns are taken from: a pure function of what was taken before.
 //!
-//! The migration's `take_turn` does the same in Postgres, under the lock of the budget's row.
+//! The migration's `take_turns` does the same in Postgres, under the lock of the budget's row.
 
 /// What is asked of a window. Times are in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub struct Ask {
     /// Most turns within the span of each class and those after it together, so the first of them is for all.
     /// None counts for less than 1.
     pub most: [u32; 3],
+    /// How many turns would be of use at once; 0 counts for 1.
+    pub many: u32,
     /// Longest wait; beyond it no turn is taken.
     pub patience: i64,
     pub span: i64,
@@ -18,52 +20,76 @@ pub struct Ask {
 /// What a window gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
-    /// False where the turn would come later than asked.
-    pub taken: bool,
-    /// Microseconds from now to the turn.
+    /// How many turns were taken, all for the same moment; 0 where they would come later than asked.
+    pub taken: u32,
+    /// Microseconds from now to the turns.
     pub wait: i64,
     /// Turns of all classes left within the span.
     pub left: u32,
 }
 
-/// The turns of one budget, each with the class that took it, in order of time.
+/// Turns that were taken for one moment by one class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Taken {
+    at: i64,
+    class: u8,
+    count: u32,
+}
+
+/// The turns of one budget, in order of time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Window(Vec<(i64, u8)>);
+pub struct Window(Vec<Taken>);
+
+/// Where there are more turns in a span than this, moments are kept as the beginning of their grain, of which a span has
+/// as many: however many turns there are, only so many moments have to be looked at. What is then kept to is a span less
+/// one grain.
+const GRAINS: u32 = 200;
 
 impl Window {
-    /// Takes the next turn from `now` on, in microseconds of any clock that never goes back.
+    /// Takes the next turns from `now` on, in microseconds of any clock that never goes back.
     ///
-    /// It is the earliest that fits: no span, wherever it begins, then holds more turns of the asking class and those
-    /// after it than there may be, nor of any class before it and those after that. Turns that lie ahead count where
-    /// they stand, so what waits for a later turn takes nothing from who can have an earlier one.
+    /// Their moment is the earliest that fits: no span, wherever it begins, then holds more turns of the asking class
+    /// and those after it than there may be, nor of any class before it and those after that. Turns that lie ahead
+    /// count where they stand, so what waits for a later turn takes nothing from who can have an earlier one. Several
+    /// are only given at once where nobody has to wait for them: ahead of time each gateway has its one.
     pub fn take(&mut self, now: i64, ask: Ask) -> Slot {
-        self.0.retain(|(at, _)| *at > now - ask.span);
-        let counted = (0..=ask.class).zip(ask.most).map(|(class, most)| {
-            let turns: Vec<i64> = self.0.iter().filter(|(_, other)| *other >= class).map(|(at, _)| *at).collect();
-            (turns, usize::try_from(most.max(1)).unwrap_or(usize::MAX))
+        self.0.retain(|turn| turn.at > now - ask.span);
+        // Room comes back where a span that began with a turn ends.
+        let later = self.0.iter().map(|turn| turn.at + ask.span);
+        let mut moments = [now].into_iter().chain(later.filter(|at| *at > now));
+        let (at, room) =
+            moments.find_map(|at| Some((at, self.room(at, ask))).filter(|(_, room)| *room > 0)).unwrap_or((now, 0));
+        let many = if at > now { 1 } else { ask.many.max(1) };
+        let taken = if at - now <= ask.patience { many.min(room) } else { 0 };
+        if taken > 0 {
+            let grain = if ask.most[0] > GRAINS { (ask.span / i64::from(GRAINS)).max(1) } else { 1 };
+            self.insert(at - at.rem_euclid(grain), ask.class, taken);
+        }
+        let held = self.0.iter().map(|turn| turn.count).sum();
+        Slot { taken, wait: at - now, left: ask.most[0].saturating_sub(held) }
+    }
+
+    /// How many turns fit at that moment.
+    fn room(&self, at: i64, ask: Ask) -> u32 {
+        let room = (0..=ask.class).zip(ask.most).map(|(class, most)| {
+            let counted = || self.0.iter().filter(|turn| turn.class >= class);
+            // Of the spans that hold the moment, one that begins with a turn, or with the moment itself, is fullest.
+            let begins = counted().map(|turn| turn.at).filter(|begin| (at - ask.span + 1..at).contains(begin));
+            let held = begins.chain([at]).map(|begin| {
+                let within = counted().filter(|turn| (begin..begin + ask.span).contains(&turn.at));
+                within.map(|turn| turn.count).sum::<u32>()
+            });
+            most.max(1).saturating_sub(held.max().unwrap_or(0))
         });
-        let counted: Vec<_> = counted.collect();
-        let mut at = now;
-        loop {
-            let before = at;
-            for (turns, most) in &counted {
-                // As many within a span as there may be: not one more between them, nor less than a span away.
-                let full = turns.windows(*most).map(|turns| (turns[0], turns[most - 1]));
-                let full = full.filter(|(first, last)| last - first < ask.span);
-                at =
-                    full.fold(at, |at, (first, last)| if at > last - ask.span { at.max(first + ask.span) } else { at });
-            }
-            if at == before {
-                break;
-            }
+        room.min().unwrap_or(0)
+    }
+
+    fn insert(&mut self, at: i64, class: u8, count: u32) {
+        let place = self.0.partition_point(|other| (other.at, other.class) < (at, class));
+        match self.0.get_mut(place).filter(|other| (other.at, other.class) == (at, class)) {
+            Some(same) => same.count += count,
+            None => self.0.insert(place, Taken { at, class, count }),
         }
-        let taken = at - now <= ask.patience;
-        if taken {
-            let place = self.0.partition_point(|(other, _)| *other <= at);
-            self.0.insert(place, (at, ask.class));
-        }
-        let left = usize::try_from(ask.most[0]).unwrap_or(usize::MAX).saturating_sub(self.0.len());
-        Slot { taken, wait: at - now, left: u32::try_from(left).unwrap_or(u32::MAX) }
     }
 }
 
@@ -76,15 +102,15 @@ mod tests {
     const SPAN: i64 = 1_000_000;
 
     fn ask(class: u8, most: [u32; 3]) -> Ask {
-        Ask { class, most, patience: i64::MAX, span: SPAN }
+        Ask { class, most, many: 1, patience: i64::MAX, span: SPAN }
     }
 
     #[test]
     fn an_idle_budget_serves_its_first_calls_at_once() {
         let mut window = Window::default();
-        let waits: Vec<_> = (0..21).map(|_| window.take(5, ask(1, [20; 3])).wait).collect();
+        let waits: Vec<_> = (0..21).map(|_| window.take(0, ask(1, [20; 3])).wait).collect();
         assert_eq!((&waits[..20], waits[20]), ([0; 20].as_slice(), SPAN));
-        assert_eq!(window.take(5 + SPAN, ask(1, [20; 3])).wait, 0);
+        assert_eq!(window.take(SPAN, ask(1, [20; 3])).wait, 0);
     }
 
     #[test]
@@ -96,7 +122,7 @@ mod tests {
         assert!((0..4).all(|_| window.take(0, ask(2, most)).wait == 0));
         assert!((0..12).all(|_| window.take(0, ask(1, most)).wait == 0), "and it is part of what is not urgent");
         let impatient = Ask { patience: 10, ..ask(1, most) };
-        assert_eq!(window.take(0, impatient), Slot { taken: false, wait: SPAN, left: 4 });
+        assert_eq!(window.take(0, impatient), Slot { taken: 0, wait: SPAN, left: 4 });
         assert!((0..4).all(|_| window.take(0, ask(0, most)).wait == 0));
         assert_eq!(window.take(0, ask(0, most)).wait, SPAN);
     }
@@ -111,19 +137,42 @@ mod tests {
         assert_eq!(window.take(SPAN / 2, ask(0, most)).wait, SPAN, "after the one half a span ahead");
     }
 
+    #[test]
+    fn several_turns_at_once_are_given_where_nobody_waits_and_no_more_than_fit() {
+        let (mut window, most) = (Window::default(), [20, 16, 4]);
+        let many = |class, many| Ask { many, ..ask(class, most) };
+        assert_eq!(window.take(0, many(1, 10)), Slot { taken: 10, wait: 0, left: 10 });
+        assert_eq!(window.take(SPAN / 2, many(1, 10)), Slot { taken: 6, wait: 0, left: 4 });
+        assert_eq!(window.take(SPAN / 2, many(1, 10)), Slot { taken: 1, wait: SPAN / 2, left: 3 });
+        assert_eq!(window.take(SPAN / 2, many(0, 10)), Slot { taken: 4, wait: 0, left: 0 }, "kept for them");
+        assert_eq!(window.take(SPAN, many(1, 100)), Slot { taken: 9, wait: 0, left: 0 }, "one was taken ahead of time");
+    }
+
+    #[test]
+    fn a_large_budget_keeps_few_moments_and_its_limit_over_a_span_less_one_grain() {
+        let (mut window, most) = (Window::default(), [1000, 800, 200]);
+        let taken: Vec<_> = (0..1400).map(|n| n * 733).map(|now| (now, window.take(now, ask(1, most)))).collect();
+        assert!(window.0.len() <= 2 * GRAINS as usize, "{} moments", window.0.len());
+        let mut at: Vec<i64> = taken.iter().map(|(now, slot)| now + slot.wait).collect();
+        at.sort_unstable();
+        assert!(at.windows(801).all(|turns| turns[800] - turns[0] >= SPAN - SPAN / i64::from(GRAINS)));
+        assert!(at[800] - at[0] < SPAN + SPAN / i64::from(GRAINS), "and none is wasted");
+    }
+
     proptest! {
         #[test]
         fn no_span_ever_holds_more_than_the_limit(
-            steps in prop::collection::vec((0_i64..200_000, 0_u8..3), 1..200),
+            steps in prop::collection::vec((0_i64..200_000, 0_u8..3, 0_u32..9), 1..200),
             all in 1_u32..30,
             reserved in 0_u32..10,
             reads in 1_u32..10,
         ) {
             let most = [all, all.saturating_sub(reserved).max(1), reads];
             let (mut window, mut now, mut taken) = (Window::default(), 0, Vec::new());
-            for (pause, class) in steps {
+            for (pause, class, many) in steps {
                 now += pause;
-                taken.push((now + window.take(now, ask(class, most)).wait, class));
+                let slot = window.take(now, Ask { many, ..ask(class, most) });
+                taken.extend((0..slot.taken).map(|_| (now + slot.wait, class)));
             }
             taken.sort_unstable();
             for (at, _) in &taken {

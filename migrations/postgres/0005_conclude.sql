@@ -1,3 +1,27 @@
+-- Sets the mark of kills that are still pending and their gateways', in one call; answers which those are. The leases are
+-- locked while the marks are set, so a kill is either taken over or sent, never both.
+CREATE FUNCTION mark_kills_sent(ids uuid[], gateways text[], times timestamptz[]) RETURNS SETOF uuid
+LANGUAGE plpgsql AS $$
+DECLARE
+    pending uuid[];
+BEGIN
+    pending := array(SELECT id FROM kills WHERE id = ANY (ids) AND status = 'pending' ORDER BY id FOR NO KEY UPDATE);
+    RETURN QUERY
+    WITH held AS MATERIALIZED (
+        SELECT g.id, g.gateway, g.at FROM unnest(ids, gateways, times) AS g (id, gateway, at)
+        JOIN kill_leases l ON l.kill_id = g.id AND l.gateway = g.gateway
+        WHERE g.id = ANY (pending)
+        FOR UPDATE OF l
+    ), sent AS (
+        UPDATE kills k SET sent_at = coalesce(k.sent_at, held.at) FROM held WHERE k.id = held.id
+    )
+    INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail)
+    SELECT held.id, (SELECT coalesce(max(e.seq), 0) + 1 FROM kill_events e WHERE e.kill_id = held.id), held.at, 'sent',
+        'pending', held.gateway, '{}'
+    FROM held
+    RETURNING kill_id;
+END $$;
+
 -- What was learned of open kills, in one call and so in one round trip: sessions first, for as soon as a kill is settled
 -- none of them may change. Locks the kills in the order of their ids; answers which of them were open.
 CREATE FUNCTION conclude_kills(

@@ -181,14 +181,14 @@ impl Audit {
         on_engine!(self, writer, claim(&gateway, now, lease, limit))
     }
 
-    /// Takes a turn from the window that all gateways on this database share, and tells when it was asked for;
+    /// Takes turns from the window that all gateways on this database share, and tells when they were asked for;
     /// `None` where the record cannot be shared, and then the window is the caller's own to keep.
-    pub async fn take_turn(&self, budget: &str, ask: Ask) -> Result<Option<(Instant, Slot)>, AuditError> {
+    pub async fn take_turns(&self, budget: &str, ask: Ask) -> Result<Option<(Instant, Slot)>, AuditError> {
         match self {
             Self::Postgres(engine) => {
                 let budget = budget.to_owned();
-                let take = engine.turns.run("take_turn", move |connection| {
-                    Box::pin(async move { Ok((Instant::now(), postgres::take_turn(connection, &budget, ask).await?)) })
+                let take = engine.turns.run("take_turns", move |connection| {
+                    Box::pin(async move { Ok((Instant::now(), postgres::take_turns(connection, &budget, ask).await?)) })
                 });
                 take.await.map(Some)
             }

@@ -70,8 +70,8 @@ impl Calls for Driver {
         self.turns.waits(budget, any);
     }
 
-    async fn turn(&self, budget: &str, class: Class, patience: Duration) -> Result<Turn, Stop> {
-        match self.turns.take(budget, &self.limit, class, patience).await {
+    async fn turn(&self, budget: &str, class: Class, many: u32, patience: Duration) -> Result<Turn, Stop> {
+        match self.turns.take(budget, &self.limit, class, many, patience).await {
             Ok(turn) => turn.map_err(|too_long| Stop::NoTurn(too_long.0)),
             Err(error) => {
                 tracing::error!(%error, budget, "no turn can be taken, so nothing is sent");
@@ -182,10 +182,10 @@ impl Driver {
         loop {
             let patience = run.until.saturating_duration_since(Instant::now());
             let turn = match call.effect {
-                Effect::Kill => self.turn(&budget, run.class, patience).await?,
+                Effect::Kill => self.turn(&budget, run.class, 1, patience).await?,
                 // Where actions are counted apart, no kill needs what a read leaves.
                 Effect::Read if self.vendor.capabilities().counted_per_action => {
-                    self.turn(&budget, Class::Urgent, patience).await?
+                    self.turn(&budget, Class::Urgent, 1, patience).await?
                 }
                 Effect::Read => self.spare_turn(&budget, run.until).await?,
             };
@@ -203,7 +203,7 @@ impl Driver {
             if !self.turns.quiet(budget, until).await {
                 return Err(Stop::NoTurn(SPAN));
             }
-            match self.turn(budget, Class::Read, Duration::ZERO).await {
+            match self.turn(budget, Class::Read, 1, Duration::ZERO).await {
                 Err(Stop::NoTurn(wait)) if Instant::now() + wait <= until => sleep(wait).await,
                 taken => return taken,
             }

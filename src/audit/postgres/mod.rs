@@ -26,7 +26,7 @@ mod write;
 
 pub(in crate::audit) use attempts::begin;
 pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, ping};
-pub(in crate::audit) use turns::take_turn;
+pub(in crate::audit) use turns::take_turns;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
 

@@ -134,26 +134,7 @@ async fn mark_sent(connection: &mut PgConnection, marks: &[&Mark]) -> sqlx::Resu
         .await
 }
 
-/// The leases are locked while the marks are set, so a kill is either taken over or sent, never both.
-const MARK_SENT: &str = "
-    WITH given AS (
-        SELECT * FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS given (id, gateway, at)
-    ), pending AS MATERIALIZED (
-        SELECT id FROM kills WHERE id = ANY($1) AND status = 'pending' ORDER BY id FOR NO KEY UPDATE
-    ), held AS (
-        SELECT l.kill_id AS id, l.gateway, given.at
-        FROM pending JOIN given ON given.id = pending.id JOIN kill_leases l ON l.kill_id = pending.id
-        WHERE l.gateway = given.gateway
-        FOR UPDATE OF l
-    ), sent AS (
-        UPDATE kills k SET sent_at = coalesce(k.sent_at, held.at) FROM held WHERE k.id = held.id
-        RETURNING k.id, k.status, held.gateway, held.at
-    )
-    INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail)
-    SELECT id, (SELECT coalesce(max(e.seq), 0) + 1 FROM kill_events e WHERE e.kill_id = sent.id), at, 'sent', status,
-        gateway, '{}'
-    FROM sent
-    RETURNING kill_id";
+const MARK_SENT: &str = "SELECT mark_kills_sent($1, $2, $3)";
 
 /// Answers the kills that were open.
 async fn conclude(connection: &mut PgConnection, conclusions: &[&Conclusion]) -> sqlx::Result<Vec<KillId>> {

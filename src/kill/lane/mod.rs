@@ -54,11 +54,17 @@ pub(super) trait Calls: Debug + Send + Sync + 'static {
     /// Hears whether any kill waits for a turn of the budget; reads have to leave turns to it.
     fn waits(&self, budget: &str, any: bool);
 
-    /// Takes the next turn that comes within `patience`.
+    /// Takes the next turn that comes within `patience`, for up to `many` calls.
     ///
     /// # Errors
     /// [`Stop::NoTurn`] or [`Stop::NoRecord`].
-    fn turn(&self, budget: &str, class: Class, patience: Duration) -> impl Future<Output = Result<Turn, Stop>> + Send;
+    fn turn(
+        &self,
+        budget: &str,
+        class: Class,
+        many: u32,
+        patience: Duration,
+    ) -> impl Future<Output = Result<Turn, Stop>> + Send;
 
     /// Makes the call of a kill whose turn it is, and what its script wants after it.
     ///
@@ -108,13 +114,13 @@ impl<C: Calls> Lane<C> {
         driven.unwrap_or_else(|_| Driven::lost(&order))
     }
 
-    /// Takes a turn whenever something waits for one, and lets the group that is first go with it.
+    /// Takes a turn whenever something waits for one, and lets the groups that are first go with it.
     async fn pump(self: Arc<Self>, class: Class) {
         let mut late = 0;
         loop {
             self.ready(class).await;
-            let patience = self.queue().patience(class, Instant::now());
-            let turn = match self.calls.turn(&self.budget, class, patience).await {
+            let (many, patience) = self.queue().wants(class, Instant::now());
+            let turn = match self.calls.turn(&self.budget, class, many, patience).await {
                 Ok(turn) => turn,
                 Err(Stop::NoTurn(wait)) => {
                     self.give_up(class, Instant::now() + wait);
@@ -134,8 +140,10 @@ impl<C: Calls> Lane<C> {
                 continue;
             }
             late = 0;
-            let next = self.queue().next(Instant::now());
-            if let Some(group) = next {
+            let now = Instant::now();
+            for _ in 0..turn.calls {
+                let next = self.queue().next(now);
+                let Some(group) = next else { break };
                 tokio::spawn(Arc::clone(&self).send(group, turn));
             }
         }

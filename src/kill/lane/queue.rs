@@ -1,7 +1,7 @@
 //! What waits in a lane, and which of it goes next. It reads no clock and wakes nobody.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -115,10 +115,16 @@ impl Queue {
         self.hold.max(group.rests_until).max(short.map(|turn| turn.at + SPAN)).unwrap_or(now)
     }
 
-    /// How long the most patient of a class would wait for a turn.
-    pub(super) fn patience(&self, class: Class, now: Instant) -> Duration {
-        let waiting = self.groups.iter().filter(|group| group.class() == class).flat_map(|group| &group.waiting);
-        waiting.map(|kill| kill.until.saturating_duration_since(now)).max().unwrap_or_default()
+    /// How many calls of a class could go now, one for each target, and how long the most patient of them would wait
+    /// for a turn.
+    pub(super) fn wants(&self, class: Class, now: Instant) -> (u32, Duration) {
+        let groups = || self.groups.iter().filter(|group| group.class() == class);
+        let ready = groups().filter(|group| self.may_go_at(group, now) <= now);
+        // A second one for a target may have to gather behind the first.
+        let targets: HashSet<&Target> = ready.map(|group| &group.target).collect();
+        let waiting = groups().flat_map(|group| &group.waiting);
+        let patience = waiting.map(|kill| kill.until.saturating_duration_since(now)).max().unwrap_or_default();
+        (u32::try_from(targets.len()).unwrap_or(u32::MAX), patience)
     }
 
     pub(super) fn turn_taken(&mut self, turn: Turn) {

@@ -7,11 +7,11 @@
 //! A vendor counts when calls arrive, and a call arrives later than its turn: the turn has to be heard of, a task and
 //! a thread have to get a processor, the network takes its time. Of two calls whose turns are a span apart, the first
 //! may be late while the second is not, so a span is a second and the most by which lateness can differ. [`SPAN`] has
-//! 100 ms for that. `LATEST` bounds by 50 ms what happens here, from the moment the turn was given out to the moment
-//! the transport begins; later, the turn is given up and another one taken. 50 ms are left to what comes after that
-//! and cannot be taken back: writing, and what the way to the vendor differs from call to call. A longer span would
-//! use less of the limit, a stricter bound would give up turns on a busy machine. What is not bounded is the time to
-//! make a new connection.
+//! 100 ms for that, of which the grain of a large budget takes 5.5. `LATEST` bounds by 50 ms what happens here, from the moment
+//! the turn was given out to the moment the transport begins; later, the turn is given up and another one taken. The
+//! rest is left to what comes after that and cannot be taken back: writing, and what the way to the vendor differs
+//! from call to call. A longer span would use less of the limit, a stricter bound would give up turns on a busy
+//! machine. What is not bounded is the time to make a new connection.
 
 mod pace;
 
@@ -36,6 +36,8 @@ use pace::Pace;
 
 /// The time over which turns are counted: 90.9 % of a limit is used while somebody always waits.
 pub const SPAN: Duration = Duration::from_millis(1100);
+/// The part of a limit that is taken at once: what the vendor takes in 20 ms.
+const AT_ONCE: u32 = 50;
 /// How long after it was to be a turn may be used.
 const LATEST: Duration = Duration::from_millis(50);
 
@@ -66,7 +68,7 @@ pub enum Class {
 
 impl Class {
     /// What is asked of the window of a budget of `all`.
-    pub(super) fn ask(self, all: u32, reserved_percent: u32, patience: Duration) -> Ask {
+    pub(super) fn ask(self, all: u32, reserved_percent: u32, many: u32, patience: Duration) -> Ask {
         let class = match self {
             Self::Urgent => 0,
             Self::Kill => 1,
@@ -74,13 +76,15 @@ impl Class {
         };
         let not_urgent = all - all * reserved_percent.min(90) / 100;
         let most = [all, not_urgent, all / 5].map(|turns| turns.max(1));
-        Ask { class, most, patience: micros(patience), span: micros(SPAN) }
+        Ask { class, most, many, patience: micros(patience), span: micros(SPAN) }
     }
 }
 
-/// A turn that was taken.
+/// A turn that was taken, or several for one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Turn {
+    /// How many calls may be made with it.
+    pub calls: u32,
     /// When it is, as seen from here.
     pub at: Instant,
     /// When the call must have begun: it would not count where it stands if it began later.
@@ -95,8 +99,9 @@ impl Turn {
     pub(super) fn given(slot: Slot, asked: Instant, all: u32) -> Result<Self, TooLong> {
         let wait = Duration::from_micros(u64::try_from(slot.wait).unwrap_or(0));
         // Somewhere between the two the window looked at its clock.
-        let turn = Self { at: Instant::now() + wait, begin_by: asked + wait + LATEST, left: slot.left, all };
-        if slot.taken { Ok(turn) } else { Err(TooLong(wait)) }
+        let (at, begin_by) = (Instant::now() + wait, asked + wait + LATEST);
+        let turn = Self { calls: slot.taken, at, begin_by, left: slot.left, all };
+        if slot.taken > 0 { Ok(turn) } else { Err(TooLong(wait)) }
     }
 
     /// Whether less than half of the budget was left.
@@ -159,7 +164,8 @@ impl Turns {
         }
     }
 
-    /// Takes the next turn of a budget that comes within `patience`. Whoever takes it waits until it is there.
+    /// Takes the next turn of a budget that comes within `patience`, and up to `many` calls' worth of it where nobody
+    /// has to wait for it. Whoever takes it waits until it is there.
     ///
     /// # Errors
     /// The shared window cannot be reached: then nobody may send.
@@ -168,11 +174,14 @@ impl Turns {
         budget: &str,
         limit: &Limit,
         class: Class,
+        many: u32,
         patience: Duration,
     ) -> Result<Result<Turn, TooLong>, AuditError> {
         let all = self.pace(budget, limit);
-        let ask = class.ask(all, limit.reserved_percent, patience);
-        let (asked, slot) = if let Some(shared) = self.audit.take_turn(budget, ask).await? {
+        // Calls that leave together arrive one after the other, and that must not use up what a span has for lateness.
+        let many = many.min(all / AT_ONCE).max(1);
+        let ask = class.ask(all, limit.reserved_percent, many, patience);
+        let (asked, slot) = if let Some(shared) = self.audit.take_turns(budget, ask).await? {
             shared
         } else {
             let now = Instant::now();

@@ -15,6 +15,7 @@ on_both_engines! {
     events_cannot_be_changed,
     the_sessions_of_a_settled_kill_cannot_be_changed_or_added_to,
     only_known_words_are_taken,
+    every_column_of_a_kill_is_either_asked_or_learned,
 }
 
 async fn settled(book: &Book) {
@@ -117,4 +118,43 @@ async fn only_known_words_are_taken(book: &Book) {
     book.begin(&attempt(NOON)).await;
     assert!(book.raw("UPDATE kills SET status = 'done'").await.is_err());
     assert!(book.raw("UPDATE kill_sessions SET outcome = 'done'").await.is_err());
+}
+
+/// What a kill may learn while it is open; every other column must be guarded, those of later migrations too.
+const LEARNED: [&str; 15] = [
+    "status",
+    "looked_at",
+    "list_complete",
+    "sent_at",
+    "completed_at",
+    "problem",
+    "upstream_http_status",
+    "upstream_request_id",
+    "upstream_task_id",
+    "upstream_error_code",
+    "upstream_error_message",
+    // These follow from the target.
+    "vendor",
+    "account",
+    "alias",
+    "instance_id",
+];
+
+async fn every_column_of_a_kill_is_either_asked_or_learned(book: &Book) {
+    let (columns, guard) = if book.is_postgres() {
+        (
+            "SELECT attname::text FROM pg_attribute WHERE attrelid = 'kills'::regclass AND attnum > 0 AND NOT attisdropped",
+            "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'kills'::regclass AND tgname = 'kills_may_only_learn'",
+        )
+    } else {
+        (
+            "SELECT name FROM pragma_table_info('kills')",
+            "SELECT sql FROM sqlite_schema WHERE name = 'kills_may_only_learn'",
+        )
+    };
+    let guard = book.texts(guard).await.into_iter().flatten().collect::<String>();
+    for column in book.texts(columns).await.into_iter().flatten() {
+        let is_guarded = guard.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == column);
+        assert!(is_guarded || LEARNED.contains(&column.as_str()), "{column} is not guarded: {guard}");
+    }
 }

@@ -1,7 +1,13 @@
 //! Any number of gateways on one Postgres share the budget of a vendor account.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
-use killgate::{app::App, clock::Clock};
+use killgate::{
+    app::App,
+    clock::Clock,
+    sandbox::{Action, Clouds},
+};
 
 use super::{assert_accepted, ids, sent, shards};
 use crate::support::gateway::{Client, Engine, Gateway, configuration};
@@ -35,7 +41,17 @@ async fn three_gateways_together_never_exceed_the_limit_and_lose_nothing() {
     let clouds = &first.clouds;
     assert_eq!(clouds.violations(), 0);
     assert_eq!(sent(clouds).concat().len(), 300, "each session was asked for once");
+    assert!(use_of_budget(clouds) >= 0.9, "{:.3} of the budget was used", use_of_budget(clouds));
     for app in [second, third] {
         app.stop().await.unwrap();
     }
+}
+
+/// Calls between the first and the last arrival, against twenty a second: somebody waited all the time.
+fn use_of_budget(clouds: &Clouds) -> f64 {
+    let mut arrivals: Vec<_> = clouds.calls_for(Action::DcdbKill).iter().map(|call| call.arrived).collect();
+    arrivals.sort_unstable();
+    let (first, last) = (arrivals[0], arrivals[arrivals.len() - 1]);
+    let took = last.duration_since(first).max(Duration::from_millis(1));
+    f64::from(u32::try_from(arrivals.len()).unwrap()) / (20.0 * took.as_secs_f64())
 }

@@ -6,6 +6,7 @@ mod fleet;
 mod priority;
 mod sharing;
 mod slowing;
+mod storm;
 mod window;
 
 use actix_web::http::StatusCode;

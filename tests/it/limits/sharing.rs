@@ -1,10 +1,10 @@
 //! While a call waits for its turn, kills for the same target share it.
 
 use actix_web::http::StatusCode;
-use killgate::sandbox::{Action, Behaviour, Canned, Clouds, demo as world};
+use killgate::sandbox::{Action, Behaviour, Canned, demo as world};
 use serde_json::{Value, json};
 
-use super::{all, assert_accepted, assert_recorded, ids, sent, shards, target};
+use super::{all, assert_accepted, assert_recorded, ids, sent, shards};
 use crate::support::gateway::{Engine, Gateway, Setup, kill_of};
 
 /// One call a second, and patience.
@@ -124,24 +124,4 @@ async fn what_the_database_picks_is_never_shared() {
     // The ids may share a call, with each other only.
     let of_ids = gateway.clouds.calls_for(Action::TaurusdbKill).len() - before;
     assert!((1..=2).contains(&of_ids), "{of_ids}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storm_on_one_shard_is_over_with_a_few_calls() {
-    let clouds = Clouds::new();
-    let place = clouds.add_dcdb_shards("tdsqlshard-storm01", 1).remove(0);
-    clouds.put_ids(&place, 1..=1000);
-    // A call takes as long as a real one, so that kills gather behind it.
-    clouds.misbehave(Action::DcdbKill, Behaviour::Slow(std::time::Duration::from_millis(50)));
-    let more = "[vendors.dcdb]\nmax_wait_ms = 60000\n".to_owned();
-    let gateway =
-        Gateway::start_with(Engine::Postgres, Setup { more, clouds: Some(clouds.clone()), ..Setup::default() });
-    let gateway = gateway.await;
-    let bodies: Vec<Value> = (1..=1000).map(|id| ids(&target(&place), &[id])).collect();
-    assert_accepted(&all(&gateway, &bodies).await);
-    let mut killed = sent(&clouds).concat();
-    killed.sort_unstable();
-    assert_eq!(killed, (1..=1000).collect::<Vec<_>>(), "each id was sent once");
-    assert!(sent(&clouds).len() <= 100, "{} calls", sent(&clouds).len());
-    assert_eq!(clouds.violations(), 0);
 }

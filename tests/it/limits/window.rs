@@ -32,14 +32,15 @@ async fn database() -> (Database, PgConnection) {
 async fn take(connection: &mut PgConnection, budget: &str, now: i64, ask: Ask) -> Slot {
     let set = sqlx::query("SELECT set_config('standing.now', $1, false)").bind(now.to_string());
     set.execute(&mut *connection).await.unwrap();
-    let taken = sqlx::query_as("SELECT taken, wait, remaining FROM take_turn($1, $2, $3, $4, $5)")
+    let taken = sqlx::query_as("SELECT taken, wait, remaining FROM take_turns($1, $2, $3, $4, $5, $6)")
         .bind(budget)
         .bind(i16::from(ask.class))
         .bind(ask.most.map(|most| i32::try_from(most).unwrap()))
+        .bind(i32::try_from(ask.many).unwrap())
         .bind(ask.patience)
         .bind(ask.span);
-    let (taken, wait, left): (bool, i64, i32) = taken.fetch_one(connection).await.unwrap();
-    Slot { taken, wait, left: u32::try_from(left).unwrap() }
+    let (taken, wait, left): (i32, i64, i32) = taken.fetch_one(connection).await.unwrap();
+    Slot { taken: u32::try_from(taken).unwrap(), wait, left: u32::try_from(left).unwrap() }
 }
 
 /// Microseconds since the ask before, and the ask.
@@ -49,8 +50,11 @@ fn asks() -> impl Strategy<Value = Vec<(i64, Ask)>> {
     let patience = prop_oneof![1 => Just(0), 1 => 0..SPAN, 3 => Just(60_000_000)];
     // A budget that is slowed down, and recovers, gives fewer turns for a while.
     let most = prop_oneof![4 => Just([6, 5, 2]), 1 => Just([3, 2, 1]), 1 => Just([0, 0, 0])];
-    let ask = (pause, 0_u8..3, most, patience)
-        .prop_map(|(pause, class, most, patience)| (pause, Ask { class, most, patience, span: SPAN }));
+    // And a large one keeps its moments in grains.
+    let most = (most, any::<bool>()).prop_map(|(most, large)| if large { most.map(|turns| turns * 50) } else { most });
+    let many = prop_oneof![2 => Just(1), 1 => 0..8_u32, 1 => 0..200_u32];
+    let ask = (pause, 0_u8..3, most, many, patience)
+        .prop_map(|(pause, class, most, many, patience)| (pause, Ask { class, most, many, patience, span: SPAN }));
     prop::collection::vec(ask, 1..80)
 }
 

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::support::gateway::{Answer, Gateway, on_both_engines};
 
 /// A kill by selector.
-fn kill_by(target: &str, select: Value) -> Value {
-    json!({ "target": target, "select": select, "reason": "INC-4711 runaway report" })
+fn kill_by(target: &str, select: impl Into<Value>) -> Value {
+    json!({ "target": target, "select": select.into(), "reason": "INC-4711 runaway report" })
 }
 
 /// The sessions that an answer names, with their outcomes.

@@ -126,10 +126,10 @@ impl Calls for World {
         self.resting
     }
 
-    async fn turn(&self, _: &str, class: Class, patience: Duration) -> Result<Turn, Stop> {
+    async fn turn(&self, _: &str, class: Class, many: u32, patience: Duration) -> Result<Turn, Stop> {
         let (asked, all) = (Instant::now(), self.limit.requests_per_second.get());
         let now = i64::try_from((asked - self.started).as_micros()).unwrap();
-        let ask = class.ask(all, self.limit.reserved_percent, patience);
+        let ask = class.ask(all, self.limit.reserved_percent, many, patience);
         let slot = self.window.lock().unwrap().take(now, ask);
         sleep(self.round_trip).await;
         Turn::given(slot, asked, all).map_err(|too_long| Stop::NoTurn(too_long.0))
