@@ -32,6 +32,9 @@ enum Command {
     Migrate(Configured),
     /// Check the configuration and say what it means
     Check(Configured),
+    /// The record's evidence, and what only its owner may do
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print the OpenAPI document
     Openapi,
     /// Print a token for this gateway, where callers share a secret with it
@@ -47,6 +50,23 @@ enum Command {
         /// How long it is good, such as 90s, 15m, 1h
         #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
         ttl: std::time::Duration,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Print a fresh private key to seal the record with, and tell the public one
+    Keygen,
+    /// Remove the kills of a month as a whole, as the owner of the tables; a record of it stays and is sealed
+    RemoveMonth {
+        #[command(flatten)]
+        configured: Configured,
+        /// The month, such as 2026-03
+        #[arg(value_parser = killgate::cli::evidence::month)]
+        month: time::Date,
+        /// Why, for whoever asks later
+        #[arg(long)]
+        reason: String,
     },
 }
 
@@ -69,7 +89,7 @@ impl Configured {
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
     match run(Cli::parse().command).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("killgate: {error:#}");
             ExitCode::FAILURE
@@ -78,24 +98,31 @@ async fn main() -> ExitCode {
 }
 
 #[expect(clippy::print_stdout, reason = "these commands answer on standard output")]
-async fn run(command: Command) -> anyhow::Result<()> {
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
     use killgate::cli;
     match command {
-        Command::Demo { listen } => cli::demo(listen).await,
-        Command::Serve(configured) => cli::serve(&configured.load()?).await,
-        Command::Sandbox { listen } => cli::sandbox(listen).await,
-        Command::Migrate(configured) => cli::migrate(&configured.load()?).await,
-        Command::Check(configured) => {
-            println!("{}", cli::check(&configured.load()?)?);
-            Ok(())
-        }
-        Command::Openapi => {
-            println!("{}", cli::openapi()?);
-            Ok(())
-        }
+        Command::Demo { listen } => cli::demo(listen).await?,
+        Command::Serve(configured) => cli::serve(&configured.load()?).await?,
+        Command::Sandbox { listen } => cli::sandbox(listen).await?,
+        Command::Migrate(configured) => cli::migrate(&configured.load()?).await?,
+        Command::Check(configured) => println!("{}", cli::check(&configured.load()?)?),
+        Command::Audit(command) => return audit(command).await,
+        Command::Openapi => println!("{}", cli::openapi()?),
         Command::Token { configured, sub, scope, ttl } => {
             println!("{}", cli::token(&configured.load()?, &sub, &scope, ttl)?);
-            Ok(())
         }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `killgate audit …`; some of these end with a status that says what was found.
+async fn audit(command: AuditCommand) -> anyhow::Result<ExitCode> {
+    use killgate::cli;
+    match command {
+        AuditCommand::Keygen => cli::evidence::keygen()?,
+        AuditCommand::RemoveMonth { configured, month, reason } => {
+            cli::evidence::remove_month(&configured.load()?, month, &reason).await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -19,14 +19,16 @@ mod page;
 mod postgres;
 mod queue;
 mod record;
+mod removal;
 mod row;
+mod sealed;
 mod sql;
 mod sqlite;
 
 use std::{path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 use tokio::time::Instant;
 
 pub use cursor::{Cursor, CursorError};
@@ -35,10 +37,12 @@ pub use line::{Line, LineEvent, LineSession, LineUpstream};
 pub use page::{Filter, Page};
 pub use postgres::Postgres;
 pub use record::{Attempt, Begun, IdempotencyKey, Open};
+pub use removal::Removal;
 pub use sqlite::Sqlite;
 
 use crate::{
     domain::{Kill, KillId},
+    seal::{Block, Checkpoint},
     window::{Ask, Slot},
 };
 use queue::{Entry, Queue};
@@ -129,6 +133,19 @@ impl Audit {
         }
     }
 
+    /// Removes the kills of a month as a whole, as the owner of the tables, and leaves a record of it; answers how many
+    /// kills it had. Takes the time it takes.
+    ///
+    /// # Errors
+    /// There is no such month, it is not over, or something in it is still to be done. On SQLite always: one file holds
+    /// all months.
+    pub async fn remove_month(settings: &Settings, month: Date, reason: &str) -> Result<i64, AuditError> {
+        match &settings.database_url {
+            Some(url) => Postgres::remove_month(url, settings.timeout, month, reason).await,
+            None => Err(AuditError::failed("remove_month", "an SQLite file holds all months and is kept whole")),
+        }
+    }
+
     /// Records an attempt and claims its key; committed when it returns. Nothing may be sent before.
     ///
     /// A kill that is final already is recorded the same way. If the key stands for another kill, nothing is
@@ -211,6 +228,24 @@ impl Audit {
     pub async fn lines(&self, filter: &Filter, limit: u32) -> Result<Page<Line>, AuditError> {
         let filter = filter.clone();
         on_engine!(self, readers, lines(&filter, limit))
+    }
+
+    /// Up to `limit` blocks with numbers above `after`, in their order.
+    ///
+    /// # Errors
+    /// [`AuditError::Corrupt`] where a block does not even have the form of one.
+    pub async fn blocks(&self, after: i64, limit: u32) -> Result<Vec<Block>, AuditError> {
+        on_engine!(self, readers, blocks(after, limit))
+    }
+
+    /// The signed heads of such blocks.
+    pub async fn heads(&self, after: i64, limit: u32) -> Result<Vec<Checkpoint>, AuditError> {
+        on_engine!(self, readers, heads(after, limit))
+    }
+
+    /// The months that were removed as a whole, oldest first.
+    pub async fn removals(&self) -> Result<Vec<Removal>, AuditError> {
+        on_engine!(self, readers, removals())
     }
 
     /// Makes room ahead of time for the kills of this month and the next ones.

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    ConnectOptions, Connection, PgPool,
+    ConnectOptions, Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use time::Date;
 use tokio::runtime::Handle;
 
 use super::{
@@ -21,11 +22,13 @@ use super::{
 
 mod attempts;
 mod read;
+mod seal;
 mod turns;
 mod write;
 
 pub(in crate::audit) use attempts::begin;
 pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, ping};
+pub(in crate::audit) use seal::{blocks, heads, removals};
 pub(in crate::audit) use turns::take_turn;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
@@ -90,13 +93,33 @@ impl Postgres {
 
     /// Brings the tables up to date on a connection of its own, which may take its time.
     pub(in crate::audit) async fn migrate(url: &SecretString, limit: Duration) -> Result<(), AuditError> {
-        let failed = |error: &sqlx::Error| AuditError::from_sqlx("migrate", error);
-        let connected = tokio::time::timeout(limit, options(url)?.connect()).await;
-        let mut connection =
-            connected.map_err(|_| AuditError::too_slow("migrate", limit))?.map_err(|error| failed(&error))?;
+        let mut connection = connect("migrate", url, limit).await?;
         MIGRATIONS.run(&mut connection).await.map_err(|error| AuditError::from_migration(&error))?;
-        connection.close().await.map_err(|error| failed(&error))
+        connection.close().await.map_err(|error| AuditError::from_sqlx("migrate", &error))
     }
+
+    /// Removes a month on a connection of its own, which may take its time.
+    pub(in crate::audit) async fn remove_month(
+        url: &SecretString,
+        limit: Duration,
+        month: Date,
+        reason: &str,
+    ) -> Result<i64, AuditError> {
+        const REMOVE: &str = "SELECT remove_month($1, $2)";
+        let failed = |error: sqlx::Error| AuditError::from_sqlx("remove_month", &error);
+        let mut connection = connect("remove_month", url, limit).await?;
+        let kills =
+            sqlx::query_scalar(REMOVE).bind(month).bind(reason).fetch_one(&mut connection).await.map_err(failed)?;
+        connection.close().await.map_err(failed)?;
+        Ok(kills)
+    }
+}
+
+/// A connection of one's own, made within the limit.
+async fn connect(operation: &'static str, url: &SecretString, limit: Duration) -> Result<PgConnection, AuditError> {
+    let connected = tokio::time::timeout(limit, options(url)?.connect()).await;
+    let connected = connected.map_err(|_| AuditError::too_slow(operation, limit))?;
+    connected.map_err(|error| AuditError::from_sqlx(operation, &error))
 }
 
 fn options(url: &SecretString) -> Result<PgConnectOptions, AuditError> {
