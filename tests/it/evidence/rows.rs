@@ -20,6 +20,7 @@ on_both_engines! {
     what_was_put_in_afterwards_is_found,
     a_settled_kill_that_was_changed_and_sealed_again_is_found,
     a_kill_that_was_deleted_before_it_was_sealed_is_found,
+    a_kill_that_cannot_be_read_is_named_and_stops_nothing,
     a_tail_that_was_cut_off_is_found_by_a_checkpoint_from_outside,
     a_record_that_was_emptied_is_found_by_a_checkpoint_from_outside,
 }
@@ -153,6 +154,30 @@ async fn a_kill_that_was_deleted_before_it_was_sealed_is_found(book: &Book) {
     let report = sealed.verify().await;
     assert_only(&report, &[Wrong::Missing]);
     assert_told(&report, Wrong::Missing, &kill.id.to_string());
+}
+
+async fn a_kill_that_cannot_be_read_is_named_and_stops_nothing(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    let (event, time) = if book.is_postgres() {
+        ("UPDATE kill_events SET at = 'infinity'", "UPDATE kills SET requested_at = 'infinity'")
+    } else {
+        (
+            "PRAGMA ignore_check_constraints = ON; UPDATE kill_events SET detail = '{'",
+            "PRAGMA ignore_check_constraints = ON; UPDATE kills SET selector = '{'",
+        )
+    };
+    let late = settled(book, 41).await;
+    sealed.tamper(&format!("{event} WHERE kill_id = {}", sealed.id(2))).await;
+    sealed.tamper(&format!("{time} WHERE id = {}", sealed.id(5))).await;
+    sealed.tamper(&format!("{time} WHERE id = {}", literal(book, late.id))).await;
+    settled(book, 42).await;
+    sealed.seal().await;
+    let report = sealed.verify().await;
+    assert_only(&report, &[Wrong::Changed]);
+    assert_eq!((report.count(Wrong::Changed), report.verified), (3, 9), "{report}");
+    for id in [sealed.kills[2], sealed.kills[5], late.id] {
+        assert_told(&report, Wrong::Changed, &format!("{id} does not read as a kill any more"));
+    }
 }
 
 async fn a_tail_that_was_cut_off_is_found_by_a_checkpoint_from_outside(book: &Book) {
