@@ -18,6 +18,8 @@ use crate::{
 
 pub use crate::demo::demo;
 
+pub mod evidence;
+
 /// The gateway, until it is told to stop.
 ///
 /// # Errors

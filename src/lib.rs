@@ -10,6 +10,8 @@
 //! | [`auth`] | who calls: JWT by shared secret or by key set |
 //! | [`http`] | handlers, problems, documentation |
 //! | [`config`] | `killgate.toml` and the environment, checked at the start |
+//! | [`seal`] | leaves, trees and signed blocks: evidence that nobody touched the record |
+//! | [`evidence`] | the tasks that seal the record, and the checks of it |
 //! | [`sandbox`] | the simulated clouds |
 //! | [`app`], [`demo`], [`telemetry`], [`metrics`], [`clock`] | putting it together, and being seen |
 //!
@@ -24,10 +26,12 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod domain;
+pub mod evidence;
 pub mod http;
 pub mod kill;
 pub mod metrics;
 pub mod sandbox;
+pub mod seal;
 pub mod telemetry;
 pub mod vendor;
 pub mod window;

@@ -32,6 +32,9 @@ enum Command {
     Migrate(Configured),
     /// Check the configuration and say what it means
     Check(Configured),
+    /// The record's evidence, and what only its owner may do
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print the OpenAPI document
     Openapi,
     /// Print a token for this gateway, where callers share a secret with it
@@ -47,6 +50,41 @@ enum Command {
         /// How long it is good, such as 90s, 15m, 1h
         #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
         ttl: std::time::Duration,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Print a fresh private key to seal the record with, and tell the public one
+    Keygen,
+    /// Check the record, or an export of it, against its blocks; the exit status says what is wrong
+    ///
+    /// 0: verified. 1: it could not be checked. 2: wrong arguments. 3: nothing is sealed. Else the sum of 4: rows were
+    /// changed, 8: rows are missing, 16: rows were added, 32: blocks are missing, broken or signed with another key,
+    /// 64: outside checkpoints tell of something else.
+    Verify {
+        #[command(flatten)]
+        configured: Configured,
+        /// An export to check instead of the record; needs no configuration, no database and no network
+        #[arg(long, value_name = "FILE", requires = "keys")]
+        export: Option<PathBuf>,
+        /// A public key that blocks may be signed with, as keygen told it; without it the configured key's
+        #[arg(long = "key", value_name = "PUB", value_parser = killgate::cli::evidence::public_key)]
+        keys: Vec<killgate::seal::PublicKey>,
+        /// A file of checkpoints from outside
+        #[arg(long, value_name = "FILE")]
+        checkpoints: Option<PathBuf>,
+    },
+    /// Remove the kills of a month as a whole, as the owner of the tables; a record of it stays and is sealed
+    RemoveMonth {
+        #[command(flatten)]
+        configured: Configured,
+        /// The month, such as 2026-03
+        #[arg(value_parser = killgate::cli::evidence::month)]
+        month: time::Date,
+        /// Why, for whoever asks later
+        #[arg(long)]
+        reason: String,
     },
 }
 
@@ -69,7 +107,7 @@ impl Configured {
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
     match run(Cli::parse().command).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("killgate: {error:#}");
             ExitCode::FAILURE
@@ -78,24 +116,39 @@ async fn main() -> ExitCode {
 }
 
 #[expect(clippy::print_stdout, reason = "these commands answer on standard output")]
-async fn run(command: Command) -> anyhow::Result<()> {
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
     use killgate::cli;
     match command {
-        Command::Demo { listen } => cli::demo(listen).await,
-        Command::Serve(configured) => cli::serve(&configured.load()?).await,
-        Command::Sandbox { listen } => cli::sandbox(listen).await,
-        Command::Migrate(configured) => cli::migrate(&configured.load()?).await,
-        Command::Check(configured) => {
-            println!("{}", cli::check(&configured.load()?)?);
-            Ok(())
-        }
-        Command::Openapi => {
-            println!("{}", cli::openapi()?);
-            Ok(())
-        }
+        Command::Demo { listen } => cli::demo(listen).await?,
+        Command::Serve(configured) => cli::serve(&configured.load()?).await?,
+        Command::Sandbox { listen } => cli::sandbox(listen).await?,
+        Command::Migrate(configured) => cli::migrate(&configured.load()?).await?,
+        Command::Check(configured) => println!("{}", cli::check(&configured.load()?)?),
+        Command::Audit(command) => return audit(command).await,
+        Command::Openapi => println!("{}", cli::openapi()?),
         Command::Token { configured, sub, scope, ttl } => {
             println!("{}", cli::token(&configured.load()?, &sub, &scope, ttl)?);
-            Ok(())
         }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `killgate audit …`; some of these end with a status that says what was found.
+async fn audit(command: AuditCommand) -> anyhow::Result<ExitCode> {
+    use killgate::cli;
+    match command {
+        AuditCommand::Keygen => cli::evidence::keygen()?,
+        AuditCommand::Verify { configured, export, keys, checkpoints } => {
+            let checkpoints = checkpoints.as_deref();
+            let status = match export {
+                Some(export) => cli::evidence::verify_export(&export, keys, checkpoints)?,
+                None => cli::evidence::verify(&configured.load()?, keys, checkpoints).await?,
+            };
+            return Ok(ExitCode::from(status));
+        }
+        AuditCommand::RemoveMonth { configured, month, reason } => {
+            cli::evidence::remove_month(&configured.load()?, month, &reason).await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -19,15 +19,18 @@ mod page;
 mod postgres;
 mod queue;
 mod record;
+mod removal;
 mod row;
+mod sealed;
 mod sql;
 mod sqlite;
 
 use std::{path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 pub use cursor::{Cursor, CursorError};
 pub use error::AuditError;
@@ -35,10 +38,13 @@ pub use line::{Line, LineEvent, LineSession, LineUpstream};
 pub use page::{Filter, Page};
 pub use postgres::Postgres;
 pub use record::{Attempt, Begun, IdempotencyKey, Open};
+pub use removal::Removal;
+pub use sealed::{Sealing, Standing};
 pub use sqlite::Sqlite;
 
 use crate::{
     domain::{Kill, KillId},
+    seal::{Block, Checkpoint, SealKey},
     window::{Ask, Slot},
 };
 use queue::Entry;
@@ -129,6 +135,19 @@ impl Audit {
         }
     }
 
+    /// Removes the kills of a month as a whole, as the owner of the tables, and leaves a record of it; answers how many
+    /// kills it had. Takes the time it takes.
+    ///
+    /// # Errors
+    /// There is no such month, it is not over, or something in it is still to be done. On SQLite always: one file holds
+    /// all months.
+    pub async fn remove_month(settings: &Settings, month: Date, reason: &str) -> Result<i64, AuditError> {
+        match &settings.database_url {
+            Some(url) => Postgres::remove_month(url, settings.timeout, month, reason).await,
+            None => Err(AuditError::failed("remove_month", "an SQLite file holds all months and is kept whole")),
+        }
+    }
+
     /// Records an attempt and claims its key; committed when it returns. Nothing may be sent before.
     ///
     /// A kill that is final already is recorded the same way. If the key stands for another kill, nothing is
@@ -213,6 +232,77 @@ impl Audit {
         on_engine!(self, readers, lines(&filter, limit))
     }
 
+    /// Closes up to `most` of what is to be sealed into the next block. Of several who try at once one succeeds.
+    ///
+    /// Nobody who writes waits for it, unless it is to conclude one of the very kills that are being sealed.
+    ///
+    /// # Errors
+    /// Nothing was sealed, as far as is known; all of it is still there to be sealed.
+    pub async fn seal(&self, key: &SealKey, now: OffsetDateTime, most: u32) -> Result<Sealing, AuditError> {
+        let (key, now) = (key.clone(), moment::whole_millis(now));
+        match self {
+            Self::Postgres(engine) => {
+                let seal = engine.sealer.run("seal", move |connection| {
+                    Box::pin(async move { postgres::seal(connection, &key, now, most).await })
+                });
+                seal.await
+            }
+            Self::Sqlite(engine) => {
+                let due = engine
+                    .readers
+                    .run("seal", move |connection| Box::pin(async move { sqlite::due(connection, most).await }));
+                let Some(mut due) = due.await? else { return Ok(Sealing::Nothing) };
+                let last = due.last.as_ref().map(|last| &last.head);
+                let block = Block::seal(std::mem::take(&mut due.leaves), last, now, &key);
+                let block = block.map_err(|error| AuditError::failed("seal", error.to_string()))?;
+                let add = engine.writer.run("seal", move |connection| {
+                    Box::pin(async move { sqlite::add(connection, &due, &block).await })
+                });
+                add.await
+            }
+        }
+    }
+
+    /// Up to `limit` blocks with numbers above `after`, in their order.
+    ///
+    /// # Errors
+    /// [`AuditError::Corrupt`] where a block does not even have the form of one.
+    pub async fn blocks(&self, after: i64, limit: u32) -> Result<Vec<Block>, AuditError> {
+        on_engine!(self, readers, blocks(after, limit))
+    }
+
+    /// The signed heads of such blocks.
+    pub async fn heads(&self, after: i64, limit: u32) -> Result<Vec<Checkpoint>, AuditError> {
+        on_engine!(self, readers, heads(after, limit))
+    }
+
+    /// The signed head of the last block; `None` if there is no block.
+    pub async fn last_head(&self) -> Result<Option<Checkpoint>, AuditError> {
+        on_engine!(self, readers, last_head())
+    }
+
+    /// Up to `limit` ids of kills above `after`, or of the lowest ones, in their order.
+    pub async fn ids(&self, after: Option<KillId>, limit: u32) -> Result<Vec<KillId>, AuditError> {
+        on_engine!(self, readers, ids(after, limit))
+    }
+
+    /// How these kills stand; those that are not there are left out.
+    pub async fn standing(&self, ids: &[KillId]) -> Result<Vec<Standing>, AuditError> {
+        let ids = ids.to_vec();
+        on_engine!(self, readers, standing(&ids))
+    }
+
+    /// Those of these kills and removals that are to be sealed.
+    pub async fn waiting(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, AuditError> {
+        let ids = ids.to_vec();
+        on_engine!(self, readers, waiting(&ids))
+    }
+
+    /// The months that were removed as a whole, oldest first.
+    pub async fn removals(&self) -> Result<Vec<Removal>, AuditError> {
+        on_engine!(self, readers, removals())
+    }
+
     /// Makes room ahead of time for the kills of this month and the next ones.
     pub async fn make_months(&self, now: OffsetDateTime) -> Result<(), AuditError> {
         on_engine!(self, writer, make_months(now))
@@ -238,6 +328,7 @@ impl Audit {
             Self::Postgres(engine) => {
                 engine.writer.close().await;
                 engine.turns.close().await;
+                engine.sealer.close().await;
                 engine.lane.close().await;
             }
             Self::Sqlite(engine) => {

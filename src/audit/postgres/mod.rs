@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    ConnectOptions, Connection, PgPool,
+    ConnectOptions, Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use time::Date;
 use tokio::runtime::Handle;
 
 use super::{
@@ -21,11 +22,13 @@ use super::{
 
 mod attempts;
 mod read;
+mod seal;
 mod turns;
 mod write;
 
 pub(in crate::audit) use attempts::begin;
 pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, ping};
+pub(in crate::audit) use seal::{blocks, heads, ids, last_head, removals, seal, standing, waiting};
 pub(in crate::audit) use turns::take_turns;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
@@ -40,6 +43,8 @@ pub struct Postgres {
     pub(in crate::audit) writer: Lane<sqlx::Postgres>,
     /// For turns, which are worth nothing if they come late: they do not queue with anything else.
     pub(in crate::audit) turns: Lane<sqlx::Postgres>,
+    /// For whoever seals, which takes its time: it does not keep others waiting.
+    pub(in crate::audit) sealer: Lane<sqlx::Postgres>,
     /// For whatever else is not written in batches.
     pub(in crate::audit) lane: Lane<sqlx::Postgres>,
 }
@@ -50,6 +55,9 @@ const WRITERS: u32 = 2;
 
 /// How many connections take turns. Each takes one in about a millisecond, and those of one budget go one by one.
 const TURNERS: u32 = 2;
+
+/// The least time that sealing a block may take. A block that fails for want of time would fail again.
+const SEALING: Duration = Duration::from_secs(30);
 
 /// How long a connection may have been idle to be used without a sign of life, if there was no trouble meanwhile.
 const FRESH: Duration = Duration::from_secs(1);
@@ -88,26 +96,54 @@ impl Postgres {
             Queue::start(&writer, WRITERS as usize, |connection, entries| Box::pin(write::write(connection, entries)))
         };
         let turners = TURNERS.min(max_connections / 4).max(1);
-        let others = max_connections.saturating_sub(writers + turners).max(1);
+        let others = max_connections.saturating_sub(writers + turners + 1).max(1);
+        let sealer = limit.max(SEALING);
+        let sealer = Lane::new(
+            pool(&options, sealer, 1, Some(SEALER), trouble.clone()),
+            Handle::current(),
+            sealer,
+            trouble.clone(),
+        );
         Ok(Self {
             attempts: queue(),
             marks: queue(),
             conclusions: queue(),
             writer,
             turns: lane(turners, None),
+            sealer,
             lane: lane(others, None),
         })
     }
 
     /// Brings the tables up to date on a connection of its own, which may take its time.
     pub(in crate::audit) async fn migrate(url: &SecretString, limit: Duration) -> Result<(), AuditError> {
-        let failed = |error: &sqlx::Error| AuditError::from_sqlx("migrate", error);
-        let connected = tokio::time::timeout(limit, options(url)?.connect()).await;
-        let mut connection =
-            connected.map_err(|_| AuditError::too_slow("migrate", limit))?.map_err(|error| failed(&error))?;
+        let mut connection = connect("migrate", url, limit).await?;
         MIGRATIONS.run(&mut connection).await.map_err(|error| AuditError::from_migration(&error))?;
-        connection.close().await.map_err(|error| failed(&error))
+        connection.close().await.map_err(|error| AuditError::from_sqlx("migrate", &error))
     }
+
+    /// Removes a month on a connection of its own, which may take its time.
+    pub(in crate::audit) async fn remove_month(
+        url: &SecretString,
+        limit: Duration,
+        month: Date,
+        reason: &str,
+    ) -> Result<i64, AuditError> {
+        const REMOVE: &str = "SELECT remove_month($1, $2)";
+        let failed = |error: sqlx::Error| AuditError::from_sqlx("remove_month", &error);
+        let mut connection = connect("remove_month", url, limit).await?;
+        let kills =
+            sqlx::query_scalar(REMOVE).bind(month).bind(reason).fetch_one(&mut connection).await.map_err(failed)?;
+        connection.close().await.map_err(failed)?;
+        Ok(kills)
+    }
+}
+
+/// A connection of one's own, made within the limit.
+async fn connect(operation: &'static str, url: &SecretString, limit: Duration) -> Result<PgConnection, AuditError> {
+    let connected = tokio::time::timeout(limit, options(url)?.connect()).await;
+    let connected = connected.map_err(|_| AuditError::too_slow(operation, limit))?;
+    connected.map_err(|error| AuditError::from_sqlx(operation, &error))
 }
 
 fn options(url: &SecretString) -> Result<PgConnectOptions, AuditError> {
@@ -165,6 +201,9 @@ const SESSION: &str = "SELECT set_config('statement_timeout', $1, false), \
      set_config('idle_in_transaction_session_timeout', $1, false), set_config('TimeZone', 'UTC', false), \
      set_config('default_transaction_isolation', 'read committed', false), \
      set_config('default_transaction_read_only', 'off', false)";
+
+/// A block's kills are found by their keys; compiling the statement would take longer than running it.
+const SEALER: &str = "SELECT set_config('jit', 'off', false)";
 
 /// Writers find every row by its key, whatever is in it: their statements are planned once, and for tables that grow.
 /// Planning them anew each time would take longer than running them.

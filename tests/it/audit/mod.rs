@@ -1,7 +1,7 @@
 //! The record behaves alike on both engines.
 
 mod batches;
-mod book;
+pub(crate) mod book;
 mod keys;
 mod leases;
 mod outage;
@@ -26,4 +26,4 @@ macro_rules! on_both_engines {
         }
     };
 }
-use on_both_engines;
+pub(crate) use on_both_engines;

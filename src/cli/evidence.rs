@@ -1,0 +1,111 @@
+//! `killgate audit …`: the record's evidence.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use secrecy::ExposeSecret as _;
+use time::{Date, Month};
+
+use crate::{
+    app,
+    audit::{self, Audit},
+    config::{Config, Database},
+    evidence,
+    seal::{Checkpoint, PublicKey, SealKey, check::Report, hex, unhex},
+};
+
+/// The least time that one statement may take where nobody waits for an answer.
+const UNHURRIED: Duration = Duration::from_mins(1);
+
+/// Prints a fresh private key; the public half goes to standard error, so that the key alone can be kept in a file.
+///
+/// # Errors
+/// A machine without randomness.
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the command's answer")]
+pub fn keygen() -> anyhow::Result<()> {
+    let key = SealKey::generate()?;
+    print!("{}", key.pem()?.expose_secret());
+    eprintln!("public key: {}", hex(&key.public()));
+    Ok(())
+}
+
+/// Checks the record and tells what was found; answers the exit status that says so.
+///
+/// # Errors
+/// It could not be checked.
+pub async fn verify(config: &Config, mut keys: Vec<PublicKey>, checkpoints: Option<&Path>) -> anyhow::Result<u8> {
+    if keys.is_empty() {
+        keys.extend(config.seal.key.as_ref().map(SealKey::public));
+    }
+    ensure!(!keys.is_empty(), "--key: required where no seal.key is set");
+    let (checkpoints, others) = read(checkpoints)?;
+    if let Database::Sqlite(path) = &config.audit.database {
+        ensure!(path.exists(), "audit.sqlite_path: {} is not there", path.display());
+    }
+    let settings = app::audit_settings(config);
+    let timeout = settings.timeout.max(UNHURRIED);
+    let audit = Audit::open(&audit::Settings { migrate: false, timeout, ..settings }).await?;
+    let report = evidence::verify(&audit, keys, checkpoints).await;
+    audit.close().await;
+    Ok(tell(report?, &others))
+}
+
+/// The same for an export, with nothing but the files.
+///
+/// # Errors
+/// It could not be checked.
+pub fn verify_export(export: &Path, keys: Vec<PublicKey>, checkpoints: Option<&Path>) -> anyhow::Result<u8> {
+    let (checkpoints, others) = read(checkpoints)?;
+    let report = evidence::verify_export(export, keys, checkpoints).with_context(|| export.display().to_string())?;
+    Ok(tell(report, &others))
+}
+
+fn read(checkpoints: Option<&Path>) -> anyhow::Result<(Vec<Checkpoint>, Vec<usize>)> {
+    let read = checkpoints.map(|path| evidence::read_checkpoints(path).with_context(|| path.display().to_string()));
+    Ok(read.transpose()?.unwrap_or_default())
+}
+
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+fn tell(mut report: Report, others: &[usize]) -> u8 {
+    if let [first, ..] = others {
+        let many = others.len();
+        report
+            .note(format_args!("{many} lines of the checkpoints' file are no checkpoints, the first is line {first}"));
+    }
+    println!("{report}");
+    report.status()
+}
+
+/// A public key as `killgate audit keygen` tells it.
+///
+/// # Errors
+/// It is none.
+pub fn public_key(text: &str) -> Result<PublicKey, String> {
+    unhex(text.trim()).ok_or_else(|| "must be a public key of 64 hexadecimal digits".to_owned())
+}
+
+/// Removes the kills of a month as a whole; a record of it stays.
+///
+/// # Errors
+/// What keeps the month from being removed.
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+pub async fn remove_month(config: &Config, month: Date, reason: &str) -> anyhow::Result<()> {
+    ensure!((1..=1000).contains(&reason.trim().chars().count()), "--reason: must be a text of 1 to 1000 characters");
+    let kills = Audit::remove_month(&app::audit_settings(config), month, reason.trim()).await?;
+    println!("removed {:04}-{:02} with {kills} kills; its record stays", month.year(), u8::from(month.month()));
+    Ok(())
+}
+
+/// The first day of a month that is written as `YYYY-MM`.
+///
+/// # Errors
+/// It is not written so.
+pub fn month(text: &str) -> Result<Date, String> {
+    let read = || {
+        let (year, month) = text.split_once('-')?;
+        let is_plain = year.len() == 4 && month.len() == 2 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+        let month: u8 = month.parse().ok().filter(|_| is_plain)?;
+        Date::from_calendar_date(year.parse().ok()?, Month::try_from(month).ok()?, 1).ok()
+    };
+    read().ok_or_else(|| "must be a month such as 2026-03".to_owned())
+}
