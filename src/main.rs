@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use killgate::history::{Format, Wanted};
 
 /// One HTTP gateway through which an organisation ends database sessions, every attempt on record.
 #[derive(Debug, Parser)]
@@ -29,9 +30,18 @@ enum Command {
         listen: SocketAddr,
     },
     /// Bring the record's tables up to date, as their owner
-    Migrate(Configured),
+    Migrate {
+        #[command(flatten)]
+        configured: Configured,
+        /// The role that gateways connect as: it is let do what serving needs and nothing else (Postgres)
+        #[arg(long, value_name = "NAME")]
+        serving_role: Option<String>,
+    },
     /// Check the configuration and say what it means
     Check(Configured),
+    /// Take the record out
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print the OpenAPI document
     Openapi,
     /// Print a token for this gateway, where callers share a secret with it
@@ -47,6 +57,23 @@ enum Command {
         /// How long it is good, such as 90s, 15m, 1h
         #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
         ttl: std::time::Duration,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Write every kill that passes the filters into a file, with everything on record
+    Export {
+        #[command(flatten)]
+        configured: Configured,
+        /// ndjson has everything, csv is for spreadsheets
+        #[arg(long, default_value = "ndjson")]
+        format: Format,
+        /// The file; it is there once it is complete
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+        #[command(flatten)]
+        wanted: Box<Wanted>,
     },
 }
 
@@ -84,7 +111,13 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo { listen } => cli::demo(listen).await,
         Command::Serve(configured) => cli::serve(&configured.load()?).await,
         Command::Sandbox { listen } => cli::sandbox(listen).await,
-        Command::Migrate(configured) => cli::migrate(&configured.load()?).await,
+        Command::Migrate { configured, serving_role } => {
+            cli::migrate(&configured.load()?, serving_role.as_deref()).await
+        }
+        Command::Audit(AuditCommand::Export { configured, format, output, wanted }) => {
+            println!("{}", cli::export(&configured.load()?, format, &output, *wanted).await?);
+            Ok(())
+        }
         Command::Check(configured) => {
             println!("{}", cli::check(&configured.load()?)?);
             Ok(())

@@ -22,6 +22,7 @@ mod record;
 mod row;
 mod sql;
 mod sqlite;
+mod stats;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -36,6 +37,7 @@ pub use page::{Filter, Page};
 pub use postgres::Postgres;
 pub use record::{Attempt, Begun, IdempotencyKey, Open};
 pub use sqlite::Sqlite;
+pub use stats::{By, Count, Grouping, Per};
 
 use crate::{
     domain::{Kill, KillId},
@@ -129,6 +131,17 @@ impl Audit {
         }
     }
 
+    /// Lets a role of the database do what serving needs, and nothing else; as the owner, after migrating.
+    ///
+    /// # Errors
+    /// There is no such role, this one owns nothing, or the record is a file, which knows no roles.
+    pub async fn let_serve(settings: &Settings, role: &str) -> Result<(), AuditError> {
+        match &settings.database_url {
+            Some(url) => Postgres::let_serve(url, settings.timeout, role).await,
+            None => Err(AuditError::failed("let_serve", "an SQLite file has no roles")),
+        }
+    }
+
     /// Records an attempt and claims its key; committed when it returns. Nothing may be sent before.
     ///
     /// A kill that is final already is recorded the same way. If the key stands for another kill, nothing is
@@ -211,6 +224,12 @@ impl Audit {
     pub async fn lines(&self, filter: &Filter, limit: u32) -> Result<Page<Line>, AuditError> {
         let filter = filter.clone();
         on_engine!(self, readers, lines(&filter, limit))
+    }
+
+    /// How many kills pass the filter, up to `limit` counts in the order of time.
+    pub async fn stats(&self, filter: &Filter, grouping: &Grouping, limit: u32) -> Result<Vec<Count>, AuditError> {
+        let (filter, grouping) = (filter.clone(), grouping.clone());
+        on_engine!(self, readers, stats(&filter, &grouping, limit))
     }
 
     /// Makes room ahead of time for the kills of this month and the next ones.

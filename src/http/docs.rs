@@ -9,7 +9,7 @@ use utoipa::{
     },
 };
 
-use super::{health, kills, problem::ProblemDocument, reference};
+use super::{export, health, kills, problem::ProblemDocument, reference, stats};
 
 /// The document. `openapi/killgate.json` is a copy of it that a test compares.
 #[derive(Debug, OpenApi)]
@@ -28,6 +28,8 @@ use super::{health, kills, problem::ProblemDocument, reference};
     paths(
         kills::create,
         kills::list,
+        export::export,
+        stats::stats,
         kills::read_one,
         reference::vendors,
         reference::targets,
@@ -49,7 +51,9 @@ impl Modify for Token {
         let mut scheme = Http::new(HttpAuthScheme::Bearer);
         scheme.bearer_format = Some("JWT".to_owned());
         scheme.description = Some(
-            "Scopes: `sessions:kill` to kill and to see one's own kills, `kills:read` to see everybody's.".to_owned(),
+            "Scopes: `sessions:kill` to kill and to see one's own kills, `kills:read` to see everybody's, \
+             `kills:export` to export them."
+                .to_owned(),
         );
         document.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
     }

@@ -5,6 +5,7 @@
 mod api;
 mod audit;
 mod contract;
+mod history;
 mod limits;
 mod safety;
 mod support;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    ConnectOptions, Connection, PgPool,
+    ConnectOptions, Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::runtime::Handle;
@@ -25,7 +25,7 @@ mod turns;
 mod write;
 
 pub(in crate::audit) use attempts::begin;
-pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, ping};
+pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, ping, stats};
 pub(in crate::audit) use turns::take_turn;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
@@ -90,13 +90,25 @@ impl Postgres {
 
     /// Brings the tables up to date on a connection of its own, which may take its time.
     pub(in crate::audit) async fn migrate(url: &SecretString, limit: Duration) -> Result<(), AuditError> {
-        let failed = |error: &sqlx::Error| AuditError::from_sqlx("migrate", error);
-        let connected = tokio::time::timeout(limit, options(url)?.connect()).await;
-        let mut connection =
-            connected.map_err(|_| AuditError::too_slow("migrate", limit))?.map_err(|error| failed(&error))?;
+        let mut connection = connect("migrate", url, limit).await?;
         MIGRATIONS.run(&mut connection).await.map_err(|error| AuditError::from_migration(&error))?;
-        connection.close().await.map_err(|error| failed(&error))
+        connection.close().await.map_err(|error| AuditError::from_sqlx("migrate", &error))
     }
+
+    /// Grants a role what serving needs.
+    pub(in crate::audit) async fn let_serve(url: &SecretString, limit: Duration, role: &str) -> Result<(), AuditError> {
+        let failed = |error| AuditError::from_sqlx("let_serve", &error);
+        let mut connection = connect("let_serve", url, limit).await?;
+        sqlx::query("SELECT let_serve($1)").bind(role).execute(&mut connection).await.map_err(failed)?;
+        connection.close().await.map_err(failed)
+    }
+}
+
+/// A connection outside all pools.
+async fn connect(operation: &'static str, url: &SecretString, limit: Duration) -> Result<PgConnection, AuditError> {
+    let connected = tokio::time::timeout(limit, options(url)?.connect()).await;
+    let connected = connected.map_err(|_| AuditError::too_slow(operation, limit))?;
+    connected.map_err(|error| AuditError::from_sqlx(operation, &error))
 }
 
 fn options(url: &SecretString) -> Result<PgConnectOptions, AuditError> {

@@ -8,11 +8,12 @@ use time::OffsetDateTime;
 use super::{columns, select};
 use crate::{
     audit::{
-        Filter, Line, Open, Page,
+        Count, Filter, Grouping, Line, Open, Page,
         line::{LineRow, line_columns},
         moment::Moment,
         page::{Dialect, Seen},
         row::{KillRow, OpenRow, kill_columns},
+        stats::CountRow,
     },
     domain::{Kill, KillId},
 };
@@ -40,6 +41,17 @@ pub(in crate::audit) async fn lines(
     Page::of(rows, filter, limit, |row| Ok(row.read()), |line| line.id)
 }
 
+pub(in crate::audit) async fn stats(
+    connection: &mut PgConnection,
+    filter: &Filter,
+    grouping: &Grouping,
+    limit: u32,
+) -> sqlx::Result<Vec<Count>> {
+    let mut query = filter.count_query::<sqlx::Postgres>(grouping, &DIALECT, limit);
+    let rows: Vec<CountRow> = query.build_query_as().fetch_all(connection).await?;
+    Ok(rows.into_iter().map(CountRow::read).collect())
+}
+
 /// What a page sees is what its statement's own snapshot holds.
 pub(super) const DIALECT: Dialect = Dialect {
     seen: "(SELECT (extract(epoch FROM now()) * 1000)::bigint || ':' || pg_current_snapshot())",
@@ -50,6 +62,8 @@ pub(super) const DIALECT: Dialect = Dialect {
         ", '[^[:alnum:]]+', ' ', 'g'))",
     ],
     one_text: |words| words.join(" "),
+    hour: "floor(extract(epoch FROM k.requested_at) / 3600)::bigint * 3600000",
+    day: "floor(extract(epoch FROM k.requested_at) / 86400)::bigint * 86400000",
 };
 
 pub(super) const LINE: &str = line_columns!(

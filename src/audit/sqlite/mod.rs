@@ -20,7 +20,7 @@ use super::{
 mod read;
 mod write;
 
-pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, ping};
+pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, ping, stats};
 pub(in crate::audit) use write::begin;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");

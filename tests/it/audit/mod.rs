@@ -1,7 +1,7 @@
 //! The record behaves alike on both engines.
 
 mod batches;
-mod book;
+pub(crate) mod book;
 mod keys;
 mod leases;
 mod outage;
