@@ -21,6 +21,8 @@ mod export;
 pub use crate::demo::demo;
 pub use export::export;
 
+pub mod evidence;
+
 /// The gateway, until it is told to stop.
 ///
 /// # Errors

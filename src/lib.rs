@@ -11,6 +11,7 @@
 //! | [`auth`] | who calls: JWT by shared secret or by key set |
 //! | [`http`] | handlers, problems, documentation |
 //! | [`config`] | `killgate.toml` and the environment, checked at the start |
+//! | [`seal`] | leaves, trees and signed blocks: evidence that nobody touched the record |
 //! | [`sandbox`] | the simulated clouds |
 //! | [`app`], [`demo`], [`telemetry`], [`metrics`], [`clock`] | putting it together, and being seen |
 //!
@@ -30,6 +31,7 @@ pub mod http;
 pub mod kill;
 pub mod metrics;
 pub mod sandbox;
+pub mod seal;
 pub mod telemetry;
 pub mod vendor;
 pub mod window;

@@ -39,7 +39,7 @@ enum Command {
     },
     /// Check the configuration and say what it means
     Check(Configured),
-    /// Take the record out
+    /// Taking the record out, its evidence, and what only its owner may do
     #[command(subcommand)]
     Audit(AuditCommand),
     /// Print the OpenAPI document
@@ -75,6 +75,19 @@ enum AuditCommand {
         #[command(flatten)]
         wanted: Box<Wanted>,
     },
+    /// Print a fresh private key to seal the record with, and tell the public one
+    Keygen,
+    /// Remove the kills of a month as a whole, as the owner of the tables; a record of it stays and is sealed
+    RemoveMonth {
+        #[command(flatten)]
+        configured: Configured,
+        /// The month, such as 2026-03
+        #[arg(value_parser = killgate::cli::evidence::month)]
+        month: time::Date,
+        /// Why, for whoever asks later
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -96,7 +109,7 @@ impl Configured {
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
     match run(Cli::parse().command).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("killgate: {error:#}");
             ExitCode::FAILURE
@@ -105,30 +118,37 @@ async fn main() -> ExitCode {
 }
 
 #[expect(clippy::print_stdout, reason = "these commands answer on standard output")]
-async fn run(command: Command) -> anyhow::Result<()> {
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
     use killgate::cli;
     match command {
-        Command::Demo { listen } => cli::demo(listen).await,
-        Command::Serve(configured) => cli::serve(&configured.load()?).await,
-        Command::Sandbox { listen } => cli::sandbox(listen).await,
+        Command::Demo { listen } => cli::demo(listen).await?,
+        Command::Serve(configured) => cli::serve(&configured.load()?).await?,
+        Command::Sandbox { listen } => cli::sandbox(listen).await?,
         Command::Migrate { configured, serving_role } => {
-            cli::migrate(&configured.load()?, serving_role.as_deref()).await
+            cli::migrate(&configured.load()?, serving_role.as_deref()).await?;
         }
-        Command::Audit(AuditCommand::Export { configured, format, output, wanted }) => {
-            println!("{}", cli::export(&configured.load()?, format, &output, *wanted).await?);
-            Ok(())
-        }
-        Command::Check(configured) => {
-            println!("{}", cli::check(&configured.load()?)?);
-            Ok(())
-        }
-        Command::Openapi => {
-            println!("{}", cli::openapi()?);
-            Ok(())
-        }
+        Command::Check(configured) => println!("{}", cli::check(&configured.load()?)?),
+        Command::Audit(command) => return audit(command).await,
+        Command::Openapi => println!("{}", cli::openapi()?),
         Command::Token { configured, sub, scope, ttl } => {
             println!("{}", cli::token(&configured.load()?, &sub, &scope, ttl)?);
-            Ok(())
         }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::print_stdout, reason = "these commands answer on standard output")]
+/// `killgate audit …`; some of these end with a status that says what was found.
+async fn audit(command: AuditCommand) -> anyhow::Result<ExitCode> {
+    use killgate::cli;
+    match command {
+        AuditCommand::Export { configured, format, output, wanted } => {
+            println!("{}", cli::export(&configured.load()?, format, &output, *wanted).await?);
+        }
+        AuditCommand::Keygen => cli::evidence::keygen()?,
+        AuditCommand::RemoveMonth { configured, month, reason } => {
+            cli::evidence::remove_month(&configured.load()?, month, &reason).await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }

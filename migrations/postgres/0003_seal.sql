@@ -19,9 +19,9 @@ CREATE TABLE blocks (
     versions   integer[]   NOT NULL CHECK (cardinality(versions) = cardinality(entries)),
     leaves     bytea       NOT NULL CHECK (octet_length(leaves) = 32 * cardinality(entries)),
     total      bigint      NOT NULL,
+    listing    bytea       NOT NULL CHECK (octet_length(listing) = 32),
     root       bytea       NOT NULL CHECK (octet_length(root) = 32),
     previous   bytea       NOT NULL CHECK (octet_length(previous) = 32),
-    head       bytea       NOT NULL CHECK (octet_length(head) = 32),
     public_key bytea       NOT NULL CHECK (octet_length(public_key) = 32),
     signature  bytea       NOT NULL CHECK (octet_length(signature) = 64)
 );
@@ -30,12 +30,13 @@ COMMENT ON TABLE blocks IS 'Sealed runs of finished kills, each chained to the o
 COMMENT ON COLUMN blocks.number IS '1, 2, 3 … without gaps';
 COMMENT ON COLUMN blocks.sealed_at IS 'When, by the gateway''s clock';
 COMMENT ON COLUMN blocks.entries IS 'The kills and removals in it, in the order of their leaves';
-COMMENT ON COLUMN blocks.versions IS 'How many events each kill had then; 0 for a removal';
+COMMENT ON COLUMN blocks.versions IS
+    'How many events each kill had that was still open then; 0 for what never changes again, settled kills and removals';
 COMMENT ON COLUMN blocks.leaves IS 'The hash of each entry''s line, 32 bytes each';
 COMMENT ON COLUMN blocks.total IS 'Entries of this block and all before it';
+COMMENT ON COLUMN blocks.listing IS 'Hash of entries and versions';
 COMMENT ON COLUMN blocks.root IS 'The Merkle root over the leaves';
-COMMENT ON COLUMN blocks.previous IS 'The head of the block before; zeros for the first';
-COMMENT ON COLUMN blocks.head IS 'SHA-256 of the block''s signed text';
+COMMENT ON COLUMN blocks.previous IS 'SHA-256 of the signed text of the block before; zeros for the first';
 COMMENT ON COLUMN blocks.public_key IS 'The Ed25519 key it was signed with';
 COMMENT ON COLUMN blocks.signature IS 'The signature over the signed text';
 

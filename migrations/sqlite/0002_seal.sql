@@ -16,18 +16,18 @@ CREATE TABLE blocks (
     sealed_at  INTEGER NOT NULL,
     -- The kills in it, 16 bytes each, in the order of their leaves.
     entries    BLOB    NOT NULL CHECK (length(entries) > 0 AND length(entries) % 16 = 0),
-    -- How many events each kill had then; JSON.
+    -- JSON: how many events each kill had that was still open then; 0 for settled ones, which never change again.
     versions   TEXT    NOT NULL CHECK (json_array_length(versions) = length(entries) / 16),
     -- The hash of each entry's line, 32 bytes each.
     leaves     BLOB    NOT NULL CHECK (length(leaves) = 2 * length(entries)),
     -- Entries of this block and all before it.
     total      INTEGER NOT NULL,
+    -- Hash of entries and versions.
+    listing    BLOB    NOT NULL CHECK (length(listing) = 32),
     -- The Merkle root over the leaves.
     root       BLOB    NOT NULL CHECK (length(root) = 32),
-    -- The head of the block before; zeros for the first.
+    -- SHA-256 of the signed text of the block before; zeros for the first.
     previous   BLOB    NOT NULL CHECK (length(previous) = 32),
-    -- SHA-256 of the block's signed text.
-    head       BLOB    NOT NULL CHECK (length(head) = 32),
     -- The Ed25519 key it was signed with.
     public_key BLOB    NOT NULL CHECK (length(public_key) = 32),
     -- The signature over the signed text.

@@ -19,7 +19,9 @@ mod page;
 mod postgres;
 mod queue;
 mod record;
+mod removal;
 mod row;
+mod sealed;
 mod sql;
 mod sqlite;
 mod stats;
@@ -27,7 +29,7 @@ mod stats;
 use std::{path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 use tokio::time::Instant;
 
 pub use cursor::{Cursor, CursorError};
@@ -36,11 +38,13 @@ pub use line::{Line, LineEvent, LineSession, LineUpstream};
 pub use page::{Filter, Page};
 pub use postgres::Postgres;
 pub use record::{Attempt, Begun, IdempotencyKey, Open};
+pub use removal::Removal;
 pub use sqlite::Sqlite;
 pub use stats::{By, Count, Grouping, Per};
 
 use crate::{
     domain::{Kill, KillId},
+    seal::{Block, Checkpoint},
     window::{Ask, Slot},
 };
 use queue::{Entry, Queue};
@@ -142,6 +146,19 @@ impl Audit {
         }
     }
 
+    /// Removes the kills of a month as a whole, as the owner of the tables, and leaves a record of it; answers how many
+    /// kills it had. Takes the time it takes.
+    ///
+    /// # Errors
+    /// There is no such month, it is not over, or something in it is still to be done. On SQLite always: one file holds
+    /// all months.
+    pub async fn remove_month(settings: &Settings, month: Date, reason: &str) -> Result<i64, AuditError> {
+        match &settings.database_url {
+            Some(url) => Postgres::remove_month(url, settings.timeout, month, reason).await,
+            None => Err(AuditError::failed("remove_month", "an SQLite file holds all months and is kept whole")),
+        }
+    }
+
     /// Records an attempt and claims its key; committed when it returns. Nothing may be sent before.
     ///
     /// A kill that is final already is recorded the same way. If the key stands for another kill, nothing is
@@ -230,6 +247,34 @@ impl Audit {
     pub async fn stats(&self, filter: &Filter, grouping: &Grouping, limit: u32) -> Result<Vec<Count>, AuditError> {
         let (filter, grouping) = (filter.clone(), grouping.clone());
         on_engine!(self, readers, stats(&filter, &grouping, limit))
+    }
+
+    /// Up to `limit` blocks with numbers above `after`, in their order.
+    ///
+    /// # Errors
+    /// [`AuditError::Corrupt`] where a block does not even have the form of one.
+    pub async fn blocks(&self, after: i64, limit: u32) -> Result<Vec<Block>, AuditError> {
+        on_engine!(self, readers, blocks(after, limit))
+    }
+
+    /// The number of the newest block; 0 where there is none.
+    pub async fn newest_block(&self) -> Result<i64, AuditError> {
+        on_engine!(self, readers, newest_block())
+    }
+
+    /// The number of the last block before the first one that was sealed at that time or later.
+    pub async fn block_before(&self, at: OffsetDateTime) -> Result<i64, AuditError> {
+        on_engine!(self, readers, block_before(at))
+    }
+
+    /// The signed heads of such blocks.
+    pub async fn heads(&self, after: i64, limit: u32) -> Result<Vec<Checkpoint>, AuditError> {
+        on_engine!(self, readers, heads(after, limit))
+    }
+
+    /// The months that were removed as a whole, oldest first.
+    pub async fn removals(&self) -> Result<Vec<Removal>, AuditError> {
+        on_engine!(self, readers, removals())
     }
 
     /// Makes room ahead of time for the kills of this month and the next ones.

@@ -11,6 +11,7 @@ use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use time::Date;
 use tokio::runtime::Handle;
 
 use super::{
@@ -21,11 +22,13 @@ use super::{
 
 mod attempts;
 mod read;
+mod seal;
 mod turns;
 mod write;
 
 pub(in crate::audit) use attempts::begin;
 pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, ping, stats};
+pub(in crate::audit) use seal::{block_before, blocks, heads, newest_block, removals};
 pub(in crate::audit) use turns::take_turn;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
@@ -102,9 +105,25 @@ impl Postgres {
         sqlx::query("SELECT let_serve($1)").bind(role).execute(&mut connection).await.map_err(failed)?;
         connection.close().await.map_err(failed)
     }
+
+    /// Removes a month on a connection of its own, which may take its time.
+    pub(in crate::audit) async fn remove_month(
+        url: &SecretString,
+        limit: Duration,
+        month: Date,
+        reason: &str,
+    ) -> Result<i64, AuditError> {
+        const REMOVE: &str = "SELECT remove_month($1, $2)";
+        let failed = |error: sqlx::Error| AuditError::from_sqlx("remove_month", &error);
+        let mut connection = connect("remove_month", url, limit).await?;
+        let kills =
+            sqlx::query_scalar(REMOVE).bind(month).bind(reason).fetch_one(&mut connection).await.map_err(failed)?;
+        connection.close().await.map_err(failed)?;
+        Ok(kills)
+    }
 }
 
-/// A connection outside all pools.
+/// A connection of one's own, made within the limit.
 async fn connect(operation: &'static str, url: &SecretString, limit: Duration) -> Result<PgConnection, AuditError> {
     let connected = tokio::time::timeout(limit, options(url)?.connect()).await;
     let connected = connected.map_err(|_| AuditError::too_slow(operation, limit))?;

@@ -23,7 +23,6 @@ impl Ids {
     }
 
     /// Whether it was put in, or looks like one that was.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing seals blocks yet"))]
     pub(super) fn may_have(&self, id: KillId) -> bool {
         places(id).all(|(word, bit)| self.0[word] & bit != 0)
     }

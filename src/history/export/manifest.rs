@@ -57,12 +57,3 @@ impl Manifest {
         format!("{{\"manifest\":{}}}\n", self.text())
     }
 }
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // A String takes everything.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}

@@ -15,9 +15,11 @@ use std::{fmt, str::FromStr};
 use aws_lc_rs::digest::{Context, SHA256};
 
 use super::Wanted;
-use crate::audit::{Audit, AuditError, Filter, Line, Page};
+use crate::{
+    audit::{Audit, AuditError, Filter, Line, Page},
+    seal::hex,
+};
 
-use manifest::hex;
 pub use manifest::{Manifest, Place, SealedRange};
 use sealed::Sealed;
 
@@ -140,34 +142,33 @@ impl Export {
         })
     }
 
-    /// The next piece of the file; `None` once it is complete, its manifest included.
+    /// The next piece of the file, which is never empty; `None` once it is complete, its manifest included.
     ///
     /// # Errors
     /// The record cannot be read on: what was given out so far is a part of a file and must not look like a whole one.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, AuditError> {
-        let piece = match std::mem::replace(&mut self.ahead, Ahead::Nothing) {
-            Ahead::First(page) => {
-                let mut piece = if self.format == Format::Csv { table::header() } else { Vec::new() };
-                self.write_page(page, &mut piece);
-                piece
+        loop {
+            let piece = match std::mem::replace(&mut self.ahead, Ahead::Nothing) {
+                Ahead::First(page) => {
+                    let mut piece = if self.format == Format::Csv { table::header() } else { Vec::new() };
+                    self.write_page(page, &mut piece);
+                    piece
+                }
+                Ahead::Page => {
+                    let page = self.audit.lines(&self.filter, self.limit).await?;
+                    let mut piece = Vec::with_capacity(PAGE);
+                    self.write_page(page, &mut piece);
+                    piece
+                }
+                Ahead::Blocks => self.write_blocks().await?,
+                Ahead::Manifest => self.manifest(),
+                Ahead::Nothing => return Ok(None),
+            };
+            self.hash.update(&piece);
+            if !piece.is_empty() {
+                return Ok(Some(piece));
             }
-            Ahead::Page => {
-                let page = self.audit.lines(&self.filter, self.limit).await?;
-                let mut piece = Vec::with_capacity(PAGE);
-                self.write_page(page, &mut piece);
-                piece
-            }
-            Ahead::Blocks => {
-                let blocks = self.sealed.next(&self.audit).await?;
-                self.ahead = if blocks.is_some() { Ahead::Blocks } else { Ahead::Manifest };
-                let carried = blocks.filter(|_| self.format == Format::Ndjson).unwrap_or_default();
-                carried.into_iter().flat_map(|line| (line + "\n").into_bytes()).collect()
-            }
-            Ahead::Manifest => self.manifest(),
-            Ahead::Nothing => return Ok(None),
-        };
-        self.hash.update(&piece);
-        Ok(Some(piece))
+        }
     }
 
     /// Kills given out so far.
@@ -201,6 +202,14 @@ impl Export {
         self.limit = next_limit(page.items.len(), piece.len() - before);
         self.ahead = if page.next.is_some() { Ahead::Page } else { Ahead::Blocks };
         self.filter.before = page.next;
+    }
+
+    /// A table has no room for blocks, but its manifest names them.
+    async fn write_blocks(&mut self) -> Result<Vec<u8>, AuditError> {
+        let blocks = self.sealed.next(&self.audit).await?;
+        self.ahead = if blocks.is_some() { Ahead::Blocks } else { Ahead::Manifest };
+        let lines = blocks.filter(|_| self.format == Format::Ndjson).unwrap_or_default();
+        Ok(lines.into_iter().flat_map(|line| (line + "\n").into_bytes()).collect())
     }
 
     fn manifest(&mut self) -> Vec<u8> {

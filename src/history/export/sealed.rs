@@ -1,37 +1,87 @@
 //! The sealed blocks that hold exported kills, so that a file can be verified without the database.
+//!
+//! They are those that were sealed when the export began. A kill in the file may since have learned more than its block
+//! says, and is then in no block of the file in that form; it never knows less.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
 
 use super::{ids::Ids, manifest::SealedRange};
 use crate::{
     audit::{Audit, AuditError},
+    clock::from_unix_millis,
     domain::KillId,
+    seal::{Block, BlockLine, hex},
 };
+
+/// Blocks that are read at a time. One has up to thousands of entries.
+const PAGE: u32 = 8;
+/// How far the clocks of gateways may be apart.
+const APART: Duration = Duration::from_hours(1);
 
 /// The blocks of an export.
 pub(super) struct Sealed {
     exported: Ids,
+    /// The oldest of them.
+    oldest: Option<KillId>,
+    /// The newest block of the file, if it holds one of them.
+    end: i64,
+    /// The last block that was looked at.
+    after: Option<i64>,
     range: Option<SealedRange>,
 }
 
 impl Sealed {
     /// The blocks that are sealed now.
-    #[expect(clippy::unused_async, reason = "nothing seals blocks yet")]
-    pub(super) async fn by_now(_: &Audit) -> Result<Self, AuditError> {
-        Ok(Self { exported: Ids::new(), range: None })
+    pub(super) async fn by_now(audit: &Audit) -> Result<Self, AuditError> {
+        Ok(Self { exported: Ids::new(), oldest: None, end: audit.newest_block().await?, after: None, range: None })
     }
 
-    /// Takes note of a kill in the file.
+    /// Takes note of a kill in the file; they come newest first.
     pub(super) fn exports(&mut self, id: KillId) {
         self.exported.insert(id);
+        self.oldest = Some(id);
     }
 
-    /// The lines of some more blocks that hold exported kills; `None` when there are no more.
-    #[expect(clippy::unused_async, reason = "nothing seals blocks yet")]
-    pub(super) async fn next(&mut self, _: &Audit) -> Result<Option<Vec<String>>, AuditError> {
-        Ok(None)
+    /// The lines of some more blocks that hold exported kills, perhaps of none; `None` when there are no more.
+    pub(super) async fn next(&mut self, audit: &Audit) -> Result<Option<Vec<String>>, AuditError> {
+        let Some(oldest) = self.oldest else { return Ok(None) };
+        let after = match self.after {
+            Some(after) => after,
+            // Nothing was sealed before it was asked for.
+            None => audit.block_before(asked_at(oldest) - APART).await?,
+        };
+        if after >= self.end {
+            return Ok(None);
+        }
+        let blocks = audit.blocks(after, PAGE).await?;
+        self.after = Some(blocks.last().map_or(self.end, |block| block.head.number));
+        let mut lines = Vec::new();
+        for block in &blocks {
+            if block.head.number > self.end || !self.holds(block) {
+                continue;
+            }
+            lines.push(BlockLine::from(block).text());
+            let head = hex(&block.head.hash());
+            let first = self.range.as_ref().map_or(block.head.number, |range| range.first);
+            self.range = Some(SealedRange { first, last: block.head.number, head });
+        }
+        Ok(Some(lines))
+    }
+
+    fn holds(&self, block: &Block) -> bool {
+        block.leaves.iter().any(|leaf| self.exported.may_have(leaf.id))
     }
 
     /// From where to where, once there are no more.
     pub(super) fn range(&self) -> Option<SealedRange> {
         self.range.clone()
     }
+}
+
+/// When a kill of that id was asked for: ids begin with it, in milliseconds.
+fn asked_at(id: KillId) -> OffsetDateTime {
+    let (high, _) = id.as_u64_pair();
+    from_unix_millis(i64::try_from(high >> 16).unwrap_or(0))
 }

@@ -1,0 +1,139 @@
+//! The formats, against values that other programs computed.
+
+use serde::Deserialize;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use uuid::Uuid;
+
+use super::*;
+
+#[derive(Deserialize)]
+struct Vectors {
+    tree: Tree,
+    private_key: String,
+    public_key: String,
+    blocks: Vec<Expected>,
+}
+
+#[derive(Deserialize)]
+struct Tree {
+    inputs: Vec<String>,
+    roots: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    sealed_at: String,
+    ids: Vec<Uuid>,
+    versions: Vec<i32>,
+    lines: Vec<String>,
+    text: String,
+    head: String,
+    signature: String,
+}
+
+fn vectors() -> Vectors {
+    serde_json::from_str(include_str!("../../tests/sealing/chain.json")).unwrap()
+}
+
+/// The blocks of the vectors, sealed with their key.
+fn chain() -> Vec<Block> {
+    let vectors = vectors();
+    let key = SealKey::read(&vectors.private_key).unwrap();
+    let mut blocks: Vec<Block> = Vec::new();
+    for it in vectors.blocks {
+        let members = it.ids.iter().zip(&it.versions).zip(&it.lines);
+        let leaves =
+            members.map(|((id, version), line)| Leaf { id: *id, version: *version, hash: leaf(line.as_bytes()) });
+        let at = OffsetDateTime::parse(&it.sealed_at, &Rfc3339).unwrap();
+        blocks.push(Block::seal(leaves.collect(), blocks.last().map(|block| &block.head), at, &key).unwrap());
+    }
+    blocks
+}
+
+#[test]
+fn trees_have_the_roots_of_certificate_transparency() {
+    let Tree { inputs, roots } = vectors().tree;
+    let leaves: Vec<Hash> = inputs.iter().map(|input| leaf(&unhex_all(input).unwrap())).collect();
+    for (count, expected) in roots.iter().enumerate() {
+        assert_eq!(hex(&root(&leaves[..count])), *expected, "{count} leaves");
+    }
+}
+
+#[test]
+fn a_chain_is_what_other_programs_make_of_it() {
+    for (block, expected) in chain().iter().zip(vectors().blocks) {
+        assert_eq!(block.head.text(), expected.text);
+        assert_eq!(hex(&block.head.hash()), expected.head);
+        assert_eq!(hex(&block.signature), expected.signature);
+    }
+}
+
+#[test]
+fn a_block_and_a_checkpoint_read_back_from_their_lines() {
+    for block in chain() {
+        let line = BlockLine::from(&block).text();
+        assert!(!line.contains('\n'));
+        let read: BlockLine = serde_json::from_str(&line).unwrap();
+        assert_eq!(read.read().as_ref(), Ok(&block));
+        let checkpoint = Checkpoint { head: block.head, signature: block.signature };
+        assert!(checkpoint.is_signed());
+        assert_eq!(Checkpoint::read(&checkpoint.text()).as_ref(), Some(&checkpoint));
+    }
+}
+
+#[test]
+fn a_line_that_does_not_hold_together_is_no_block() {
+    let whole = BlockLine::from(&chain()[0]);
+    let spoilt = |spoil: fn(&mut BlockMembers)| {
+        let mut line = whole.clone();
+        spoil(&mut line.block);
+        line.read()
+    };
+    assert_eq!(spoilt(|it| it.leaves.truncate(64)), Err("entries, versions and leaves"));
+    assert_eq!(spoilt(|it| it.leaves.truncate(191)), Err("leaves"));
+    assert_eq!(spoilt(|it| it.versions.truncate(2)), Err("entries, versions and leaves"));
+    assert_eq!(spoilt(|it| it.sealed_at = "noon".into()), Err("sealed_at"));
+    assert_eq!(spoilt(|it| it.root = it.root.to_uppercase()), Err("root"));
+    assert_eq!(spoilt(|it| it.signature.truncate(126)), Err("signature"));
+    assert_eq!(Checkpoint::read("{}"), None);
+}
+
+#[test]
+fn a_checkpoint_whose_head_is_not_of_what_it_says_is_none() {
+    let Block { head, signature, .. } = chain().remove(0);
+    let text = Checkpoint { head, signature }.text();
+    assert_eq!(Checkpoint::read(&text.replace("\"total\":3", "\"total\":4")), None);
+}
+
+#[test]
+fn a_signature_is_good_for_its_own_head_and_key_only() {
+    let Block { head, signature, .. } = chain().remove(0);
+    let mut other = Checkpoint { head: Head { total: 4, ..head.clone() }, signature };
+    assert!(!other.is_signed());
+    let foreign = SealKey::generate().unwrap().public();
+    other.head = Head { public_key: foreign, ..head };
+    assert!(!other.is_signed());
+}
+
+#[test]
+fn a_key_is_read_as_pem_or_base64_and_shows_its_public_half_only() {
+    let vectors = vectors();
+    let inside: String = vectors.private_key.lines().filter(|line| !line.starts_with('-')).collect();
+    for text in [&vectors.private_key, &inside, &format!("  {inside}\n")] {
+        let key = SealKey::read(text).unwrap();
+        assert_eq!(hex(&key.public()), vectors.public_key);
+        assert_eq!(format!("{key:?}"), format!("SealKey(public {})", vectors.public_key));
+    }
+    for text in ["", "canary", "-----BEGIN PRIVATE KEY-----", &inside[4..]] {
+        let told = SealKey::read(text).unwrap_err().to_string();
+        assert!(!told.contains("canary"), "{told}");
+    }
+}
+
+#[test]
+fn a_fresh_key_reads_back() {
+    use secrecy::ExposeSecret as _;
+    let key = SealKey::generate().unwrap();
+    let again = SealKey::read(key.pem().unwrap().expose_secret()).unwrap();
+    assert_eq!(again.public(), key.public());
+}
