@@ -7,5 +7,6 @@ mod audit;
 mod contract;
 mod history;
 mod limits;
+mod roles;
 mod safety;
 mod support;
