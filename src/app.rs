@@ -20,6 +20,7 @@ use crate::{
     auth::{Auth, Fetch},
     clock::{Clock, id_at},
     config::{self, Config},
+    evidence::Sealer,
     http,
     kill::{
         CallerLimit, Kills, Parts,
@@ -48,6 +49,7 @@ pub struct App {
     server: ServerHandle,
     serving: JoinHandle<io::Result<()>>,
     reconciling: JoinHandle<()>,
+    sealer: Option<Sealer>,
     grace: Duration,
 }
 
@@ -60,18 +62,19 @@ impl App {
         let callers = config.auth()?;
         let transport = Transport::start(CONNECT_TIMEOUT).context("the transport cannot be started")?;
         let audit = Audit::open(&audit_settings(config)).await.context("audit.database_url")?;
+        let metrics = Arc::new(Metrics::default());
         let kills = Kills::new(Parts {
-            audit,
+            audit: audit.clone(),
             accounts: accounts(config, &transport, &clock),
             limits: limits(config),
             caller_limit: caller_limit(config),
             targets: targets(config)?,
-            metrics: Arc::new(Metrics::default()),
+            metrics: Arc::clone(&metrics),
             gateway: id_at(clock.now()).to_string(),
             key_ttl: config.audit.idempotency_ttl,
             clock: clock.clone(),
         });
-        let auth = Auth::new(callers, fetch(transport), clock);
+        let auth = Auth::new(callers, fetch(transport.clone()), clock.clone());
         let (for_workers, grace) = (kills.clone(), config.server.shutdown_grace);
         let server = HttpServer::new(move || http::app(for_workers.clone(), auth.clone()))
             .workers(config.server.workers)
@@ -83,7 +86,8 @@ impl App {
         let server = server.run();
         let handle = server.handle();
         let (serving, reconciling) = (tokio::spawn(server), tokio::spawn(kills.clone().reconcile()));
-        Ok(Self { address, kills, server: handle, serving, reconciling, grace })
+        let sealer = Sealer::start(&config.seal, audit, clock, metrics, &transport);
+        Ok(Self { address, kills, server: handle, serving, reconciling, sealer, grace })
     }
 
     /// Where it listens; the port that was taken where port 0 was asked for.
@@ -104,7 +108,7 @@ impl App {
     /// # Errors
     /// What the HTTP server died of, if it did.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { kills, server, serving, reconciling, grace, .. } = self;
+        let Self { kills, server, serving, reconciling, sealer, grace, .. } = self;
         let finish = async {
             server.stop(true).await;
             kills.idle().await;
@@ -113,6 +117,9 @@ impl App {
             tracing::warn!("stopping with kills under way; other gateways will settle them");
         }
         reconciling.abort();
+        if let Some(sealer) = sealer {
+            sealer.stop().await;
+        }
         kills.audit().close().await;
         serving.await.context("the HTTP server")?.context("the HTTP server")
     }

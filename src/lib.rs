@@ -12,6 +12,7 @@
 //! | [`http`] | handlers, problems, documentation |
 //! | [`config`] | `killgate.toml` and the environment, checked at the start |
 //! | [`seal`] | leaves, trees and signed blocks: evidence that nobody touched the record |
+//! | [`evidence`] | the tasks that seal the record, and the checks of it |
 //! | [`sandbox`] | the simulated clouds |
 //! | [`app`], [`demo`], [`telemetry`], [`metrics`], [`clock`] | putting it together, and being seen |
 //!
@@ -26,6 +27,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod domain;
+pub mod evidence;
 pub mod history;
 pub mod http;
 pub mod kill;

@@ -77,6 +77,24 @@ enum AuditCommand {
     },
     /// Print a fresh private key to seal the record with, and tell the public one
     Keygen,
+    /// Check the record, or an export of it, against its blocks; the exit status says what is wrong
+    ///
+    /// 0: verified. 1: it could not be checked. 2: wrong arguments. 3: nothing is sealed. Else the sum of 4: rows were
+    /// changed, 8: rows are missing, 16: rows were added, 32: blocks are missing, broken or signed with another key,
+    /// 64: outside checkpoints tell of something else.
+    Verify {
+        #[command(flatten)]
+        configured: Configured,
+        /// An export to check instead of the record; needs no configuration, no database and no network
+        #[arg(long, value_name = "FILE", requires = "keys")]
+        export: Option<PathBuf>,
+        /// A public key that blocks may be signed with, as keygen told it; without it the configured key's
+        #[arg(long = "key", value_name = "PUB", value_parser = killgate::cli::evidence::public_key)]
+        keys: Vec<killgate::seal::PublicKey>,
+        /// A file of checkpoints from outside
+        #[arg(long, value_name = "FILE")]
+        checkpoints: Option<PathBuf>,
+    },
     /// Remove the kills of a month as a whole, as the owner of the tables; a record of it stays and is sealed
     RemoveMonth {
         #[command(flatten)]
@@ -146,6 +164,14 @@ async fn audit(command: AuditCommand) -> anyhow::Result<ExitCode> {
             println!("{}", cli::export(&configured.load()?, format, &output, *wanted).await?);
         }
         AuditCommand::Keygen => cli::evidence::keygen()?,
+        AuditCommand::Verify { configured, export, keys, checkpoints } => {
+            let checkpoints = checkpoints.as_deref();
+            let status = match export {
+                Some(export) => cli::evidence::verify_export(&export, keys, checkpoints)?,
+                None => cli::evidence::verify(&configured.load()?, keys, checkpoints).await?,
+            };
+            return Ok(ExitCode::from(status));
+        }
         AuditCommand::RemoveMonth { configured, month, reason } => {
             cli::evidence::remove_month(&configured.load()?, month, &reason).await?;
         }

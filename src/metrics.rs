@@ -44,6 +44,9 @@ pub struct Metrics {
     call_seconds: Histogram,
     pace: Family<BudgetLabels, Gauge>,
     audit_failures: Counter,
+    sealed: Counter,
+    seal_failures: Counter,
+    checkpoint_failures: Counter,
     in_flight: Gauge,
 }
 
@@ -59,8 +62,27 @@ impl Default for Metrics {
         registry.register("call_seconds", "Time of one call to a vendor", call_seconds.clone());
         registry.register("pace", "Calls a second asked for: the limit, or less after throttling", pace.clone());
         registry.register("audit_failures", "Records that could not be written in time", audit_failures.clone());
+        let (sealed, seal_failures, checkpoint_failures) = (Counter::default(), Counter::default(), Counter::default());
+        registry.register("sealed", "Entries of the record that this gateway sealed", sealed.clone());
+        registry.register("seal_failures", "Blocks that could not be sealed yet", seal_failures.clone());
+        registry.register(
+            "checkpoint_failures",
+            "Checkpoints that could not be delivered yet, or contradict the record",
+            checkpoint_failures.clone(),
+        );
         registry.register("kills_in_flight", "Kills being worked on", in_flight.clone());
-        Self { registry, kills, calls, call_seconds, pace, audit_failures, in_flight }
+        Self {
+            registry,
+            kills,
+            calls,
+            call_seconds,
+            pace,
+            audit_failures,
+            sealed,
+            seal_failures,
+            checkpoint_failures,
+            in_flight,
+        }
     }
 }
 
@@ -92,6 +114,21 @@ impl Metrics {
     /// A record could not be written in time.
     pub fn audit_failure(&self) {
         self.audit_failures.inc();
+    }
+
+    /// A block was sealed with so many entries.
+    pub fn sealed(&self, entries: i64) {
+        self.sealed.inc_by(u64::try_from(entries).unwrap_or(0));
+    }
+
+    /// A block could not be sealed yet.
+    pub fn seal_failure(&self) {
+        self.seal_failures.inc();
+    }
+
+    /// A checkpoint could not be delivered yet, or contradicts the record.
+    pub fn checkpoint_failure(&self) {
+        self.checkpoint_failures.inc();
     }
 
     /// Kills being worked on.

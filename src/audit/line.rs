@@ -11,7 +11,10 @@ use sqlx::{FromRow, types::Json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::moment::Moment;
-use crate::domain::KillId;
+use crate::{
+    domain::{KillId, Status},
+    seal::{self, Leaf},
+};
 
 /// One kill with everything that is on record about it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,6 +89,14 @@ impl Line {
     #[must_use]
     pub fn text(&self) -> String {
         serde_json::to_string(self).expect("every key of a line is a text")
+    }
+
+    /// The line as it is sealed.
+    #[must_use]
+    pub fn leaf(&self) -> Leaf {
+        let may_change = Status::parse(&self.status).is_some_and(Status::is_open);
+        let version = if may_change { self.version() } else { 0 };
+        Leaf { id: self.id, version, hash: seal::leaf(self.text().as_bytes()) }
     }
 
     /// How many changes it has; a kill that changed after it was sealed has more than it had then.

@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
 use super::{line::written, moment::Moment};
-use crate::domain::KillId;
+use crate::{
+    domain::KillId,
+    seal::{self, Leaf},
+};
 
 /// A month that was removed as a whole by the owner of the tables.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +41,12 @@ impl Removal {
             removal: &'r Removal,
         }
         serde_json::to_string(&Line { removal: self }).expect("every key of a line is a text")
+    }
+
+    /// The line as it is sealed; it never changes again.
+    #[must_use]
+    pub fn leaf(&self) -> Leaf {
+        Leaf { id: self.id, version: 0, hash: seal::leaf(self.text().as_bytes()) }
     }
 }
 

@@ -5,8 +5,84 @@
 use sqlx::{Database, Decode, FromRow, Postgres, Sqlite, Type, error::BoxDynError, types::Json};
 use uuid::Uuid;
 
-use super::moment::Moment;
-use crate::seal::{Block, Checkpoint, Head, Leaf};
+use super::{line::LineRow, moment::Moment};
+use crate::domain::KillId;
+use crate::seal::{self, Block, Checkpoint, Head, Leaf};
+
+/// What came of an attempt to seal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sealing {
+    /// There is nothing to seal.
+    Nothing,
+    /// Somebody else was at it: what there is to seal may not be what it was.
+    Elsewhere,
+    /// The block of that number was added.
+    Sealed { block: i64, entries: i64 },
+}
+
+/// A kill as it stands, for whoever checks it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Kill {
+        leaf: Leaf,
+        /// How many events it has.
+        events: i32,
+        /// Whether it is to be sealed, or still worked on.
+        waits: bool,
+    },
+    /// It is there and does not read as a kill.
+    Unreadable(KillId),
+}
+
+#[derive(FromRow)]
+pub(super) struct StandingRow {
+    #[sqlx(flatten)]
+    line: LineRow,
+    waits: bool,
+}
+
+impl StandingRow {
+    pub(super) fn read(self) -> Standing {
+        let line = self.line.read();
+        Standing::Kill { leaf: line.leaf(), events: line.version(), waits: self.waits }
+    }
+}
+
+/// Whether it is the rows that cannot be read, and not the database.
+pub(super) fn is_damage(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
+        // A value that no function takes.
+        sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| code.len() == 5 && code.starts_with("22")),
+        _ => false,
+    }
+}
+
+/// How many lines are hashed before others get their turn on the thread.
+const AT_ONCE: usize = 64;
+
+/// The leaves of these kills, and of those of `wanted` that are not there: their absence is sealed, and so found.
+pub(super) async fn leaves(rows: Vec<LineRow>, others: Vec<Leaf>, wanted: &[Uuid]) -> Vec<Leaf> {
+    let mut leaves = others;
+    for (at, row) in rows.into_iter().enumerate() {
+        if at % AT_ONCE == AT_ONCE - 1 {
+            tokio::task::yield_now().await;
+        }
+        leaves.push(row.read().leaf());
+    }
+    leaves.sort_unstable_by_key(|leaf| leaf.id);
+    let absent = wanted.iter().filter(|id| leaves.binary_search_by_key(*id, |leaf| leaf.id).is_err());
+    let absent = absent.map(|id| Leaf { id: *id, version: 0, hash: seal::leaf(absence(*id).as_bytes()) });
+    let absent: Vec<Leaf> = absent.collect();
+    leaves.extend(absent);
+    leaves.sort_unstable_by_key(|leaf| leaf.id);
+    leaves
+}
+
+/// The line of a kill that was to be sealed and is not there.
+fn absence(id: Uuid) -> String {
+    format!(r#"{{"absent":{{"id":"{id}"}}}}"#)
+}
 
 /// The columns of a signed head, but for how many entries there are.
 macro_rules! head_columns {
@@ -15,6 +91,28 @@ macro_rules! head_columns {
     };
 }
 pub(super) use head_columns;
+
+/// Adds a block; the same columns in the same order.
+macro_rules! add_block {
+    () => {
+        concat!(
+            "INSERT INTO blocks (",
+            head_columns!(),
+            ", entries, versions, leaves) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+        )
+    };
+}
+pub(super) use add_block;
+
+/// All leaves, one after the other.
+pub(super) fn hashes(leaves: &[Leaf]) -> Vec<u8> {
+    leaves.iter().flat_map(|leaf| leaf.hash).collect()
+}
+
+/// A key that does not sign is no fault of the database, but there is nobody else to tell it.
+pub(super) fn unsigned(error: seal::KeyError) -> sqlx::Error {
+    sqlx::Error::Encode(error.into())
+}
 
 #[derive(FromRow)]
 pub(super) struct HeadRow {

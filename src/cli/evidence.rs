@@ -1,15 +1,21 @@
 //! `killgate audit …`: the record's evidence.
 
-use anyhow::ensure;
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context as _, ensure};
 use secrecy::ExposeSecret as _;
 use time::{Date, Month};
 
 use crate::{
     app,
-    audit::Audit,
-    config::Config,
-    seal::{SealKey, hex},
+    audit::{self, Audit},
+    config::{Config, Database},
+    evidence,
+    seal::{Checkpoint, PublicKey, SealKey, check::Report, hex, unhex},
 };
+
+/// The least time that one statement may take where nobody waits for an answer.
+const UNHURRIED: Duration = Duration::from_mins(1);
 
 /// Prints a fresh private key; the public half goes to standard error, so that the key alone can be kept in a file.
 ///
@@ -21,6 +27,61 @@ pub fn keygen() -> anyhow::Result<()> {
     print!("{}", key.pem()?.expose_secret());
     eprintln!("public key: {}", hex(&key.public()));
     Ok(())
+}
+
+/// Checks the record and tells what was found; answers the exit status that says so.
+///
+/// # Errors
+/// It could not be checked.
+pub async fn verify(config: &Config, mut keys: Vec<PublicKey>, checkpoints: Option<&Path>) -> anyhow::Result<u8> {
+    if keys.is_empty() {
+        keys.extend(config.seal.key.as_ref().map(SealKey::public));
+    }
+    ensure!(!keys.is_empty(), "--key: required where no seal.key is set");
+    let (checkpoints, others) = read(checkpoints)?;
+    if let Database::Sqlite(path) = &config.audit.database {
+        ensure!(path.exists(), "audit.sqlite_path: {} is not there", path.display());
+    }
+    let settings = app::audit_settings(config);
+    let timeout = settings.timeout.max(UNHURRIED);
+    let audit = Audit::open(&audit::Settings { migrate: false, timeout, ..settings }).await?;
+    let report = evidence::verify(&audit, keys, checkpoints).await;
+    audit.close().await;
+    Ok(tell(report?, &others))
+}
+
+/// The same for an export, with nothing but the files.
+///
+/// # Errors
+/// It could not be checked.
+pub fn verify_export(export: &Path, keys: Vec<PublicKey>, checkpoints: Option<&Path>) -> anyhow::Result<u8> {
+    let (checkpoints, others) = read(checkpoints)?;
+    let report = evidence::verify_export(export, keys, checkpoints).with_context(|| export.display().to_string())?;
+    Ok(tell(report, &others))
+}
+
+fn read(checkpoints: Option<&Path>) -> anyhow::Result<(Vec<Checkpoint>, Vec<usize>)> {
+    let read = checkpoints.map(|path| evidence::read_checkpoints(path).with_context(|| path.display().to_string()));
+    Ok(read.transpose()?.unwrap_or_default())
+}
+
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+fn tell(mut report: Report, others: &[usize]) -> u8 {
+    if let [first, ..] = others {
+        let many = others.len();
+        report
+            .note(format_args!("{many} lines of the checkpoints' file are no checkpoints, the first is line {first}"));
+    }
+    println!("{report}");
+    report.status()
+}
+
+/// A public key as `killgate audit keygen` tells it.
+///
+/// # Errors
+/// It is none.
+pub fn public_key(text: &str) -> Result<PublicKey, String> {
+    unhex(text.trim()).ok_or_else(|| "must be a public key of 64 hexadecimal digits".to_owned())
 }
 
 /// Removes the kills of a month as a whole; a record of it stays.

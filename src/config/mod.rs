@@ -13,6 +13,7 @@ mod auth;
 mod callers;
 mod error;
 mod protect;
+mod seal;
 mod secret;
 mod section;
 mod server;
@@ -32,6 +33,7 @@ pub use auth::{Auth, Keys};
 pub use callers::Callers;
 pub use error::{ConfigError, Problem};
 pub use protect::Protect;
+pub use seal::Seal;
 pub use secret::Secret;
 pub use server::{Log, LogFormat, Server};
 pub use targets::Target;
@@ -53,6 +55,7 @@ pub struct Config {
     pub file: Option<PathBuf>,
     pub server: Server,
     pub audit: Audit,
+    pub seal: Seal,
     /// `None` where nothing is set; [`Config::auth`] asks for it.
     pub auth: Option<Auth>,
     pub callers: Callers,
@@ -109,6 +112,7 @@ impl Config {
     fn read(root: &mut Section<'_>, file: Option<PathBuf>, vendors: &Vendors) -> Option<Self> {
         let server = root.table("server", Server::read);
         let audit = root.table("audit", Audit::read);
+        let seal = root.table("seal", Seal::read);
         let auth = root.table_if_set("auth", Auth::read);
         let callers = root.table("callers", Callers::read);
         let limits = root.tables("vendors", vendors::known_as(vendors), |_, section| LimitOverrides::read(section));
@@ -119,6 +123,7 @@ impl Config {
             file,
             server,
             audit,
+            seal,
             auth,
             callers,
             accounts: whole(accounts)?,

@@ -1,6 +1,7 @@
 //! The configuration in a few lines, for the log at the start and for `killgate check`.
 
-use super::{Config, Credentials, Keys};
+use super::{Config, Credentials, Keys, Seal};
+use crate::seal::hex;
 
 impl Config {
     /// One fact a line, and no secret in any of them.
@@ -11,6 +12,7 @@ impl Config {
             format!("file: {file}"),
             format!("listen: {}, {} workers", self.server.listen, self.server.workers),
             format!("audit: {}, migrate {}", self.audit.database.place(), self.audit.migrate),
+            format!("seal: {}", self.seal.describe()),
             format!("auth: {}", self.auth.as_ref().map_or_else(|| "not set".to_owned(), describe)),
         ];
         for account in self.accounts.values() {
@@ -28,6 +30,21 @@ impl Config {
         }
         lines.push(format!("protect: {} rules beside those built in", self.protect.len()));
         lines
+    }
+}
+
+impl Seal {
+    fn describe(&self) -> String {
+        let Some(key) = &self.key else { return "no key: nothing is sealed".to_owned() };
+        let mut text = format!("public key {}", hex(&key.public()));
+        if let Some(file) = &self.checkpoint_file {
+            text = format!("{text}, checkpoints in {}", file.display());
+        }
+        // Its path may be a secret that the receiver gave out.
+        if let Some(host) = self.checkpoint_url.as_ref().and_then(url::Url::host_str) {
+            text = format!("{text}, checkpoints sent to {host}");
+        }
+        text
     }
 }
 

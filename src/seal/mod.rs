@@ -5,6 +5,7 @@
 //! signature and by the block after it. `docs/evidence.md` has the formats, so that others can check them too.
 
 mod block;
+pub mod check;
 mod checkpoint;
 mod key;
 mod line;

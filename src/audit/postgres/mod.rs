@@ -28,7 +28,7 @@ mod write;
 
 pub(in crate::audit) use attempts::begin;
 pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, ping, stats};
-pub(in crate::audit) use seal::{block_before, blocks, heads, newest_block, removals};
+pub(in crate::audit) use seal::{block_before, blocks, heads, ids, last_head, removals, seal, standing, waiting};
 pub(in crate::audit) use turns::take_turn;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
@@ -40,6 +40,8 @@ pub struct Postgres {
     pub(in crate::audit) writer: Lane<sqlx::Postgres>,
     /// For turns, which are worth nothing if they come late: they do not queue with anything else.
     pub(in crate::audit) turns: Lane<sqlx::Postgres>,
+    /// For whoever seals, which takes its time: it does not keep others waiting.
+    pub(in crate::audit) sealer: Lane<sqlx::Postgres>,
     /// For whatever else is not written in batches.
     pub(in crate::audit) lane: Lane<sqlx::Postgres>,
 }
@@ -50,6 +52,9 @@ const WRITERS: u32 = 3;
 
 /// How many connections take turns. Each takes one in about a millisecond, and those of one budget go one by one.
 const TURNERS: u32 = 2;
+
+/// The least time that sealing a block may take. A block that fails for want of time would fail again.
+const SEALING: Duration = Duration::from_secs(30);
 
 /// How long a connection may have been idle to be used without a sign of life, if there was no trouble meanwhile.
 const FRESH: Duration = Duration::from_secs(1);
@@ -87,8 +92,15 @@ impl Postgres {
         let queue =
             Queue::start(&writer, writers as usize, |connection, entries| Box::pin(write::write(connection, entries)));
         let turners = TURNERS.min(max_connections / 4).max(1);
-        let others = max_connections.saturating_sub(writers + turners).max(1);
-        Ok(Self { queue, writer, turns: lane(turners, None), lane: lane(others, None) })
+        let others = max_connections.saturating_sub(writers + turners + 1).max(1);
+        let sealer = limit.max(SEALING);
+        let sealer = Lane::new(
+            pool(&options, sealer, 1, Some(SEALER), trouble.clone()),
+            Handle::current(),
+            sealer,
+            trouble.clone(),
+        );
+        Ok(Self { queue, writer, turns: lane(turners, None), sealer, lane: lane(others, None) })
     }
 
     /// Brings the tables up to date on a connection of its own, which may take its time.
@@ -185,6 +197,9 @@ const SESSION: &str = "SELECT set_config('statement_timeout', $1, false), \
      set_config('idle_in_transaction_session_timeout', $1, false), set_config('TimeZone', 'UTC', false), \
      set_config('default_transaction_isolation', 'read committed', false), \
      set_config('default_transaction_read_only', 'off', false)";
+
+/// A block's kills are found by their keys; compiling the statement would take longer than running it.
+const SEALER: &str = "SELECT set_config('jit', 'off', false)";
 
 /// Writers find every row by its key, whatever is in it: their statements are planned once, and for tables that grow.
 /// Planning them anew each time would take longer than running them.

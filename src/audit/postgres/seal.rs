@@ -1,17 +1,89 @@
 //! Sealing on Postgres, and reading what was sealed.
 
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
+use super::read::{LINES_OF, STANDING};
 use crate::{
     audit::{
-        Removal,
+        Removal, Sealing, Standing,
+        line::LineRow,
         moment::Moment,
         removal::RemovalRow,
-        sealed::{BlockRow, HeadRow, head_columns},
+        sealed::{BlockRow, HeadRow, StandingRow, add_block, hashes, head_columns, is_damage, leaves, unsigned},
     },
-    seal::{Block, Checkpoint},
+    domain::KillId,
+    seal::{Block, Checkpoint, Leaf, SealKey},
 };
+
+/// Closes up to `most` of what is to be sealed into the next block.
+///
+/// What is taken is locked before it is read: whoever changes such a kill meanwhile waits at its row in `unsealed` and
+/// puts it there anew. Whoever works on any other kill waits for nobody, since no kill is locked.
+pub(in crate::audit) async fn seal(
+    connection: &mut PgConnection,
+    key: &SealKey,
+    now: OffsetDateTime,
+    most: u32,
+) -> sqlx::Result<Sealing> {
+    let mut tx = connection.begin().await?;
+    if !sqlx::query_scalar::<_, bool>(ALONE).fetch_one(&mut *tx).await? {
+        tx.rollback().await?;
+        return Ok(Sealing::Elsewhere);
+    }
+    let taken: Vec<Uuid> = sqlx::query_scalar(TAKE).bind(i64::from(most)).fetch_all(&mut *tx).await?;
+    if taken.is_empty() {
+        tx.rollback().await?;
+        return Ok(Sealing::Nothing);
+    }
+    let rows: Vec<LineRow> = sqlx::query_as(LINES_OF).bind(&taken).fetch_all(&mut *tx).await?;
+    let others: Vec<Leaf> = if rows.len() == taken.len() { Vec::new() } else { removed(&mut tx, &taken).await? };
+    let leaves = leaves(rows, others, &taken).await;
+    let last = last_head(&mut tx).await?;
+    let block = Block::seal(leaves, last.as_ref().map(|last| &last.head), now, key).map_err(unsigned)?;
+    add(&mut tx, &block).await?;
+    tx.commit().await?;
+    Ok(Sealing::Sealed { block: block.head.number, entries: block.head.entries })
+}
+
+/// One gateway at a time, for each record; the lock ends with the transaction.
+const ALONE: &str = "SELECT pg_try_advisory_xact_lock((x'6b67'::bigint << 32) | 'blocks'::regclass::oid::bigint)";
+
+const TAKE: &str = "
+    WITH due AS MATERIALIZED (
+        SELECT entry_id FROM unsealed ORDER BY entry_id LIMIT $1 FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM unsealed USING due WHERE unsealed.entry_id = due.entry_id
+    RETURNING unsealed.entry_id";
+
+async fn removed(connection: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Leaf>> {
+    Ok(removals(connection).await?.iter().filter(|removal| ids.contains(&removal.id)).map(Removal::leaf).collect())
+}
+
+const LAST: &str = concat!(
+    "SELECT ",
+    head_columns!(),
+    ", cardinality(entries)::bigint AS count FROM blocks ORDER BY number DESC LIMIT 1"
+);
+
+async fn add(connection: &mut PgConnection, Block { head, signature, leaves }: &Block) -> sqlx::Result<()> {
+    sqlx::query(add_block!())
+        .bind(head.number)
+        .bind(Moment(head.sealed_at))
+        .bind(head.total)
+        .bind(head.listing.as_slice())
+        .bind(head.root.as_slice())
+        .bind(head.previous.as_slice())
+        .bind(head.public_key.as_slice())
+        .bind(signature.as_slice())
+        .bind(leaves.iter().map(|leaf| leaf.id).collect::<Vec<_>>())
+        .bind(leaves.iter().map(|leaf| leaf.version).collect::<Vec<_>>())
+        .bind(hashes(leaves))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
 
 pub(in crate::audit) async fn blocks(
     connection: &mut PgConnection,
@@ -44,13 +116,6 @@ const HEADS: &str = concat!(
     ", cardinality(entries)::bigint AS count FROM blocks WHERE number > $1 ORDER BY number LIMIT $2"
 );
 
-/// The number of the newest block; 0 where there is none.
-pub(in crate::audit) async fn newest_block(connection: &mut PgConnection) -> sqlx::Result<i64> {
-    sqlx::query_scalar(NEWEST).fetch_one(connection).await
-}
-
-const NEWEST: &str = "SELECT coalesce(max(number), 0) FROM blocks";
-
 /// The number of the last block before the first one that was sealed at that time or later.
 pub(in crate::audit) async fn block_before(connection: &mut PgConnection, at: OffsetDateTime) -> sqlx::Result<i64> {
     sqlx::query_scalar(BEFORE).bind(Moment(at)).fetch_one(connection).await
@@ -67,3 +132,54 @@ pub(in crate::audit) async fn removals(connection: &mut PgConnection) -> sqlx::R
 const REMOVALS: &str = "
     SELECT id, month::text AS month, kills, first_kill, last_kill, removed_at, removed_by, reason
     FROM removals ORDER BY month";
+
+/// The last block's head.
+pub(in crate::audit) async fn last_head(connection: &mut PgConnection) -> sqlx::Result<Option<Checkpoint>> {
+    let row: Option<HeadRow> = sqlx::query_as(LAST).fetch_optional(connection).await?;
+    row.map(HeadRow::read).transpose()
+}
+
+/// Up to `limit` ids of kills above `after`, or from the lowest on.
+pub(in crate::audit) async fn ids(
+    connection: &mut PgConnection,
+    after: Option<KillId>,
+    limit: u32,
+) -> sqlx::Result<Vec<KillId>> {
+    let limit = i64::from(limit);
+    match after {
+        Some(after) => sqlx::query_scalar(IDS_AFTER).bind(limit).bind(after).fetch_all(connection).await,
+        None => sqlx::query_scalar(IDS).bind(limit).fetch_all(connection).await,
+    }
+}
+
+const IDS: &str = "SELECT id FROM kills ORDER BY id LIMIT $1";
+const IDS_AFTER: &str = "SELECT id FROM kills WHERE id > $2 ORDER BY id LIMIT $1";
+
+/// How these kills stand; those that are not there are left out. Where some cannot be read, each is read by itself.
+pub(in crate::audit) async fn standing(connection: &mut PgConnection, ids: &[KillId]) -> sqlx::Result<Vec<Standing>> {
+    match rows(connection, ids).await {
+        Ok(rows) => return Ok(rows.into_iter().map(StandingRow::read).collect()),
+        Err(error) if is_damage(&error) => {}
+        Err(error) => return Err(error),
+    }
+    let mut standing = Vec::with_capacity(ids.len());
+    for id in ids {
+        match rows(connection, &[*id]).await {
+            Ok(rows) => standing.extend(rows.into_iter().map(StandingRow::read)),
+            Err(error) if is_damage(&error) => standing.push(Standing::Unreadable(*id)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(standing)
+}
+
+async fn rows(connection: &mut PgConnection, ids: &[KillId]) -> sqlx::Result<Vec<StandingRow>> {
+    sqlx::query_as(STANDING).bind(ids).fetch_all(connection).await
+}
+
+/// Those of them that are to be sealed.
+pub(in crate::audit) async fn waiting(connection: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar(WAITING).bind(ids).fetch_all(connection).await
+}
+
+const WAITING: &str = "SELECT entry_id FROM unsealed WHERE entry_id = ANY($1)";

@@ -67,11 +67,31 @@ pub(super) const DIALECT: Dialect = Dialect {
     day: "k.requested_at / 86400000 * 86400000",
 };
 
-pub(super) const LINE: &str = line_columns!(
-    "(SELECT json_group_array(json_object('id', s.session_id, 'outcome', s.outcome, 'detail', s.detail) \
-     ORDER BY s.position, s.session_id) FROM kill_sessions s WHERE s.kill_id = k.id)",
-    "(SELECT json_group_array(json_object('seq', e.seq, 'at', e.at * 1000, 'kind', e.kind, 'status', e.status, \
-     'gateway', e.gateway, 'detail', json(e.detail)) ORDER BY e.seq) FROM kill_events e WHERE e.kill_id = k.id)"
+/// The columns of a line.
+macro_rules! line {
+    () => {
+        line_columns!(
+            "(SELECT json_group_array(json_object('id', s.session_id, 'outcome', s.outcome, 'detail', s.detail) \
+             ORDER BY s.position, s.session_id) FROM kill_sessions s WHERE s.kill_id = k.id)",
+            "(SELECT json_group_array(json_object('seq', e.seq, 'at', e.at * 1000, 'kind', e.kind, 'status', e.status, \
+             'gateway', e.gateway, 'detail', json(e.detail)) ORDER BY e.seq) \
+             FROM kill_events e WHERE e.kill_id = k.id)"
+        )
+    };
+}
+
+pub(super) const LINE: &str = line!();
+
+/// The lines of kills by their ids, which are given as JSON.
+pub(super) const LINES_OF: &str =
+    concat!("SELECT ", line!(), " FROM kills k WHERE k.id IN (SELECT unhex(value) FROM json_each($1))");
+
+/// The same, and whether a kill is to be sealed or still worked on, as of the same moment.
+pub(super) const STANDING: &str = concat!(
+    "SELECT ",
+    line!(),
+    ", EXISTS (SELECT 1 FROM unsealed WHERE entry_id = k.id) OR EXISTS (SELECT 1 FROM kill_leases WHERE kill_id = k.id) \
+     AS waits FROM kills k WHERE k.id IN (SELECT unhex(value) FROM json_each($1))"
 );
 
 /// One file holds all months.

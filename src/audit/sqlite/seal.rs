@@ -1,16 +1,99 @@
 //! Sealing on SQLite, and reading what was sealed.
 
-use sqlx::SqliteConnection;
+use sqlx::{Connection, FromRow, SqliteConnection, types::Json};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
+use super::{
+    BEGIN,
+    read::{LINES_OF, STANDING},
+};
 use crate::{
     audit::{
-        Removal,
+        Removal, Sealing, Standing,
+        line::LineRow,
         moment::Moment,
-        sealed::{BlockRow, HeadRow, head_columns},
+        sealed::{BlockRow, HeadRow, StandingRow, add_block, hashes, head_columns, is_damage, leaves},
     },
-    seal::{Block, Checkpoint},
+    domain::KillId,
+    seal::{Block, Checkpoint, Leaf},
 };
+
+/// What is to be sealed, as it stood when it was read.
+#[derive(Debug)]
+pub(in crate::audit) struct Due {
+    entries: Vec<Entry>,
+    pub(in crate::audit) leaves: Vec<Leaf>,
+    pub(in crate::audit) last: Option<Checkpoint>,
+}
+
+#[derive(Debug, FromRow)]
+struct Entry {
+    entry_id: Uuid,
+    times: i64,
+}
+
+/// Reads up to `most` of what is to be sealed. Nobody is kept from writing meanwhile.
+pub(in crate::audit) async fn due(connection: &mut SqliteConnection, most: u32) -> sqlx::Result<Option<Due>> {
+    let mut tx = connection.begin().await?;
+    let entries: Vec<Entry> = sqlx::query_as(DUE).bind(i64::from(most)).fetch_all(&mut *tx).await?;
+    let ids: Vec<Uuid> = entries.iter().map(|entry| entry.entry_id).collect();
+    let rows: Vec<LineRow> = sqlx::query_as(LINES_OF).bind(as_json(&ids)).fetch_all(&mut *tx).await?;
+    let last = last_head(&mut tx).await?;
+    tx.rollback().await?;
+    if entries.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Due { leaves: leaves(rows, Vec::new(), &ids).await, entries, last }))
+}
+
+const DUE: &str = "SELECT entry_id, times FROM unsealed ORDER BY entry_id LIMIT $1";
+
+const LAST: &str =
+    concat!("SELECT ", head_columns!(), ", length(entries) / 16 AS count FROM blocks ORDER BY number DESC LIMIT 1");
+
+/// Ids as a statement takes many of them.
+pub(super) fn as_json(ids: &[Uuid]) -> Json<Vec<String>> {
+    Json(ids.iter().map(|id| id.simple().to_string()).collect())
+}
+
+/// Adds the block, unless anything it is made of has changed since it was read; then nothing happens.
+pub(in crate::audit) async fn add(
+    connection: &mut SqliteConnection,
+    due: &Due,
+    block: &Block,
+) -> sqlx::Result<Sealing> {
+    let Block { head, signature, leaves } = block;
+    let mut tx = connection.begin_with(BEGIN).await?;
+    let entries = due.entries.iter().map(|entry| (entry.entry_id.simple().to_string(), entry.times));
+    let taken = sqlx::query(TAKE).bind(Json(entries.collect::<Vec<_>>())).execute(&mut *tx).await?;
+    let last: Option<i64> = sqlx::query_scalar(LAST_NUMBER).fetch_one(&mut *tx).await?;
+    if taken.rows_affected() != due.entries.len() as u64 || last.unwrap_or(0) + 1 != head.number {
+        tx.rollback().await?;
+        return Ok(Sealing::Elsewhere);
+    }
+    sqlx::query(add_block!())
+        .bind(head.number)
+        .bind(Moment(head.sealed_at))
+        .bind(head.total)
+        .bind(head.listing.as_slice())
+        .bind(head.root.as_slice())
+        .bind(head.previous.as_slice())
+        .bind(head.public_key.as_slice())
+        .bind(signature.as_slice())
+        .bind(leaves.iter().flat_map(|leaf| *leaf.id.as_bytes()).collect::<Vec<u8>>())
+        .bind(Json(leaves.iter().map(|leaf| leaf.version).collect::<Vec<_>>()))
+        .bind(hashes(leaves))
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(Sealing::Sealed { block: head.number, entries: head.entries })
+}
+
+const TAKE: &str = "
+    DELETE FROM unsealed WHERE (entry_id, times) IN (SELECT unhex(value ->> 0), value ->> 1 FROM json_each($1))";
+
+const LAST_NUMBER: &str = "SELECT max(number) FROM blocks";
 
 pub(in crate::audit) async fn blocks(
     connection: &mut SqliteConnection,
@@ -44,13 +127,6 @@ const HEADS: &str = concat!(
 );
 
 /// There are no months to remove in one file.
-/// The number of the newest block; 0 where there is none.
-pub(in crate::audit) async fn newest_block(connection: &mut SqliteConnection) -> sqlx::Result<i64> {
-    sqlx::query_scalar(NEWEST).fetch_one(connection).await
-}
-
-const NEWEST: &str = "SELECT coalesce(max(number), 0) FROM blocks";
-
 /// The number of the last block before the first one that was sealed at that time or later.
 pub(in crate::audit) async fn block_before(connection: &mut SqliteConnection, at: OffsetDateTime) -> sqlx::Result<i64> {
     sqlx::query_scalar(BEFORE).bind(Moment(at)).fetch_one(connection).await
@@ -62,3 +138,57 @@ const BEFORE: &str =
 pub(in crate::audit) async fn removals(_: &mut SqliteConnection) -> sqlx::Result<Vec<Removal>> {
     Ok(Vec::new())
 }
+
+/// The last block's head.
+pub(in crate::audit) async fn last_head(connection: &mut SqliteConnection) -> sqlx::Result<Option<Checkpoint>> {
+    let row: Option<HeadRow> = sqlx::query_as(LAST).fetch_optional(connection).await?;
+    row.map(HeadRow::read).transpose()
+}
+
+/// Up to `limit` ids of kills above `after`, or from the lowest on.
+pub(in crate::audit) async fn ids(
+    connection: &mut SqliteConnection,
+    after: Option<KillId>,
+    limit: u32,
+) -> sqlx::Result<Vec<KillId>> {
+    let limit = i64::from(limit);
+    match after {
+        Some(after) => sqlx::query_scalar(IDS_AFTER).bind(limit).bind(after).fetch_all(connection).await,
+        None => sqlx::query_scalar(IDS).bind(limit).fetch_all(connection).await,
+    }
+}
+
+const IDS: &str = "SELECT id FROM kills ORDER BY id LIMIT $1";
+const IDS_AFTER: &str = "SELECT id FROM kills WHERE id > $2 ORDER BY id LIMIT $1";
+
+/// How these kills stand; those that are not there are left out. Where some cannot be read, each is read by itself.
+pub(in crate::audit) async fn standing(
+    connection: &mut SqliteConnection,
+    ids: &[KillId],
+) -> sqlx::Result<Vec<Standing>> {
+    match rows(connection, ids).await {
+        Ok(rows) => return Ok(rows.into_iter().map(StandingRow::read).collect()),
+        Err(error) if is_damage(&error) => {}
+        Err(error) => return Err(error),
+    }
+    let mut standing = Vec::with_capacity(ids.len());
+    for id in ids {
+        match rows(connection, &[*id]).await {
+            Ok(rows) => standing.extend(rows.into_iter().map(StandingRow::read)),
+            Err(error) if is_damage(&error) => standing.push(Standing::Unreadable(*id)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(standing)
+}
+
+async fn rows(connection: &mut SqliteConnection, ids: &[KillId]) -> sqlx::Result<Vec<StandingRow>> {
+    sqlx::query_as(STANDING).bind(as_json(ids)).fetch_all(connection).await
+}
+
+/// Those of them that are to be sealed.
+pub(in crate::audit) async fn waiting(connection: &mut SqliteConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar(WAITING).bind(as_json(ids)).fetch_all(connection).await
+}
+
+const WAITING: &str = "SELECT entry_id FROM unsealed WHERE entry_id IN (SELECT unhex(value) FROM json_each($1))";

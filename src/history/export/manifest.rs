@@ -24,7 +24,7 @@ pub struct Manifest {
     pub filters: Wanted,
     /// SHA-256 of every byte before the manifest's line or row, as 64 hexadecimal digits.
     pub sha256: String,
-    /// The sealed blocks that hold exported kills; `None` where none of them was sealed yet.
+    /// The sealed blocks that hold exported kills, or all where everything is exported; `None` where there are none.
     pub blocks: Option<SealedRange>,
 }
 
@@ -36,7 +36,7 @@ pub struct Place {
     pub requested_at: String,
 }
 
-/// From which block to which, not necessarily every one between them.
+/// From which block to which; in an export of some kills not necessarily every one between them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SealedRange {

@@ -124,7 +124,7 @@ impl Export {
     /// The record cannot be read.
     pub async fn begin(audit: Audit, wanted: Wanted, filter: Filter, format: Format) -> Result<Self, AuditError> {
         // The blocks first: then no kill in the file is older than its block says.
-        let sealed = Sealed::by_now(&audit).await?;
+        let sealed = Sealed::by_now(&audit, wanted == Wanted::default()).await?;
         let first = audit.lines(&filter, FIRST).await?;
         Ok(Self {
             audit,
@@ -206,9 +206,15 @@ impl Export {
 
     /// A table has no room for blocks, but its manifest names them.
     async fn write_blocks(&mut self) -> Result<Vec<u8>, AuditError> {
-        let blocks = self.sealed.next(&self.audit).await?;
-        self.ahead = if blocks.is_some() { Ahead::Blocks } else { Ahead::Manifest };
-        let lines = blocks.filter(|_| self.format == Format::Ndjson).unwrap_or_default();
+        let lines = if let Some(blocks) = self.sealed.next(&self.audit).await? {
+            self.ahead = Ahead::Blocks;
+            blocks
+        } else {
+            let removals = self.sealed.removals(&self.audit).await?;
+            self.ahead = Ahead::Manifest;
+            removals
+        };
+        let lines = if self.format == Format::Ndjson { lines } else { Vec::new() };
         Ok(lines.into_iter().flat_map(|line| (line + "\n").into_bytes()).collect())
     }
 

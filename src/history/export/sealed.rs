@@ -1,7 +1,8 @@
 //! The sealed blocks that hold exported kills, so that a file can be verified without the database.
 //!
 //! They are those that were sealed when the export began. A kill in the file may since have learned more than its block
-//! says, and is then in no block of the file in that form; it never knows less.
+//! says, and is then in no block of the file in that form; it never knows less. An export of everything carries the
+//! whole chain and the removals, so that it can be seen that nothing is missing.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use time::OffsetDateTime;
 
 use super::{ids::Ids, manifest::SealedRange};
 use crate::{
-    audit::{Audit, AuditError},
+    audit::{Audit, AuditError, Removal},
     clock::from_unix_millis,
     domain::KillId,
     seal::{Block, BlockLine, hex},
@@ -22,6 +23,8 @@ const APART: Duration = Duration::from_hours(1);
 
 /// The blocks of an export.
 pub(super) struct Sealed {
+    /// Whether all blocks are carried, since all kills are.
+    whole: bool,
     exported: Ids,
     /// The oldest of them.
     oldest: Option<KillId>,
@@ -30,12 +33,16 @@ pub(super) struct Sealed {
     /// The last block that was looked at.
     after: Option<i64>,
     range: Option<SealedRange>,
+    /// The months that were removed before the export began.
+    removals: Vec<Removal>,
 }
 
 impl Sealed {
-    /// The blocks that are sealed now.
-    pub(super) async fn by_now(audit: &Audit) -> Result<Self, AuditError> {
-        Ok(Self { exported: Ids::new(), oldest: None, end: audit.newest_block().await?, after: None, range: None })
+    /// The blocks that are sealed now, all of them for an export of everything.
+    pub(super) async fn by_now(audit: &Audit, whole: bool) -> Result<Self, AuditError> {
+        let end = audit.last_head().await?.map_or(0, |last| last.head.number);
+        let (exported, removals) = (Ids::new(), audit.removals().await?);
+        Ok(Self { whole, exported, oldest: None, end, after: whole.then_some(0), range: None, removals })
     }
 
     /// Takes note of a kill in the file; they come newest first.
@@ -46,11 +53,11 @@ impl Sealed {
 
     /// The lines of some more blocks that hold exported kills, perhaps of none; `None` when there are no more.
     pub(super) async fn next(&mut self, audit: &Audit) -> Result<Option<Vec<String>>, AuditError> {
-        let Some(oldest) = self.oldest else { return Ok(None) };
-        let after = match self.after {
-            Some(after) => after,
+        let after = match (self.after, self.oldest) {
+            (Some(after), _) => after,
+            (None, None) => return Ok(None),
             // Nothing was sealed before it was asked for.
-            None => audit.block_before(asked_at(oldest) - APART).await?,
+            (None, Some(oldest)) => audit.block_before(asked_at(oldest) - APART).await?,
         };
         if after >= self.end {
             return Ok(None);
@@ -71,7 +78,18 @@ impl Sealed {
     }
 
     fn holds(&self, block: &Block) -> bool {
-        block.leaves.iter().any(|leaf| self.exported.may_have(leaf.id))
+        self.whole || block.leaves.iter().any(|leaf| self.exported.may_have(leaf.id))
+    }
+
+    /// The lines of the removals, where everything is exported.
+    ///
+    /// # Errors
+    /// A month was removed since the export began, so it may have a part of it.
+    pub(super) async fn removals(&self, audit: &Audit) -> Result<Vec<String>, AuditError> {
+        if audit.removals().await? != self.removals {
+            return Err(AuditError::Failed { operation: "export", why: "a month was removed meanwhile".into() });
+        }
+        Ok(self.removals.iter().filter(|_| self.whole).map(Removal::text).collect())
     }
 
     /// From where to where, once there are no more.

@@ -7,6 +7,7 @@ mod counting;
 mod cut_off;
 mod exporting;
 mod paging;
+mod sealed;
 mod searching;
 
 use actix_web::http::StatusCode;
@@ -60,7 +61,7 @@ fn opened(file: &str) -> (Vec<Value>, Value) {
     assert_eq!(manifest["format"], 1, "{last}");
     assert_eq!(manifest["sha256"], sha256(before).as_str());
     let kills: Vec<Value> = before.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let kills: Vec<Value> = kills.into_iter().filter(|line: &Value| line.get("block").is_none()).collect();
+    let kills: Vec<Value> = kills.into_iter().filter(|line: &Value| line.get("id").is_some()).collect();
     assert_eq!(manifest["kills"], kills.len());
     for (place, kill) in [("first", kills.first()), ("last", kills.last())] {
         for member in ["id", "requested_at"] {

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use killgate::clock::{Clock, id_at};
+use killgate::{
+    audit::Sealing,
+    clock::{Clock, id_at},
+    seal::SealKey,
+};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -55,8 +59,10 @@ async fn the_serving_role_serves() {
     let next_year = Clock::system().now() + Duration::from_hours(24 * 400);
     audit.make_months(next_year).await.unwrap();
     assert_eq!(audit.forget_keys(next_year).await, Ok(1));
-    assert_eq!(audit.newest_block().await, Ok(0));
-    assert_eq!(audit.blocks(0, 10).await, Ok(vec![]));
+    let key = SealKey::generate().unwrap();
+    let sealing = audit.seal(&key, Clock::system().now(), 100).await;
+    assert_eq!(sealing, Ok(Sealing::Sealed { block: 1, entries: 4 }));
+    assert_eq!(audit.blocks(0, 10).await.unwrap().len(), 1);
     assert_eq!(audit.removals().await, Ok(vec![]));
     let month = next_year.month() as u8;
     let kills = format!("SELECT FROM kills_{}_{month:02}", next_year.year());

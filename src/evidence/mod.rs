@@ -1,0 +1,15 @@
+//! Sealing the record while it is written, and verifying it afterwards.
+//!
+//! What blocks and checkpoints are, and what is wrong with them, [`crate::seal`] says; here is what moves: the task
+//! that seals, the tasks that carry checkpoints outside, and the two checks, of the record and of an export of it.
+
+mod checkpoints;
+mod export;
+mod outlet;
+mod sealer;
+mod verify;
+
+pub use checkpoints::read as read_checkpoints;
+pub use export::verify as verify_export;
+pub use sealer::Sealer;
+pub use verify::verify;

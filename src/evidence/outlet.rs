@@ -1,0 +1,165 @@
+//! Carrying checkpoints to where the record's owner cannot reach them.
+//!
+//! Each outlet has a messenger that goes from block to block in the record itself, whoever sealed it. So nothing is
+//! lost when a delivery fails or a gateway dies; some may be delivered more than once.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use actix_web::http::Method;
+use tokio::sync::watch;
+use url::Url;
+
+use super::{
+    checkpoints::Tail,
+    sealer::{Desk, Stage, waits},
+};
+use crate::{
+    seal::Checkpoint,
+    vendor::transport::{Request, Transport},
+};
+
+/// Longest time for one delivery.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Least time between a delivery that failed and the next try.
+const PAUSE: Duration = Duration::from_secs(10);
+/// How many checkpoints are read at once.
+const AT_ONCE: u32 = 100;
+
+/// Where checkpoints go.
+#[derive(Debug)]
+pub(super) enum Outlet {
+    File(PathBuf),
+    Url(Url, Transport),
+}
+
+/// Carries checkpoints to one outlet.
+#[derive(Debug)]
+pub(super) struct Messenger {
+    desk: Desk,
+    outlet: Outlet,
+    /// How far it has come; `None` before it knows where to begin.
+    tail: Option<Tail>,
+}
+
+impl Messenger {
+    pub(super) const fn new(desk: Desk, outlet: Outlet) -> Self {
+        Self { desk, outlet, tail: None }
+    }
+
+    pub(super) async fn run(mut self, mut stage: watch::Receiver<Stage>) {
+        let mut pause = self.desk.every;
+        while waits(pause, &mut stage, Stage::Nobody).await {
+            pause = if self.round().await { self.desk.every } else { PAUSE.max(self.desk.every) };
+        }
+        self.round().await;
+    }
+
+    /// Delivers all there is; false if anything failed.
+    async fn round(&mut self) -> bool {
+        match self.deliver().await {
+            Ok(()) => true,
+            Err(why) => {
+                self.desk.metrics.checkpoint_failure();
+                tracing::warn!(outlet = self.outlet.name(), why, "checkpoints could not be delivered yet");
+                false
+            }
+        }
+    }
+
+    async fn deliver(&mut self) -> Result<(), String> {
+        if self.tail.is_none() {
+            self.tail = Some(self.begin().await?);
+        }
+        loop {
+            let last = self.tail.as_ref().and_then(|tail| tail.last.as_ref());
+            let after = last.map_or(0, |last| last.head.number);
+            let heads = self.desk.audit.heads(after, AT_ONCE).await.map_err(|error| error.to_string())?;
+            let Some(next) = heads.first() else { return Ok(()) };
+            if last.is_some_and(|last| last.head.hash() != next.head.previous) {
+                self.contradicts(next.head.number);
+            }
+            self.take(heads).await?;
+        }
+    }
+
+    /// Where to begin: after the last checkpoint of a file; at the newest block otherwise, since each head stands for
+    /// all before it.
+    async fn begin(&self) -> Result<Tail, String> {
+        let heads = async |after| self.desk.audit.heads(after, 1).await.map_err(|error| error.to_string());
+        match &self.outlet {
+            Outlet::File(path) => {
+                let path = path.clone();
+                let tail = blocking(move || Tail::of(&path)).await?;
+                if let Some(last) = &tail.last
+                    && heads(last.head.number - 1).await?.first() != Some(last)
+                {
+                    self.contradicts(last.head.number);
+                }
+                Ok(tail)
+            }
+            Outlet::Url(..) => {
+                let newest = self.desk.audit.last_head().await.map_err(|error| error.to_string())?;
+                let number = newest.map_or(0, |newest| newest.head.number);
+                let last = if number > 1 { heads(number - 2).await?.pop() } else { None };
+                Ok(Tail::after(last))
+            }
+        }
+    }
+
+    /// Takes these checkpoints, which follow what it has. What it has is then known again, or asked for anew.
+    async fn take(&mut self, heads: Vec<Checkpoint>) -> Result<(), String> {
+        match &self.outlet {
+            Outlet::File(path) => {
+                let (path, mut tail) = (path.clone(), self.tail.take().unwrap_or_default());
+                self.tail = Some(blocking(move || tail.append(&path, &heads).map(|()| tail)).await?);
+            }
+            Outlet::Url(url, transport) => {
+                for head in heads {
+                    post(url, transport, &head).await?;
+                    self.tail = Some(Tail::after(Some(head)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn contradicts(&self, number: i64) {
+        self.desk.metrics.checkpoint_failure();
+        tracing::error!(
+            outlet = self.outlet.name(),
+            block = number,
+            "the record's blocks are not those that were checkpointed: run killgate audit verify"
+        );
+    }
+}
+
+impl Outlet {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::File(_) => "seal.checkpoint_file",
+            Self::Url(..) => "seal.checkpoint_url",
+        }
+    }
+}
+
+async fn post(url: &Url, transport: &Transport, head: &Checkpoint) -> Result<(), String> {
+    let request = Request {
+        method: Method::POST,
+        url: url.clone(),
+        headers: vec![("Content-Type".to_owned(), "application/json".to_owned())],
+        body: head.text().into_bytes(),
+        timeout: TIMEOUT,
+    };
+    let response = transport.send(request).await.map_err(|error| error.to_string())?;
+    let status = response.status;
+    if status.is_success() { Ok(()) } else { Err(format!("HTTP {}", status.as_u16())) }
+}
+
+/// Does what waits for a disk where nobody else has to wait along.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, String> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(|_| "the gateway is stopping".to_owned())?;
+    done.map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => error.to_string(),
+        kind => kind.to_string(),
+    })
+}

@@ -1,0 +1,421 @@
+//! Holds what is there against what was sealed.
+//!
+//! First the blocks, in their order, then what is there, in any order, each once; then the report. A kill that was
+//! still open when it was sealed may have learned more and be sealed again, so the latest seal counts. One that was
+//! settled then never changes, whatever later blocks say. It keeps 60 bytes for each entry and nothing of its line.
+
+mod report;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use time::{Date, OffsetDateTime};
+use uuid::Uuid;
+
+pub use report::{NOTHING_SEALED, Report, VERIFIED, Wrong};
+
+use super::{Block, Checkpoint, Hash, Head, Leaf, NO_BLOCK, PublicKey, hex};
+use crate::clock::from_unix_millis;
+
+/// How long a settled kill may wait to be sealed, as far as one can tell who has only a file: far longer than it does.
+const PATIENCE: std::time::Duration = std::time::Duration::from_hours(1);
+
+/// What is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The record itself, as it is now.
+    Record,
+    /// All of it, as it was once.
+    Copy,
+    /// Some kills of it, as they were once: it means nothing that others are not there.
+    Part,
+}
+
+/// The last seal of an entry.
+#[derive(Debug, Clone, Copy)]
+struct Seal {
+    id: Uuid,
+    hash: Hash,
+    version: i32,
+    block: u32,
+    state: State,
+}
+
+/// What is known of a sealed entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It was not met yet.
+    Unseen,
+    /// It is there, and not as it was sealed.
+    Seen,
+    /// It is there as it was sealed.
+    Verified,
+}
+
+/// The last block so far.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    number: i64,
+    /// `None` where only its number is known.
+    hash: Option<Hash>,
+    total: i64,
+    sealed_at: OffsetDateTime,
+}
+
+/// Whether an entry is on its way to be sealed, or still worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    Yes,
+    No,
+    /// A file does not say; then it is told by when the kill was settled, if it is.
+    Unknown {
+        settled_at: Option<OffsetDateTime>,
+    },
+}
+
+/// An entry as it was found.
+#[derive(Debug, Clone, Copy)]
+pub struct Found {
+    pub leaf: Leaf,
+    /// How many events it has, settled or not; 0 for a removal.
+    pub events: i32,
+    pub waits: Waits,
+}
+
+/// A month that was removed as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    pub id: Uuid,
+    /// Its first day.
+    pub month: Date,
+    pub kills: i64,
+    /// What is told about it.
+    pub told: String,
+}
+
+/// A check under way.
+#[derive(Debug)]
+pub struct Check {
+    scope: Scope,
+    keys: Vec<PublicKey>,
+    checkpoints: BTreeMap<i64, Vec<Checkpoint>>,
+    last: Option<Last>,
+    seals: Vec<Seal>,
+    sorted: bool,
+    suspects: BTreeSet<Uuid>,
+    waiting: BTreeSet<Uuid>,
+    report: Report,
+}
+
+impl Check {
+    /// A check with these keys, of which every block must have one, and with these outside checkpoints.
+    #[must_use]
+    pub fn new(scope: Scope, keys: Vec<PublicKey>, checkpoints: Vec<Checkpoint>) -> Self {
+        let mut report = Report::with(checkpoints.len());
+        let mut by_number = BTreeMap::<i64, Vec<Checkpoint>>::new();
+        for checkpoint in checkpoints {
+            let number = checkpoint.head.number;
+            if !checkpoint.is_signed() {
+                report.found(Wrong::Checkpoint, format_args!("the checkpoint of block {number} has a wrong signature"));
+            } else if keys.contains(&checkpoint.head.public_key) {
+                by_number.entry(number).or_default().push(checkpoint);
+            } else {
+                let key = hex(&checkpoint.head.public_key);
+                report.found(
+                    Wrong::Checkpoint,
+                    format_args!("the checkpoint of block {number} is of another key, {key}"),
+                );
+            }
+        }
+        Self {
+            scope,
+            keys,
+            checkpoints: by_number,
+            last: None,
+            seals: Vec::new(),
+            sorted: true,
+            suspects: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            report,
+        }
+    }
+
+    /// The number of the last block so far.
+    #[must_use]
+    pub fn last_block(&self) -> i64 {
+        self.last.map_or(0, |last| last.number)
+    }
+
+    /// The number and the head's hash of the last block so far.
+    #[must_use]
+    pub fn last_head(&self) -> (i64, Option<Hash>) {
+        (self.last_block(), self.last.and_then(|last| last.hash))
+    }
+
+    /// The next block.
+    pub fn block(&mut self, block: &Block) {
+        let Block { head, leaves, .. } = block;
+        let number = head.number;
+        self.report.blocks += 1;
+        self.follows(head);
+        for what in faults(block) {
+            self.report.found(Wrong::Chain, format_args!("block {number}: {what}"));
+        }
+        if !self.keys.contains(&head.public_key) {
+            let key = hex(&head.public_key);
+            self.report.found(Wrong::Chain, format_args!("block {number}: it is signed with another key, {key}"));
+        }
+        for checkpoint in self.checkpoints.remove(&number).unwrap_or_default() {
+            if checkpoint.head != *head {
+                let (here, there) = (hex(&head.hash()), hex(&checkpoint.head.hash()));
+                let what = format_args!(
+                    "block {number} is not the one that a checkpoint tells of: its head is {here}, the checkpoint's {there}"
+                );
+                self.report.found(Wrong::Checkpoint, what);
+            }
+        }
+        let block = u32::try_from(number).unwrap_or(u32::MAX);
+        self.seals.extend(leaves.iter().map(|leaf| {
+            let Leaf { id, version, hash } = *leaf;
+            Seal { id, hash, version, block, state: State::Unseen }
+        }));
+        self.sorted = false;
+        let Head { total, sealed_at, .. } = *head;
+        self.last = Some(Last { number, hash: Some(head.hash()), total, sealed_at });
+    }
+
+    /// Whether the head follows the last one.
+    fn follows(&mut self, head: &Head) {
+        let Head { number, entries, total, sealed_at, .. } = *head;
+        if self.scope == Scope::Part && number > self.last_block() + 1 {
+            // A part has the blocks that hold its kills, and others between them need not be there.
+            if self.last.is_none() {
+                self.report.note(format_args!("it begins with block {number}"));
+            }
+            self.last = Some(Last { number: number - 1, hash: None, total: total - entries, sealed_at });
+            self.checkpoints.retain(|checkpoint, _| *checkpoint >= number);
+        }
+        let first = Last { number: 0, hash: Some(NO_BLOCK), total: 0, sealed_at };
+        let last = self.last.unwrap_or(first);
+        let mut found = |what: String| self.report.found(Wrong::Chain, what);
+        match number - last.number {
+            1 => {
+                if last.hash.is_some_and(|hash| hash != head.previous) {
+                    found(format!("block {number}: it does not follow the block before it"));
+                }
+                if total != last.total + entries {
+                    found(format!("block {number}: its total is wrong"));
+                }
+            }
+            2 => found(format!("block {} is missing", number - 1)),
+            3.. => found(format!("blocks {} to {} are missing", last.number + 1, number - 1)),
+            _ => found(format!("block {number} is where block {} should be", last.number + 1)),
+        }
+    }
+
+    /// Brings the seals into the order of their ids and keeps the last of each.
+    fn sort(&mut self) {
+        if std::mem::replace(&mut self.sorted, true) {
+            return;
+        }
+        self.seals.sort_by_key(|seal| (seal.id, seal.block));
+        let report = &mut self.report;
+        self.seals.dedup_by(|later, kept| {
+            let same = later.id == kept.id;
+            if same {
+                if kept.version == 0 && later.hash != kept.hash {
+                    let (id, first, second) = (kept.id, kept.block, later.block);
+                    let what = format_args!("{id} was settled in block {first} and is another in block {second}");
+                    report.found(Wrong::Changed, what);
+                }
+                *kept = *later;
+            }
+            same
+        });
+    }
+
+    fn find(&mut self, id: Uuid) -> Option<&mut Seal> {
+        self.sort();
+        let at = self.seals.binary_search_by_key(&id, |seal| seal.id).ok()?;
+        self.seals.get_mut(at)
+    }
+
+    /// Something that is there. What is not as it was sealed, and may have been sealed again meanwhile, is a suspect.
+    pub fn entry(&mut self, found: Found) {
+        let Found { leaf: Leaf { id, hash, .. }, events, waits } = found;
+        let mut before = None;
+        if let Some(seal) = self.find(id) {
+            before = Some(*seal);
+            seal.state = if seal.hash == hash { State::Verified } else { State::Seen };
+        }
+        match before {
+            Some(seal) if seal.state != State::Unseen => {
+                self.report.found(Wrong::Added, format_args!("{id} is there more than once"));
+            }
+            Some(seal) if seal.hash == hash => {}
+            Some(seal) if seal.version == 0 || events <= seal.version => {
+                self.report.found(Wrong::Changed, format_args!("{id} is not as it was sealed in block {}", seal.block));
+            }
+            Some(_) | None => match waits {
+                Waits::Yes => drop(self.waiting.insert(id)),
+                Waits::No => drop(self.suspects.insert(id)),
+                Waits::Unknown { settled_at } => {
+                    let sealed_at = self.last.map(|last| last.sealed_at);
+                    if settled_at.zip(sealed_at).is_some_and(|(settled, sealed)| settled + PATIENCE < sealed) {
+                        self.accuse(id);
+                    } else {
+                        self.waiting.insert(id);
+                    }
+                }
+            },
+        }
+    }
+
+    /// Something that is there and cannot be read any more.
+    pub fn unreadable(&mut self, id: Uuid) {
+        if let Some(seal) = self.find(id) {
+            seal.state = State::Seen;
+        }
+        self.report.found(Wrong::Changed, format_args!("{id} does not read as a kill any more"));
+    }
+
+    /// Which entries must be looked at once more, once the blocks after `block` are known, which came meanwhile: what is
+    /// suspect, and the entries of those blocks. What is then there is told as [`Check::entry`] again.
+    pub fn look_again(&mut self, block: i64) -> Vec<Uuid> {
+        self.sort();
+        let mut again = std::mem::take(&mut self.suspects);
+        again.extend(self.seals.iter().filter(|seal| i64::from(seal.block) > block).map(|seal| seal.id));
+        for id in &again {
+            self.waiting.remove(id);
+            if let Some(seal) = self.find(*id) {
+                seal.state = State::Unseen;
+            }
+        }
+        again.into_iter().collect()
+    }
+
+    /// Whether anything is suspect still.
+    #[must_use]
+    pub fn has_suspects(&self) -> bool {
+        !self.suspects.is_empty()
+    }
+
+    fn accuse(&mut self, id: Uuid) {
+        let sealed = self.find(id).map(|seal| seal.block);
+        match sealed {
+            Some(block) => {
+                let what = format_args!("{id} has changed since block {block} and was not sealed again");
+                self.report.found(Wrong::Changed, what);
+            }
+            None => self.report.found(Wrong::Added, format_args!("{id} is in no block and does not wait for one")),
+        }
+    }
+
+    /// Ends the check; these months were removed.
+    #[must_use]
+    pub fn finish(mut self, removed: &[Removed]) -> Report {
+        for id in std::mem::take(&mut self.suspects) {
+            self.accuse(id);
+        }
+        self.sort();
+        let excused = self.excused(removed);
+        let gone = self.seals.iter().filter(|seal| seal.state == State::Unseen);
+        if self.scope == Scope::Part {
+            let elsewhere = gone.count();
+            self.report.note(format_args!("partial: {elsewhere} sealed entries are not in it"));
+        } else {
+            for seal in gone.filter(|seal| !month_of(seal.id).is_some_and(|month| excused.contains(&month))) {
+                self.report.found(Wrong::Missing, format_args!("{} of block {} is gone", seal.id, seal.block));
+            }
+        }
+        self.beyond();
+        if !self.waiting.is_empty() {
+            let waiting = self.waiting.len();
+            self.report.note(format_args!("{waiting} kills are not sealed yet, or not as they are now"));
+        }
+        self.report.verified = self.seals.iter().filter(|seal| seal.state == State::Verified).count() as u64;
+        self.report
+    }
+
+    /// The months that are gone rightly. One of which anything is left was not removed as a whole.
+    fn excused(&mut self, removed: &[Removed]) -> BTreeSet<Date> {
+        let mut sealed = BTreeMap::<Date, (i64, i64)>::new();
+        for seal in &self.seals {
+            if let Some(month) = month_of(seal.id) {
+                let (all, there) = sealed.entry(month).or_default();
+                *all += 1;
+                *there += i64::from(seal.state != State::Unseen);
+            }
+        }
+        let mut excused = BTreeSet::new();
+        for Removed { id, month, kills, told } in removed {
+            self.report.note(told);
+            let (all, there) = sealed.get(month).copied().unwrap_or_default();
+            if there > 0 {
+                let what =
+                    format_args!("{there} kills of the month {month} are there, which removal {id} says is gone");
+                self.report.found(Wrong::Added, what);
+                continue;
+            }
+            if *kills < all && self.scope != Scope::Part {
+                let what =
+                    format_args!("the month {month} had {kills} kills when it was removed, but {all} were sealed");
+                self.report.found(Wrong::Missing, what);
+            }
+            excused.insert(*month);
+        }
+        excused
+    }
+
+    /// Tells of checkpoints for which there is no block. A copy may be older than they are.
+    fn beyond(&mut self) {
+        let ends = self.last_block();
+        let beyond = self.checkpoints.split_off(&(ends + 1));
+        for number in self.checkpoints.keys() {
+            self.report
+                .found(Wrong::Checkpoint, format_args!("block {number} is missing, of which there is a checkpoint"));
+        }
+        let Some(last) = beyond.values().flatten().next_back() else { return };
+        let at = super::block::written(last.head.sealed_at);
+        let what = match last.head.number {
+            number if number == ends + 1 => format!("block {number} is missing, sealed at {at}"),
+            number => format!("blocks {} to {number} are missing, the last of them sealed at {at}", ends + 1),
+        };
+        match self.scope {
+            Scope::Record => self.report.found(Wrong::Checkpoint, what),
+            Scope::Copy | Scope::Part => {
+                self.report
+                    .note(format_args!("{what}: the copy is older than the checkpoints, or its end was cut off"));
+            }
+        }
+    }
+
+    /// Notes something that is no finding.
+    pub fn note(&mut self, what: impl std::fmt::Display) {
+        self.report.note(what);
+    }
+
+    /// Notes something that is wrong beside blocks and entries.
+    pub fn found(&mut self, wrong: Wrong, what: impl std::fmt::Display) {
+        self.report.found(wrong, what);
+    }
+}
+
+/// What does not hold together in a block by itself.
+fn faults(Block { head, signature, leaves }: &Block) -> Vec<&'static str> {
+    let counted = head.entries == i64::try_from(leaves.len()).unwrap_or(i64::MAX);
+    let signed = Checkpoint { head: head.clone(), signature: *signature }.is_signed();
+    [
+        (counted && head.listing == Block::listing(leaves), "its entries are not those that were signed"),
+        (head.root == Block::root(leaves), "its root is not that of its leaves"),
+        (signed, "its signature is wrong"),
+    ]
+    .into_iter()
+    .filter_map(|(holds, fault)| (!holds).then_some(fault))
+    .collect()
+}
+
+/// The first day of the month that a kill was asked in; `None` for the id of a removal.
+fn month_of(id: Uuid) -> Option<Date> {
+    let millis = i64::try_from(id.as_u128() >> 80).ok().filter(|_| id.get_version_num() == 7)?;
+    from_unix_millis(millis).date().replace_day(1).ok()
+}
