@@ -25,6 +25,10 @@ run: ## The gateway, with ./killgate.toml or the file in KILLGATE_CONFIG
 test: ## All tests, on SQLite and on a throw-away Postgres
 	scripts/test-postgres.sh run -- $(CARGO) test
 
+.PHONY: bench-history
+bench-history: ## Pages and exports of a long history (KILLGATE_BENCH_KILLS, 10 million), on a throw-away Postgres
+	scripts/test-postgres.sh run -- $(CARGO) bench --bench history
+
 .PHONY: check
 check: fmt-check clippy doc openapi-check test ## Everything a change must pass
 

@@ -239,6 +239,13 @@ impl Audit {
         on_engine!(self, readers, page(&filter, limit))
     }
 
+    /// The statement that [`Audit::page`] runs on Postgres, with `$1` and so on where its values go; for measurements
+    /// beside other clients.
+    #[must_use]
+    pub fn page_sql(filter: &Filter, limit: u32) -> String {
+        postgres::page_sql(filter, limit)
+    }
+
     /// The same kills with everything that is on record about them.
     pub async fn lines(&self, filter: &Filter, limit: u32) -> Result<Page<Line>, AuditError> {
         let filter = filter.clone();

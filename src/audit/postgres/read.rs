@@ -31,6 +31,11 @@ pub(in crate::audit) async fn page(connection: &mut PgConnection, filter: &Filte
     Page::of(rows, filter, limit, KillRow::read, |kill| kill.id)
 }
 
+/// The statement of a page, with `$1` and so on where its values go.
+pub(in crate::audit) fn page_sql(filter: &Filter, limit: u32) -> String {
+    filter.query::<sqlx::Postgres>(columns!(), &DIALECT, limit.saturating_add(1)).sql().as_str().to_owned()
+}
+
 pub(in crate::audit) async fn lines(
     connection: &mut PgConnection,
     filter: &Filter,
