@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::Context as _;
+use secrecy::ExposeSecret as _;
 
 use crate::{
     app::App,
@@ -10,6 +11,7 @@ use crate::{
     clock::Clock,
     config::{self, Config},
     sandbox::{Clouds, Sandbox, demo as world},
+    seal::{SealKey, hex},
     telemetry,
 };
 
@@ -52,6 +54,8 @@ async fn run(listen: SocketAddr, clouds: &str, record: &Path) -> anyhow::Result<
 /// # Errors
 /// What the configuration's own checks find.
 pub fn configuration(listen: SocketAddr, clouds: &str, record: &Path) -> anyhow::Result<Config> {
+    // Made for this one process: it is in its memory and nowhere else.
+    let key = SealKey::generate().and_then(|key| key.base64()).context("a key to seal with")?;
     let text = format!(
         r#"
         [server]
@@ -59,6 +63,8 @@ pub fn configuration(listen: SocketAddr, clouds: &str, record: &Path) -> anyhow:
         log.filter = "warn,killgate=info"
         [audit]
         sqlite_path = "{record}"
+        [seal]
+        key = "{key}"
         [auth]
         issuer = "https://demo.invalid"
         audience = "killgate"
@@ -101,6 +107,7 @@ pub fn configuration(listen: SocketAddr, clouds: &str, record: &Path) -> anyhow:
         shard_id = "{shard}"
         "#,
         record = record.display(),
+        key = key.expose_secret(),
         region = world::HUAWEI_REGION,
         project = world::HUAWEI_PROJECT_ID,
         access_key = world::HUAWEI_ACCESS_KEY,
@@ -147,7 +154,11 @@ fn guide(config: &Config, address: SocketAddr, clouds: &str, record: &Path) -> a
          curl -s 'http://{address}/kills?limit=10' -H \"Authorization: Bearer $AUDITOR\"\n\
          \n# the sessions that live in the simulated clouds\n\
          curl -s {clouds}/_sandbox/sessions\n\
-         \nCtrl-C stops it and removes the record."
+         \n# has anybody touched the record? (in another terminal)\n\
+         DATABASE_URL=sqlite:{} killgate audit verify --key {}\n\
+         \nCtrl-C stops it and removes the record.",
+        record.display(),
+        config.seal.key.as_ref().map(|key| hex(&key.public())).unwrap_or_default(),
     )?;
     Ok(text)
 }

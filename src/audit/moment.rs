@@ -4,9 +4,9 @@ use sqlx::{
     Database, Decode, Encode, Postgres, Sqlite, Type,
     encode::IsNull,
     error::BoxDynError,
-    postgres::{PgHasArrayType, PgTypeInfo},
+    postgres::{PgHasArrayType, PgTypeInfo, PgValueFormat},
 };
-use time::OffsetDateTime;
+use time::{OffsetDateTime, macros::datetime};
 
 use crate::clock::{from_unix_millis, unix_millis};
 
@@ -38,10 +38,21 @@ impl Encode<'_, Postgres> for Moment {
 }
 
 impl<'r> Decode<'r, Postgres> for Moment {
+    /// A time that no calendar has, such as `infinity`, is an error; the driver's own reading panics there (sqlx 0.9.0).
     fn decode(value: <Postgres as Database>::ValueRef<'r>) -> Result<Self, BoxDynError> {
-        Decode::<Postgres>::decode(value).map(Self)
+        match value.format() {
+            PgValueFormat::Binary => {
+                let micros = <i64 as Decode<Postgres>>::decode(value)?;
+                let moment = POSTGRES_EPOCH.checked_add(time::Duration::microseconds(micros));
+                moment.map(Self).ok_or_else(|| "a time that no calendar has".into())
+            }
+            PgValueFormat::Text => Decode::<Postgres>::decode(value).map(Self),
+        }
     }
 }
+
+/// What Postgres counts microseconds from.
+const POSTGRES_EPOCH: OffsetDateTime = datetime!(2000-01-01 0:00 UTC);
 
 impl Type<Sqlite> for Moment {
     fn type_info() -> <Sqlite as Database>::TypeInfo {

@@ -52,8 +52,10 @@ impl StandingRow {
 pub(super) fn is_damage(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
-        // A value that no function takes.
-        sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| code.len() == 5 && code.starts_with("22")),
+        // A value that no function takes: a class in Postgres, but another one for infinity; SQLite's general error.
+        sqlx::Error::Database(refusal) => refusal
+            .code()
+            .is_some_and(|code| code == "1" || code == "0A000" || code.len() == 5 && code.starts_with("22")),
         _ => false,
     }
 }
@@ -61,7 +63,8 @@ pub(super) fn is_damage(error: &sqlx::Error) -> bool {
 /// How many lines are hashed before others get their turn on the thread.
 const AT_ONCE: usize = 64;
 
-/// The leaves of these kills, and of those of `wanted` that are not there: their absence is sealed, and so found.
+/// The leaves of these kills, and of those of `wanted` that are not there, or cannot be read: their absence is sealed,
+/// and so found.
 pub(super) async fn leaves(rows: Vec<LineRow>, others: Vec<Leaf>, wanted: &[Uuid]) -> Vec<Leaf> {
     let mut leaves = others;
     for (at, row) in rows.into_iter().enumerate() {
@@ -79,7 +82,7 @@ pub(super) async fn leaves(rows: Vec<LineRow>, others: Vec<Leaf>, wanted: &[Uuid
     leaves
 }
 
-/// The line of a kill that was to be sealed and is not there.
+/// The line of a kill that was to be sealed and is not there, or cannot be read.
 fn absence(id: Uuid) -> String {
     format!(r#"{{"absent":{{"id":"{id}"}}}}"#)
 }

@@ -56,8 +56,16 @@ impl SealKey {
     /// # Errors
     /// None that was ever seen: a key that cannot be written.
     pub fn pem(&self) -> Result<SecretString, KeyError> {
+        Ok(format!("{BEGIN}\n{}\n{END}\n", self.base64()?.expose_secret()).into())
+    }
+
+    /// The same in one line: the base64 inside of the PEM.
+    ///
+    /// # Errors
+    /// None that was ever seen: a key that cannot be written.
+    pub fn base64(&self) -> Result<SecretString, KeyError> {
         let der = self.0.to_pkcs8v1().map_err(|_| KeyError)?;
-        Ok(format!("{BEGIN}\n{}\n{END}\n", STANDARD.encode(der.as_ref())).into())
+        Ok(STANDARD.encode(der.as_ref()).into())
     }
 
     /// The half that everybody may know.

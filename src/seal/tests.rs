@@ -1,5 +1,6 @@
 //! The formats, against values that other programs computed.
 
+use proptest::{collection::vec, prelude::*, sample::Index};
 use serde::Deserialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
@@ -136,4 +137,87 @@ fn a_fresh_key_reads_back() {
     let key = SealKey::generate().unwrap();
     let again = SealKey::read(key.pem().unwrap().expose_secret()).unwrap();
     assert_eq!(again.public(), key.public());
+}
+
+/// The definition of RFC 6962, word for word.
+fn by_definition(leaves: &[Hash]) -> Hash {
+    match leaves {
+        [] => merkle::sha256(&[]),
+        [leaf] => *leaf,
+        _ => {
+            let mut half = 1;
+            while half * 2 < leaves.len() {
+                half *= 2;
+            }
+            let (left, right) = (by_definition(&leaves[..half]), by_definition(&leaves[half..]));
+            merkle::sha256(&[&[1], &left, &right])
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_root_is_what_the_definition_says(leaves in vec(any::<[u8; 32]>(), 0..70)) {
+        prop_assert_eq!(root(&leaves), by_definition(&leaves));
+    }
+
+    #[test]
+    fn any_changed_leaf_and_any_exchange_changes_the_root(
+        leaves in vec(any::<[u8; 32]>(), 1..70), at in any::<Index>(), other in any::<Index>(), bit in 0..256_usize,
+    ) {
+        let before = root(&leaves);
+        let (at, other) = (at.index(leaves.len()), other.index(leaves.len()));
+        let mut changed = leaves.clone();
+        changed[at][bit / 8] ^= 1 << (bit % 8);
+        prop_assert_ne!(root(&changed), before);
+        let mut exchanged = leaves.clone();
+        exchanged.swap(at, other);
+        prop_assert_eq!(root(&exchanged) == before, leaves[at] == leaves[other]);
+        prop_assert_ne!(root(&leaves[..leaves.len() - 1]), before);
+    }
+
+    #[test]
+    fn any_changed_byte_of_a_line_is_found(
+        lines in vec("[ -~]{1,200}", 1..20), which in any::<Index>(), at in any::<Index>(), change in 1..=255_u8,
+    ) {
+        let key = SealKey::generate().unwrap();
+        let found = |lines: &[Vec<u8>]| -> Vec<Leaf> {
+            let leaf_of = |(number, line): (usize, &Vec<u8>)| Leaf {
+                id: Uuid::from_u128(number as u128), version: 0, hash: leaf(line),
+            };
+            lines.iter().enumerate().map(leaf_of).collect()
+        };
+        let mut lines: Vec<Vec<u8>> = lines.into_iter().map(String::into_bytes).collect();
+        let block = Block::seal(found(&lines), None, OffsetDateTime::UNIX_EPOCH, &key).unwrap();
+        let verify = |lines: &[Vec<u8>]| {
+            let mut check = check::Check::new(check::Scope::Record, vec![key.public()], vec![]);
+            check.block(&block);
+            for leaf in found(lines) {
+                check.entry(check::Found { leaf, events: 1, waits: check::Waits::No });
+            }
+            check.finish(&[])
+        };
+        prop_assert_eq!(verify(&lines).status(), check::VERIFIED);
+        let which = which.index(lines.len());
+        let at = at.index(lines[which].len());
+        lines[which][at] ^= change;
+        let report = verify(&lines);
+        prop_assert_eq!(report.status(), check::Wrong::Changed.status());
+        prop_assert!(report.told(check::Wrong::Changed)[0].starts_with(&Uuid::from_u128(which as u128).to_string()));
+    }
+
+    #[test]
+    fn any_changed_byte_of_a_block_line_is_found(at in any::<Index>(), change in 1..=255_u8) {
+        let block = chain().remove(0);
+        let mut line = BlockLine::from(&block).text().into_bytes();
+        let at = at.index(line.len());
+        line[at] ^= change;
+        let faults = serde_json::from_slice::<BlockLine>(&line).ok().and_then(|line| line.read().ok()).map(|read| {
+            let mut check = check::Check::new(check::Scope::Record, vec![block.head.public_key], vec![]);
+            check.block(&read);
+            (check.finish(&[]).count(check::Wrong::Chain), read == block)
+        });
+        // It does not read as a block, or is found, or says the same in another way.
+        prop_assert!(faults.is_none_or(|(faults, same)| faults > 0 || same), "{}", String::from_utf8_lossy(&line));
+    }
 }

@@ -5,6 +5,7 @@
 mod api;
 mod audit;
 mod contract;
+mod evidence;
 mod history;
 mod limits;
 mod roles;

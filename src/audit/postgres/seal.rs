@@ -37,7 +37,7 @@ pub(in crate::audit) async fn seal(
         tx.rollback().await?;
         return Ok(Sealing::Nothing);
     }
-    let rows: Vec<LineRow> = sqlx::query_as(LINES_OF).bind(&taken).fetch_all(&mut *tx).await?;
+    let rows = lines(&mut tx, &taken).await?;
     let others: Vec<Leaf> = if rows.len() == taken.len() { Vec::new() } else { removed(&mut tx, &taken).await? };
     let leaves = leaves(rows, others, &taken).await;
     let last = last_head(&mut tx).await?;
@@ -45,6 +45,34 @@ pub(in crate::audit) async fn seal(
     add(&mut tx, &block).await?;
     tx.commit().await?;
     Ok(Sealing::Sealed { block: block.head.number, entries: block.head.entries })
+}
+
+/// Those of these kills that are there and can be read. Where some cannot, each is read by itself.
+async fn lines(connection: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<LineRow>> {
+    match try_lines(connection, ids).await {
+        Err(error) if is_damage(&error) => {}
+        rows => return rows,
+    }
+    let mut readable = Vec::with_capacity(ids.len());
+    for id in ids {
+        match try_lines(connection, &[*id]).await {
+            Err(error) if is_damage(&error) => {}
+            rows => readable.extend(rows?),
+        }
+    }
+    Ok(readable)
+}
+
+/// In a transaction within the transaction, which a value that cannot be read would else end.
+async fn try_lines(connection: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<LineRow>> {
+    let mut tx = connection.begin().await?;
+    let rows = sqlx::query_as(LINES_OF).bind(ids).fetch_all(&mut *tx).await;
+    if rows.is_ok() {
+        tx.commit().await?;
+    } else {
+        tx.rollback().await?;
+    }
+    rows
 }
 
 /// One gateway at a time, for each record; the lock ends with the transaction.

@@ -38,13 +38,29 @@ pub(in crate::audit) async fn due(connection: &mut SqliteConnection, most: u32) 
     let mut tx = connection.begin().await?;
     let entries: Vec<Entry> = sqlx::query_as(DUE).bind(i64::from(most)).fetch_all(&mut *tx).await?;
     let ids: Vec<Uuid> = entries.iter().map(|entry| entry.entry_id).collect();
-    let rows: Vec<LineRow> = sqlx::query_as(LINES_OF).bind(as_json(&ids)).fetch_all(&mut *tx).await?;
+    let rows = lines(&mut tx, &ids).await?;
     let last = last_head(&mut tx).await?;
     tx.rollback().await?;
     if entries.is_empty() {
         return Ok(None);
     }
     Ok(Some(Due { leaves: leaves(rows, Vec::new(), &ids).await, entries, last }))
+}
+
+/// Those of these kills that are there and can be read. Where some cannot, each is read by itself.
+async fn lines(connection: &mut SqliteConnection, ids: &[Uuid]) -> sqlx::Result<Vec<LineRow>> {
+    match sqlx::query_as(LINES_OF).bind(as_json(ids)).fetch_all(&mut *connection).await {
+        Err(error) if is_damage(&error) => {}
+        rows => return rows,
+    }
+    let mut readable = Vec::with_capacity(ids.len());
+    for id in ids {
+        match sqlx::query_as::<_, LineRow>(LINES_OF).bind(as_json(&[*id])).fetch_all(&mut *connection).await {
+            Err(error) if is_damage(&error) => {}
+            rows => readable.extend(rows?),
+        }
+    }
+    Ok(readable)
 }
 
 const DUE: &str = "SELECT entry_id, times FROM unsealed ORDER BY entry_id LIMIT $1";

@@ -217,7 +217,7 @@ impl Check {
         if std::mem::replace(&mut self.sorted, true) {
             return;
         }
-        self.seals.sort_by_key(|seal| (seal.id, seal.block));
+        self.seals.sort_unstable_by_key(|seal| (seal.id, seal.block));
         let report = &mut self.report;
         self.seals.dedup_by(|later, kept| {
             let same = later.id == kept.id;

@@ -10,7 +10,7 @@ mod hang_up;
 mod iam;
 mod lost_answers;
 mod order;
-mod process;
+pub(crate) mod process;
 mod refusals;
 mod secrets;
 mod shutdown;
@@ -58,7 +58,7 @@ fn operations() -> [Operation; 5] {
 }
 
 /// What `look` finds, as soon as it finds something.
-async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look().await {

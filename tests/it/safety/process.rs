@@ -46,22 +46,22 @@ impl Heard {
 
 /// How a process ended, and what it said.
 #[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) status: ExitStatus,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// `killgate` with some arguments, in a directory of its own and with no environment but what is given.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     stdout: Option<Heard>,
     stderr: Option<Heard>,
 }
 
 impl Process {
-    pub(super) fn start(arguments: &[&str], directory: &Path, env: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(arguments: &[&str], directory: &Path, env: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_killgate"))
             .args(arguments)
             .current_dir(directory)
@@ -93,7 +93,7 @@ impl Process {
     }
 
     /// Waits until it ends by itself, or of a signal.
-    pub(super) async fn ended(mut self) -> Ended {
+    pub(crate) async fn ended(mut self) -> Ended {
         let status = eventually("the process ends", async || self.child.try_wait().expect("a child")).await;
         let text = |heard: Option<Heard>| heard.map(Heard::whole).unwrap_or_default();
         Ended { status, stdout: text(self.stdout.take()), stderr: text(self.stderr.take()) }

@@ -1,0 +1,127 @@
+//! What `killgate audit` tells, and the status it ends with.
+
+use std::path::Path;
+
+use killgate::{
+    audit::{Line, Settings},
+    seal::{BlockLine, SealKey},
+};
+use secrecy::ExposeSecret as _;
+
+use super::{Sealed, all, on_both_engines};
+use crate::{
+    audit::book::Book,
+    safety::process::{Ended, Process},
+};
+
+on_both_engines! {
+    the_exit_status_says_what_is_wrong,
+    what_cannot_be_checked_is_not_called_verified,
+}
+
+/// Runs `killgate audit …` in that directory on that record.
+async fn audit(arguments: &[&str], directory: &Path, settings: &Settings) -> Ended {
+    let url = match &settings.database_url {
+        Some(url) => url.expose_secret().to_owned(),
+        None => format!("sqlite:{}", settings.sqlite_path.display()),
+    };
+    let arguments: Vec<&str> = std::iter::once("audit").chain(arguments.iter().copied()).collect();
+    Process::start(&arguments, directory, &[("DATABASE_URL", &url)]).ended().await
+}
+
+async fn the_exit_status_says_what_is_wrong(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints: Vec<String> = sealed.checkpoints().await.iter().map(|it| it.text() + "\n").collect();
+    std::fs::write(folder.path().join("checkpoints"), checkpoints.concat()).unwrap();
+    let public = killgate::seal::hex(&sealed.key.public());
+    let verify = async || {
+        audit(&["verify", "--key", &public, "--checkpoints", "checkpoints"], folder.path(), &book.settings).await
+    };
+    let told = async |status: i32, words: &str| {
+        let ended = verify().await;
+        assert_eq!(ended.status.code(), Some(status), "{} {}", ended.stdout, ended.stderr);
+        assert!(ended.stdout.contains(words), "{words} in {}", ended.stdout);
+    };
+    told(0, "verified: 10 entries in 3 blocks, 3 checkpoints").await;
+    sealed.tamper(&format!("UPDATE kills SET caller = 'mallory' WHERE id = {}", sealed.id(0))).await;
+    told(4, &format!("CHANGED: {} is not as it was sealed in block 1", sealed.kills[0])).await;
+    for (table, id) in [("kill_sessions", "kill_id"), ("kill_events", "kill_id"), ("kills", "id")] {
+        sealed.tamper(&format!("DELETE FROM {table} WHERE {id} = {}", sealed.id(0))).await;
+    }
+    told(8, &format!("MISSING: {} of block 1 is gone", sealed.kills[0])).await;
+    let kill = super::settled(book, 60).await;
+    sealed.tamper("DELETE FROM unsealed").await;
+    told(8 + 16, &format!("ADDED: {} is in no block", kill.id)).await;
+    sealed.tamper("UPDATE blocks SET total = total + 1 WHERE number = 3").await;
+    told(8 + 16 + 32 + 64, "CHAIN: block 3: its total is wrong").await;
+    sealed.tamper("DELETE FROM blocks").await;
+    told(16 + 64, "CHECKPOINT: blocks 1 to 3 are missing, the last").await;
+}
+
+async fn what_cannot_be_checked_is_not_called_verified(book: &Book) {
+    let folder = tempfile::tempdir().unwrap();
+    let key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    let ended = audit(&["verify", "--key", key], folder.path(), &book.settings).await;
+    assert_eq!(ended.status.code(), Some(3), "{}", ended.stdout);
+    for (arguments, status, words) in [
+        (&["verify"][..], 1, "--key: required where no seal.key is set"),
+        (&["verify", "--key", "canary"], 2, "64 hexadecimal digits"),
+        (&["verify", "--export", "nowhere"], 2, "--key"),
+        (&["verify", "--export", "nowhere", "--key", key], 1, "nowhere"),
+        (&["verify", "--key", key, "--checkpoints", "nowhere"], 1, "nowhere"),
+    ] {
+        let ended = audit(arguments, folder.path(), &book.settings).await;
+        assert_eq!(ended.status.code(), Some(status), "{arguments:?}: {}{}", ended.stdout, ended.stderr);
+        assert!(ended.stderr.contains(words), "{arguments:?}: {}", ended.stderr);
+    }
+    let gone = Settings { sqlite_path: folder.path().join("gone.db"), ..Settings::default() };
+    let ended = audit(&["verify", "--key", key], folder.path(), &gone).await;
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stdout);
+    assert!(!folder.path().join("gone.db").exists(), "nothing is made by looking");
+}
+
+#[tokio::test]
+async fn an_export_is_checked_without_configuration_or_database() {
+    let book = Book::on_sqlite().await;
+    let sealed = Sealed::fill(&book).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut lines: Vec<String> = all(&book).await.iter().map(Line::text).collect();
+    lines.extend(book.audit.blocks(0, 10).await.unwrap().iter().map(|block| BlockLine::from(block).text()));
+    std::fs::write(folder.path().join("export"), lines.join("\n") + "\n").unwrap();
+    // A configuration that cannot be read does not matter.
+    std::fs::write(folder.path().join("killgate.toml"), "broken").unwrap();
+    let public = killgate::seal::hex(&sealed.key.public());
+    let arguments = ["audit", "verify", "--export", "export", "--key", &public];
+    let ended = Process::start(&arguments, folder.path(), &[]).ended().await;
+    assert_eq!(ended.status.code(), Some(8), "{} {}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains("MISSING: the file was cut off before its manifest"), "{}", ended.stdout);
+}
+
+#[tokio::test]
+async fn a_fresh_key_goes_to_standard_output_and_its_public_half_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let ended = Process::start(&["audit", "keygen"], folder.path(), &[]).ended().await;
+    assert!(ended.status.success(), "{}", ended.stderr);
+    let key = SealKey::read(&ended.stdout).unwrap();
+    assert_eq!(ended.stderr, format!("public key: {}\n", killgate::seal::hex(&key.public())));
+}
+
+#[tokio::test]
+async fn a_month_is_removed_on_postgres_and_not_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["remove-month", "2026-03", "--reason", "kept long enough"];
+    let book = Book::on_postgres().await;
+    let sealed = Sealed::fill(&book).await;
+    let ended = audit(&arguments, folder.path(), &book.settings).await;
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert_eq!(ended.stdout, "removed 2026-03 with 10 kills; its record stays\n");
+    assert_eq!(sealed.verify().await.status(), 0);
+
+    let file = Book::on_sqlite().await;
+    let ended = audit(&arguments, folder.path(), &file.settings).await;
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.stderr.contains("an SQLite file holds all months"), "{}", ended.stderr);
+    let ended = audit(&["remove-month", "2026-13", "--reason", "x"], folder.path(), &book.settings).await;
+    assert_eq!(ended.status.code(), Some(2));
+}

@@ -1,0 +1,131 @@
+//! An export is checked with nothing but the files.
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use killgate::{
+    evidence::verify_export,
+    seal::{
+        BlockLine, Checkpoint, SealKey,
+        check::{Report, VERIFIED, Wrong},
+        hex,
+    },
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Sealed, all, assert_only, assert_told, on_both_engines};
+use crate::audit::book::Book;
+
+on_both_engines! {
+    an_export_verifies_by_itself,
+    whatever_was_changed_in_an_export_is_found,
+    an_export_that_was_cut_off_is_found,
+    a_part_of_the_record_verifies_as_a_part,
+}
+
+/// An export, as its lines.
+struct Export {
+    lines: Vec<String>,
+    blocks: Value,
+    filters: Value,
+    folder: TempDir,
+}
+
+impl Export {
+    async fn of(sealed: &Sealed<'_>) -> Self {
+        let mut lines: Vec<String> = all(sealed.book).await.iter().map(killgate::audit::Line::text).collect();
+        let blocks = sealed.book.audit.blocks(0, 100).await.unwrap();
+        lines.extend(blocks.iter().map(|block| BlockLine::from(block).text()));
+        let head = hex(&blocks.last().unwrap().head.hash());
+        let blocks = json!({ "first": 1, "last": blocks.len(), "head": head });
+        Self { lines, blocks, filters: json!({}), folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// The file, with the manifest that a writer of these lines would add.
+    fn file(&self) -> PathBuf {
+        let mut text = String::new();
+        for line in &self.lines {
+            writeln!(text, "{line}").unwrap();
+        }
+        let kills = self.lines.iter().filter(|line| !line.starts_with("{\"block\"")).count();
+        let sha256 = hex(digest(&SHA256, text.as_bytes()).as_ref());
+        let manifest = json!({
+            "format": 1, "kills": kills, "filters": self.filters, "sha256": sha256, "blocks": self.blocks,
+        });
+        writeln!(text, "{}", json!({ "manifest": manifest })).unwrap();
+        let file = self.folder.path().join("export.ndjson");
+        std::fs::write(&file, text).unwrap();
+        file
+    }
+
+    fn verify(&self, key: &SealKey, checkpoints: Vec<Checkpoint>) -> Report {
+        verify_export(&self.file(), vec![key.public()], checkpoints).unwrap()
+    }
+}
+
+async fn an_export_verifies_by_itself(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    let export = Export::of(&sealed).await;
+    let report = export.verify(&sealed.key, sealed.checkpoints().await);
+    assert_eq!((report.status(), report.verified, report.blocks), (VERIFIED, 10, 3), "{report}");
+    let foreign = export.verify(&SealKey::generate().unwrap(), vec![]);
+    assert_only(&foreign, &[Wrong::Chain]);
+}
+
+async fn whatever_was_changed_in_an_export_is_found(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    // The manifest is made anew each time: it protects from accidents, the blocks from intent.
+    let changed = |mut export: Export, change: fn(&mut Vec<String>)| {
+        change(&mut export.lines);
+        export.verify(&sealed.key, vec![])
+    };
+    let export = async || Export::of(&sealed).await;
+    let report = changed(export().await, |lines| lines[2] = lines[2].replace("alice", "bob"));
+    assert_only(&report, &[Wrong::Changed]);
+    let report = changed(export().await, |lines| drop(lines.remove(2)));
+    assert_only(&report, &[Wrong::Missing]);
+    let report = changed(export().await, |lines| lines[2] = lines[2].replace("\"id\":\"019c", "\"id\":\"019b"));
+    assert_only(&report, &[Wrong::Added, Wrong::Missing]);
+    let report = changed(export().await, |lines| lines[2].insert(1, ' '));
+    assert_only(&report, &[Wrong::Changed]);
+    let report = changed(export().await, |lines| lines[2] = "{}".into());
+    assert_told(&report, Wrong::Changed, "line 3 is no kill");
+    let report = changed(export().await, |lines| drop(lines.remove(11)));
+    assert_told(&report, Wrong::Chain, "block 2 is missing");
+    let report = changed(export().await, |lines| lines[10] = lines[10].replacen("\"total\":4", "\"total\":5", 1));
+    assert_told(&report, Wrong::Chain, "block 1: its signature is wrong");
+}
+
+async fn an_export_that_was_cut_off_is_found(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    let export = Export::of(&sealed).await;
+    let file = export.file();
+    let whole = std::fs::read_to_string(&file).unwrap();
+    let verify = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        verify_export(&file, vec![sealed.key.public()], vec![]).unwrap()
+    };
+    let before_the_manifest = whole.trim_end().rfind('\n').unwrap() + 1;
+    assert_told(&verify(&whole[..before_the_manifest]), Wrong::Missing, "cut off before its manifest");
+    assert_told(&verify(&whole[..before_the_manifest - 20]), Wrong::Missing, "cut off in the middle of a line");
+    let middle = &whole[..whole.len() / 3];
+    assert_eq!(verify(middle).status() & Wrong::Missing.status(), Wrong::Missing.status());
+    assert_eq!(verify("").status(), Wrong::Missing.status());
+    let (first, rest) = whole.split_once('\n').unwrap();
+    let shorter = verify(rest);
+    assert_told(&shorter, Wrong::Changed, "sha256");
+    assert_told(&shorter, Wrong::Missing, "the file has 9 kills");
+    let id: Value = serde_json::from_str(first).unwrap();
+    assert_told(&shorter, Wrong::Missing, id["id"].as_str().unwrap());
+}
+
+async fn a_part_of_the_record_verifies_as_a_part(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    let mut export = Export::of(&sealed).await;
+    export.filters = json!({ "caller": "bot", "status": null });
+    export.lines.drain(0..7);
+    let report = export.verify(&sealed.key, vec![]);
+    assert_eq!((report.status(), report.verified), (VERIFIED, 3), "{report}");
+    assert!(report.notes.contains(&"partial: 7 sealed entries are not in it".to_owned()), "{report}");
+}
