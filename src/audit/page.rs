@@ -118,17 +118,24 @@ impl Filter {
         for<'q> String: Encode<'q, DB> + Type<DB>,
         for<'q> i64: Encode<'q, DB> + Type<DB>,
     {
-        let mut query = QueryBuilder::new("");
-        self.push_hits(&mut query, dialect, Some(limit));
-        query.push("SELECT ").push(columns).push(", ").push(dialect.seen).push(" AS seen");
+        let mut query = QueryBuilder::new("WITH ");
+        if self.session_id.is_some() {
+            self.push_hits(&mut query, dialect, Some(limit));
+            query.push(", ");
+        }
+        // The page first, as a step of its own: gathering sessions seems so dear to a planner that it does not care how
+        // it finds the kills, and it read a month to find a caller's.
+        query.push("page AS MATERIALIZED (SELECT k.*");
         self.push_source(&mut query);
         self.push_conditions(&mut query, dialect);
         query.push(" ORDER BY k.id DESC LIMIT ");
         bind_number(&mut query, limit);
+        query.push(") SELECT ").push(columns).push(", ").push(dialect.seen).push(" AS seen");
+        query.push(" FROM page k ORDER BY k.id DESC");
         query
     }
 
-    /// Where a session is wanted: the kills that have it, the newest of them only where nothing else narrows.
+    /// Where a session is wanted, a step `hits`: the kills that have it, the newest of them only where nothing else narrows.
     ///
     /// The narrow table first, as a step of its own: a planner that walked kills from the newest on and tried each for
     /// the session would read the whole history for a rare id.
@@ -140,14 +147,14 @@ impl Filter {
         for<'q> i64: Encode<'q, DB> + Type<DB>,
     {
         let Some(session_id) = &self.session_id else { return };
-        query.push("WITH hits AS MATERIALIZED (SELECT s.kill_id FROM kill_sessions s WHERE s.session_id = ");
+        query.push("hits AS MATERIALIZED (SELECT s.kill_id FROM kill_sessions s WHERE s.session_id = ");
         query.push_bind(session_id.clone());
         self.push_range(query, "s.kill_id", dialect.session_mark);
         if let Some(limit) = limit.filter(|_| self.columns().next().is_none() && self.reason.is_empty()) {
             query.push(" ORDER BY s.kill_id DESC LIMIT ");
             bind_number(query, limit);
         }
-        query.push(") ");
+        query.push(")");
     }
 
     /// `FROM` and what it is joined with.

@@ -120,7 +120,11 @@ impl Filter {
         for<'q> i64: Encode<'q, DB> + Type<DB>,
     {
         let mut query = QueryBuilder::new("");
-        self.push_hits(&mut query, dialect, None);
+        if self.session_id.is_some() {
+            query.push("WITH ");
+            self.push_hits(&mut query, dialect, None);
+            query.push(" ");
+        }
         let slot = match grouping.per {
             None => "CAST(NULL AS bigint)",
             Some(Per::Hour) => dialect.hour,
