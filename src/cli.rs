@@ -16,7 +16,10 @@ use crate::{
     telemetry,
 };
 
+mod export;
+
 pub use crate::demo::demo;
+pub use export::export;
 
 pub mod evidence;
 
@@ -52,14 +55,19 @@ pub async fn sandbox(listen: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Brings the record's tables up to date.
+/// Brings the record's tables up to date, and lets the serving role do what it must.
 ///
 /// # Errors
-/// What keeps the migrations from running.
-pub async fn migrate(config: &Config) -> anyhow::Result<()> {
+/// What keeps the migrations from running, or a role that is not there.
+pub async fn migrate(config: &Config, serving_role: Option<&str>) -> anyhow::Result<()> {
     telemetry::start(&config.server.log)?;
-    Audit::migrate(&app::audit_settings(config)).await.context("audit.database_url")?;
+    let settings = app::audit_settings(config);
+    Audit::migrate(&settings).await.context("audit.database_url")?;
     tracing::info!(record = config.audit.database.place(), "the record's tables are up to date");
+    if let Some(role) = serving_role {
+        Audit::let_serve(&settings, role).await.context("--serving-role")?;
+        tracing::info!(role, "the role may serve");
+    }
     Ok(())
 }
 

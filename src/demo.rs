@@ -132,7 +132,7 @@ pub fn configuration(listen: SocketAddr, clouds: &str, record: &Path) -> anyhow:
 fn guide(config: &Config, address: SocketAddr, clouds: &str, record: &Path) -> anyhow::Result<String> {
     let bot = cli::token(config, "chatops-bot", "sessions:kill", TOKENS)?;
     let dba = cli::token(config, "dba", "sessions:read", TOKENS)?;
-    let auditor = cli::token(config, "auditor", "kills:read", TOKENS)?;
+    let auditor = cli::token(config, "auditor", "kills:read kills:export", TOKENS)?;
     let mut text = format!(
         "killgate demo: gateway http://{address}, documentation http://{address}/docs/, \
          simulated clouds {clouds}, record {}\n\n\

@@ -6,6 +6,7 @@
 //! | [`vendor`] | pure scripts, one file a vendor; signing, credentials and the transport that carries calls |
 //! | [`kill`] | the use-case: record, wait for a turn, drive the vendor, record, answer |
 //! | [`audit`] | the record, on Postgres or SQLite, and the turns that gateways share |
+//! | [`history`] | reading the record from outside: filters, and all of it in one file |
 //! | [`window`] | the sliding window that turns are taken from |
 //! | [`auth`] | who calls: JWT by shared secret or by key set |
 //! | [`http`] | handlers, problems, documentation |
@@ -27,6 +28,7 @@ pub mod config;
 pub mod demo;
 pub mod domain;
 pub mod evidence;
+pub mod history;
 pub mod http;
 pub mod kill;
 pub mod metrics;

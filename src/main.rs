@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use killgate::history::{Format, Wanted};
 
 /// One HTTP gateway through which an organisation ends database sessions, every attempt on record.
 #[derive(Debug, Parser)]
@@ -29,10 +30,16 @@ enum Command {
         listen: SocketAddr,
     },
     /// Bring the record's tables up to date, as their owner
-    Migrate(Configured),
+    Migrate {
+        #[command(flatten)]
+        configured: Configured,
+        /// The role that gateways connect as: it is let do what serving needs and nothing else (Postgres)
+        #[arg(long, value_name = "NAME")]
+        serving_role: Option<String>,
+    },
     /// Check the configuration and say what it means
     Check(Configured),
-    /// The record's evidence, and what only its owner may do
+    /// Taking the record out, its evidence, and what only its owner may do
     #[command(subcommand)]
     Audit(AuditCommand),
     /// Print the OpenAPI document
@@ -55,6 +62,19 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
+    /// Write every kill that passes the filters into a file, with everything on record
+    Export {
+        #[command(flatten)]
+        configured: Configured,
+        /// ndjson has everything, csv is for spreadsheets
+        #[arg(long, default_value = "ndjson")]
+        format: Format,
+        /// The file; it is there once it is complete
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+        #[command(flatten)]
+        wanted: Box<Wanted>,
+    },
     /// Print a fresh private key to seal the record with, and tell the public one
     Keygen,
     /// Check the record, or an export of it, against its blocks; the exit status says what is wrong
@@ -122,7 +142,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo { listen } => cli::demo(listen).await?,
         Command::Serve(configured) => cli::serve(&configured.load()?).await?,
         Command::Sandbox { listen } => cli::sandbox(listen).await?,
-        Command::Migrate(configured) => cli::migrate(&configured.load()?).await?,
+        Command::Migrate { configured, serving_role } => {
+            cli::migrate(&configured.load()?, serving_role.as_deref()).await?;
+        }
         Command::Check(configured) => println!("{}", cli::check(&configured.load()?)?),
         Command::Audit(command) => return audit(command).await,
         Command::Openapi => println!("{}", cli::openapi()?),
@@ -133,10 +155,14 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+#[expect(clippy::print_stdout, reason = "these commands answer on standard output")]
 /// `killgate audit …`; some of these end with a status that says what was found.
 async fn audit(command: AuditCommand) -> anyhow::Result<ExitCode> {
     use killgate::cli;
     match command {
+        AuditCommand::Export { configured, format, output, wanted } => {
+            println!("{}", cli::export(&configured.load()?, format, &output, *wanted).await?);
+        }
         AuditCommand::Keygen => cli::evidence::keygen()?,
         AuditCommand::Verify { configured, export, keys, checkpoints } => {
             let checkpoints = checkpoints.as_deref();

@@ -24,6 +24,7 @@ mod row;
 mod sealed;
 mod sql;
 mod sqlite;
+mod stats;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -41,6 +42,7 @@ pub use record::{Attempt, Begun, IdempotencyKey, Open};
 pub use removal::Removal;
 pub use sealed::{Sealing, Standing};
 pub use sqlite::Sqlite;
+pub use stats::{By, Count, Grouping, Per};
 
 use crate::{
     domain::{Kill, KillId},
@@ -135,6 +137,17 @@ impl Audit {
         }
     }
 
+    /// Lets a role of the database do what serving needs, and nothing else; as the owner, after migrating.
+    ///
+    /// # Errors
+    /// There is no such role, this one owns nothing, or the record is a file, which knows no roles.
+    pub async fn let_serve(settings: &Settings, role: &str) -> Result<(), AuditError> {
+        match &settings.database_url {
+            Some(url) => Postgres::let_serve(url, settings.timeout, role).await,
+            None => Err(AuditError::failed("let_serve", "an SQLite file has no roles")),
+        }
+    }
+
     /// Removes the kills of a month as a whole, as the owner of the tables, and leaves a record of it; answers how many
     /// kills it had. Takes the time it takes.
     ///
@@ -226,10 +239,23 @@ impl Audit {
         on_engine!(self, readers, page(&filter, limit))
     }
 
+    /// The statement that [`Audit::page`] runs on Postgres, with `$1` and so on where its values go; for measurements
+    /// beside other clients.
+    #[must_use]
+    pub fn page_sql(filter: &Filter, limit: u32) -> String {
+        postgres::page_sql(filter, limit)
+    }
+
     /// The same kills with everything that is on record about them.
     pub async fn lines(&self, filter: &Filter, limit: u32) -> Result<Page<Line>, AuditError> {
         let filter = filter.clone();
         on_engine!(self, readers, lines(&filter, limit))
+    }
+
+    /// How many kills pass the filter, up to `limit` counts in the order of time.
+    pub async fn stats(&self, filter: &Filter, grouping: &Grouping, limit: u32) -> Result<Vec<Count>, AuditError> {
+        let (filter, grouping) = (filter.clone(), grouping.clone());
+        on_engine!(self, readers, stats(&filter, &grouping, limit))
     }
 
     /// Closes up to `most` of what is to be sealed into the next block. Of several who try at once one succeeds.
@@ -269,6 +295,11 @@ impl Audit {
     /// [`AuditError::Corrupt`] where a block does not even have the form of one.
     pub async fn blocks(&self, after: i64, limit: u32) -> Result<Vec<Block>, AuditError> {
         on_engine!(self, readers, blocks(after, limit))
+    }
+
+    /// The number of the last block before the first one that was sealed at that time or later.
+    pub async fn block_before(&self, at: OffsetDateTime) -> Result<i64, AuditError> {
+        on_engine!(self, readers, block_before(at))
     }
 
     /// The signed heads of such blocks.

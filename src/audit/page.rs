@@ -96,6 +96,17 @@ pub(super) struct Dialect {
     pub(super) words: [&'static str; 2],
     /// How words are written as one text.
     pub(super) one_text: fn(&[String]) -> String,
+    /// The beginning of the hour and of the day in which a kill was asked for, in milliseconds since 1970.
+    pub(super) hour: &'static str,
+    pub(super) day: &'static str,
+}
+
+pub(super) fn bind_number<DB>(query: &mut QueryBuilder<DB>, number: u32)
+where
+    DB: Database,
+    for<'q> i64: Encode<'q, DB> + Type<DB>,
+{
+    query.push_bind(i64::from(number));
 }
 
 impl Filter {
@@ -107,27 +118,51 @@ impl Filter {
         for<'q> String: Encode<'q, DB> + Type<DB>,
         for<'q> i64: Encode<'q, DB> + Type<DB>,
     {
-        let limit = i64::from(limit);
-        let mut query = QueryBuilder::new("");
-        if let Some(session_id) = &self.session_id {
-            // The narrow table first, as a step of its own: a planner that walked kills from the newest on and tried
-            // each for the session would read the whole history for a rare id.
-            query.push("WITH hits AS MATERIALIZED (SELECT s.kill_id FROM kill_sessions s WHERE s.session_id = ");
-            query.push_bind(session_id.clone());
-            self.push_range(&mut query, "s.kill_id", dialect.session_mark);
-            query.push(" ORDER BY s.kill_id DESC");
-            if self.columns().next().is_none() && self.reason.is_empty() {
-                query.push(" LIMIT ").push_bind(limit);
-            }
-            query.push(") ");
+        let mut query = QueryBuilder::new("WITH ");
+        if self.session_id.is_some() {
+            self.push_hits(&mut query, dialect, Some(limit));
+            query.push(", ");
         }
-        query.push("SELECT ").push(columns).push(", ").push(dialect.seen).push(" AS seen FROM kills k");
+        // The page first, as a step of its own: gathering sessions seems so dear to a planner that it does not care how
+        // it finds the kills, and it read a month to find a caller's.
+        query.push("page AS MATERIALIZED (SELECT k.*");
+        self.push_source(&mut query);
+        self.push_conditions(&mut query, dialect);
+        query.push(" ORDER BY k.id DESC LIMIT ");
+        bind_number(&mut query, limit);
+        query.push(") SELECT ").push(columns).push(", ").push(dialect.seen).push(" AS seen");
+        query.push(" FROM page k ORDER BY k.id DESC");
+        query
+    }
+
+    /// Where a session is wanted, a step `hits`: the kills that have it, the newest of them only where nothing else narrows.
+    ///
+    /// The narrow table first, as a step of its own: a planner that walked kills from the newest on and tried each for
+    /// the session would read the whole history for a rare id.
+    pub(super) fn push_hits<DB>(&self, query: &mut QueryBuilder<DB>, dialect: &Dialect, limit: Option<u32>)
+    where
+        DB: Database,
+        for<'q> Uuid: Encode<'q, DB> + Type<DB>,
+        for<'q> String: Encode<'q, DB> + Type<DB>,
+        for<'q> i64: Encode<'q, DB> + Type<DB>,
+    {
+        let Some(session_id) = &self.session_id else { return };
+        query.push("hits AS MATERIALIZED (SELECT s.kill_id FROM kill_sessions s WHERE s.session_id = ");
+        query.push_bind(session_id.clone());
+        self.push_range(query, "s.kill_id", dialect.session_mark);
+        if let Some(limit) = limit.filter(|_| self.columns().next().is_none() && self.reason.is_empty()) {
+            query.push(" ORDER BY s.kill_id DESC LIMIT ");
+            bind_number(query, limit);
+        }
+        query.push(")");
+    }
+
+    /// `FROM` and what it is joined with.
+    pub(super) fn push_source<DB: Database>(&self, query: &mut QueryBuilder<DB>) {
+        query.push(" FROM kills k");
         if self.session_id.is_some() {
             query.push(" JOIN hits ON hits.kill_id = k.id");
         }
-        self.push_conditions(&mut query, dialect);
-        query.push(" ORDER BY k.id DESC LIMIT ").push_bind(limit);
-        query
     }
 
     /// `WHERE` and everything after it that narrows, but for the session.

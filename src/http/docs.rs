@@ -9,7 +9,7 @@ use utoipa::{
     },
 };
 
-use super::{health, kills, problem::ProblemDocument, reference, sessions};
+use super::{export, health, kills, problem::ProblemDocument, reference, sessions, stats};
 
 /// The document. `openapi/killgate.json` is a copy of it that a test compares.
 #[derive(Debug, OpenApi)]
@@ -30,6 +30,8 @@ use super::{health, kills, problem::ProblemDocument, reference, sessions};
         sessions::list,
         kills::create,
         kills::list,
+        export::export,
+        stats::stats,
         kills::read_one,
         reference::vendors,
         reference::targets,
@@ -52,7 +54,8 @@ impl Modify for Token {
         scheme.bearer_format = Some("JWT".to_owned());
         scheme.description = Some(
             "Scopes: `sessions:read` to list live sessions, `sessions:statements` to see the literals in their statements, \
-             `sessions:kill` to kill and to see one's own kills, `kills:read` to see everybody's."
+             `sessions:kill` to kill and to see one's own kills, `kills:read` to see everybody's, \
+             `kills:export` to export them."
                 .to_owned(),
         );
         document.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));

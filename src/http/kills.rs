@@ -9,18 +9,15 @@ use actix_web::{
 };
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::{
     audit::{AuditError, Cursor, Filter, IdempotencyKey},
     auth::Scope,
-    domain::{Kill, Problem, ProblemCode, Status, plain_text},
-    kill::{
-        Allowance, Context, Kills, Submission,
-        request::{KillRequest, MAX_NAME},
-    },
+    domain::{Kill, Problem, ProblemCode},
+    history::Wanted,
+    kill::{Allowance, Context, Kills, Submission, request::KillRequest},
 };
 
 use super::{
@@ -164,31 +161,10 @@ fn preferred_wait(headers: &HeaderMap) -> Option<u64> {
     given.flat_map(|value| value.split(',')).find_map(wait).map(|seconds| seconds.min(MAX_WAIT))
 }
 
-/// Filters and paging of `GET /kills`.
+/// Which page of `GET /kills`.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Search {
-    /// Vendor name.
-    #[param(example = "dcdb")]
-    pub(super) vendor: Option<String>,
-    /// Account name.
-    pub(super) account: Option<String>,
-    /// Alias.
-    pub(super) target: Option<String>,
-    pub(super) instance_id: Option<String>,
-    pub(super) session_id: Option<String>,
-    pub(super) caller: Option<String>,
-    #[param(value_type = Option<Status>)]
-    pub(super) status: Option<String>,
-    /// Words of the reason, all of which must be there, in any order and case.
-    #[param(example = "INC-4711")]
-    pub(super) reason: Option<String>,
-    /// From this time on (RFC 3339).
-    #[param(example = "2026-01-02T03:04:05Z")]
-    pub(super) since: Option<String>,
-    /// Before this time (RFC 3339).
-    pub(super) until: Option<String>,
+pub(super) struct Paging {
     /// 1 to 500.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 50)]
     pub(super) limit: Option<String>,
@@ -208,7 +184,7 @@ pub(super) struct KillPage {
 ///
 /// Newest first. A caller with only `sessions:kill` sees its own.
 #[utoipa::path(
-    get, path = "/kills", operation_id = "listKills", tag = "kills", params(Search),
+    get, path = "/kills", operation_id = "listKills", tag = "kills", params(Wanted, Paging),
     responses(
         (status = 200, description = "One page", body = KillPage, headers(("Link" = String, description = "The next page (RFC 8288)"))),
         ListProblems,
@@ -220,8 +196,9 @@ pub(super) async fn list(
     kills: web::Data<Kills>,
 ) -> Result<HttpResponse, Failure> {
     let only_caller = visible_to(&caller)?;
-    let search = Search::parse(request.query_string())?;
-    let (filter, limit) = search.check(only_caller)?;
+    let (wanted, paging) = query::wanted::<Paging>(request.query_string(), &["limit", "cursor"])?;
+    let (filter, (before, limit)) = (wanted.filter()?, paging.check()?);
+    let filter = Filter { before, only_caller, ..filter };
     let page = kills.audit().page(&filter, limit).await.map_err(|error| unreadable_record(&error))?;
     let next_cursor = page.next.map(|cursor| cursor.to_string());
     let mut response = HttpResponse::Ok();
@@ -262,81 +239,24 @@ pub(super) async fn read_one(
 }
 
 /// Whose kills this caller may see: everybody's, or only its own.
-fn visible_to(caller: &Authenticated) -> Result<Option<String>, Problem> {
+pub(super) fn visible_to(caller: &Authenticated) -> Result<Option<String>, Problem> {
     caller.require(&[Scope::KillsRead, Scope::SessionsKill, Scope::SessionsKillUrgent])?;
     Ok((!caller.0.has(Scope::KillsRead)).then(|| caller.0.subject.clone()))
 }
 
-fn unreadable_record(error: &AuditError) -> Problem {
+pub(super) fn unreadable_record(error: &AuditError) -> Problem {
     tracing::error!(%error, "the record could not be read");
     Problem::new(ProblemCode::AuditUnavailable, "the record could not be read").retry_after(1)
 }
 
-/// The words of a text, without what stands between them.
-fn words(text: &str) -> Vec<String> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
-}
-
-impl Search {
-    fn parse(query: &str) -> Result<Self, Problem> {
-        let pairs = url::form_urlencoded::parse(query.as_bytes());
-        let pairs = serde_urlencoded::Deserializer::new(pairs);
-        serde_path_to_error::deserialize(pairs).map_err(|error| {
-            let field = error.path().to_string();
-            Problem::new(ProblemCode::Malformed, error.into_inner().to_string()).at(field)
-        })
-    }
-
-    fn check(self, only_caller: Option<String>) -> Result<(Filter, u32), Problem> {
-        let texts = [
-            ("vendor", &self.vendor),
-            ("account", &self.account),
-            ("target", &self.target),
-            ("instance_id", &self.instance_id),
-            ("session_id", &self.session_id),
-            ("caller", &self.caller),
-            ("reason", &self.reason),
-        ];
-        for (field, text) in texts {
-            if let Some(Err(error)) = text.as_ref().map(|text| plain_text(text, MAX_NAME)) {
-                return Err(Problem::invalid(field, error.to_string()));
-            }
-        }
-        let time = |field: &str, text: Option<String>| {
-            let parsed = text.map(|text| OffsetDateTime::parse(&text, &Rfc3339)).transpose();
-            parsed.map_err(|_| Problem::invalid(field, "must be a time such as 2026-01-02T03:04:05Z"))
-        };
+impl Paging {
+    fn check(&self) -> Result<(Option<Cursor>, u32), Problem> {
         let limit = match self.limit.as_deref().map(str::parse::<u32>) {
             None => 50,
             Some(Ok(limit @ 1..=500)) => limit,
             Some(_) => return Err(Problem::invalid("limit", "must be a whole number from 1 to 500")),
         };
-        let status = match &self.status {
-            None => None,
-            Some(word) => Some(Status::parse(word).ok_or_else(|| {
-                let words = Status::ALL.map(|status| status.as_str().to_owned());
-                Problem::invalid("status", "no such status").supported(words.into())
-            })?),
-        };
-        let reason: Vec<String> = self.reason.as_deref().map(words).unwrap_or_default();
-        if self.reason.is_some() && reason.is_empty() {
-            return Err(Problem::invalid("reason", "must have a word to look for"));
-        }
         let before = self.cursor.as_deref().map(str::parse::<Cursor>).transpose();
-        let filter = Filter {
-            vendor: self.vendor,
-            account: self.account,
-            target: self.target,
-            instance_id: self.instance_id,
-            session_id: self.session_id,
-            caller: self.caller,
-            status,
-            reason,
-            since: time("since", self.since)?,
-            until: time("until", self.until)?,
-            before: before.map_err(|_| Problem::invalid("cursor", "is not one that this gateway gave out"))?,
-            only_caller,
-        };
-        Ok((filter, limit))
+        Ok((before.map_err(|_| Problem::invalid("cursor", "is not one that this gateway gave out"))?, limit))
     }
 }

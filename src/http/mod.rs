@@ -5,6 +5,7 @@
 mod body;
 mod caller;
 mod docs;
+mod export;
 mod health;
 mod kills;
 mod problem;
@@ -13,6 +14,7 @@ mod reference;
 mod request_id;
 mod schema;
 mod sessions;
+mod stats;
 
 use actix_web::{
     App, Error, HttpRequest, HttpResponse, Resource, Route,
@@ -63,6 +65,8 @@ fn routes(service: &mut web::ServiceConfig) {
         .service(resource("/sessions", "GET", web::get().to(sessions::list)))
         .service(resource("/sessions/kill", "POST", web::post().to(kills::create)))
         .service(resource("/kills", "GET", web::get().to(kills::list)))
+        .service(resource("/kills/export", "GET", web::get().to(export::export)))
+        .service(resource("/kills/stats", "GET", web::get().to(stats::stats)))
         .service(resource("/kills/{id}", "GET", web::get().to(kills::read_one)))
         .service(resource("/vendors", "GET", web::get().to(reference::vendors)))
         .service(resource("/targets", "GET", web::get().to(reference::targets)))

@@ -1,17 +1,47 @@
-//! Query strings of operations that take none: whoever sends one means something by it.
+//! Query strings: whoever sends a parameter means something by it, so none is passed over.
+
+use std::borrow::Cow;
 
 use actix_web::HttpRequest;
+use serde::de::DeserializeOwned;
+use url::form_urlencoded;
 
-use crate::domain::{Problem, ProblemCode};
+use crate::{
+    domain::{Problem, ProblemCode},
+    history::Wanted,
+};
 
 /// # Errors
 /// `malformed`, naming the first parameter.
 pub(super) fn none(request: &HttpRequest) -> Result<(), Problem> {
-    match url::form_urlencoded::parse(request.query_string().as_bytes()).next() {
+    match form_urlencoded::parse(request.query_string().as_bytes()).next() {
         None => Ok(()),
         Some((name, _)) => {
             let sentence = "unknown query parameter; this operation takes none";
             Err(Problem::new(ProblemCode::Malformed, sentence).at(name))
         }
     }
+}
+
+/// The filters of a query string, and the operation's own parameters, which have these names.
+///
+/// # Errors
+/// `malformed`, naming a parameter that is unknown or given twice.
+pub(super) fn wanted<T: DeserializeOwned>(query: &str, own: &[&str]) -> Result<(Wanted, T), Problem> {
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    let (own_pairs, filters): (Vec<_>, Vec<_>) = pairs.partition(|(name, _)| own.contains(&name.as_ref()));
+    if let Some((name, _)) = filters.iter().find(|(name, _)| !Wanted::NAMES.contains(&name.as_ref())) {
+        let known = [own, Wanted::NAMES.as_slice()].concat().iter().map(|name| (*name).to_owned()).collect();
+        return Err(Problem::new(ProblemCode::Malformed, "unknown query parameter").at(name.as_ref()).supported(known));
+    }
+    Ok((read(filters)?, read(own_pairs)?))
+}
+
+fn read<T: DeserializeOwned>(pairs: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> Result<T, Problem> {
+    let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(text.as_bytes()));
+    serde_path_to_error::deserialize(pairs).map_err(|error| {
+        let field = error.path().to_string();
+        Problem::new(ProblemCode::Malformed, error.into_inner().to_string()).at(field)
+    })
 }

@@ -126,6 +126,11 @@ impl Kills {
         &self.0.audit
     }
 
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
     /// The text that a scraper reads.
     #[must_use]
     pub fn metrics(&self) -> String {

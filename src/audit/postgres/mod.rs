@@ -27,8 +27,8 @@ mod turns;
 mod write;
 
 pub(in crate::audit) use attempts::begin;
-pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, ping};
-pub(in crate::audit) use seal::{blocks, heads, ids, last_head, removals, seal, standing, waiting};
+pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, page_sql, ping, stats};
+pub(in crate::audit) use seal::{block_before, blocks, heads, ids, last_head, removals, seal, standing, waiting};
 pub(in crate::audit) use turns::take_turns;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
@@ -122,6 +122,14 @@ impl Postgres {
         connection.close().await.map_err(|error| AuditError::from_sqlx("migrate", &error))
     }
 
+    /// Grants a role what serving needs.
+    pub(in crate::audit) async fn let_serve(url: &SecretString, limit: Duration, role: &str) -> Result<(), AuditError> {
+        let failed = |error| AuditError::from_sqlx("let_serve", &error);
+        let mut connection = connect("let_serve", url, limit).await?;
+        sqlx::query("SELECT let_serve($1)").bind(role).execute(&mut connection).await.map_err(failed)?;
+        connection.close().await.map_err(failed)
+    }
+
     /// Removes a month on a connection of its own, which may take its time.
     pub(in crate::audit) async fn remove_month(
         url: &SecretString,
@@ -196,11 +204,12 @@ fn pool(
 
 /// The server gives up when we do, so that nothing waits there for a connection we have dropped. A statement sees
 /// what was committed before it, whatever the database's own defaults: a begin must see what another one, on whose
-/// key it waited, has just committed.
+/// key it waited, has just committed. Nothing here runs long enough to be worth compiling, however much a planner that
+/// counts all partitions expects of it.
 const SESSION: &str = "SELECT set_config('statement_timeout', $1, false), \
      set_config('idle_in_transaction_session_timeout', $1, false), set_config('TimeZone', 'UTC', false), \
      set_config('default_transaction_isolation', 'read committed', false), \
-     set_config('default_transaction_read_only', 'off', false)";
+     set_config('default_transaction_read_only', 'off', false), set_config('jit', 'off', false)";
 
 /// A block's kills are found by their keys; compiling the statement would take longer than running it.
 const SEALER: &str = "SELECT set_config('jit', 'off', false)";
@@ -208,4 +217,4 @@ const SEALER: &str = "SELECT set_config('jit', 'off', false)";
 /// Writers find every row by its key, whatever is in it: their statements are planned once, and for tables that grow.
 /// Planning them anew each time would take longer than running them.
 const WRITER: &str = "SELECT set_config('plan_cache_mode', 'force_generic_plan', false), \
-     set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false)";
+     set_config('enable_seqscan', 'off', false)";

@@ -8,11 +8,12 @@ use time::OffsetDateTime;
 use super::{columns, select};
 use crate::{
     audit::{
-        Filter, Line, Open, Page,
+        Count, Filter, Grouping, Line, Open, Page,
         line::{LineRow, line_columns},
         moment::Moment,
         page::{Dialect, Seen},
         row::{KillRow, OpenRow, kill_columns},
+        stats::CountRow,
     },
     domain::{Kill, KillId},
 };
@@ -30,6 +31,11 @@ pub(in crate::audit) async fn page(connection: &mut PgConnection, filter: &Filte
     Page::of(rows, filter, limit, KillRow::read, |kill| kill.id)
 }
 
+/// The statement of a page, with `$1` and so on where its values go.
+pub(in crate::audit) fn page_sql(filter: &Filter, limit: u32) -> String {
+    filter.query::<sqlx::Postgres>(columns!(), &DIALECT, limit.saturating_add(1)).sql().as_str().to_owned()
+}
+
 pub(in crate::audit) async fn lines(
     connection: &mut PgConnection,
     filter: &Filter,
@@ -38,6 +44,17 @@ pub(in crate::audit) async fn lines(
     let mut query = filter.query::<sqlx::Postgres>(LINE, &DIALECT, limit.saturating_add(1));
     let rows: Vec<Seen<LineRow>> = query.build_query_as().fetch_all(connection).await?;
     Page::of(rows, filter, limit, |row| Ok(row.read()), |line| line.id)
+}
+
+pub(in crate::audit) async fn stats(
+    connection: &mut PgConnection,
+    filter: &Filter,
+    grouping: &Grouping,
+    limit: u32,
+) -> sqlx::Result<Vec<Count>> {
+    let mut query = filter.count_query::<sqlx::Postgres>(grouping, &DIALECT, limit);
+    let rows: Vec<CountRow> = query.build_query_as().fetch_all(connection).await?;
+    Ok(rows.into_iter().map(CountRow::read).collect())
 }
 
 /// What a page sees is what its statement's own snapshot holds.
@@ -50,6 +67,8 @@ pub(super) const DIALECT: Dialect = Dialect {
         ", '[^[:alnum:]]+', ' ', 'g'))",
     ],
     one_text: |words| words.join(" "),
+    hour: "floor(extract(epoch FROM k.requested_at) / 3600)::bigint * 3600000",
+    day: "floor(extract(epoch FROM k.requested_at) / 86400)::bigint * 86400000",
 };
 
 pub(super) const LINE: &str = line_columns!(

@@ -144,6 +144,14 @@ const HEADS: &str = concat!(
     ", cardinality(entries)::bigint AS count FROM blocks WHERE number > $1 ORDER BY number LIMIT $2"
 );
 
+/// The number of the last block before the first one that was sealed at that time or later.
+pub(in crate::audit) async fn block_before(connection: &mut PgConnection, at: OffsetDateTime) -> sqlx::Result<i64> {
+    sqlx::query_scalar(BEFORE).bind(Moment(at)).fetch_one(connection).await
+}
+
+const BEFORE: &str =
+    "SELECT coalesce(min(number) - 1, (SELECT coalesce(max(number), 0) FROM blocks)) FROM blocks WHERE sealed_at >= $1";
+
 pub(in crate::audit) async fn removals(connection: &mut PgConnection) -> sqlx::Result<Vec<Removal>> {
     let rows: Vec<RemovalRow> = sqlx::query_as(REMOVALS).fetch_all(connection).await?;
     Ok(rows.into_iter().map(RemovalRow::read).collect())

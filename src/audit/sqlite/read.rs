@@ -8,11 +8,12 @@ use time::OffsetDateTime;
 use super::{BEGIN, columns, select};
 use crate::{
     audit::{
-        Filter, Line, Open, Page,
+        Count, Filter, Grouping, Line, Open, Page,
         line::{LineRow, line_columns},
         moment::Moment,
         page::{Dialect, Seen},
         row::{KillRow, OpenRow, kill_columns},
+        stats::CountRow,
     },
     domain::{Kill, KillId},
 };
@@ -44,6 +45,17 @@ pub(in crate::audit) async fn lines(
     Page::of(rows, filter, limit, |row| Ok(row.read()), |line| line.id)
 }
 
+pub(in crate::audit) async fn stats(
+    connection: &mut SqliteConnection,
+    filter: &Filter,
+    grouping: &Grouping,
+    limit: u32,
+) -> sqlx::Result<Vec<Count>> {
+    let mut query = filter.count_query::<sqlx::Sqlite>(grouping, &DIALECT, limit);
+    let rows: Vec<CountRow> = query.build_query_as().fetch_all(connection).await?;
+    Ok(rows.into_iter().map(CountRow::read).collect())
+}
+
 /// There is one writer and no row is ever removed, so rows are numbered in the order of their commits.
 pub(super) const DIALECT: Dialect = Dialect {
     seen: "(SELECT (unixepoch('now') * 1000) || ':0:' || (max(rowid) + 1) || ':' FROM kills)",
@@ -51,6 +63,8 @@ pub(super) const DIALECT: Dialect = Dialect {
     session_mark: "(SELECT rowid FROM kills WHERE id = s.kill_id)",
     words: [" AND k.rowid IN (SELECT rowid FROM kill_reasons WHERE kill_reasons MATCH ", ")"],
     one_text: |words| words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" "),
+    hour: "k.requested_at / 3600000 * 3600000",
+    day: "k.requested_at / 86400000 * 86400000",
 };
 
 /// The columns of a line.

@@ -1,6 +1,7 @@
 //! Sealing on SQLite, and reading what was sealed.
 
 use sqlx::{Connection, FromRow, SqliteConnection, types::Json};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
@@ -142,6 +143,14 @@ const HEADS: &str = concat!(
 );
 
 /// There are no months to remove in one file.
+/// The number of the last block before the first one that was sealed at that time or later.
+pub(in crate::audit) async fn block_before(connection: &mut SqliteConnection, at: OffsetDateTime) -> sqlx::Result<i64> {
+    sqlx::query_scalar(BEFORE).bind(Moment(at)).fetch_one(connection).await
+}
+
+const BEFORE: &str =
+    "SELECT coalesce(min(number) - 1, (SELECT coalesce(max(number), 0) FROM blocks)) FROM blocks WHERE sealed_at >= $1";
+
 pub(in crate::audit) async fn removals(_: &mut SqliteConnection) -> sqlx::Result<Vec<Removal>> {
     Ok(Vec::new())
 }

@@ -63,7 +63,7 @@ async fn what_cannot_be_read_is_malformed_and_on_record(engine: Engine) {
 
 async fn a_query_parameter_that_nobody_knows_is_malformed(engine: Engine) {
     let gateway = Gateway::start(engine).await;
-    let token = Gateway::token("chatops-bot", "sessions:kill kills:read");
+    let token = Gateway::token("chatops-bot", "sessions:kill kills:read kills:export");
     let body = kill_of("orders-ro", &[2_075_425]).to_string();
     let answer = gateway.client().post("/sessions/kill?dry_run=true", &token, &[], body).await;
     assert_recorded(&gateway, &answer, 400, "malformed", "failed").await;
@@ -74,6 +74,9 @@ async fn a_query_parameter_that_nobody_knows_is_malformed(engine: Engine) {
     for (path, operation) in [
         ("/kills?limt=1", ("get", "/kills")),
         ("/kills?limit=1&limit=2", ("get", "/kills")),
+        ("/kills/export?limit=1", ("get", "/kills/export")),
+        ("/kills/export?format=csv&format=csv", ("get", "/kills/export")),
+        ("/kills/stats?cursor=x", ("get", "/kills/stats")),
         (&format!("/kills/{id}?verbose=1"), READ),
         ("/vendors?name=dcdb", ("get", "/vendors")),
         ("/targets?vendor=dcdb", ("get", "/targets")),

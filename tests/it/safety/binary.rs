@@ -123,3 +123,25 @@ async fn the_simulated_clouds_run_by_themselves() {
     let ended = process.ended().await;
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_is_told_in_the_log() {
+    let sandbox = clouds();
+    let served = Served::start_with("", &sandbox.url, "", &[("KILLGATE__SERVER__LOG__FORMAT", "json")]).await;
+    served.kill(&kill_of("ledger", &[10_180])).await;
+    let token = Gateway::token("anna", "kills:export");
+    let path = "/kills/export?format=csv&vendor=gaussdb";
+    assert_eq!(served.client.get(path, &token).await.status.as_u16(), 200);
+    served.process.signal("TERM");
+    let ended = served.process.ended().await;
+    let lines = ended.stderr.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let told: Vec<Value> = lines.filter(|line| line.to_string().contains("\"export\"")).collect();
+    assert_eq!(told.len(), 1, "{}", ended.stderr);
+    let told = told[0].to_string();
+    for part in
+        ["anna", r#"{\"vendor\":\"gaussdb\"}"#, r#""format":"csv""#, r#""kills":1"#, r#""complete":true"#, "request_id"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(!told.contains(&token), "no token");
+}

@@ -39,6 +39,13 @@ impl Database {
     }
 }
 
+impl Database {
+    /// The cluster's own database, as its owner.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
+    }
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
         let (server, sql) = (self.server.clone(), format!("DROP DATABASE {} WITH (FORCE)", self.name));

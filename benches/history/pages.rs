@@ -1,0 +1,144 @@
+//! A page of a hundred by time, caller, instance and session: through the record, and as the same SQL in pgbench.
+
+use std::time::Instant;
+
+use killgate::audit::{Audit, Filter};
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
+
+use super::{
+    generate::{CALLERS, HOT_SESSION, History, INSTANCES, SESSIONS},
+    open,
+    pgbench::{self, Statement},
+    report::{Times, ratio},
+};
+
+const PAGE: u32 = 100;
+/// Sets of values of each kind of page, how often each is read, and how many of these do not count: the first ones
+/// plan their statements.
+const SETS: u64 = 20;
+const READS: usize = 60;
+const UNCOUNTED: usize = 10;
+/// No worse than so many times the same SQL in pgbench, and itself on a short history.
+const BESIDE_PGBENCH: f64 = 1.5;
+const BESIDE_SHORT: f64 = 1.3;
+
+/// One kind of page: what is asked for, and the values that its statement takes, as texts.
+struct Kind {
+    name: &'static str,
+    of: fn(&History, u64) -> (Filter, Vec<String>),
+}
+
+const KINDS: [Kind; 9] = [
+    Kind { name: "newest", of: |_, _| (Filter::default(), vec![]) },
+    Kind {
+        name: "by time",
+        of: |history, set| {
+            let (filter, id) = until(history, set);
+            (filter, vec![id])
+        },
+    },
+    Kind {
+        name: "by caller",
+        of: |_, set| {
+            let caller = format!("caller-{}", set * 7 % CALLERS);
+            (Filter { caller: Some(caller.clone()), ..Filter::default() }, vec![caller])
+        },
+    },
+    Kind {
+        name: "by caller, in the past",
+        of: |history, set| {
+            let (caller, (filter, id)) = (format!("caller-{}", set * 7 % CALLERS), until(history, set));
+            (Filter { caller: Some(caller.clone()), ..filter }, vec![caller, id])
+        },
+    },
+    Kind {
+        name: "by a caller of no kills",
+        of: |_, _| (Filter { caller: Some("nobody".into()), ..Filter::default() }, vec!["nobody".into()]),
+    },
+    Kind {
+        name: "by instance",
+        of: |_, set| {
+            let instance = format!("instance-{}", set * 37 % INSTANCES);
+            (Filter { instance_id: Some(instance.clone()), ..Filter::default() }, vec![instance])
+        },
+    },
+    Kind {
+        name: "by instance, in the past",
+        of: |history, set| {
+            let (instance, (filter, id)) = (format!("instance-{}", set * 37 % INSTANCES), until(history, set));
+            (Filter { instance_id: Some(instance.clone()), ..filter }, vec![instance, id])
+        },
+    },
+    Kind {
+        name: "by a hot session",
+        of: |_, _| {
+            let limit = (PAGE + 1).to_string();
+            (Filter { session_id: Some(HOT_SESSION.into()), ..Filter::default() }, vec![HOT_SESSION.into(), limit])
+        },
+    },
+    Kind {
+        name: "by a rare session",
+        of: |_, set| {
+            let (session, limit) = ((100_000 + set * 7919 % SESSIONS).to_string(), (PAGE + 1).to_string());
+            (Filter { session_id: Some(session.clone()), ..Filter::default() }, vec![session, limit])
+        },
+    },
+];
+
+/// A page that begins somewhere in the past, and the id that its statement is given.
+fn until(history: &History, set: u64) -> (Filter, String) {
+    let at = history.at((set as f64 + 0.5) / SETS as f64);
+    let at = at.replace_millisecond(at.millisecond()).unwrap_or(at);
+    let id = Uuid::from_u128((at.unix_timestamp_nanos() / 1_000_000).cast_unsigned() << 80);
+    (Filter { until: Some(at), ..Filter::default() }, id.to_string())
+}
+
+pub(crate) async fn measure(short: &History, long: &History) -> anyhow::Result<()> {
+    let records = (open(&short.url, false).await?, open(&long.url, false).await?);
+    println!(
+        "\na page of {PAGE}, in milliseconds; {} kills from {} on, beside {}",
+        long.kills,
+        long.begins.format(&Rfc3339)?,
+        short.kills
+    );
+    println!(
+        "{:26} {:>15} {:>15} {:>15} {:>21} {:>21}",
+        "", "long p50 p99", "pgbench p50 p99", "short p50 p99", "to pgbench, p99", "to short, p99"
+    );
+    for kind in &KINDS {
+        let (mut here, mut there, mut before) = (Times::default(), Times::default(), Times::default());
+        for set in 0..SETS {
+            // One after the other with the same values, so that all meet the same weather.
+            here.add(read(&records.1, &(kind.of)(long, set).0).await?);
+            let (filter, mut values) = (kind.of)(long, set);
+            values.push((PAGE + 1).to_string());
+            let statement = Statement { sql: Audit::page_sql(&filter, PAGE), values };
+            there.add(pgbench::run(&long.url, &statement, READS).await?.split_off(UNCOUNTED));
+            before.add(read(&records.0, &(kind.of)(short, set).0).await?);
+        }
+        println!(
+            "{:26} {:>15} {:>15} {:>15} {:>21} {:>21}",
+            kind.name,
+            here.told(),
+            there.told(),
+            before.told(),
+            ratio(here.p99(), there.p99(), BESIDE_PGBENCH),
+            ratio(here.p99(), before.p99(), BESIDE_SHORT),
+        );
+    }
+    records.0.close().await;
+    records.1.close().await;
+    Ok(())
+}
+
+async fn read(audit: &Audit, filter: &Filter) -> anyhow::Result<Vec<f64>> {
+    let mut times = Vec::with_capacity(READS);
+    for _ in 0..READS {
+        let started = Instant::now();
+        let page = audit.page(filter, PAGE).await?;
+        times.push(started.elapsed().as_secs_f64() * 1000.0);
+        std::hint::black_box(page);
+    }
+    Ok(times.split_off(UNCOUNTED))
+}

@@ -1,0 +1,143 @@
+//! `GET /kills/stats`: how many kills there were, for plots.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::{Duration, OffsetDateTime};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    audit::{By, Count, Filter, Grouping, Per},
+    domain::{Problem, Status},
+    history::Wanted,
+    kill::Kills,
+};
+
+use super::{
+    caller::Authenticated,
+    kills::{unreadable_record, visible_to},
+    problem::Failure,
+    query,
+    schema::ListProblems,
+};
+
+/// Counted where no beginning is given.
+const WINDOW: Duration = Duration::DAY;
+/// Most hours or days of a window.
+const MAX_SLOTS: i32 = 1000;
+/// Most counts in an answer.
+const MAX_COUNTS: usize = 10_000;
+
+/// How kills are counted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Wish {
+    /// What to count by: any of `status`, `vendor` and `caller`, with commas between them.
+    #[param(example = "status,vendor")]
+    pub(super) by: Option<String>,
+    /// `hour` or `day`, UTC; the whole window together where it is left out.
+    #[param(pattern = "^(hour|day)$", example = "hour")]
+    pub(super) per: Option<String>,
+}
+
+/// How many kills there were.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct KillCounts {
+    /// The window that was counted: from this time on,
+    #[serde(with = "time::serde::rfc3339")]
+    pub(super) since: OffsetDateTime,
+    /// and before this one.
+    #[serde(with = "time::serde::rfc3339")]
+    pub(super) until: OffsetDateTime,
+    /// In the order of time, then of the words. What has no kills is left out.
+    pub(super) items: Vec<KillCount>,
+}
+
+/// How many kills have these in common.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct KillCount {
+    /// The beginning of the hour or day, which may lie before the window's; that of the window where neither was
+    /// asked for.
+    #[serde(with = "time::serde::rfc3339")]
+    pub(super) from: OffsetDateTime,
+    /// Where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Status>)]
+    pub(super) status: Option<String>,
+    /// Where it was asked for; `null` for kills whose vendor was not understood.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "dcdb")]
+    pub(super) vendor: Option<Value>,
+    /// Where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) caller: Option<String>,
+    #[schema(example = 12)]
+    pub(super) count: u64,
+}
+
+/// Count kills
+///
+/// For plots: how many kills there were, of the last 24 hours unless `since` says otherwise. A caller with only
+/// `sessions:kill` counts its own.
+#[utoipa::path(
+    get, path = "/kills/stats", operation_id = "countKills", tag = "kills", params(Wanted, Wish),
+    responses((status = 200, description = "The counts", body = KillCounts), ListProblems),
+)]
+pub(super) async fn stats(
+    request: HttpRequest,
+    caller: Authenticated,
+    kills: web::Data<Kills>,
+) -> Result<HttpResponse, Failure> {
+    let only_caller = visible_to(&caller)?;
+    let (wanted, wish) = query::wanted::<Wish>(request.query_string(), &["by", "per"])?;
+    let (filter, grouping) = (wanted.filter()?, wish.check()?);
+    let until = filter.until.unwrap_or_else(|| kills.clock().now());
+    let since = filter.since.or_else(|| until.checked_sub(WINDOW)).unwrap_or(until);
+    check_window(since, until, grouping.per)?;
+    let filter = Filter { since: Some(since), until: Some(until), only_caller, ..filter };
+    let most = u32::try_from(MAX_COUNTS + 1).unwrap_or(u32::MAX);
+    let counts = kills.audit().stats(&filter, &grouping, most).await.map_err(|error| unreadable_record(&error))?;
+    if counts.len() > MAX_COUNTS {
+        let sentence = format!("the window has more than {MAX_COUNTS} counts: begin later, or count by less");
+        return Err(Problem::invalid("since", sentence).into());
+    }
+    let items = counts.into_iter().map(|count| item(count, &grouping, since)).collect();
+    Ok(HttpResponse::Ok().json(KillCounts { since, until, items }))
+}
+
+fn check_window(since: OffsetDateTime, until: OffsetDateTime, per: Option<Per>) -> Result<(), Problem> {
+    if since > until {
+        return Err(Problem::invalid("since", "must not be after until"));
+    }
+    match per {
+        Some(per) if until - since > per.span() * MAX_SLOTS => {
+            let sentence = format!("the window may have at most {MAX_SLOTS} {}s", per.as_str());
+            Err(Problem::invalid("since", sentence))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn item(count: Count, grouping: &Grouping, since: OffsetDateTime) -> KillCount {
+    let Count { from, status, vendor, caller, kills } = count;
+    let vendor = grouping.by.contains(&By::Vendor).then(|| vendor.map_or(Value::Null, Value::String));
+    KillCount { from: from.unwrap_or(since), status, vendor, caller, count: kills }
+}
+
+impl Wish {
+    fn check(&self) -> Result<Grouping, Problem> {
+        let unknown = |field: &str, words: &[&str]| {
+            let words = words.iter().map(|word| (*word).to_owned()).collect();
+            Problem::invalid(field, "no such word").supported(words)
+        };
+        let by = self.by.as_deref().map(|words| words.split(',')).into_iter().flatten().map(|word| {
+            let by = By::ALL.into_iter().find(|by| by.as_str() == word);
+            by.ok_or_else(|| unknown("by", &By::ALL.map(By::as_str)))
+        });
+        let per = self.per.as_deref().map(|word| {
+            let per = Per::ALL.into_iter().find(|per| per.as_str() == word);
+            per.ok_or_else(|| unknown("per", &Per::ALL.map(Per::as_str)))
+        });
+        Ok(Grouping { by: by.collect::<Result<_, _>>()?, per: per.transpose()? })
+    }
+}

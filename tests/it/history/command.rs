@@ -1,0 +1,69 @@
+//! `killgate audit export` writes the file that the gateway streams.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use tokio::task::block_in_place;
+
+use super::{aged, exported, on_both_engines};
+use crate::support::gateway::{Engine, Gateway};
+
+on_both_engines! {
+    the_command_writes_what_the_gateway_streams,
+    a_file_is_there_whole_or_not_at_all,
+}
+
+fn export(gateway: &Gateway, directory: &Path, arguments: &[&str]) -> Output {
+    let database = match &gateway.config.audit.database {
+        killgate::config::Database::Postgres(url) => url.expose().to_owned(),
+        killgate::config::Database::Sqlite(path) => format!("sqlite:{}", path.display()),
+    };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_killgate"));
+    command.args(["audit", "export"]).args(arguments).current_dir(directory).env_clear();
+    command.env("DATABASE_URL", database);
+    block_in_place(|| command.output().expect("the program runs"))
+}
+
+async fn the_command_writes_what_the_gateway_streams(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    aged::fill(gateway.app.kills().audit(), 30).await;
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("kills");
+    for (arguments, query, kills) in [
+        (&["--output", "kills"][..], "", 120),
+        (&["--output", "kills", "--format", "csv", "--status", "failed"], "format=csv&status=failed", 30),
+        (
+            &["--output", "kills", "--instance-id", "in07", "--since", "2026-01-01T00:00:00Z"],
+            "instance_id=in07&since=2026-01-01T00:00:00Z",
+            6,
+        ),
+    ] {
+        let done = export(&gateway, directory.path(), arguments);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        assert_eq!(String::from_utf8(done.stdout).unwrap(), format!("{kills} kills in kills\n"));
+        assert!(done.stderr.is_empty(), "progress is shown on a terminal only");
+        let written = block_in_place(|| fs::read_to_string(&output).unwrap());
+        assert_eq!(written, exported(&gateway, query).await, "{query}");
+    }
+}
+
+async fn a_file_is_there_whole_or_not_at_all(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    aged::fill(gateway.app.kills().audit(), 1).await;
+    let directory = tempfile::tempdir().unwrap();
+    for (arguments, says) in [
+        (&["--output", "kills", "--until", "soon"][..], "--until: must be a time"),
+        (&["--output", "kills", "--instance-id", ""], "--instance-id: must not be empty"),
+        (&["--output", "kills", "--format", "xml"], "must be ndjson or csv"),
+        (&["--output", "nowhere/kills"], "cannot write nowhere/kills"),
+        (&["--output", "kills", "--cursor", "x"], "--cursor"),
+    ] {
+        let done = export(&gateway, directory.path(), arguments);
+        let told = String::from_utf8(done.stderr).unwrap();
+        assert!(!done.status.success() && told.contains(says), "{told}");
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}

@@ -1,0 +1,141 @@
+//! Pages are the record as it stood when the first of them was read, whoever writes meanwhile and however late they
+//! commit.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use killgate::{
+    audit::{Audit, Filter},
+    clock::{Clock, id_at},
+    domain::KillId,
+};
+use sqlx::{Connection, PgConnection};
+use time::OffsetDateTime;
+use tokio::{sync::RwLock, task::JoinSet};
+
+use super::{aged, on_both_engines};
+use crate::{
+    audit::book::attempt,
+    support::gateway::{Engine, Gateway, Setup},
+};
+
+const WRITERS: u64 = 100;
+/// Transactions that are under way when the first page is read and commit while later ones are.
+const LATE: u64 = 20;
+/// Kills on record when the first page is read, at the least.
+const BEFORE: usize = 300;
+
+on_both_engines! {
+    the_set_that_is_read_is_the_set_that_was_committed,
+}
+
+/// A moment of the last ten minutes: what is written goes between what is there.
+fn moment(n: u64) -> OffsetDateTime {
+    Clock::system().now() - Duration::from_millis(n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 600_000)
+}
+
+/// A hundred gateways' worth of writers, until told to stop.
+struct Writers {
+    tasks: JoinSet<()>,
+    stop: Arc<AtomicBool>,
+    /// Held while somebody writes; whoever takes it alone finds nobody writing.
+    writing: Arc<RwLock<()>>,
+    committed: Arc<Mutex<BTreeSet<KillId>>>,
+}
+
+impl Writers {
+    fn start(audit: &Audit) -> Self {
+        let (stop, writing) = (Arc::new(AtomicBool::new(false)), Arc::new(RwLock::new(())));
+        let committed = Arc::new(Mutex::new(BTreeSet::new()));
+        let count = Arc::new(AtomicU64::new(0));
+        let mut tasks = JoinSet::new();
+        for _ in 0..WRITERS {
+            let (audit, stop, writing) = (audit.clone(), Arc::clone(&stop), Arc::clone(&writing));
+            let (committed, count) = (Arc::clone(&committed), Arc::clone(&count));
+            tasks.spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    let _writing = writing.read().await;
+                    let attempt = attempt(moment(count.fetch_add(1, Ordering::Relaxed)));
+                    let kill = aged::recorded(&audit, &attempt).await;
+                    committed.lock().unwrap().insert(kill.id);
+                }
+            });
+        }
+        Self { tasks, stop, writing, committed }
+    }
+
+    fn many(&self) -> usize {
+        self.committed.lock().unwrap().len()
+    }
+
+    async fn until(&self, many: usize) {
+        while self.many() < many {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn stop(mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        while let Some(done) = self.tasks.join_next().await {
+            done.unwrap();
+        }
+    }
+}
+
+/// A kill in a transaction of its own that is not committed yet.
+async fn late(url: &str, n: u64) -> (KillId, PgConnection) {
+    let (id, at) = (id_at(moment(n)), moment(n));
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::query("BEGIN").execute(&mut connection).await.unwrap();
+    let insert = "INSERT INTO kills (id, status, caller, dry_run, gateway, requested_at) \
+                  VALUES ($1, 'pending', 'late', false, 'elsewhere', $2)";
+    sqlx::query(insert).bind(id).bind(at).execute(&mut connection).await.unwrap();
+    (id, connection)
+}
+
+async fn the_set_that_is_read_is_the_set_that_was_committed(engine: Engine) {
+    let setup = Setup { env: vec![("KILLGATE__AUDIT__TIMEOUT_MS", "60000")], ..Setup::default() };
+    let gateway = Gateway::start_with(engine, setup).await;
+    let audit = gateway.app.kills().audit();
+    // One at a time writes to a file, so there nobody can be late.
+    let mut open = Vec::new();
+    if engine == Engine::Postgres {
+        for n in 0..LATE {
+            open.push(late(&gateway.database_url(), 1_000_000 + n).await);
+        }
+    }
+    let writers = Writers::start(audit);
+    writers.until(BEFORE).await;
+
+    let mut filter = Filter::default();
+    let (first, committed) = {
+        let _alone = writers.writing.write().await;
+        let first = audit.page(&filter, 11).await.unwrap();
+        (first, writers.committed.lock().unwrap().clone())
+    };
+    let mut read: Vec<KillId> = first.items.iter().map(|kill| kill.id).collect();
+    let mut next = first.next;
+    while let Some(cursor) = next {
+        // As a client hands it back.
+        filter.before = Some(cursor.to_string().parse().unwrap());
+        let many = writers.many();
+        if let Some((id, mut connection)) = open.pop() {
+            sqlx::query("COMMIT").execute(&mut connection).await.unwrap();
+            assert!(audit.find(id).await.unwrap().is_some(), "committed, though late");
+        }
+        writers.until(many + 5).await;
+        let page = audit.page(&filter, 11).await.unwrap();
+        read.extend(page.items.iter().map(|kill| kill.id));
+        next = page.next;
+    }
+    writers.stop().await;
+    assert!(read.windows(2).all(|pair| pair[0] > pair[1]), "newest first, none twice");
+    let read: BTreeSet<KillId> = read.into_iter().collect();
+    assert_eq!(read, committed, "neither more nor less than what was committed when the first page was read");
+}

@@ -1,0 +1,72 @@
+//! Searches: a session of any age, words of a reason.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{aged, exported, ids, listed, on_both_engines, opened};
+use crate::{
+    audit::book::{NOON, attempt},
+    support::gateway::{Engine, Gateway},
+};
+
+on_both_engines! {
+    a_session_is_found_whatever_its_age,
+    a_reason_is_found_by_its_words,
+}
+
+async fn a_session_is_found_whatever_its_age(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    aged::fill(gateway.app.kills().audit(), 26).await;
+    let rare = gateway.read(&format!("/kills?session_id={}", aged::RARE)).await;
+    let items = rare.body["items"].as_array().unwrap();
+    assert_eq!(items.len(), 1, "{}", rare.body);
+    assert!(items[0]["requested_at"].as_str().unwrap().starts_with("2024-02"), "{}", items[0]);
+    // In every month three kills.
+    let common = listed(&gateway, "session_id=2222").await;
+    assert_eq!(common.len(), 26 * 3);
+    assert!(common.windows(2).all(|pair| pair[0] > pair[1]), "newest first");
+    let (kills, _) = opened(&exported(&gateway, "session_id=2222").await);
+    assert_eq!(ids(&kills), common);
+    let window = "session_id=2222&since=2024-06-01T00:00:00Z&until=2024-09-01T00:00:00Z";
+    assert_eq!(listed(&gateway, window).await.len(), 9);
+    assert!(listed(&gateway, "session_id=222").await.is_empty(), "an id is found as a whole");
+}
+
+async fn a_reason_is_found_by_its_words(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    let audit = gateway.app.kills().audit();
+    let reasons = [
+        "INC-4711 runaway report",
+        "runaway report, see (INC-4711).",
+        "INC-47110 runaway",
+        "Straße gesperrt: Bestellung läuft über",
+        "the nightly job; again",
+    ];
+    for (n, reason) in (0..).zip(reasons) {
+        let mut one = attempt(NOON + n * Duration::from_secs(1));
+        one.kill.reason = Some(reason.into());
+        aged::recorded(audit, &one).await;
+    }
+    let found = async |query: &str| {
+        let query: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
+        let page = gateway.read(&format!("/kills?reason={query}")).await;
+        let items = page.body["items"].as_array().unwrap_or_else(|| panic!("{}", page.body)).clone();
+        let number = |kill: &Value| reasons.iter().position(|reason| kill["reason"] == *reason).unwrap();
+        items.iter().rev().map(number).collect::<Vec<_>>()
+    };
+    assert_eq!(found("INC-4711").await, [0, 1]);
+    assert_eq!(found("inc-4711").await, [0, 1]);
+    assert_eq!(found("4711 inc").await, [0, 1], "in any order");
+    assert_eq!(found("report runaway").await, [0, 1]);
+    assert_eq!(found("runaway").await, [0, 1, 2]);
+    assert_eq!(found("471").await, [] as [usize; 0], "a part of a word is another word");
+    assert_eq!(found("run").await, [] as [usize; 0]);
+    assert_eq!(found("runaway nightly").await, [] as [usize; 0], "all of them");
+    assert_eq!(found("bestellung LÄUFT").await, [3]);
+    assert_eq!(found("the").await, [4], "no word is too common");
+    assert_eq!(found("' OR 1=1 --").await, [] as [usize; 0]);
+    assert_eq!(found("night*").await, [] as [usize; 0]);
+    let nothing = gateway.read("/kills?reason=--").await;
+    assert_eq!((nothing.status.as_u16(), &nothing.body["field"]), (422, &"reason".into()));
+}

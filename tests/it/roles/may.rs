@@ -1,0 +1,99 @@
+//! What the serving role must be able to do: everything that serving is.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use killgate::{
+    audit::Sealing,
+    clock::{Clock, id_at},
+    seal::SealKey,
+};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::{TwoRoles, run};
+use crate::support::gateway::{Gateway, kill_of};
+
+async fn settled(gateway: &Gateway, id: &str) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let kill = gateway.record(id).await;
+        if kill["completed_at"].is_string() || Instant::now() > deadline {
+            return kill;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_serving_role_serves() {
+    let two = TwoRoles::made().await;
+    let gateway = two.serve().await;
+    assert_eq!(gateway.client().get("/readyz", "").await.status, StatusCode::OK);
+
+    // Recorded, marked, concluded, and its key kept.
+    let key = [("Idempotency-Key", "once")];
+    let killed = gateway.kill_with(&key, &kill_of("orders-ro", &[2_075_425])).await;
+    assert_eq!(killed.body["status"], "succeeded", "{}", killed.body);
+    let again = gateway.kill_with(&key, &kill_of("orders-ro", &[2_075_425])).await;
+    assert_eq!((&again.body, again.header("idempotency-replayed")), (&killed.body, Some("true")));
+    // Refused, tried out, and of a vendor that counts turns in the record.
+    assert_eq!(gateway.kill(&kill_of("nowhere", &[1])).await.code(), "unknown_target");
+    let mut preview = kill_of("ledger", &[10_180]);
+    preview["dry_run"] = true.into();
+    assert_eq!(gateway.kill(&preview).await.body["status"], "preview");
+    // Taken by the vendor, settled by looking: a lease that is claimed and ends.
+    let open = gateway.kill(&kill_of("orders-shard-1", &[1111])).await;
+    assert_eq!(settled(&gateway, open.kill_id()).await["status"], "succeeded", "{}", open.body);
+
+    let listed = gateway.read("/kills?limit=2&session_id=1111").await;
+    assert_eq!(listed.body["items"].as_array().unwrap().len(), 1, "{}", listed.body);
+    assert_eq!(gateway.read("/kills?reason=INC-4711&limit=3").await.body["items"].as_array().unwrap().len(), 3);
+    let counted = gateway.read("/kills/stats?by=status&until=2100-01-01T00:00:00Z&since=2020-01-01T00:00:00Z").await;
+    assert_eq!(counted.body["items"].as_array().unwrap().len(), 3, "{}", counted.body);
+    let export = gateway.client().get("/kills/export", &Gateway::token("auditor", "kills:export")).await;
+    let file = export.body.as_str().unwrap();
+    assert!(file.lines().last().unwrap().starts_with("{\"manifest\":"), "{file}");
+
+    let audit = gateway.app.kills().audit();
+    let next_year = Clock::system().now() + Duration::from_hours(24 * 400);
+    audit.make_months(next_year).await.unwrap();
+    assert_eq!(audit.forget_keys(next_year).await, Ok(1));
+    let key = SealKey::generate().unwrap();
+    let sealing = audit.seal(&key, Clock::system().now(), 100).await;
+    assert_eq!(sealing, Ok(Sealing::Sealed { block: 1, entries: 4 }));
+    assert_eq!(audit.blocks(0, 10).await.unwrap().len(), 1);
+    assert_eq!(audit.removals().await, Ok(vec![]));
+    let month = next_year.month() as u8;
+    let kills = format!("SELECT FROM kills_{}_{month:02}", next_year.year());
+    assert_eq!(run(&two.database.url(), &kills).await, Ok(0), "the month was made");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_serving_role_adds_blocks_and_keeps_its_bookkeeping() {
+    let two = TwoRoles::made().await;
+    let id = id_at(Clock::system().now());
+    for sql in [
+        &format!("INSERT INTO unsealed (entry_id) VALUES ('{id}')"),
+        "UPDATE unsealed SET times = times + 1",
+        "DELETE FROM unsealed",
+        "SELECT FROM blocks",
+        "SELECT FROM removals",
+    ] {
+        assert!(run(&two.url(), sql).await.is_ok(), "{sql}: {:?}", run(&two.url(), sql).await);
+    }
+    let may = "SELECT 1 / has_table_privilege('blocks', 'INSERT')::integer";
+    assert_eq!(run(&two.url(), may).await, Ok(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_is_not_there_is_told() {
+    let two = TwoRoles::made().await;
+    let (done, told) = two.migrate("nobody_of_that_name");
+    assert!(!done);
+    assert!(told.contains("--serving-role") && told.contains("nobody_of_that_name"), "{told}");
+    // And what looks like SQL is a name.
+    let (done, told) = two.migrate("x; DROP TABLE kills");
+    assert!(!done && told.contains("role \"x; DROP TABLE kills\" does not exist"), "{told}");
+    assert_eq!(two.serve().await.kill(&json!({})).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
