@@ -40,7 +40,7 @@ async fn a_kill_that_stays_throttled_ends_as_rate_limited_within_the_callers_tim
         gateway.clouds.misbehave(operation.action, Behaviour::Throttle);
         let asked = Instant::now();
         let answer = gateway.kill(&operation.body).await;
-        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(5), "the usual patience: {:?}", asked.elapsed());
         assert_eq!((answer.status.as_u16(), answer.code()), (429, "upstream_throttled"), "{}", answer.body);
         assert!(answer.header("retry-after").is_some_and(|seconds| seconds.parse::<u64>().is_ok()));
         let kill = gateway.record(answer.kill_id()).await;

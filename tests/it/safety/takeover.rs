@@ -172,12 +172,13 @@ async fn looks_that_hang_keep_nobody_from_settling_the_rest(engine: Engine) {
 
 /// Lets no gateway mark a kill as sent while somebody holds the lock.
 const GATE: &str = "
-    CREATE FUNCTION wait_at_the_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+    ALTER FUNCTION mark_kills_sent RENAME TO mark_behind_the_gate;
+    CREATE FUNCTION mark_kills_sent(ids uuid[], gateways text[], times timestamptz[]) RETURNS SETOF uuid
+    LANGUAGE plpgsql AS $$
     BEGIN
         PERFORM pg_advisory_xact_lock_shared(1);
-        RETURN NULL;
+        RETURN QUERY SELECT mark_behind_the_gate(ids, gateways, times);
     END $$;
-    CREATE TRIGGER gate BEFORE UPDATE OF sent_at ON kills FOR EACH STATEMENT EXECUTE FUNCTION wait_at_the_gate();
     SELECT pg_advisory_lock(1)";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
