@@ -268,7 +268,7 @@ mod tests {
         let mut settling = JoinSet::new();
         // It has seen that nothing was sent, and is about to write that.
         assert_eq!(kills.claim(&mut settling, &Arc::new(Semaphore::new(1))).await, 1);
-        let problem = kills.mark_sent(&kill).await.expect_err("it is too late to send");
+        let problem = kills.mark_sent(&kill, NOON).await.expect_err("it is too late to send");
         assert_eq!(problem.code, ProblemCode::Overloaded);
         settling.join_all().await;
         assert_eq!(kills.audit().find(kill.id).await.unwrap().unwrap().status, Status::Failed);

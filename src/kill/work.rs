@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::{
     audit::{Attempt, AuditError},
+    clock::unix_millis,
     domain::{Kill, Order, Problem, ProblemCode},
 };
 
@@ -69,10 +70,14 @@ impl Kills {
     }
 
     async fn send(&self, driver: &Driver, order: &Order, class: Class, kill: &mut Kill) -> Driven {
-        match self.mark_sent(kill).await {
-            Ok(()) => self.kill(driver, order, class).await,
-            Err(problem) => Driven::not_sent(order, problem),
+        let at = self.0.clock.now();
+        if let Err(problem) = self.mark_sent(kill, at).await {
+            return Driven::not_sent(order, problem);
         }
+        if let Some(look) = &mut kill.look {
+            look.to_kill_ms = Some(unix_millis(at) - unix_millis(look.at));
+        }
+        self.kill(driver, order, class).await
     }
 
     /// Somebody else has settled the kill: what is on record is what is answered.
@@ -86,8 +91,8 @@ impl Kills {
 
     /// Records that from now on bytes may leave; without that none does, and a kill whose row another gateway
     /// took over by now is not sent either.
-    pub(super) async fn mark_sent(&self, kill: &Kill) -> Result<(), Problem> {
-        match self.0.audit.mark_sent(kill.id, &self.0.gateway, self.0.clock.now()).await {
+    pub(super) async fn mark_sent(&self, kill: &Kill, at: OffsetDateTime) -> Result<(), Problem> {
+        match self.0.audit.mark_sent(kill.id, &self.0.gateway, at).await {
             Ok(true) => Ok(()),
             Ok(false) => {
                 let sentence = "this gateway was too slow and another one has settled the kill; nothing was sent";

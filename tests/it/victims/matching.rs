@@ -37,6 +37,7 @@ async fn a_match_ends_what_meets_all_of_it_at_every_vendor(engine: Engine) {
         assert_eq!(gateway.clouds.alive(&place(alias)).len(), before - 1, "{alias}");
         let record = gateway.record(answer.kill_id()).await;
         assert_eq!(record["sessions"][0]["id"], id.to_string());
+        assert_eq!(record["look"], answer.body["look"]);
         assert!(record["look"]["to_kill_ms"].as_i64().is_some_and(|millis| millis >= 0), "{record}");
     }
 }
