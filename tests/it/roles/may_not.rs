@@ -56,7 +56,7 @@ async fn the_serving_role_cannot_change_what_was_recorded() {
         ("ALTER TABLE kills DISABLE TRIGGER ALL", "must be owner"),
         (&format!("ALTER TABLE kill_events_{month} DISABLE TRIGGER ALL"), "must be owner"),
         ("SET session_replication_role = 'replica'", "permission denied"),
-        ("DROP FUNCTION kill_may_only_learn() CASCADE", "must be owner"),
+        ("DROP FUNCTION kill_may_not_change() CASCADE", "must be owner"),
         (
             "CREATE OR REPLACE FUNCTION record_is_kept() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
             "permission denied",

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{IMPATIENT, eventually, on_both_engines, process::Served, recorded_as, records, url_of};
+use super::{IMPATIENT, eventually, let_nobody_look, on_both_engines, process::Served, recorded_as, records, url_of};
 use crate::support::gateway::{Engine, Gateway, Setup, kill_of};
 
 /// How much later than the longest time it could have taken a kill is settled.
@@ -44,6 +44,7 @@ async fn a_kill_whose_gateway_died_is_settled_as_unknown(engine: Engine) {
         .concat();
     let longest = Duration::from_millis(2300);
     let (living, doomed) = the_living_and_the_doomed(engine, &more).await;
+    let_nobody_look(&living.clouds);
     let kills = super::operations();
     for operation in &kills {
         living.clouds.misbehave_times(1, operation.action, Behaviour::Hang);
@@ -90,6 +91,7 @@ fn abandoned(now: OffsetDateTime, deadline: OffsetDateTime) -> Attempt {
         look: None,
         requested_at: now,
         completed_at: None,
+        verified_at: None,
     };
     Attempt {
         kill,
@@ -172,12 +174,13 @@ async fn looks_that_hang_keep_nobody_from_settling_the_rest(engine: Engine) {
 
 /// Lets no gateway mark a kill as sent while somebody holds the lock.
 const GATE: &str = "
-    CREATE FUNCTION wait_at_the_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+    ALTER FUNCTION mark_kills_sent RENAME TO mark_behind_the_gate;
+    CREATE FUNCTION mark_kills_sent(ids uuid[], gateways text[], times timestamptz[]) RETURNS SETOF uuid
+    LANGUAGE plpgsql AS $$
     BEGIN
         PERFORM pg_advisory_xact_lock_shared(1);
-        RETURN NULL;
+        RETURN QUERY SELECT mark_behind_the_gate(ids, gateways, times);
     END $$;
-    CREATE TRIGGER gate BEFORE UPDATE OF sent_at ON kills FOR EACH STATEMENT EXECUTE FUNCTION wait_at_the_gate();
     SELECT pg_advisory_lock(1)";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
