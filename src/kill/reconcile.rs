@@ -142,7 +142,7 @@ impl Kills {
         };
         let task_id = (!task.is_empty()).then(|| (*task).to_owned());
         let known = Known { task_id, sent_at: sent_at.unwrap_or(kill.requested_at), now: self.0.clock.now() };
-        let order = of_task(order.clone(), kill, driver.limit.max_ids_per_call);
+        let order = of_task(order.clone(), &kill.sessions, driver.limit.max_ids_per_call);
         // A call's own time limit may be far longer than a look is worth.
         timeout_at(until, driver.look(&order, known, until)).await.ok().flatten()
     }
@@ -172,12 +172,12 @@ fn order_of(kill: &Kill) -> Option<Order> {
 
 /// The order with the sessions whose outcome the task tells: those that are open, and of a kill that took several calls
 /// only those that the vendor took, since the answer of another call may have been lost.
-fn of_task(mut order: Order, kill: &Kill, ids_per_call: usize) -> Order {
+fn of_task(mut order: Order, sessions: &[Session], ids_per_call: usize) -> Order {
     if let Selector::Ids(ids) = &mut order.selector {
-        let is_one_call = kill.sessions.len() <= ids_per_call;
+        let is_one_call = sessions.len() <= ids_per_call;
         let told =
             |session: &&Session| settle::is_open(session) && (is_one_call || session.outcome == Outcome::Accepted);
-        let told: Vec<_> = kill.sessions.iter().filter(told).map(|session| session.id.as_str()).collect();
+        let told: Vec<_> = sessions.iter().filter(told).map(|session| session.id.as_str()).collect();
         ids.retain(|id| told.contains(&id.as_str()));
     }
     order
@@ -245,6 +245,23 @@ mod tests {
         };
         kills.audit().begin(&attempt, Duration::from_hours(24)).await.unwrap();
         kill
+    }
+
+    #[test]
+    fn a_task_tells_nothing_of_sessions_whose_own_call_was_lost() {
+        let id = |id: &str| SessionId(id.to_owned());
+        let target = crate::domain::Target {
+            alias: None,
+            vendor: crate::domain::VendorName("dcdb"),
+            account: "tencent".into(),
+            coordinates: [].into(),
+        };
+        let order = Order { target, selector: Selector::Ids(vec![id("7"), id("8"), id("9")]) };
+        let sessions = [("7", Outcome::Accepted), ("8", Outcome::Unknown), ("9", Outcome::Failed)];
+        let sessions = sessions.map(|(name, outcome)| Session::new(&id(name), outcome)).to_vec();
+        let told = |ids_per_call| of_task(order.clone(), &sessions, ids_per_call).selector;
+        assert_eq!(told(2), Selector::Ids(vec![id("7")]));
+        assert_eq!(told(3), Selector::Ids(vec![id("7"), id("8")]));
     }
 
     #[tokio::test]

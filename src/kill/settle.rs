@@ -250,6 +250,17 @@ mod tests {
     }
 
     #[test]
+    fn a_kill_whose_gateway_died_keeps_what_the_look_before_it_decided() {
+        for (sent, open) in [(true, Outcome::Unknown), (false, Outcome::Failed)] {
+            let mut kill = kill(Outcome::Unknown);
+            kill.sessions.push(Session::new(&SessionId("8".into()), Outcome::Protected));
+            abandon(&mut kill, sent, NOON);
+            let outcomes: Vec<_> = kill.sessions.iter().map(|session| session.outcome).collect();
+            assert_eq!(outcomes, [open, Outcome::Protected]);
+        }
+    }
+
+    #[test]
     fn a_list_that_wants_a_user_is_had_where_one_is_known_for_all() {
         let das = vendor::find("das").unwrap();
         let mut kill = kill(Outcome::Accepted);
