@@ -88,6 +88,7 @@ fn attempt(target: &Value, now: OffsetDateTime) -> Attempt {
             look: None,
             requested_at: now,
             completed_at: None,
+            verified_at: None,
         },
     }
 }

@@ -30,6 +30,7 @@ CREATE TABLE kills (
     list_complete         boolean,
     sent_at               timestamptz,
     completed_at          timestamptz,
+    verified_at           timestamptz,
     upstream_http_status  integer,
     upstream_request_id   text,
     upstream_task_id      text,
@@ -70,6 +71,7 @@ COMMENT ON COLUMN kills.looked_at IS 'When the sessions were looked at before th
 COMMENT ON COLUMN kills.list_complete IS 'Whether that list held all sessions; null if there was none';
 COMMENT ON COLUMN kills.sent_at IS 'The moment before the first byte went to a vendor; null if none did';
 COMMENT ON COLUMN kills.completed_at IS 'When the status became final';
+COMMENT ON COLUMN kills.verified_at IS 'When every session had been seen gone on a list, where the kill was settled so';
 COMMENT ON COLUMN kills.upstream_http_status IS 'HTTP status of the vendor''s last answer';
 COMMENT ON COLUMN kills.upstream_request_id IS 'The id under which the vendor''s support finds the call';
 COMMENT ON COLUMN kills.upstream_task_id IS 'The vendor''s task, where the operation is asynchronous';

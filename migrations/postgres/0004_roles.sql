@@ -6,7 +6,7 @@ BEGIN
     FOREACH allowed IN ARRAY ARRAY[
         format('USAGE ON SCHEMA %I', current_schema()),
         'SELECT, INSERT ON kills, kill_sessions, kill_events, blocks',
-        'UPDATE (status, looked_at, list_complete, sent_at, completed_at, problem, upstream_http_status, upstream_request_id, upstream_task_id,
+        'UPDATE (status, looked_at, list_complete, sent_at, completed_at, verified_at, problem, upstream_http_status, upstream_request_id, upstream_task_id,
             upstream_error_code, upstream_error_message) ON kills',
         'UPDATE (outcome, detail, identity) ON kill_sessions',
         'SELECT ON removals',

@@ -30,7 +30,7 @@ CREATE FUNCTION conclude_kills(
     ids uuid[], statuses text[], completions timestamptz[], problems jsonb[], http_statuses integer[],
     request_ids text[], task_ids text[], error_codes text[], error_messages text[], ends boolean[],
     due timestamptz[], times timestamptz[], kinds text[], details jsonb[], releases boolean[],
-    looks timestamptz[], completes boolean[]
+    looks timestamptz[], completes boolean[], verifications timestamptz[]
 ) RETURNS SETOF uuid LANGUAGE plpgsql AS $$
 DECLARE
     still_open uuid[];
@@ -63,16 +63,17 @@ BEGIN
     RETURN QUERY
     WITH given AS (
         SELECT * FROM unnest(ids, statuses, completions, problems, http_statuses, request_ids, task_ids, error_codes,
-            error_messages, ends, due, times, kinds, details, releases, looks, completes)
+            error_messages, ends, due, times, kinds, details, releases, looks, completes, verifications)
         AS g (id, status, completed_at, problem, http_status, request_id, task_id, error_code, error_message, ends,
-            due_at, at, kind, detail, releases, looked_at, list_complete)
+            due_at, at, kind, detail, releases, looked_at, list_complete, verified_at)
         WHERE g.id = ANY (still_open)
     ), kill AS (
         UPDATE kills k SET status = g.status, completed_at = g.completed_at, problem = g.problem,
             upstream_http_status = g.http_status, upstream_request_id = g.request_id, upstream_task_id = g.task_id,
             upstream_error_code = g.error_code, upstream_error_message = g.error_message,
             looked_at = coalesce(g.looked_at, k.looked_at),
-            list_complete = coalesce(g.list_complete, k.list_complete)
+            list_complete = coalesce(g.list_complete, k.list_complete),
+            verified_at = coalesce(g.verified_at, k.verified_at)
         FROM given g WHERE k.id = g.id AND k.id = ANY (still_open)
         RETURNING k.id, k.gateway, k.caller, k.idempotency_key
     ), ended AS (

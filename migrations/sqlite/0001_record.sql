@@ -48,6 +48,8 @@ CREATE TABLE kills (
     sent_at                INTEGER,
     -- When the status became final.
     completed_at           INTEGER,
+    -- When every session had been seen gone on a list, where the kill was settled so.
+    verified_at            INTEGER,
     -- HTTP status of the vendor's last answer.
     upstream_http_status   INTEGER,
     -- The id under which the vendor's support finds the call.

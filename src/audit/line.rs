@@ -41,6 +41,9 @@ pub struct Line {
     /// The moment before the first byte went to a vendor; `null` if none did.
     pub sent_at: Option<String>,
     pub completed_at: Option<String>,
+    /// When every session had been seen gone on a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<String>,
     pub dry_run: bool,
     /// What the caller sent.
     pub request: Option<String>,
@@ -121,7 +124,7 @@ macro_rules! line_columns {
         concat!(
             "k.id, k.status, k.caller, k.on_behalf_of, k.reason, k.target, k.selector, k.request, k.dry_run, ",
             "k.client_address, k.client_id, k.token_id, k.request_id, k.idempotency_key, k.gateway, k.requested_at, ",
-            "k.looked_at, k.list_complete, k.sent_at, k.completed_at, k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, ",
+            "k.looked_at, k.list_complete, k.sent_at, k.completed_at, k.verified_at, k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, ",
             "k.upstream_error_code, k.upstream_error_message, k.problem, ",
             $sessions,
             " AS sessions, ",
@@ -154,6 +157,7 @@ pub(super) struct LineRow {
     list_complete: Option<bool>,
     sent_at: Option<Moment>,
     completed_at: Option<Moment>,
+    verified_at: Option<Moment>,
     upstream_http_status: Option<i32>,
     upstream_request_id: Option<String>,
     upstream_task_id: Option<String>,
@@ -200,6 +204,7 @@ impl LineRow {
             list_complete: self.list_complete,
             sent_at: self.sent_at.map(|moment| written(moment.0)),
             completed_at: self.completed_at.map(|moment| written(moment.0)),
+            verified_at: self.verified_at.map(|moment| written(moment.0)),
             dry_run: self.dry_run,
             request: self.request,
             client_address: self.client_address,

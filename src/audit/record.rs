@@ -147,6 +147,9 @@ pub(super) fn learned(kill: &Kill, changed: Option<&[String]>) -> Value {
     if let Some(look) = kill.look {
         learned["look"] = json!({ "at": unix_millis(look.at), "complete": look.complete });
     }
+    if let Some(at) = kill.verified_at {
+        learned["verified_at"] = unix_millis(at).into();
+    }
     learned
 }
 
@@ -156,6 +159,7 @@ fn storable(kill: &Kill) -> Kill {
     let mut kill = kill.clone();
     kill.requested_at = whole_millis(kill.requested_at);
     kill.completed_at = kill.completed_at.map(whole_millis);
+    kill.verified_at = kill.verified_at.map(whole_millis);
     without_nul(&mut kill.caller);
     for text in [
         &mut kill.on_behalf_of,

@@ -13,7 +13,7 @@ macro_rules! kill_columns {
     ($sessions:literal) => {
         concat!(
             "k.id, k.status, k.caller, k.on_behalf_of, k.reason, k.target, k.selector, k.requested_at, ",
-            "k.looked_at, k.list_complete, k.sent_at, k.completed_at, k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, ",
+            "k.looked_at, k.list_complete, k.sent_at, k.completed_at, k.verified_at, k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, ",
             "k.upstream_error_code, k.upstream_error_message, k.problem, ",
             $sessions,
             " AS sessions"
@@ -36,6 +36,7 @@ pub(super) struct KillRow {
     list_complete: Option<bool>,
     sent_at: Option<Moment>,
     completed_at: Option<Moment>,
+    verified_at: Option<Moment>,
     upstream_http_status: Option<i32>,
     upstream_request_id: Option<String>,
     upstream_task_id: Option<String>,
@@ -90,6 +91,7 @@ impl KillRow {
             }),
             requested_at: self.requested_at.0,
             completed_at: self.completed_at.map(|moment| moment.0),
+            verified_at: self.verified_at.map(|moment| moment.0),
         })
     }
 }

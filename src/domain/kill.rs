@@ -280,6 +280,9 @@ pub struct Kill {
     /// When the status became final; `null` before.
     #[serde(with = "time::serde::rfc3339::option")]
     pub completed_at: Option<OffsetDateTime>,
+    /// When every session had been seen gone on a list; only of kills that were open and settled by looking.
+    #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<OffsetDateTime>,
 }
 
 /// A look at the sessions of a target before a kill.

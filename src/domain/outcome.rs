@@ -11,7 +11,7 @@ use super::{Identity, SessionId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The vendor says this session was ended.
+    /// The vendor says this session was ended, or it was seen gone afterwards.
     Killed,
     /// The vendor knows no such session (any more).
     NotFound,

@@ -7,6 +7,8 @@ use std::{
 
 use tokio::time::Instant;
 
+use crate::vendor::Effect;
+
 /// Calls in a row that must fail before the breaker opens.
 const FAILURES: u32 = 5;
 /// How long nothing is sent, before one call probes the endpoint.
@@ -18,7 +20,8 @@ pub(super) struct Breaker(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    failures: u32,
+    /// In a row, of kills and of reads: that lists are answered does not say that kills are.
+    failures: [u32; 2],
     /// When the next probe may go, where the breaker is open.
     open_until: Option<Instant>,
 }
@@ -43,15 +46,16 @@ impl Breaker {
         self.state().open_until.map(|until| until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
     }
 
-    /// A call has ended.
-    pub(super) fn ended(&self, well: bool, now: Instant) {
+    /// A call of that kind has ended. A probe that went well closes it, of whichever kind it was.
+    pub(super) fn ended(&self, effect: Effect, well: bool, now: Instant) {
         let mut state = self.state();
-        if well {
+        if well && state.open_until.is_some() {
             *state = State::default();
             return;
         }
-        state.failures = state.failures.saturating_add(1);
-        if state.failures >= FAILURES {
+        let failures = &mut state.failures[usize::from(effect == Effect::Read)];
+        *failures = if well { 0 } else { failures.saturating_add(1) };
+        if *failures >= FAILURES {
             state.open_until = Some(now + REST);
         }
     }
@@ -74,19 +78,20 @@ mod tests {
     fn it_opens_after_failures_in_a_row_and_closes_with_a_probe_that_goes_well() {
         let (breaker, start) = (Breaker::default(), Instant::now());
         for _ in 1..FAILURES {
-            breaker.ended(false, start);
+            breaker.ended(Effect::Kill, false, start);
         }
-        breaker.ended(true, start);
+        breaker.ended(Effect::Kill, true, start);
         for _ in 0..FAILURES {
+            breaker.ended(Effect::Read, true, start);
             assert_eq!(breaker.admit(start), Ok(()));
-            breaker.ended(false, start);
+            breaker.ended(Effect::Kill, false, start);
         }
         assert_eq!((breaker.admit(start), breaker.rest(start)), (Err(REST), Some(REST)));
         let later = start + REST;
         assert_eq!(breaker.rest(later), None);
         assert_eq!(breaker.admit(later), Ok(()));
         assert_eq!(breaker.admit(later), Err(REST), "one probe at a time");
-        breaker.ended(true, later);
+        breaker.ended(Effect::Read, true, later);
         assert_eq!((breaker.admit(later), breaker.is_open()), (Ok(()), false));
     }
 }

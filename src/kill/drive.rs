@@ -234,10 +234,10 @@ impl Driver {
     fn count(&self, call: &Call, fault: Option<FaultKind>, took: Duration) {
         match fault {
             Some(FaultKind::NotConnected | FaultKind::Lost | FaultKind::ServerError) => {
-                self.breaker.ended(false, Instant::now());
+                self.breaker.ended(call.effect, false, Instant::now());
             }
             Some(FaultKind::TooLate) => {}
-            _ => self.breaker.ended(true, Instant::now()),
+            _ => self.breaker.ended(call.effect, true, Instant::now()),
         }
         if fault == Some(FaultKind::Throttled) {
             self.turns.throttled(&Turns::budget(self.account.name(), self.vendor, call), &self.limit);

@@ -12,6 +12,7 @@ mod list;
 mod look;
 mod object;
 mod reconcile;
+mod settle;
 mod submission;
 mod ticket;
 mod victims;

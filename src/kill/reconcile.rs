@@ -1,4 +1,5 @@
-//! Leaving nothing open: kills whose gateway died, and kills that the vendor took but has not finished.
+//! Leaving nothing open: kills whose gateway died or whose answer was lost, and kills that the vendor took but has not
+//! finished.
 //!
 //! Every gateway claims open kills from the record, a lease at a time, and settles them with looks that only
 //! read. No kill is ever sent from here, and what was claimed here is not sent elsewhere any more: it is held under a
@@ -16,11 +17,11 @@ use tokio::{
 
 use crate::{
     audit::Open,
-    domain::{Kill, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status},
-    vendor::{Answer, Known},
+    domain::{Kill, Order, Outcome, Selector, Session, SessionId, Status},
+    vendor::{Answer, Known, Listing},
 };
 
-use super::{Inner, Kills, request::recorded_order};
+use super::{Inner, Kills, drive::Driver, request::recorded_order, settle};
 
 /// How often open kills are looked for.
 const EVERY: Duration = Duration::from_millis(500);
@@ -31,10 +32,10 @@ const TIDY: Duration = Duration::from_hours(1);
 const LEASE: Duration = Duration::from_secs(10);
 /// How long one look may take, with all its pauses and the wait for its place.
 const LOOK: Duration = Duration::from_secs(5);
+/// How much of that goes to the vendor's task where a list can tell as well.
+const TASK: Duration = Duration::from_secs(2);
 /// Most looks at once: they share the vendors' limits with the kills of the moment.
 const LOOKS: usize = 16;
-/// How long after its request a kill is looked after; what is not known by then stays as it is.
-const LOOKED_AFTER: Duration = Duration::from_mins(15);
 /// Most kills claimed at once.
 const CLAIMS: u32 = 16;
 
@@ -87,15 +88,14 @@ impl Kills {
         let inner = &*self.0;
         let was = kill.status;
         let (what, look) = if was == Status::Pending {
-            abandon(&mut kill, sent_at.is_some(), inner.clock.now());
-            ("abandoned", None)
-        } else {
-            let answer = self.look(&kill, sent_at.unwrap_or(kill.requested_at), places).await;
             let now = inner.clock.now();
-            if let Some(answer) = answer {
-                learn(&mut kill, answer, now);
-            }
-            ("looked", next_look(&kill, now))
+            settle::abandon(&mut kill, sent_at.is_some(), now);
+            let driver = order_of(&kill).and_then(|order| self.driver(&order.target).ok());
+            let look = driver.zip(sent_at);
+            ("abandoned", look.and_then(|(driver, sent_at)| settle::look_after_loss(&driver, &kill, sent_at, now)))
+        } else {
+            self.look(&mut kill, sent_at, places).await;
+            ("looked", settle::next_look(&kill, inner.clock.now()))
         };
         match inner.audit.conclude(&kill, inner.clock.now(), what, look).await {
             Ok(_) if kill.status != was => {
@@ -107,23 +107,44 @@ impl Kills {
         }
     }
 
-    /// Asks the vendor, one look for each task of the kill.
-    async fn look(&self, kill: &Kill, sent_at: OffsetDateTime, places: &Semaphore) -> Option<Answer> {
-        let order = order_of(kill)?;
-        let driver = self.driver(&order.target).ok()?;
+    /// Looks once: asks the vendor for the kill's task where it has one, and reads the list for what is open then.
+    async fn look(&self, kill: &mut Kill, sent_at: Option<OffsetDateTime>, places: &Semaphore) {
+        let Some(order) = order_of(kill) else { return };
+        let Ok(driver) = self.driver(&order.target) else { return };
+        let until = Instant::now() + LOOK;
+        let Ok(Ok(_place)) = timeout_at(until, places.acquire()).await else { return };
+        let lists = settle::wanted(driver.vendor, kill).is_some();
+        let task_until = if lists { Instant::now() + TASK } else { until };
+        if let Some(answer) = self.ask(&driver, &order, kill, sent_at, until.min(task_until)).await {
+            settle::learn(kill, answer, self.0.clock.now());
+        }
+        let Some(wanted) = settle::wanted(driver.vendor, kill) else { return };
+        let mut listing = Listing::new(driver.vendor, order.target, wanted);
+        // What was read in time counts for what it shows.
+        if let Ok(Err(stop)) = timeout_at(until, driver.list(&mut listing, until)).await {
+            tracing::debug!(kill_id = %kill.id, ?stop, "a look got no whole list");
+        }
+        settle::learn_from_list(kill, &listing.into_list(), self.0.clock.now());
+    }
+
+    /// Asks the vendor for the kill's task.
+    async fn ask(
+        &self,
+        driver: &Driver,
+        order: &Order,
+        kill: &Kill,
+        sent_at: Option<OffsetDateTime>,
+        until: Instant,
+    ) -> Option<Answer> {
         let tasks: Vec<_> = kill.upstream.task_id.as_deref().unwrap_or_default().split(',').collect();
         let [task] = tasks.as_slice() else {
             return None; // Which ids went with which of several tasks is not on record.
         };
         let task_id = (!task.is_empty()).then(|| (*task).to_owned());
-        let until = Instant::now() + LOOK;
-        let look = async {
-            let _place = places.acquire().await.ok()?;
-            let known = Known { task_id, sent_at, now: self.0.clock.now() };
-            driver.look(&still_open(order, kill), known, until).await
-        };
+        let known = Known { task_id, sent_at: sent_at.unwrap_or(kill.requested_at), now: self.0.clock.now() };
+        let order = of_task(order.clone(), &kill.sessions, driver.limit.max_ids_per_call);
         // A call's own time limit may be far longer than a look is worth.
-        timeout_at(until, look).await.ok().flatten()
+        timeout_at(until, driver.look(&order, known, until)).await.ok().flatten()
     }
 }
 
@@ -149,52 +170,17 @@ fn order_of(kill: &Kill) -> Option<Order> {
     Some(order)
 }
 
-/// The order without the sessions whose outcome is known.
-fn still_open(mut order: Order, kill: &Kill) -> Order {
+/// The order with the sessions whose outcome the task tells: those that are open, and of a kill that took several calls
+/// only those that the vendor took, since the answer of another call may have been lost.
+fn of_task(mut order: Order, sessions: &[Session], ids_per_call: usize) -> Order {
     if let Selector::Ids(ids) = &mut order.selector {
-        let is_open = |session: &&Session| Status::of(std::slice::from_ref(*session)).is_open();
-        let open: Vec<_> = kill.sessions.iter().filter(is_open).map(|session| session.id.as_str()).collect();
-        ids.retain(|id| open.contains(&id.as_str()));
+        let is_one_call = sessions.len() <= ids_per_call;
+        let told =
+            |session: &&Session| settle::is_open(session) && (is_one_call || session.outcome == Outcome::Accepted);
+        let told: Vec<_> = sessions.iter().filter(told).map(|session| session.id.as_str()).collect();
+        ids.retain(|id| told.contains(&id.as_str()));
     }
     order
-}
-
-/// A kill whose gateway died: if bytes may have left, nobody can tell what came of them, and no vendor can be
-/// asked without the answer that was lost; if surely none left, nothing was killed.
-fn abandon(kill: &mut Kill, sent: bool, now: OffsetDateTime) {
-    let (status, outcome, code, sentence) = if sent {
-        let sentence = "the gateway that worked on this kill went away; whether sessions were killed is not known";
-        (Status::Unknown, Outcome::Unknown, ProblemCode::OutcomeUnknown, sentence)
-    } else {
-        let sentence = "the gateway that had this kill went away before anything was sent";
-        (Status::Failed, Outcome::Failed, ProblemCode::AuditUnavailable, sentence)
-    };
-    kill.status = status;
-    kill.sessions.iter_mut().for_each(|session| session.outcome = outcome);
-    kill.problem = Some(Problem::new(code, sentence));
-    kill.completed_at = Some(now);
-}
-
-/// Adds what a look brought to what was known.
-fn learn(kill: &mut Kill, answer: Answer, now: OffsetDateTime) {
-    for session in answer.sessions {
-        if let Some(known) = kill.sessions.iter_mut().find(|known| known.id == session.id) {
-            *known = session;
-        }
-    }
-    kill.status = if kill.sessions.is_empty() { answer.status } else { Status::of(&kill.sessions) };
-    kill.problem = (kill.status == Status::Unknown).then(|| {
-        let sentence = "the vendor cannot say what became of this kill";
-        kill.problem.take().unwrap_or_else(|| Problem::new(ProblemCode::OutcomeUnknown, sentence))
-    });
-    kill.completed_at = kill.status.is_final().then_some(now);
-}
-
-/// When to look again: soon at first, then ever more rarely, and at last no more.
-fn next_look(kill: &Kill, now: OffsetDateTime) -> Option<OffsetDateTime> {
-    let age = Duration::try_from(now - kill.requested_at).unwrap_or_default();
-    (kill.status.is_open() && age < LOOKED_AFTER)
-        .then(|| now + (age / 4).clamp(Duration::from_secs(1), Duration::from_mins(1)))
 }
 
 #[cfg(test)]
@@ -207,7 +193,7 @@ mod tests {
     use crate::{
         audit::{Attempt, Audit, Settings},
         clock::{Clock, id_at},
-        domain::Upstream,
+        domain::{ProblemCode, Upstream},
         kill::{CallerLimit, Parts, targets::Targets},
     };
 
@@ -243,6 +229,7 @@ mod tests {
             look: None,
             requested_at: NOON,
             completed_at: None,
+            verified_at: None,
         };
         let attempt = Attempt {
             kill: kill.clone(),
@@ -258,6 +245,23 @@ mod tests {
         };
         kills.audit().begin(&attempt, Duration::from_hours(24)).await.unwrap();
         kill
+    }
+
+    #[test]
+    fn a_task_tells_nothing_of_sessions_whose_own_call_was_lost() {
+        let id = |id: &str| SessionId(id.to_owned());
+        let target = crate::domain::Target {
+            alias: None,
+            vendor: crate::domain::VendorName("dcdb"),
+            account: "tencent".into(),
+            coordinates: [].into(),
+        };
+        let order = Order { target, selector: Selector::Ids(vec![id("7"), id("8"), id("9")]) };
+        let sessions = [("7", Outcome::Accepted), ("8", Outcome::Unknown), ("9", Outcome::Failed)];
+        let sessions = sessions.map(|(name, outcome)| Session::new(&id(name), outcome)).to_vec();
+        let told = |ids_per_call| of_task(order.clone(), &sessions, ids_per_call).selector;
+        assert_eq!(told(2), Selector::Ids(vec![id("7")]));
+        assert_eq!(told(3), Selector::Ids(vec![id("7"), id("8")]));
     }
 
     #[tokio::test]

@@ -58,6 +58,7 @@ pub(super) fn first_record(submission: &Submission, now: OffsetDateTime) -> Kill
         look: None,
         requested_at: now,
         completed_at: None,
+        verified_at: None,
     };
     match &submission.asked {
         Ok(asked) => {

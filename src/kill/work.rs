@@ -22,6 +22,7 @@ use super::{
     lock,
     look::{self, Plan},
     request::Asked,
+    settle,
     turns::{Class, Turns},
     unavailable,
 };
@@ -44,7 +45,7 @@ impl Kills {
         let outcome = self.act(&job, &mut attempt.kill).await;
         let now = self.0.clock.now();
         apply(&mut attempt.kill, outcome, now);
-        let look = (attempt.kill.status.is_open() && job.driver.vendor.capabilities().can_look).then_some(now);
+        let look = settle::first_look(&job.driver, &attempt.kill, now);
         let recorded = self.0.audit.conclude(&attempt.kill, now, "answered", look).await;
         if let Ok(false) = recorded {
             self.adopt_record(&mut attempt.kill).await;

@@ -162,9 +162,10 @@ async fn conclude(connection: &mut PgConnection, conclusions: &[&Conclusion]) ->
         .bind(column(conclusions, Conclusion::releases_key))
         .bind(column(conclusions, |conclusion| conclusion.kill.look.map(|look| Moment(look.at))))
         .bind(column(conclusions, |conclusion| conclusion.kill.look.map(|look| look.complete)))
+        .bind(column(conclusions, |conclusion| conclusion.kill.verified_at.map(Moment)))
         .fetch_all(connection)
         .await
 }
 
 const CONCLUDE: &str = "SELECT conclude_kills($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
-     $18, $19, $20, $21, $22, $23)";
+     $18, $19, $20, $21, $22, $23, $24)";

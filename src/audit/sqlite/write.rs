@@ -228,6 +228,7 @@ async fn conclude(tx: &mut SqliteConnection, conclusion: &Conclusion) -> sqlx::R
         .bind(&kill.upstream.error_message)
         .bind(kill.look.map(|look| Moment(look.at)))
         .bind(kill.look.map(|look| look.complete))
+        .bind(kill.verified_at.map(Moment))
         .execute(&mut *tx)
         .await?;
     match conclusion.lease() {
@@ -256,5 +257,6 @@ const END_LEASE: &str = "DELETE FROM kill_leases WHERE kill_id = $1";
 const CONCLUDE: &str = "
     UPDATE kills SET status = $2, completed_at = $3, problem = $4, upstream_http_status = $5,
         upstream_request_id = $6, upstream_task_id = $7, upstream_error_code = $8, upstream_error_message = $9,
-        looked_at = coalesce($10, looked_at), list_complete = coalesce($11, list_complete)
+        looked_at = coalesce($10, looked_at), list_complete = coalesce($11, list_complete),
+        verified_at = coalesce($12, verified_at)
     WHERE id = $1";

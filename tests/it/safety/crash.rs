@@ -20,7 +20,7 @@ use sqlx::{Connection as _, PgConnection, types::Json};
 use time::OffsetDateTime;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
-use super::{PATIENCE, eventually, order::ids_in, process::Served};
+use super::{PATIENCE, eventually, let_nobody_look, order::ids_in, process::Served};
 use crate::support::{
     gateway::{Answer, Client, Engine, Gateway, Setup, kill_of},
     postgres::Database,
@@ -257,6 +257,7 @@ async fn gateways_that_are_killed_two_hundred_times_leave_a_record_that_is_whole
 
 /// Answers that take their time, so that gateways die while they wait, and some that are refusals or lost.
 fn misbehave(clouds: &Clouds) {
+    let_nobody_look(clouds);
     let slow = |millis| Behaviour::Slow(Duration::from_millis(millis));
     clouds.misbehave(Action::GaussdbKill, slow(15));
     for _ in 0..50 {

@@ -2,7 +2,7 @@
 
 use killgate::sandbox::{Action, Behaviour, Canned};
 
-use super::{IMPATIENT, Operation, assert_unknown, on_both_engines, operations};
+use super::{IMPATIENT, Operation, assert_unknown, let_nobody_look, on_both_engines, operations};
 use crate::support::gateway::{Engine, Gateway, Setup, kill_of};
 
 on_both_engines! {
@@ -37,6 +37,7 @@ async fn a_lost_answer_of_dcdb_is_unknown_and_not_repeated(engine: Engine) {
 async fn every_loss(engine: Engine, action: Action) {
     let operation: Operation = operations().into_iter().find(|operation| operation.action == action).unwrap();
     let gateway = Gateway::start_with(engine, Setup { more: IMPATIENT.into(), ..Setup::default() }).await;
+    let_nobody_look(&gateway.clouds);
     let losses = losses(action);
     for (before, behaviour) in losses.iter().enumerate() {
         gateway.clouds.misbehave_times(1, action, behaviour.clone());

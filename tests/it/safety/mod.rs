@@ -15,12 +15,13 @@ mod order;
 pub(crate) mod process;
 mod refusals;
 mod secrets;
+mod settled;
 mod shutdown;
 mod takeover;
 
 use std::{net::TcpListener, time::Duration};
 
-use killgate::sandbox::Action;
+use killgate::sandbox::{Action, Behaviour, Clouds};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -75,6 +76,13 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
 async fn recorded_as(gateway: &Gateway, id: &str, status: &str) -> Value {
     let is_so = async || Some(gateway.record(id).await).filter(|kill| kill["status"] == status);
     eventually(&format!("{id} is {status}"), is_so).await
+}
+
+/// Keeps every list from gateways, so that what is unknown stays so.
+fn let_nobody_look(clouds: &Clouds) {
+    for list in [Action::GaussdbSessions, Action::DasProcesses, Action::TaurusdbProcesses, Action::DcdbProcesses] {
+        clouds.misbehave(list, Behaviour::Deny);
+    }
 }
 
 /// Every recorded kill, newest first.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{IMPATIENT, eventually, on_both_engines, process::Served, recorded_as, records, url_of};
+use super::{IMPATIENT, eventually, let_nobody_look, on_both_engines, process::Served, recorded_as, records, url_of};
 use crate::support::gateway::{Engine, Gateway, Setup, kill_of};
 
 /// How much later than the longest time it could have taken a kill is settled.
@@ -44,6 +44,7 @@ async fn a_kill_whose_gateway_died_is_settled_as_unknown(engine: Engine) {
         .concat();
     let longest = Duration::from_millis(2300);
     let (living, doomed) = the_living_and_the_doomed(engine, &more).await;
+    let_nobody_look(&living.clouds);
     let kills = super::operations();
     for operation in &kills {
         living.clouds.misbehave_times(1, operation.action, Behaviour::Hang);
@@ -90,6 +91,7 @@ fn abandoned(now: OffsetDateTime, deadline: OffsetDateTime) -> Attempt {
         look: None,
         requested_at: now,
         completed_at: None,
+        verified_at: None,
     };
     Attempt {
         kill,
