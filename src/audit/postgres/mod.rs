@@ -204,12 +204,16 @@ fn pool(
 
 /// The server gives up when we do, so that nothing waits there for a connection we have dropped. A statement sees
 /// what was committed before it, whatever the database's own defaults: a begin must see what another one, on whose
-/// key it waited, has just committed. Nothing here runs long enough to be worth compiling, however much a planner that
+/// key it waited, has just committed. What is committed is on disk, though a database may be set to say so sooner: a
+/// mark that a crash took back would make a call that left look like one that did not. Nothing here runs long enough to be worth compiling, however much a planner that
 /// counts all partitions expects of it.
 const SESSION: &str = "SELECT set_config('statement_timeout', $1, false), \
      set_config('idle_in_transaction_session_timeout', $1, false), set_config('TimeZone', 'UTC', false), \
      set_config('default_transaction_isolation', 'read committed', false), \
-     set_config('default_transaction_read_only', 'off', false), set_config('jit', 'off', false)";
+     set_config('default_transaction_read_only', 'off', false), set_config('jit', 'off', false), \
+     set_config('synchronous_commit', \
+     CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, \
+     false)";
 
 /// A block's kills are found by their keys; compiling the statement would take longer than running it.
 const SEALER: &str = "SELECT set_config('jit', 'off', false)";

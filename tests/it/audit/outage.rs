@@ -178,3 +178,21 @@ async fn no_error_and_no_debug_output_tells_the_password() {
     assert!(said.iter().all(|text| !text.contains(password)), "{said:#?}");
     assert!(said.iter().any(|text| text.contains("28P01")), "{said:#?}");
 }
+
+/// Otherwise a crash of the database could take back that a call was about to leave.
+#[tokio::test]
+async fn what_is_recorded_is_on_disk_though_the_database_is_set_to_say_so_sooner() {
+    let book = Book::on_postgres().await;
+    for sql in [
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$",
+        "CREATE TABLE seen (setting text)",
+        "CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$",
+        "CREATE TRIGGER see BEFORE INSERT ON kills FOR EACH STATEMENT EXECUTE FUNCTION see()",
+    ] {
+        book.raw(sql).await.unwrap();
+    }
+    book.begin(&attempt(NOON)).await;
+    let seen = book.texts("SELECT DISTINCT setting FROM seen").await;
+    assert_eq!(seen, [Some("on".to_owned())]);
+}

@@ -8,9 +8,9 @@ use killgate::{
     config,
     sandbox::{Action, Behaviour},
 };
-use tokio::task::block_in_place;
+use tokio::{task::block_in_place, time::timeout};
 
-use super::{eventually, recorded_as, records};
+use super::{PATIENCE, eventually, recorded_as, records};
 use crate::support::{
     gateway::{Gateway, Setup, configuration_text, kill_of},
     postgres::Cluster,
@@ -99,7 +99,8 @@ async fn an_answer_that_cannot_be_recorded_reaches_the_caller_and_the_record_lat
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_overdue_kill_is_known_again_when_its_own_gateway_can_write() {
     let cluster = Cluster::start();
-    let more = "[vendors.gaussdb]\nmax_wait_ms = 0\ntimeout_ms = 2000";
+    // With less patience a busy machine would turn it away before anything is sent.
+    let more = "[vendors.gaussdb]\nmax_wait_ms = 1000\ntimeout_ms = 2000";
     let gateway = gateway_on(&cluster, more, "true").await;
     let answer = answered_without_database(&gateway, &cluster, Duration::from_millis(1500)).await;
     let overdue = Instant::now() + Duration::from_secs(2);
@@ -113,7 +114,8 @@ async fn answered_without_database(gateway: &Gateway, cluster: &Cluster, slow: D
     gateway.clouds.misbehave_times(1, Action::GaussdbKill, Behaviour::Slow(slow));
     let body = kill_of("ledger", &[10_180]);
     let lose_database = async {
-        gateway.clouds.arrived(Action::GaussdbKill, 1).await;
+        let arrived = timeout(PATIENCE, gateway.clouds.arrived(Action::GaussdbKill, 1)).await;
+        arrived.expect("the call reaches the vendor");
         block_in_place(|| cluster.stop());
     };
     let (answer, ()) = tokio::join!(gateway.kill(&body), lose_database);
