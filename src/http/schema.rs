@@ -8,7 +8,7 @@ use utoipa::{
         ContentBuilder, HeaderBuilder, ObjectBuilder, OneOfBuilder, Ref, RefOr, Required, ResponseBuilder, Schema,
         path::{Parameter, ParameterBuilder, ParameterIn},
         response::Response,
-        schema::{AdditionalProperties, SchemaType, Type},
+        schema::{AdditionalProperties, KnownFormat, SchemaFormat, SchemaType, Type},
     },
 };
 
@@ -64,9 +64,20 @@ fn coordinates(vendor: &dyn Vendor) -> ObjectBuilder {
 
 impl PartialSchema for GivenId {
     fn schema() -> RefOr<Schema> {
-        let number = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer)).minimum(Some(0));
-        let described = "A session id; always written as text in answers";
-        OneOfBuilder::new().item(text().max_length(Some(64))).item(number).description(Some(described)).into()
+        let number = || ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer)).minimum(Some(0));
+        let id = || OneOfBuilder::new().item(text().max_length(Some(64))).item(number());
+        let time = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+        let pinned = ObjectBuilder::new()
+            .description(Some("A session that is sent only if all of this is still true of it"))
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .property("id", id())
+            .required("id")
+            .property("user", text().max_length(Some(255)))
+            .property("host", text().max_length(Some(255)).description(Some("With its port or without")))
+            .property("started_before", time);
+        let described = "A session id, alone or pinned; always written as text in answers";
+        let forms = OneOfBuilder::new().item(text().max_length(Some(64))).item(number()).item(pinned);
+        forms.description(Some(described)).into()
     }
 }
 

@@ -7,6 +7,7 @@ mod breaker;
 mod callers;
 mod drive;
 mod driven;
+mod ids;
 mod lane;
 mod list;
 mod look;
