@@ -1,7 +1,10 @@
 //! Sealing while kills are made.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -42,14 +45,14 @@ async fn heads(gateway: &Gateway) -> Vec<Checkpoint> {
     gateway.app.kills().audit().heads(0, 1000).await.unwrap()
 }
 
-/// Takes checkpoints at an address of its own, and refuses the first.
-async fn receiver() -> (String, Arc<Mutex<Vec<String>>>) {
+/// Takes checkpoints at an address of its own, and refuses the first; tells when it has.
+async fn receiver() -> (String, Arc<Mutex<Vec<String>>>, Arc<AtomicBool>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/checkpoints", listener.local_addr().unwrap());
     let taken = Arc::new(Mutex::new(Vec::new()));
-    let kept = Arc::clone(&taken);
+    let (kept, has_refused) = (Arc::clone(&taken), Arc::new(AtomicBool::new(false)));
+    let refused = Arc::clone(&has_refused);
     tokio::spawn(async move {
-        let mut refused = false;
         while let Ok((mut connection, _)) = listener.accept().await {
             let mut text = String::new();
             while !text.contains("\r\n\r\n{") || !text.ends_with('}') {
@@ -58,7 +61,7 @@ async fn receiver() -> (String, Arc<Mutex<Vec<String>>>) {
                 text.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
             }
             assert!(text.starts_with("POST /checkpoints HTTP/1.1\r\n"), "{text}");
-            let status = if std::mem::replace(&mut refused, true) {
+            let status = if refused.swap(true, Ordering::SeqCst) {
                 let (_, body) = text.split_once("\r\n\r\n").unwrap();
                 kept.lock().unwrap().push(body.to_owned());
                 "204 No Content"
@@ -69,13 +72,13 @@ async fn receiver() -> (String, Arc<Mutex<Vec<String>>>) {
             connection.write_all(answer.as_bytes()).await.unwrap();
         }
     });
-    (url, taken)
+    (url, taken, has_refused)
 }
 
 async fn a_gateway_with_a_key_seals_and_checkpoints_what_it_records(engine: Engine) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("checkpoints.ndjson");
-    let (url, taken) = receiver().await;
+    let (url, taken, has_refused) = receiver().await;
     let key = SealKey::generate().unwrap();
     let outlets = format!("checkpoint_file = \"{}\"\ncheckpoint_url = \"{url}\"\n", file.display());
     let setup = Setup { more: section(&key) + &outlets, ..Setup::default() };
@@ -92,9 +95,11 @@ async fn a_gateway_with_a_key_seals_and_checkpoints_what_it_records(engine: Engi
     let on_file = async || read_checkpoints(&file).ok().filter(|(all, _)| all.len() == heads.len());
     assert_eq!(eventually("all blocks are in the file", on_file).await, (heads.clone(), vec![]));
 
+    eventually("the first delivery was refused", async || has_refused.load(Ordering::SeqCst).then_some(())).await;
+
     let audit = Audit::open(&killgate::app::audit_settings(&gateway.config)).await.unwrap();
     let (_sandbox, _home) = gateway.stop().await;
-    // The first delivery was refused; the last moment is the next try.
+    // The last moment is the next try.
     let taken: Vec<Checkpoint> = taken.lock().unwrap().iter().map(|line| Checkpoint::read(line).unwrap()).collect();
     assert_eq!(taken.last(), heads.last());
     let report = evidence::verify(&audit, vec![key.public()], taken).await.unwrap();
