@@ -12,7 +12,6 @@ use super::{
     driven::Driven,
     longest,
     request::{Asked, MAX_IDS},
-    unavailable,
     victims::{Judge, Pin, Victims},
 };
 
@@ -28,15 +27,9 @@ pub(super) struct Plan {
 fn plan(driver: &Driver, order: &Order, pins: &BTreeMap<SessionId, Pin>) -> Option<Plan> {
     let listing = driver.vendor.capabilities().listing?;
     match &order.selector {
-        Selector::Ids(_) if listing.needs_one_of.is_empty() => {
-            Some(Plan { wanted: Match::default(), is_narrowed: false })
-        }
         Selector::Ids(ids) => {
-            // A list that wants a user can be had where all sessions are said to be of the same one.
-            let user = |id| pins.get(id).and_then(|pin| pin.user.as_ref());
-            let first = ids.first().and_then(user)?;
-            let is_one = ids.iter().all(|id| user(id) == Some(first)) && listing.shows(&["user"]);
-            is_one.then(|| Plan { wanted: Match { user: Some(first.clone()), ..Match::default() }, is_narrowed: true })
+            let wanted = listing.of_users(ids.iter().map(|id| pins.get(id)?.user.as_ref()))?;
+            Some(Plan { is_narrowed: wanted != Match::default(), wanted })
         }
         Selector::Match(criteria) if listing.shows(&criteria.given()) => {
             Some(Plan { wanted: criteria.clone(), is_narrowed: true })
@@ -68,10 +61,9 @@ impl Kills {
     /// What a preview shows of the sessions that would be ended: `alive` for each that would be sent.
     pub(super) async fn preview(&self, driver: &Driver, asked: &Asked, literals: bool, kill: &mut Kill) {
         let Some(plan) = plan(driver, &asked.order, &asked.pins) else { return };
-        let at = self.0.clock.now();
         match self.victims(&plan, asked, literals).await {
-            Ok((victims, complete)) => {
-                kill.look = Some(Look { at, complete, to_kill_ms: None });
+            Ok((victims, look)) => {
+                kill.look = Some(look);
                 kill.sessions = victims.sessions;
                 for session in kill.sessions.iter_mut().filter(|session| session.outcome == Outcome::Unknown) {
                     session.outcome = Outcome::Alive;
@@ -93,42 +85,32 @@ impl Kills {
         literals: bool,
         kill: &mut Kill,
     ) -> Result<Option<Order>, Problem> {
-        let at = self.0.clock.now();
-        let (victims, complete) = self.victims(plan, asked, literals).await?;
+        let (victims, look) = self.victims(plan, asked, literals).await?;
         if victims.sessions.len() > MAX_IDS {
             let found = victims.sessions.len();
             let sentence = format!("meets {found} sessions, and a kill takes at most {MAX_IDS}: give a limit");
             return Err(Problem::invalid("select.match", sentence));
         }
         kill.sessions = victims.sessions;
-        kill.look = Some(Look { at, complete, to_kill_ms: None });
+        kill.look = Some(look);
         if victims.send.is_empty() {
             return Ok(None);
         }
         let now = self.0.clock.now();
         let deadline = now + longest(driver.limit, victims.send.len());
-        match self.0.audit.conclude(kill, now, "looked", Some(deadline)).await {
-            Ok(true) => {}
-            Ok(false) => {
-                let sentence = "this gateway was too slow and another one has settled the kill; nothing was sent";
-                return Err(Problem::new(ProblemCode::Overloaded, sentence).retry_after(1));
-            }
-            Err(error) => {
-                self.0.metrics.audit_failure();
-                tracing::error!(kill_id = %kill.id, %error, "the look could not be recorded, so nothing was sent");
-                return Err(unavailable());
-            }
-        }
+        let recorded = self.0.audit.conclude(kill, now, "looked", Some(deadline)).await;
+        self.may_go_on(kill, recorded)?;
         Ok(Some(Order { target: asked.order.target.clone(), selector: Selector::Ids(victims.send) }))
     }
 
-    async fn victims(&self, plan: &Plan, asked: &Asked, literals: bool) -> Result<(Victims, bool), Problem> {
+    async fn victims(&self, plan: &Plan, asked: &Asked, literals: bool) -> Result<(Victims, Look), Problem> {
         let target = &asked.order.target;
         let at = self.0.clock.now();
         let list = self.read_list(target, &plan.wanted, literals).await?;
         let protection = |session: &_| self.0.targets.protection(target, session);
         let judge = Judge { list: &list, is_narrowed: plan.is_narrowed, pins: &asked.pins, protection, at };
-        Ok((judge.judge(&asked.order.selector), list.complete))
+        let look = Look { at, complete: list.complete, to_kill_ms: None };
+        Ok((judge.judge(&asked.order.selector), look))
     }
 }
 

@@ -33,14 +33,7 @@ pub(super) fn wanted(vendor: &dyn Vendor, kill: &Kill) -> Option<Match> {
     let listing = vendor.capabilities().listing?;
     let mut open = kill.sessions.iter().filter(|session| is_open(session)).peekable();
     open.peek()?;
-    if listing.needs_one_of.is_empty() {
-        return Some(Match::default());
-    }
-    // A list that wants a user can be had where all of them were seen to be of the same one.
-    let mut users = open.map(|session| session.identity.as_ref()?.user.as_ref());
-    let first = users.next()??;
-    let is_one = users.all(|user| user == Some(first)) && listing.shows(&["user"]);
-    is_one.then(|| Match { user: Some(first.clone()), ..Match::default() })
+    listing.of_users(open.map(|session| session.identity.as_ref()?.user.as_ref()))
 }
 
 /// When to look for the first time after the vendor's answer, or the lack of one; `None` where nobody can.

@@ -93,7 +93,13 @@ impl Kills {
     /// Records that from now on bytes may leave; without that none does, and a kill whose row another gateway
     /// took over by now is not sent either.
     pub(super) async fn mark_sent(&self, kill: &Kill, at: OffsetDateTime) -> Result<(), Problem> {
-        match self.0.audit.mark_sent(kill.id, &self.0.gateway, at).await {
+        let recorded = self.0.audit.mark_sent(kill.id, &self.0.gateway, at).await;
+        self.may_go_on(kill, recorded)
+    }
+
+    /// Whether a kill may go on after something of it was to be recorded before anything is sent.
+    pub(super) fn may_go_on(&self, kill: &Kill, recorded: Result<bool, AuditError>) -> Result<(), Problem> {
+        match recorded {
             Ok(true) => Ok(()),
             Ok(false) => {
                 let sentence = "this gateway was too slow and another one has settled the kill; nothing was sent";

@@ -1,6 +1,6 @@
 //! What a vendor can do, as data: it drives validation, documentation, limits and `GET /vendors`.
 
-use crate::domain::{Glob, LiveSession, Selector};
+use crate::domain::{Glob, LiveSession, Match, Selector};
 
 /// Whose credentials and signatures a vendor takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,6 +124,18 @@ impl ListingKind {
     #[must_use]
     pub fn shows(&self, given: &[&str]) -> bool {
         self.needs_one_of.is_empty() || self.needs_one_of.iter().any(|name| given.contains(name))
+    }
+
+    /// What to ask for sessions of these users, of each of which nothing else is known: every session, or those of the
+    /// user where the list wants one and all are of the same; `None` where no list would show them all.
+    #[must_use]
+    pub fn of_users<'u>(&self, mut users: impl Iterator<Item = Option<&'u String>>) -> Option<Match> {
+        if self.needs_one_of.is_empty() {
+            return Some(Match::default());
+        }
+        let first = users.next()??;
+        let is_one = users.all(|user| user == Some(first)) && self.shows(&["user"]);
+        is_one.then(|| Match { user: Some(first.clone()), ..Match::default() })
     }
 }
 

@@ -98,12 +98,8 @@ impl Postgres {
         let turners = TURNERS.min(max_connections / 4).max(1);
         let others = max_connections.saturating_sub(writers + turners + 1).max(1);
         let sealer = limit.max(SEALING);
-        let sealer = Lane::new(
-            pool(&options, sealer, 1, Some(SEALER), trouble.clone()),
-            Handle::current(),
-            sealer,
-            trouble.clone(),
-        );
+        let sealer =
+            Lane::new(pool(&options, sealer, 1, None, trouble.clone()), Handle::current(), sealer, trouble.clone());
         Ok(Self {
             attempts: queue(),
             marks: queue(),
@@ -214,9 +210,6 @@ const SESSION: &str = "SELECT set_config('statement_timeout', $1, false), \
      set_config('synchronous_commit', \
      CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, \
      false)";
-
-/// A block's kills are found by their keys; compiling the statement would take longer than running it.
-const SEALER: &str = "SELECT set_config('jit', 'off', false)";
 
 /// Writers find every row by its key, whatever is in it: their statements are planned once, and for tables that grow.
 /// Planning them anew each time would take longer than running them.

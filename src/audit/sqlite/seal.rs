@@ -142,7 +142,6 @@ const HEADS: &str = concat!(
     ", length(entries) / 16 AS count FROM blocks WHERE number > $1 ORDER BY number LIMIT $2"
 );
 
-/// There are no months to remove in one file.
 /// The number of the last block before the first one that was sealed at that time or later.
 pub(in crate::audit) async fn block_before(connection: &mut SqliteConnection, at: OffsetDateTime) -> sqlx::Result<i64> {
     sqlx::query_scalar(BEFORE).bind(Moment(at)).fetch_one(connection).await
@@ -151,6 +150,7 @@ pub(in crate::audit) async fn block_before(connection: &mut SqliteConnection, at
 const BEFORE: &str =
     "SELECT coalesce(min(number) - 1, (SELECT coalesce(max(number), 0) FROM blocks)) FROM blocks WHERE sealed_at >= $1";
 
+/// There are no months to remove in one file.
 pub(in crate::audit) async fn removals(_: &mut SqliteConnection) -> sqlx::Result<Vec<Removal>> {
     Ok(Vec::new())
 }
