@@ -1,13 +1,16 @@
 //! `Prefer: wait=N` and `dry_run`: how long to wait, and not at all.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use killgate::sandbox::{Action, Behaviour, Lie, Place, demo as world};
 use serde_json::{Value, json};
 
 use super::on_both_engines;
-use crate::support::gateway::{Engine, Gateway, kill_of, targets};
+use crate::support::{
+    gateway::{Engine, Gateway, kill_of, targets},
+    patience::in_time,
+};
 
 on_both_engines! {
     whoever_waits_is_answered_once_the_outcome_is_final,
@@ -24,14 +27,12 @@ async fn prefer(gateway: &Gateway, preference: &str, alias: &str, id: u64) -> cr
 
 async fn whoever_waits_is_answered_once_the_outcome_is_final(engine: Engine) {
     let gateway = Gateway::start(engine).await;
-    let begun = Instant::now();
-    let answer = prefer(&gateway, "wait=60", "orders-shard-1", 1111).await;
+    let answer = in_time(prefer(&gateway, "wait=60", "orders-shard-1", 1111)).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     assert_eq!(answer.header("preference-applied"), Some("wait=60"));
     assert_eq!(answer.body["status"], "succeeded");
     assert!(answer.body["completed_at"].is_string());
     assert_eq!(gateway.record(answer.kill_id()).await, answer.body);
-    assert!(begun.elapsed() < Duration::from_secs(30), "it does not wait for longer than it must");
 }
 
 async fn whoever_does_not_wait_is_told_what_is_known(engine: Engine) {
@@ -49,9 +50,7 @@ async fn whoever_does_not_wait_is_told_what_is_known(engine: Engine) {
 async fn a_wait_that_is_too_short_ends_with_what_is_known(engine: Engine) {
     let gateway = Gateway::start(engine).await;
     gateway.clouds.misbehave(Action::DcdbKill, Behaviour::Lie(Lie::FlowRuns(Duration::from_mins(1))));
-    let begun = Instant::now();
-    let answer = prefer(&gateway, "wait=1", "orders-shard-1", 1111).await;
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    let answer = in_time(prefer(&gateway, "wait=1", "orders-shard-1", 1111)).await;
     assert_eq!((answer.status, &answer.body["status"]), (StatusCode::ACCEPTED, &json!("accepted")));
     assert_eq!(answer.body["completed_at"], Value::Null);
     assert!(answer.body["upstream"]["task_id"].is_string(), "{}", answer.body);

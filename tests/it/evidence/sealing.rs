@@ -26,8 +26,10 @@ use tokio::{
 use super::{MOST, Sealed, seal_with, settled};
 use crate::{
     audit::book::Book,
-    safety::eventually,
-    support::gateway::{Client, Engine, Gateway, Setup, configuration, kill_of, on_both_engines},
+    support::{
+        gateway::{Client, Engine, Gateway, Setup, configuration, kill_of, on_both_engines},
+        patience::eventually,
+    },
 };
 
 on_both_engines! {

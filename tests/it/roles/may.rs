@@ -9,20 +9,16 @@ use killgate::{
     seal::SealKey,
 };
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
 
 use super::{TwoRoles, run};
-use crate::support::gateway::{Gateway, kill_of};
+use crate::support::{
+    gateway::{Gateway, kill_of},
+    patience::eventually,
+};
 
 async fn settled(gateway: &Gateway, id: &str) -> Value {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        let kill = gateway.record(id).await;
-        if kill["completed_at"].is_string() || Instant::now() > deadline {
-            return kill;
-        }
-        sleep(Duration::from_millis(20)).await;
-    }
+    let over = async || Some(gateway.record(id).await).filter(|kill| kill["completed_at"].is_string());
+    eventually("the kill is settled", over).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

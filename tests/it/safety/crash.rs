@@ -20,9 +20,10 @@ use sqlx::{Connection as _, PgConnection, types::Json};
 use time::OffsetDateTime;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
-use super::{PATIENCE, eventually, let_nobody_look, order::ids_in, process::Served};
+use super::{let_nobody_look, order::ids_in, process::Served};
 use crate::support::{
     gateway::{Answer, Client, Engine, Gateway, Setup, kill_of},
+    patience::{PATIENCE, eventually},
     postgres::Database,
 };
 

@@ -8,17 +8,14 @@ use killgate::{
     config,
     sandbox::{Action, Behaviour},
 };
-use tokio::{task::block_in_place, time::timeout};
+use tokio::task::block_in_place;
 
-use super::{PATIENCE, eventually, recorded_as, records};
+use super::{recorded_as, records};
 use crate::support::{
     gateway::{Gateway, Setup, configuration_text, kill_of},
+    patience::{eventually, in_time},
     postgres::Cluster,
 };
-
-const TIMEOUT: Duration = Duration::from_secs(1);
-/// What a busy machine may add.
-const SLACK: Duration = Duration::from_millis(1500);
 
 async fn gateway_on(cluster: &Cluster, more: &str, migrate: &'static str) -> Gateway {
     let setup = Setup {
@@ -41,9 +38,7 @@ async fn heals(gateway: &Gateway) {
 /// A kill that must not happen: there is no record.
 async fn nothing_is_sent(gateway: &Gateway) {
     let calls = gateway.clouds.calls().len();
-    let asked = Instant::now();
-    let answer = gateway.kill(&kill_of("ledger", &[10_180])).await;
-    assert!(asked.elapsed() < TIMEOUT + SLACK, "{:?}", asked.elapsed());
+    let answer = in_time(gateway.kill(&kill_of("ledger", &[10_180]))).await;
     assert_eq!((answer.status.as_u16(), answer.code()), (503, "audit_unavailable"), "{}", answer.body);
     assert!(answer.header("retry-after").is_some());
     assert_eq!(gateway.clouds.calls().len(), calls);
@@ -114,8 +109,7 @@ async fn answered_without_database(gateway: &Gateway, cluster: &Cluster, slow: D
     gateway.clouds.misbehave_times(1, Action::GaussdbKill, Behaviour::Slow(slow));
     let body = kill_of("ledger", &[10_180]);
     let lose_database = async {
-        let arrived = timeout(PATIENCE, gateway.clouds.arrived(Action::GaussdbKill, 1)).await;
-        arrived.expect("the call reaches the vendor");
+        in_time(gateway.clouds.arrived(Action::GaussdbKill, 1)).await;
         block_in_place(|| cluster.stop());
     };
     let (answer, ()) = tokio::join!(gateway.kill(&body), lose_database);

@@ -3,8 +3,9 @@
 use actix_web::http::Method;
 use url::Url;
 
-use super::{eventually, process::Process};
+use super::process::Process;
 use crate::support::gateway::{Answer, Client};
+use crate::support::patience::eventually;
 
 /// One line that begins with `curl`, taken apart.
 #[derive(Debug)]

@@ -5,8 +5,11 @@ use std::time::Duration;
 use killgate::sandbox::Behaviour;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
-use super::{Operation, eventually, on_both_engines, operations, records};
-use crate::support::gateway::{Engine, Gateway};
+use super::{Operation, on_both_engines, operations, records};
+use crate::support::{
+    gateway::{Engine, Gateway},
+    patience::eventually,
+};
 
 on_both_engines! {
     a_caller_that_hangs_up_does_not_end_its_kill,

@@ -11,8 +11,11 @@ use killgate::{
 };
 use serde_json::Value;
 
-use super::{eventually, process::Served, records};
-use crate::support::gateway::{Answer, Client, Engine, Gateway, Setup, configuration, kill_of};
+use super::{process::Served, records};
+use crate::support::{
+    gateway::{Answer, Client, Engine, Gateway, Setup, configuration, kill_of},
+    patience::eventually,
+};
 
 /// Enough to meet each other in many ways.
 const ROUNDS: u64 = 12;

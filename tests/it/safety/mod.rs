@@ -19,16 +19,14 @@ mod settled;
 mod shutdown;
 mod takeover;
 
-use std::{net::TcpListener, time::Duration};
+use std::net::TcpListener;
 
+use crate::support::{
+    gateway::{Answer, Gateway, kill_of, on_both_engines},
+    patience::eventually,
+};
 use killgate::sandbox::{Action, Behaviour, Clouds};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
-
-use crate::support::gateway::{Answer, Gateway, kill_of, on_both_engines};
-
-/// The longest that anything may take which is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Every vendor gives up on a call soon.
 const IMPATIENT: &str = "
@@ -58,18 +56,6 @@ fn operations() -> [Operation; 5] {
         Operation { action: Action::IntelligentKill, body: intelligent, sessions: 0 },
         Operation { action: Action::DcdbKill, body: kill_of("orders-shard-1", &[1111, 1112]), sessions: 2 },
     ]
-}
-
-/// What `look` finds, as soon as it finds something.
-pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "still not: {what}");
-        sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// The record of a kill once its status is that word.

@@ -13,8 +13,10 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::eventually;
-use crate::support::gateway::{Answer, Client, Gateway, configuration_text};
+use crate::support::{
+    gateway::{Answer, Client, Gateway, configuration_text},
+    patience::eventually,
+};
 
 /// What a stream has said so far, and the thread that listens to it.
 #[derive(Debug)]

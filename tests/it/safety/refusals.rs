@@ -1,12 +1,13 @@
 //! Rule 2, the other side: what the vendor surely refused may be sent again, and how often it is.
 
-use std::time::{Duration, Instant};
-
 use futures_util::future::join_all;
 use killgate::sandbox::{Action, Behaviour, Canned, Verdict, demo as world};
 
 use super::{Operation, all_sessions_are, nowhere, on_both_engines, operations};
-use crate::support::gateway::{Engine, Gateway, Setup};
+use crate::support::{
+    gateway::{Engine, Gateway, Setup},
+    patience::in_time,
+};
 
 on_both_engines! {
     a_throttled_kill_is_sent_again_until_it_is_taken,
@@ -38,9 +39,7 @@ async fn a_kill_that_stays_throttled_ends_as_rate_limited_within_the_callers_tim
     let kills = operations().map(async |operation| {
         let gateway = Gateway::start_with(engine, Setup { more: more.clone(), ..Setup::default() }).await;
         gateway.clouds.misbehave(operation.action, Behaviour::Throttle);
-        let asked = Instant::now();
-        let answer = gateway.kill(&operation.body).await;
-        assert!(asked.elapsed() < Duration::from_secs(5), "the usual patience: {:?}", asked.elapsed());
+        let answer = in_time(gateway.kill(&operation.body)).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (429, "upstream_throttled"), "{}", answer.body);
         assert!(answer.header("retry-after").is_some_and(|seconds| seconds.parse::<u64>().is_ok()));
         let kill = gateway.record(answer.kill_id()).await;

@@ -13,8 +13,11 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{IMPATIENT, eventually, let_nobody_look, on_both_engines, process::Served, recorded_as, records, url_of};
-use crate::support::gateway::{Engine, Gateway, Setup, kill_of};
+use super::{IMPATIENT, let_nobody_look, on_both_engines, process::Served, recorded_as, records, url_of};
+use crate::support::{
+    gateway::{Engine, Gateway, Setup, kill_of},
+    patience::eventually,
+};
 
 /// How much later than the longest time it could have taken a kill is settled.
 const LATE: Duration = Duration::from_secs(5);

@@ -1,4 +1,5 @@
 //! What tests stand on.
 
 pub(crate) mod gateway;
+pub(crate) mod patience;
 pub(crate) mod postgres;
