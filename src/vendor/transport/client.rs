@@ -48,11 +48,16 @@ pub(super) async fn serve(mut inbox: UnboundedReceiver<Letter>, connect_timeout:
     while exchanges.join_next().await.is_some() {}
 }
 
+/// How long a connection may have been idle to be used again. Servers close theirs after 5 s or more, and a request that
+/// meets a connection which is being closed is lost: nobody can tell whether it was read.
+const FRESH: Duration = Duration::from_secs(4);
+
 fn client(connect_timeout: Duration) -> awc::Client {
     let connector = awc::Connector::new()
         .max_http_version(Version::HTTP_11)
         .timeout(connect_timeout)
         .handshake_timeout(connect_timeout)
+        .conn_keep_alive(FRESH)
         .limit(0);
     #[expect(clippy::disallowed_methods, reason = "this is the transport")]
     let builder = awc::Client::builder();
