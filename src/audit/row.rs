@@ -1,7 +1,7 @@
 //! How a row reads as a kill, on either engine.
 
 use serde_json::Value;
-use sqlx::{FromRow, types::Json};
+use sqlx::{ColumnIndex, Decode, FromRow, Row, Type, types::Json};
 use uuid::Uuid;
 
 use super::{moment::Moment, record::Open};
@@ -97,7 +97,25 @@ impl KillRow {
 }
 
 impl OpenRow {
-    pub(super) fn read(self) -> sqlx::Result<Open> {
+    /// The kills of those rows that can be read. One that a newer gateway wrote in words of its own is left to such a
+    /// gateway, and keeps no other from being settled.
+    pub(super) fn read_all<'r, R>(rows: &'r [R]) -> Vec<Open>
+    where
+        R: Row,
+        Self: FromRow<'r, R>,
+        Uuid: Decode<'r, R::Database> + Type<R::Database>,
+        &'static str: ColumnIndex<R>,
+    {
+        let read = |row: &'r R| {
+            Self::from_row(row).and_then(Self::read).inspect_err(|error| {
+                let kill_id = row.try_get::<Uuid, _>("id").ok().map(tracing::field::display);
+                tracing::error!(kill_id, %error, "an open kill cannot be read, so it is left alone");
+            })
+        };
+        rows.iter().filter_map(|row| read(row).ok()).collect()
+    }
+
+    fn read(self) -> sqlx::Result<Open> {
         let sent_at = self.kill.sent_at.map(|moment| moment.0);
         Ok(Open { kill: self.kill.read()?, request: self.request, dry_run: self.dry_run, sent_at })
     }

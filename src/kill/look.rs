@@ -133,6 +133,17 @@ pub(super) fn with_unsent(looked: &[Session], sent: Driven) -> Driven {
     Driven { status, sessions, ..sent }
 }
 
+/// What is answered where something kept the gateway from sending: what the look decided stands, if there was one.
+pub(super) fn not_sent(kill: &Kill, order: &Order, problem: Problem) -> Driven {
+    if kill.look.is_none() {
+        return Driven::not_sent(order, problem);
+    }
+    let unsent = kill.sessions.iter().filter(|session| session.outcome == Outcome::Unknown);
+    let unsent = unsent.map(|session| SessionId(session.id.clone())).collect();
+    let order = Order { selector: Selector::Ids(unsent), ..order.clone() };
+    with_unsent(&kill.sessions, Driven::not_sent(&order, problem))
+}
+
 /// What is answered where the look left nothing to send.
 pub(super) fn nothing_to_send(kill: &Kill) -> Driven {
     let looked = &kill.sessions;

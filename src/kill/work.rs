@@ -64,7 +64,7 @@ impl Kills {
         let order = match self.look_before(driver, plan, asked, *literals, kill).await {
             Ok(Some(order)) => order,
             Ok(None) => return look::nothing_to_send(kill),
-            Err(problem) => return Driven::not_sent(&asked.order, problem),
+            Err(problem) => return look::not_sent(kill, &asked.order, problem),
         };
         let sent = self.send(driver, &order, *class, kill).await;
         look::with_unsent(&kill.sessions, sent)

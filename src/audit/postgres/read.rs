@@ -138,10 +138,9 @@ pub(in crate::audit) async fn claim(
         .bind(i64::from(limit))
         .fetch_all(&mut *tx)
         .await?;
-    let rows: Vec<OpenRow> = sqlx::query_as(CLAIMED).bind(taken).fetch_all(&mut *tx).await?;
-    let open = rows.into_iter().map(OpenRow::read).collect::<sqlx::Result<_>>()?;
+    let rows = sqlx::query(CLAIMED).bind(taken).fetch_all(&mut *tx).await?;
     tx.commit().await?;
-    Ok(open)
+    Ok(OpenRow::read_all(&rows))
 }
 
 const CLAIM: &str = "

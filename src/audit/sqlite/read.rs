@@ -116,13 +116,12 @@ pub(in crate::audit) async fn claim(
         .fetch_all(&mut *tx)
         .await?;
     taken.sort_unstable();
-    let mut open = Vec::with_capacity(taken.len());
+    let mut rows = Vec::with_capacity(taken.len());
     for id in taken {
-        let row: OpenRow = sqlx::query_as(CLAIMED).bind(id).fetch_one(&mut *tx).await?;
-        open.push(row.read()?);
+        rows.push(sqlx::query(CLAIMED).bind(id).fetch_one(&mut *tx).await?);
     }
     tx.commit().await?;
-    Ok(open)
+    Ok(OpenRow::read_all(&rows))
 }
 
 const CLAIM: &str = "

@@ -20,6 +20,7 @@ on_both_engines! {
     a_pending_kill_keeps_its_deadline_whatever_is_learned,
     two_gateways_never_claim_the_same_kill,
     a_kill_is_either_taken_over_or_sent,
+    a_kill_that_cannot_be_read_keeps_no_other_from_being_settled,
 }
 
 async fn a_pending_kill_may_be_taken_after_its_deadline(book: &Book) {
@@ -101,4 +102,14 @@ async fn a_kill_is_either_taken_over_or_sent(book: &Book) {
         }
         book.audit.conclude(&answered(&kill, &[]), NOON, "answered", None).await.unwrap();
     }
+}
+
+async fn a_kill_that_cannot_be_read_keeps_no_other_from_being_settled(book: &Book) {
+    book.begin(&attempt(NOON)).await;
+    // As a gateway of a later version may have written it.
+    let word = r#"UPDATE kills SET problem = '{"code":"a_later_word","detail":"why"}'"#;
+    assert_eq!(book.raw(word).await, Ok(1));
+    let ours = book.begin(&attempt(NOON)).await;
+    let open = book.audit.claim("there", NOON + MINUTE, LEASE, 10).await.unwrap();
+    assert_eq!(open.iter().map(|open| open.kill.id).collect::<Vec<_>>(), [ours.id]);
 }

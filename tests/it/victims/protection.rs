@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use killgate::sandbox::{Action, Behaviour};
 use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
 
 use super::{ids_of, kill_by, on_both_engines, outcomes, place};
 use crate::support::gateway::{Engine, Gateway, Setup, kill_of};
@@ -77,5 +78,24 @@ async fn without_a_look_nothing_is_sent(engine: Engine) {
     let answer = gateway.kill(&kill_of("orders-ro", &[2_075_426])).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "upstream_denied"), "{}", answer.body);
     assert_eq!(gateway.record(answer.kill_id()).await["status"], "failed");
+    assert!(gateway.clouds.calls_for(Action::TaurusdbKill).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_look_decided_stands_though_it_could_not_be_recorded() {
+    let gateway = guarded(Engine::Postgres).await;
+    let mut database = PgConnection::connect(&gateway.database_url()).await.unwrap();
+    let no_looks = "
+        CREATE FUNCTION no_looks() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN IF NEW.kind = 'looked' THEN RAISE EXCEPTION 'no room'; END IF; RETURN NEW; END $$;
+        CREATE TRIGGER no_looks BEFORE INSERT ON kill_events FOR EACH ROW EXECUTE FUNCTION no_looks()";
+    sqlx::raw_sql(no_looks).execute(&mut database).await.unwrap();
+    let answer = gateway.kill(&kill_of("orders-ro", &[2_075_425, 2_075_426])).await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (503, "audit_unavailable"), "{}", answer.body);
+    let record = gateway.record(answer.kill_id()).await;
+    assert_eq!(record["status"], "failed", "{record}");
+    let sessions = record["sessions"].as_array().unwrap();
+    let told: Vec<_> = sessions.iter().map(|session| (&session["outcome"], &session["detail"])).collect();
+    assert_eq!(told, [(&json!("protected"), &json!("users: rep*")), (&json!("failed"), &json!("not sent"))]);
     assert!(gateway.clouds.calls_for(Action::TaurusdbKill).is_empty());
 }
