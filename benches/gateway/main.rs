@@ -3,7 +3,7 @@
 //!
 //! The gateway is the program itself, as a child process with its log thrown away. Whoever asks and whoever is asked
 //! (callers and vendors) live in this process and share the machine with it. `cargo bench -- storm` measures the
-//! storm alone; the names are `storm`, `fleet`, `rate`, `latency` and `memory`.
+//! storm alone; the names are `storm`, `fleet`, `rate`, `sealing`, `latency` and `memory`.
 
 #![expect(clippy::print_stdout, reason = "figures are what a benchmark is for")]
 
@@ -17,6 +17,7 @@ mod pgbench;
 mod rate;
 mod record;
 mod report;
+mod sealing;
 mod storm;
 mod vendor;
 
@@ -59,6 +60,10 @@ async fn measure(wanted: &[String]) -> Result<Report> {
     }
     if is_wanted("rate") {
         rate::measure(&Database::fresh(&server).await?, &pgbench, &mut report).await?;
+    }
+    if is_wanted("sealing") {
+        let (sealed, plain) = (Database::fresh(&server).await?, Database::fresh(&server).await?);
+        sealing::measure(&sealed, &plain, &mut report).await?;
     }
     if is_wanted("latency") {
         latency::measure(&Database::fresh(&server).await?, &mut report).await?;
