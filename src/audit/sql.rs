@@ -14,3 +14,13 @@ macro_rules! claim_key {
     };
 }
 pub(super) use claim_key;
+
+/// Ids of kills from the lowest on; `$1` is how many.
+pub(super) const IDS: &str = "SELECT id FROM kills ORDER BY id LIMIT $1";
+
+/// The same, above `$2`.
+pub(super) const IDS_AFTER: &str = "SELECT id FROM kills WHERE id > $2 ORDER BY id LIMIT $1";
+
+/// The number of the last block before the first one that was sealed at `$1` or later.
+pub(super) const BLOCK_BEFORE: &str =
+    "SELECT coalesce(min(number) - 1, (SELECT coalesce(max(number), 0) FROM blocks)) FROM blocks WHERE sealed_at >= $1";

@@ -14,6 +14,7 @@ use crate::{
         line::LineRow,
         moment::Moment,
         sealed::{BlockRow, HeadRow, StandingRow, add_block, hashes, head_columns, is_damage, leaves},
+        sql::{BLOCK_BEFORE, IDS, IDS_AFTER},
     },
     domain::KillId,
     seal::{Block, Checkpoint, Leaf},
@@ -144,11 +145,8 @@ const HEADS: &str = concat!(
 
 /// The number of the last block before the first one that was sealed at that time or later.
 pub(in crate::audit) async fn block_before(connection: &mut SqliteConnection, at: OffsetDateTime) -> sqlx::Result<i64> {
-    sqlx::query_scalar(BEFORE).bind(Moment(at)).fetch_one(connection).await
+    sqlx::query_scalar(BLOCK_BEFORE).bind(Moment(at)).fetch_one(connection).await
 }
-
-const BEFORE: &str =
-    "SELECT coalesce(min(number) - 1, (SELECT coalesce(max(number), 0) FROM blocks)) FROM blocks WHERE sealed_at >= $1";
 
 /// There are no months to remove in one file.
 pub(in crate::audit) async fn removals(_: &mut SqliteConnection) -> sqlx::Result<Vec<Removal>> {
@@ -173,9 +171,6 @@ pub(in crate::audit) async fn ids(
         None => sqlx::query_scalar(IDS).bind(limit).fetch_all(connection).await,
     }
 }
-
-const IDS: &str = "SELECT id FROM kills ORDER BY id LIMIT $1";
-const IDS_AFTER: &str = "SELECT id FROM kills WHERE id > $2 ORDER BY id LIMIT $1";
 
 /// How these kills stand; those that are not there are left out. Where some cannot be read, each is read by itself.
 pub(in crate::audit) async fn standing(
