@@ -118,26 +118,28 @@ impl Line {
     }
 }
 
-/// The columns of a line from `kills k`; `$sessions` and `$events` are the engine's ways to gather those as JSON arrays.
+/// The columns of a line from `kills k`, without its sessions and events.
 macro_rules! line_columns {
-    ($sessions:literal, $events:literal) => {
-        concat!(
-            "k.id, k.status, k.caller, k.on_behalf_of, k.reason, k.target, k.selector, k.request, k.dry_run, ",
-            "k.client_address, k.client_id, k.token_id, k.request_id, k.idempotency_key, k.gateway, k.requested_at, ",
-            "k.looked_at, k.list_complete, k.sent_at, k.completed_at, k.verified_at, k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, ",
-            "k.upstream_error_code, k.upstream_error_message, k.problem, ",
-            $sessions,
-            " AS sessions, ",
-            $events,
-            " AS events"
-        )
+    () => {
+        "k.id, k.status, k.caller, k.on_behalf_of, k.reason, k.target, k.selector, k.request, k.dry_run, \
+         k.client_address, k.client_id, k.token_id, k.request_id, k.idempotency_key, k.gateway, k.requested_at, \
+         k.looked_at, k.list_complete, k.sent_at, k.completed_at, k.verified_at, k.upstream_http_status, \
+         k.upstream_request_id, k.upstream_task_id, k.upstream_error_code, k.upstream_error_message, k.problem"
     };
 }
 pub(super) use line_columns;
 
+/// All columns of a line; `$sessions` and `$events` are the engine's ways to gather those as JSON arrays.
+macro_rules! whole_columns {
+    ($sessions:literal, $events:literal) => {
+        concat!(line_columns!(), ", ", $sessions, " AS sessions, ", $events, " AS events")
+    };
+}
+pub(super) use whole_columns;
+
 #[derive(FromRow)]
 pub(super) struct LineRow {
-    id: KillId,
+    pub(super) id: KillId,
     status: String,
     caller: String,
     on_behalf_of: Option<String>,
@@ -164,6 +166,13 @@ pub(super) struct LineRow {
     upstream_error_code: Option<String>,
     upstream_error_message: Option<String>,
     problem: Option<Json<Value>>,
+}
+
+/// A line in one row.
+#[derive(FromRow)]
+pub(super) struct WholeRow {
+    #[sqlx(flatten)]
+    line: LineRow,
     sessions: Json<Vec<LineSession>>,
     events: Json<Vec<EventRow>>,
 }
@@ -179,15 +188,21 @@ struct EventRow {
     detail: Value,
 }
 
-impl LineRow {
+impl WholeRow {
     pub(super) fn read(self) -> Line {
+        self.line.with(self.sessions.0, self.events.0.into_iter().map(EventRow::read).collect())
+    }
+}
+
+impl LineRow {
+    pub(super) fn with(self, sessions: Vec<LineSession>, events: Vec<LineEvent>) -> Line {
         let json = |json: Option<Json<Value>>| json.map(|json| json.0);
         Line {
             id: self.id,
             status: self.status,
             target: json(self.target),
             select: json(self.selector),
-            sessions: self.sessions.0,
+            sessions,
             caller: self.caller,
             on_behalf_of: self.on_behalf_of,
             reason: self.reason,
@@ -213,7 +228,7 @@ impl LineRow {
             request_id: self.request_id,
             idempotency_key: self.idempotency_key,
             gateway: self.gateway,
-            events: self.events.0.into_iter().map(EventRow::read).collect(),
+            events,
         }
     }
 }

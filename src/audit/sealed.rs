@@ -5,7 +5,7 @@
 use sqlx::{Database, Decode, FromRow, Postgres, Sqlite, Type, error::BoxDynError, types::Json};
 use uuid::Uuid;
 
-use super::{line::LineRow, moment::Moment};
+use super::{line::Line, moment::Moment};
 use crate::domain::KillId;
 use crate::seal::{self, Block, Checkpoint, Head, Leaf};
 
@@ -34,17 +34,10 @@ pub enum Standing {
     Unreadable(KillId),
 }
 
-#[derive(FromRow)]
-pub(super) struct StandingRow {
-    #[sqlx(flatten)]
-    line: LineRow,
-    waits: bool,
-}
-
-impl StandingRow {
-    pub(super) fn read(self) -> Standing {
-        let line = self.line.read();
-        Standing::Kill { leaf: line.leaf(), events: line.version(), waits: self.waits }
+impl Standing {
+    /// How that kill stands.
+    pub(super) fn of(line: &Line, waits: bool) -> Self {
+        Self::Kill { leaf: line.leaf(), events: line.version(), waits }
     }
 }
 
@@ -65,13 +58,13 @@ const AT_ONCE: usize = 64;
 
 /// The leaves of these kills, and of those of `wanted` that are not there, or cannot be read: their absence is sealed,
 /// and so found.
-pub(super) async fn leaves(rows: Vec<LineRow>, others: Vec<Leaf>, wanted: &[Uuid]) -> Vec<Leaf> {
+pub(super) async fn leaves(lines: Vec<Line>, others: Vec<Leaf>, wanted: &[Uuid]) -> Vec<Leaf> {
     let mut leaves = others;
-    for (at, row) in rows.into_iter().enumerate() {
+    for (at, line) in lines.iter().enumerate() {
         if at % AT_ONCE == AT_ONCE - 1 {
             tokio::task::yield_now().await;
         }
-        leaves.push(row.read().leaf());
+        leaves.push(line.leaf());
     }
     leaves.sort_unstable_by_key(|leaf| leaf.id);
     let absent = wanted.iter().filter(|id| leaves.binary_search_by_key(*id, |leaf| leaf.id).is_err());

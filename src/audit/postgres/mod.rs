@@ -21,6 +21,7 @@ use super::{
 };
 
 mod attempts;
+mod lines;
 mod read;
 mod seal;
 mod turns;
@@ -98,8 +99,12 @@ impl Postgres {
         let turners = TURNERS.min(max_connections / 4).max(1);
         let others = max_connections.saturating_sub(writers + turners + 1).max(1);
         let sealer = limit.max(SEALING);
-        let sealer =
-            Lane::new(pool(&options, sealer, 1, None, trouble.clone()), Handle::current(), sealer, trouble.clone());
+        let sealer = Lane::new(
+            pool(&options, sealer, 1, Some(WRITER), trouble.clone()),
+            Handle::current(),
+            sealer,
+            trouble.clone(),
+        );
         Ok(Self {
             attempts: queue(),
             marks: queue(),
@@ -211,7 +216,7 @@ const SESSION: &str = "SELECT set_config('statement_timeout', $1, false), \
      CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, \
      false)";
 
-/// Writers find every row by its key, whatever is in it: their statements are planned once, and for tables that grow.
-/// Planning them anew each time would take longer than running them.
+/// Who writes or seals finds every row by its key, whatever is in it: the statements are planned once, and for tables
+/// that grow. Planning them anew each time would take longer than running them.
 const WRITER: &str = "SELECT set_config('plan_cache_mode', 'force_generic_plan', false), \
      set_config('enable_seqscan', 'off', false)";

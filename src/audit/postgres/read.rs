@@ -9,7 +9,7 @@ use super::{columns, select};
 use crate::{
     audit::{
         Count, Filter, Grouping, Line, Open, Page,
-        line::{LineRow, line_columns},
+        line::{WholeRow, line_columns, whole_columns},
         moment::Moment,
         page::{Dialect, Seen},
         row::{KillRow, OpenRow, kill_columns},
@@ -42,7 +42,7 @@ pub(in crate::audit) async fn lines(
     limit: u32,
 ) -> sqlx::Result<Page<Line>> {
     let mut query = filter.query::<sqlx::Postgres>(LINE, &DIALECT, limit.saturating_add(1));
-    let rows: Vec<Seen<LineRow>> = query.build_query_as().fetch_all(connection).await?;
+    let rows: Vec<Seen<WholeRow>> = query.build_query_as().fetch_all(connection).await?;
     Page::of(rows, filter, limit, |row| Ok(row.read()), |line| line.id)
 }
 
@@ -71,44 +71,12 @@ pub(super) const DIALECT: Dialect = Dialect {
     day: "floor(extract(epoch FROM k.requested_at) / 86400)::bigint * 86400000",
 };
 
-pub(super) const LINE: &str = line_columns!(
+const LINE: &str = whole_columns!(
     "coalesce((SELECT json_agg(json_build_object('id', s.session_id, 'outcome', s.outcome, 'detail', s.detail, 'identity', s.identity) \
      ORDER BY s.position, s.session_id) FROM kill_sessions s WHERE s.kill_id = k.id), '[]')",
     "coalesce((SELECT json_agg(json_build_object('seq', e.seq, 'at', (extract(epoch FROM e.at) * 1000000)::bigint, \
      'kind', e.kind, 'status', e.status, 'gateway', e.gateway, 'detail', e.detail) ORDER BY e.seq) \
      FROM kill_events e WHERE e.kill_id = k.id), '[]')"
-);
-
-/// The lines of kills by their ids, with `$more` columns and joins. Sessions and events are gathered once for all of
-/// them, not once for each.
-macro_rules! lines_of {
-    ($columns:literal, $joins:literal) => {
-        concat!(
-            "SELECT ",
-            line_columns!("coalesce(s.sessions, '[]')", "coalesce(e.events, '[]')"),
-            $columns,
-            " FROM kills k LEFT JOIN (
-                SELECT s.kill_id, json_agg(json_build_object('id', s.session_id, 'outcome', s.outcome,
-                    'detail', s.detail, 'identity', s.identity) ORDER BY s.position, s.session_id) AS sessions
-                FROM kill_sessions s WHERE s.kill_id = ANY($1) GROUP BY s.kill_id
-            ) s ON s.kill_id = k.id LEFT JOIN (
-                SELECT e.kill_id, json_agg(json_build_object('seq', e.seq,
-                    'at', (extract(epoch FROM e.at) * 1000000)::bigint, 'kind', e.kind, 'status', e.status,
-                    'gateway', e.gateway, 'detail', e.detail) ORDER BY e.seq) AS events
-                FROM kill_events e WHERE e.kill_id = ANY($1) GROUP BY e.kill_id
-            ) e ON e.kill_id = k.id",
-            $joins,
-            " WHERE k.id = ANY($1)"
-        )
-    };
-}
-
-pub(super) const LINES_OF: &str = lines_of!("", "");
-
-/// The same, and whether a kill is to be sealed or still worked on, as of the same moment.
-pub(super) const STANDING: &str = lines_of!(
-    ", u.entry_id IS NOT NULL OR l.kill_id IS NOT NULL AS waits",
-    " LEFT JOIN unsealed u ON u.entry_id = k.id LEFT JOIN kill_leases l ON l.kill_id = k.id"
 );
 
 /// How many months there is room for: this one and the next ones.

@@ -4,14 +4,14 @@ use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::read::{LINES_OF, STANDING};
+use super::lines;
 use crate::{
     audit::{
         Removal, Sealing, Standing,
-        line::LineRow,
+        line::Line,
         moment::Moment,
         removal::RemovalRow,
-        sealed::{BlockRow, HeadRow, StandingRow, add_block, hashes, head_columns, is_damage, leaves, unsigned},
+        sealed::{BlockRow, HeadRow, add_block, hashes, head_columns, is_damage, leaves, unsigned},
         sql::{BLOCK_BEFORE, IDS, IDS_AFTER},
     },
     domain::KillId,
@@ -28,7 +28,25 @@ pub(in crate::audit) async fn seal(
     now: OffsetDateTime,
     most: u32,
 ) -> sqlx::Result<Sealing> {
-    let mut tx = connection.begin().await?;
+    match try_seal(connection, key, now, most).await {
+        Err(error) if is_overtaken(&error) => Ok(Sealing::Elsewhere),
+        sealed => sealed,
+    }
+}
+
+/// Whether somebody changed what was to be sealed after this transaction had begun to look.
+fn is_overtaken(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|refusal| refusal.code().as_deref() == Some("40001"))
+}
+
+async fn try_seal(
+    connection: &mut PgConnection,
+    key: &SealKey,
+    now: OffsetDateTime,
+    most: u32,
+) -> sqlx::Result<Sealing> {
+    // The lines are read by several statements, and all see the same moment.
+    let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
     if !sqlx::query_scalar::<_, bool>(ALONE).fetch_one(&mut *tx).await? {
         tx.rollback().await?;
         return Ok(Sealing::Elsewhere);
@@ -38,9 +56,9 @@ pub(in crate::audit) async fn seal(
         tx.rollback().await?;
         return Ok(Sealing::Nothing);
     }
-    let rows = lines(&mut tx, &taken).await?;
-    let others: Vec<Leaf> = if rows.len() == taken.len() { Vec::new() } else { removed(&mut tx, &taken).await? };
-    let leaves = leaves(rows, others, &taken).await;
+    let lines = readable(&mut tx, &taken).await?;
+    let others: Vec<Leaf> = if lines.len() == taken.len() { Vec::new() } else { removed(&mut tx, &taken).await? };
+    let leaves = leaves(lines, others, &taken).await;
     let last = last_head(&mut tx).await?;
     let block = Block::seal(leaves, last.as_ref().map(|last| &last.head), now, key).map_err(unsigned)?;
     add(&mut tx, &block).await?;
@@ -49,31 +67,31 @@ pub(in crate::audit) async fn seal(
 }
 
 /// Those of these kills that are there and can be read. Where some cannot, each is read by itself.
-async fn lines(connection: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<LineRow>> {
+async fn readable(connection: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Line>> {
     match try_lines(connection, ids).await {
         Err(error) if is_damage(&error) => {}
-        rows => return rows,
+        lines => return lines,
     }
     let mut readable = Vec::with_capacity(ids.len());
     for id in ids {
         match try_lines(connection, &[*id]).await {
             Err(error) if is_damage(&error) => {}
-            rows => readable.extend(rows?),
+            lines => readable.extend(lines?),
         }
     }
     Ok(readable)
 }
 
 /// In a transaction within the transaction, which a value that cannot be read would else end.
-async fn try_lines(connection: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<LineRow>> {
+async fn try_lines(connection: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Line>> {
     let mut tx = connection.begin().await?;
-    let rows = sqlx::query_as(LINES_OF).bind(ids).fetch_all(&mut *tx).await;
-    if rows.is_ok() {
+    let lines = lines::lines(&mut tx, ids).await;
+    if lines.is_ok() {
         tx.commit().await?;
     } else {
         tx.rollback().await?;
     }
-    rows
+    lines
 }
 
 /// One gateway at a time, for each record; the lock ends with the transaction.
@@ -180,24 +198,25 @@ pub(in crate::audit) async fn ids(
 
 /// How these kills stand; those that are not there are left out. Where some cannot be read, each is read by itself.
 pub(in crate::audit) async fn standing(connection: &mut PgConnection, ids: &[KillId]) -> sqlx::Result<Vec<Standing>> {
-    match rows(connection, ids).await {
-        Ok(rows) => return Ok(rows.into_iter().map(StandingRow::read).collect()),
+    match try_standing(connection, ids).await {
         Err(error) if is_damage(&error) => {}
-        Err(error) => return Err(error),
+        standing => return standing,
     }
     let mut standing = Vec::with_capacity(ids.len());
     for id in ids {
-        match rows(connection, &[*id]).await {
-            Ok(rows) => standing.extend(rows.into_iter().map(StandingRow::read)),
+        match try_standing(connection, &[*id]).await {
             Err(error) if is_damage(&error) => standing.push(Standing::Unreadable(*id)),
-            Err(error) => return Err(error),
+            one => standing.extend(one?),
         }
     }
     Ok(standing)
 }
 
-async fn rows(connection: &mut PgConnection, ids: &[KillId]) -> sqlx::Result<Vec<StandingRow>> {
-    sqlx::query_as(STANDING).bind(ids).fetch_all(connection).await
+async fn try_standing(connection: &mut PgConnection, ids: &[KillId]) -> sqlx::Result<Vec<Standing>> {
+    let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let standing = lines::standing(&mut tx, ids).await;
+    tx.rollback().await?;
+    standing
 }
 
 /// Those of them that are to be sealed.

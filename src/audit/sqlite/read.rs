@@ -9,7 +9,7 @@ use super::{BEGIN, columns, select};
 use crate::{
     audit::{
         Count, Filter, Grouping, Line, Open, Page,
-        line::{LineRow, line_columns},
+        line::{WholeRow, line_columns, whole_columns},
         moment::Moment,
         page::{Dialect, Seen},
         row::{KillRow, OpenRow, kill_columns},
@@ -41,7 +41,7 @@ pub(in crate::audit) async fn lines(
     limit: u32,
 ) -> sqlx::Result<Page<Line>> {
     let mut query = filter.query::<sqlx::Sqlite>(LINE, &DIALECT, limit.saturating_add(1));
-    let rows: Vec<Seen<LineRow>> = query.build_query_as().fetch_all(connection).await?;
+    let rows: Vec<Seen<WholeRow>> = query.build_query_as().fetch_all(connection).await?;
     Page::of(rows, filter, limit, |row| Ok(row.read()), |line| line.id)
 }
 
@@ -70,7 +70,7 @@ pub(super) const DIALECT: Dialect = Dialect {
 /// The columns of a line.
 macro_rules! line {
     () => {
-        line_columns!(
+        whole_columns!(
             "(SELECT json_group_array(json_object('id', s.session_id, 'outcome', s.outcome, 'detail', s.detail, \
               'identity', json(s.identity)) \
              ORDER BY s.position, s.session_id) FROM kill_sessions s WHERE s.kill_id = k.id)",

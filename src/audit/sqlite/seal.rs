@@ -11,9 +11,9 @@ use super::{
 use crate::{
     audit::{
         Removal, Sealing, Standing,
-        line::LineRow,
+        line::{Line, WholeRow},
         moment::Moment,
-        sealed::{BlockRow, HeadRow, StandingRow, add_block, hashes, head_columns, is_damage, leaves},
+        sealed::{BlockRow, HeadRow, add_block, hashes, head_columns, is_damage, leaves},
         sql::{BLOCK_BEFORE, IDS, IDS_AFTER},
     },
     domain::KillId,
@@ -39,29 +39,34 @@ pub(in crate::audit) async fn due(connection: &mut SqliteConnection, most: u32) 
     let mut tx = connection.begin().await?;
     let entries: Vec<Entry> = sqlx::query_as(DUE).bind(i64::from(most)).fetch_all(&mut *tx).await?;
     let ids: Vec<Uuid> = entries.iter().map(|entry| entry.entry_id).collect();
-    let rows = lines(&mut tx, &ids).await?;
+    let lines = lines(&mut tx, &ids).await?;
     let last = last_head(&mut tx).await?;
     tx.rollback().await?;
     if entries.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Due { leaves: leaves(rows, Vec::new(), &ids).await, entries, last }))
+    Ok(Some(Due { leaves: leaves(lines, Vec::new(), &ids).await, entries, last }))
 }
 
 /// Those of these kills that are there and can be read. Where some cannot, each is read by itself.
-async fn lines(connection: &mut SqliteConnection, ids: &[Uuid]) -> sqlx::Result<Vec<LineRow>> {
-    match sqlx::query_as(LINES_OF).bind(as_json(ids)).fetch_all(&mut *connection).await {
+async fn lines(connection: &mut SqliteConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Line>> {
+    match try_lines(connection, ids).await {
         Err(error) if is_damage(&error) => {}
-        rows => return rows,
+        lines => return lines,
     }
     let mut readable = Vec::with_capacity(ids.len());
     for id in ids {
-        match sqlx::query_as::<_, LineRow>(LINES_OF).bind(as_json(&[*id])).fetch_all(&mut *connection).await {
+        match try_lines(connection, &[*id]).await {
             Err(error) if is_damage(&error) => {}
-            rows => readable.extend(rows?),
+            lines => readable.extend(lines?),
         }
     }
     Ok(readable)
+}
+
+async fn try_lines(connection: &mut SqliteConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Line>> {
+    let rows: Vec<WholeRow> = sqlx::query_as(LINES_OF).bind(as_json(ids)).fetch_all(connection).await?;
+    Ok(rows.into_iter().map(WholeRow::read).collect())
 }
 
 const DUE: &str = "SELECT entry_id, times FROM unsealed ORDER BY entry_id LIMIT $1";
@@ -177,24 +182,30 @@ pub(in crate::audit) async fn standing(
     connection: &mut SqliteConnection,
     ids: &[KillId],
 ) -> sqlx::Result<Vec<Standing>> {
-    match rows(connection, ids).await {
-        Ok(rows) => return Ok(rows.into_iter().map(StandingRow::read).collect()),
+    match try_standing(connection, ids).await {
         Err(error) if is_damage(&error) => {}
-        Err(error) => return Err(error),
+        standing => return standing,
     }
     let mut standing = Vec::with_capacity(ids.len());
     for id in ids {
-        match rows(connection, &[*id]).await {
-            Ok(rows) => standing.extend(rows.into_iter().map(StandingRow::read)),
+        match try_standing(connection, &[*id]).await {
             Err(error) if is_damage(&error) => standing.push(Standing::Unreadable(*id)),
-            Err(error) => return Err(error),
+            one => standing.extend(one?),
         }
     }
     Ok(standing)
 }
 
-async fn rows(connection: &mut SqliteConnection, ids: &[KillId]) -> sqlx::Result<Vec<StandingRow>> {
-    sqlx::query_as(STANDING).bind(as_json(ids)).fetch_all(connection).await
+#[derive(FromRow)]
+struct StandingRow {
+    #[sqlx(flatten)]
+    line: WholeRow,
+    waits: bool,
+}
+
+async fn try_standing(connection: &mut SqliteConnection, ids: &[KillId]) -> sqlx::Result<Vec<Standing>> {
+    let rows: Vec<StandingRow> = sqlx::query_as(STANDING).bind(as_json(ids)).fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| Standing::of(&row.line.read(), row.waits)).collect())
 }
 
 /// Those of them that are to be sealed.
