@@ -208,8 +208,10 @@ CREATE FUNCTION kill_sessions_are_settled() RETURNS trigger LANGUAGE plpgsql AS 
 DECLARE
     ids uuid[];
 BEGIN
+    -- In order, so that only the months from the first to the last are looked at.
     SELECT array_agg(DISTINCT kill_id) INTO ids FROM changed;
-    IF EXISTS (SELECT FROM kills WHERE id = ANY (ids) AND status NOT IN ('pending', 'accepted', 'unknown')) THEN
+    IF EXISTS (SELECT FROM kills WHERE id = ANY (ids) AND id BETWEEN ids[1] AND ids[cardinality(ids)]
+               AND status NOT IN ('pending', 'accepted', 'unknown')) THEN
         RAISE EXCEPTION 'kill_sessions: the sessions of a settled kill never change'
             USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
     END IF;

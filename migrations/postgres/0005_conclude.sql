@@ -1,11 +1,15 @@
 -- Sets the mark of kills that are still pending and their gateways', in one call; answers which those are. The leases are
 -- locked while the marks are set, so a kill is either taken over or sent, never both.
-CREATE FUNCTION mark_kills_sent(ids uuid[], gateways text[], times timestamptz[]) RETURNS SETOF uuid
-LANGUAGE plpgsql AS $$
+--
+-- Here and below, `lowest` and `highest` are the ids' own: with them only the months between are looked at, and without
+-- them every month there is, for each of the ids.
+CREATE FUNCTION mark_kills_sent(ids uuid[], gateways text[], times timestamptz[], lowest uuid, highest uuid)
+RETURNS SETOF uuid LANGUAGE plpgsql AS $$
 DECLARE
     pending uuid[];
 BEGIN
-    pending := array(SELECT id FROM kills WHERE id = ANY (ids) AND status = 'pending' ORDER BY id FOR NO KEY UPDATE);
+    pending := array(SELECT id FROM kills WHERE id = ANY (ids) AND id BETWEEN lowest AND highest
+                     AND status = 'pending' ORDER BY id FOR NO KEY UPDATE);
     RETURN QUERY
     WITH held AS MATERIALIZED (
         SELECT g.id, g.gateway, g.at FROM unnest(ids, gateways, times) AS g (id, gateway, at)
@@ -13,11 +17,13 @@ BEGIN
         WHERE g.id = ANY (pending)
         FOR UPDATE OF l
     ), sent AS (
-        UPDATE kills k SET sent_at = coalesce(k.sent_at, held.at) FROM held WHERE k.id = held.id
+        UPDATE kills k SET sent_at = coalesce(k.sent_at, held.at) FROM held
+        WHERE k.id = held.id AND k.id BETWEEN lowest AND highest
     )
     INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail)
-    SELECT held.id, (SELECT coalesce(max(e.seq), 0) + 1 FROM kill_events e WHERE e.kill_id = held.id), held.at, 'sent',
-        'pending', held.gateway, '{}'
+    SELECT held.id, (SELECT coalesce(max(e.seq), 0) + 1 FROM kill_events e
+            WHERE e.kill_id = held.id AND e.kill_id BETWEEN lowest AND highest),
+        held.at, 'sent', 'pending', held.gateway, '{}'
     FROM held
     RETURNING kill_id;
 END $$;
@@ -30,14 +36,14 @@ CREATE FUNCTION conclude_kills(
     ids uuid[], statuses text[], completions timestamptz[], problems jsonb[], http_statuses integer[],
     request_ids text[], task_ids text[], error_codes text[], error_messages text[], ends boolean[],
     due timestamptz[], times timestamptz[], kinds text[], details jsonb[], releases boolean[],
-    looks timestamptz[], completes boolean[], verifications timestamptz[]
+    looks timestamptz[], completes boolean[], verifications timestamptz[], lowest uuid, highest uuid
 ) RETURNS SETOF uuid LANGUAGE plpgsql AS $$
 DECLARE
     still_open uuid[];
     changed    jsonb;
 BEGIN
-    still_open := array(SELECT id FROM kills WHERE id = ANY (ids) AND status IN ('pending', 'accepted', 'unknown')
-                        ORDER BY id FOR NO KEY UPDATE);
+    still_open := array(SELECT id FROM kills WHERE id = ANY (ids) AND id BETWEEN lowest AND highest
+                        AND status IN ('pending', 'accepted', 'unknown') ORDER BY id FOR NO KEY UPDATE);
     IF still_open = '{}' THEN
         RETURN;
     END IF;
@@ -74,7 +80,7 @@ BEGIN
             looked_at = coalesce(g.looked_at, k.looked_at),
             list_complete = coalesce(g.list_complete, k.list_complete),
             verified_at = coalesce(g.verified_at, k.verified_at)
-        FROM given g WHERE k.id = g.id AND k.id = ANY (still_open)
+        FROM given g WHERE k.id = g.id AND k.id BETWEEN lowest AND highest
         RETURNING k.id, k.gateway, k.caller, k.idempotency_key
     ), ended AS (
         DELETE FROM kill_leases WHERE kill_id IN (SELECT g.id FROM given g WHERE g.ends)
@@ -90,8 +96,9 @@ BEGIN
         WHERE g.releases AND k.id = g.id AND i.caller = k.caller AND i.key = k.idempotency_key AND i.kill_id = k.id
     )
     INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail)
-    SELECT g.id, (SELECT coalesce(max(e.seq), 0) + 1 FROM kill_events e WHERE e.kill_id = g.id), g.at, g.kind,
-        g.status, (SELECT l.gateway FROM kill_leases l WHERE l.kill_id = g.id),
+    SELECT g.id, (SELECT coalesce(max(e.seq), 0) + 1 FROM kill_events e
+            WHERE e.kill_id = g.id AND e.kill_id BETWEEN lowest AND highest),
+        g.at, g.kind, g.status, (SELECT l.gateway FROM kill_leases l WHERE l.kill_id = g.id),
         g.detail || jsonb_build_object('sessions', coalesce(changed -> g.id::text, '[]'))
     FROM given g
     RETURNING kill_id;

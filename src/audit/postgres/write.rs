@@ -130,11 +130,13 @@ async fn mark_sent(connection: &mut PgConnection, marks: &[&Mark]) -> sqlx::Resu
         .bind(column(marks, |mark| mark.id))
         .bind(column(marks, |mark| &mark.gateway))
         .bind(column(marks, |mark| Moment(mark.at)))
+        .bind(marks.iter().map(|mark| mark.id).min())
+        .bind(marks.iter().map(|mark| mark.id).max())
         .fetch_all(connection)
         .await
 }
 
-const MARK_SENT: &str = "SELECT mark_kills_sent($1, $2, $3)";
+const MARK_SENT: &str = "SELECT mark_kills_sent($1, $2, $3, $4, $5)";
 
 /// Answers the kills that were open.
 async fn conclude(connection: &mut PgConnection, conclusions: &[&Conclusion]) -> sqlx::Result<Vec<KillId>> {
@@ -163,9 +165,11 @@ async fn conclude(connection: &mut PgConnection, conclusions: &[&Conclusion]) ->
         .bind(column(conclusions, |conclusion| conclusion.kill.look.map(|look| Moment(look.at))))
         .bind(column(conclusions, |conclusion| conclusion.kill.look.map(|look| look.complete)))
         .bind(column(conclusions, |conclusion| conclusion.kill.verified_at.map(Moment)))
+        .bind(conclusions.iter().map(|conclusion| conclusion.kill.id).min())
+        .bind(conclusions.iter().map(|conclusion| conclusion.kill.id).max())
         .fetch_all(connection)
         .await
 }
 
 const CONCLUDE: &str = "SELECT conclude_kills($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
-     $18, $19, $20, $21, $22, $23, $24)";
+     $18, $19, $20, $21, $22, $23, $24, $25, $26)";
