@@ -14,3 +14,7 @@ macro_rules! claim_key {
     };
 }
 pub(super) use claim_key;
+
+/// Whether a caller's key stands for a kill.
+pub(super) const KEY_STANDS: &str =
+    "SELECT EXISTS (SELECT 1 FROM idempotency_keys WHERE caller = $1 AND key = $2 AND expires_at > $3)";
