@@ -21,6 +21,7 @@ on_both_engines! {
     a_confirm_is_good_for_what_it_was_given_for_and_nothing_else,
     a_repeated_preview_gives_the_same_confirm_and_a_repeated_kill_the_same_kill,
     a_preview_of_nothing_gives_no_confirm,
+    an_export_tells_which_preview_a_kill_confirms,
 }
 
 const SECRET: &str = "a-secret-that-all-gateways-share-01";
@@ -258,4 +259,29 @@ async fn a_preview_of_nothing_gives_no_confirm(engine: Engine) {
     gateway.clouds.misbehave(Action::TaurusdbProcesses, Behaviour::Deny);
     let previewed = preview(&gateway, &kill_of("orders-ro", &[2_075_425])).await;
     assert_eq!(previewed.body["confirm"], json!(null), "nobody saw it");
+}
+
+async fn an_export_tells_which_preview_a_kill_confirms(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    let asked = kill_of("orders-ro", &[2_075_425]);
+    let previewed = preview(&gateway, &asked).await;
+    let killed = gateway.kill(&with(&asked, &previewed.body["confirm"])).await;
+    let token = Gateway::token("auditor", "kills:export");
+    let exported = async |format: &str| {
+        let file = gateway.client().get(&format!("/kills/export?format={format}"), &token).await.body;
+        file.as_str().unwrap().to_owned()
+    };
+    // Newest first.
+    let lines = exported("ndjson").await;
+    let kills: Vec<Value> = lines.lines().take(2).map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (kill, before) = (&kills[0], &kills[1]);
+    assert_eq!((kill["id"].as_str(), &kill["confirms"]), (Some(killed.kill_id()), &previewed.body["id"]));
+    assert_eq!((before["id"].as_str(), before.get("confirms")), (Some(previewed.kill_id()), None), "{before}");
+    let sent: Value = serde_json::from_str(kill["request"].as_str().unwrap()).unwrap();
+    assert_eq!(sent["confirm"], "[confirm]", "what was sent is on record, but for it");
+    let rows = exported("csv").await;
+    let mut reader = csv::Reader::from_reader(rows.as_bytes());
+    let column = reader.headers().unwrap().iter().position(|name| name == "confirms").unwrap();
+    let cells: Vec<_> = reader.records().map(|row| row.unwrap()[column].to_owned()).collect();
+    assert_eq!(cells[..2], [previewed.kill_id(), ""]);
 }
