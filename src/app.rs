@@ -23,7 +23,8 @@ use crate::{
     evidence::Sealer,
     http,
     kill::{
-        CallerLimit, Kills, Parts,
+        CallerLimit, Confirming, Kills, Parts, Rules, SessionCaps,
+        confirm::Key,
         targets::{Alias, Protected, Reach, Targets},
         turns::Limit,
     },
@@ -68,6 +69,8 @@ impl App {
             accounts: accounts(config, &transport, &clock),
             limits: limits(config),
             caller_limit: caller_limit(config),
+            session_caps: session_caps(config),
+            confirming: confirming(config),
             targets: targets(config)?,
             metrics: Arc::clone(&metrics),
             gateway: id_at(clock.now()).to_string(),
@@ -170,8 +173,25 @@ fn accounts(config: &Config, transport: &Transport, clock: &Clock) -> BTreeMap<S
 
 fn caller_limit(config: &Config) -> CallerLimit {
     let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
-    let config::Callers { kills_per_second, burst } = config.callers;
+    let config::Callers { kills_per_second, burst, .. } = config.callers;
     CallerLimit { kills_per_second: at_least_one(kills_per_second), burst: at_least_one(burst) }
+}
+
+fn session_caps(config: &Config) -> SessionCaps {
+    let config::Callers { sessions_per_kill, sessions_per_target_minute, .. } = config.callers;
+    SessionCaps { per_kill: sessions_per_kill, per_target_minute: sessions_per_target_minute }
+}
+
+fn confirming(config: &Config) -> Confirming {
+    let config::Confirm { secret, ttl, above, intelligent, callers, targets } = config.confirm.clone();
+    let key = secret.as_ref().map(|secret| Key::new(secret.expose().as_bytes()));
+    let key = key.unwrap_or_else(|| {
+        tracing::info!(
+            "confirm.secret is not set: other gateways will not take this one's confirms, and a restart forgets them"
+        );
+        Key::random()
+    });
+    Confirming { key, rules: Rules { ttl, above, intelligent, callers, targets } }
 }
 
 fn limits(config: &Config) -> HashMap<(String, &'static str), Limit> {

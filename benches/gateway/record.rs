@@ -86,6 +86,7 @@ fn attempt(target: &Value, now: OffsetDateTime) -> Attempt {
             upstream: Upstream::default(),
             problem: None,
             look: None,
+            confirms: None,
             requested_at: now,
             completed_at: None,
             verified_at: None,

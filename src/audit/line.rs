@@ -44,6 +44,9 @@ pub struct Line {
     /// When every session had been seen gone on a list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified_at: Option<String>,
+    /// The preview whose confirm it was asked with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirms: Option<KillId>,
     pub dry_run: bool,
     /// What the caller sent.
     pub request: Option<String>,
@@ -123,8 +126,9 @@ macro_rules! line_columns {
     () => {
         "k.id, k.status, k.caller, k.on_behalf_of, k.reason, k.target, k.selector, k.request, k.dry_run, \
          k.client_address, k.client_id, k.token_id, k.request_id, k.idempotency_key, k.gateway, k.requested_at, \
-         k.looked_at, k.list_complete, k.sent_at, k.completed_at, k.verified_at, k.upstream_http_status, \
-         k.upstream_request_id, k.upstream_task_id, k.upstream_error_code, k.upstream_error_message, k.problem"
+         k.looked_at, k.list_complete, k.sent_at, k.completed_at, k.verified_at, k.confirms, \
+         k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, k.upstream_error_code, \
+         k.upstream_error_message, k.problem"
     };
 }
 pub(super) use line_columns;
@@ -160,6 +164,7 @@ pub(super) struct LineRow {
     sent_at: Option<Moment>,
     completed_at: Option<Moment>,
     verified_at: Option<Moment>,
+    confirms: Option<KillId>,
     upstream_http_status: Option<i32>,
     upstream_request_id: Option<String>,
     upstream_task_id: Option<String>,
@@ -220,6 +225,7 @@ impl LineRow {
             sent_at: self.sent_at.map(|moment| written(moment.0)),
             completed_at: self.completed_at.map(|moment| written(moment.0)),
             verified_at: self.verified_at.map(|moment| written(moment.0)),
+            confirms: self.confirms,
             dry_run: self.dry_run,
             request: self.request,
             client_address: self.client_address,

@@ -233,6 +233,12 @@ impl Audit {
         on_engine!(self, readers, find(id))
     }
 
+    /// Whether that caller's key stands for a kill at that time.
+    pub async fn stands(&self, caller: &str, key: &str, at: OffsetDateTime) -> Result<bool, AuditError> {
+        let (caller, key) = (caller.to_owned(), key.to_owned());
+        on_engine!(self, readers, stands(&caller, &key, at))
+    }
+
     /// Up to `limit` kills that pass the filter, newest first.
     pub async fn page(&self, filter: &Filter, limit: u32) -> Result<Page, AuditError> {
         let filter = filter.clone();

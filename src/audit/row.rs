@@ -13,7 +13,7 @@ macro_rules! kill_columns {
     ($sessions:literal) => {
         concat!(
             "k.id, k.status, k.caller, k.on_behalf_of, k.reason, k.target, k.selector, k.requested_at, ",
-            "k.looked_at, k.list_complete, k.sent_at, k.completed_at, k.verified_at, k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, ",
+            "k.looked_at, k.list_complete, k.sent_at, k.completed_at, k.verified_at, k.confirms, k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, ",
             "k.upstream_error_code, k.upstream_error_message, k.problem, ",
             $sessions,
             " AS sessions"
@@ -37,6 +37,7 @@ pub(super) struct KillRow {
     sent_at: Option<Moment>,
     completed_at: Option<Moment>,
     verified_at: Option<Moment>,
+    confirms: Option<Uuid>,
     upstream_http_status: Option<i32>,
     upstream_request_id: Option<String>,
     upstream_task_id: Option<String>,
@@ -89,6 +90,7 @@ impl KillRow {
                 let to_kill_ms = to_kill.map(|time| i64::try_from(time.whole_milliseconds()).unwrap_or(i64::MAX));
                 Look { at: at.0, complete, to_kill_ms }
             }),
+            confirms: self.confirms,
             requested_at: self.requested_at.0,
             completed_at: self.completed_at.map(|moment| moment.0),
             verified_at: self.verified_at.map(|moment| moment.0),

@@ -24,3 +24,7 @@ pub(super) const IDS_AFTER: &str = "SELECT id FROM kills WHERE id > $2 ORDER BY 
 /// The number of the last block before the first one that was sealed at `$1` or later.
 pub(super) const BLOCK_BEFORE: &str =
     "SELECT coalesce(min(number) - 1, (SELECT coalesce(max(number), 0) FROM blocks)) FROM blocks WHERE sealed_at >= $1";
+
+/// Whether a caller's key stands for a kill.
+pub(super) const KEY_STANDS: &str =
+    "SELECT EXISTS (SELECT 1 FROM idempotency_keys WHERE caller = $1 AND key = $2 AND expires_at > $3)";

@@ -1,14 +1,19 @@
-//! `[callers]`: how many kills one caller may ask for.
+//! `[callers]`: how many kills one caller may ask for, and how many sessions they may end.
 
 use super::section::Section;
 
-/// How many kills one caller may ask for.
+/// How many kills one caller may ask for, and how many sessions they may end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Callers {
     /// `kills_per_second`: 1 to 100000, 10 by default.
     pub kills_per_second: u32,
     /// `burst`: how many may come at once, 1 to 100000, 50 by default.
     pub burst: u32,
+    /// `sessions_per_kill`: the most sessions of one kill, 1 to 1000, 1000 by default.
+    pub sessions_per_kill: usize,
+    /// `sessions_per_target_minute`: the most sessions of one target that may end within a minute, 0 to 1000000; 0, the
+    /// default, is no cap.
+    pub sessions_per_target_minute: usize,
 }
 
 impl Callers {
@@ -16,6 +21,8 @@ impl Callers {
         Self {
             kills_per_second: section.number("kills_per_second", 1..=100_000).unwrap_or(10),
             burst: section.number("burst", 1..=100_000).unwrap_or(50),
+            sessions_per_kill: section.number("sessions_per_kill", 1..=1000).unwrap_or(1000),
+            sessions_per_target_minute: section.number("sessions_per_target_minute", 0..=1_000_000).unwrap_or(0),
         }
     }
 }
@@ -25,13 +32,30 @@ mod tests {
     use super::super::tests::{problems, read};
     use super::*;
 
+    const DEFAULT: Callers =
+        Callers { kills_per_second: 10, burst: 50, sessions_per_kill: 1000, sessions_per_target_minute: 0 };
+
     #[test]
     fn a_caller_may_ask_for_ten_a_second_and_fifty_at_once() {
-        assert_eq!(read("").callers, Callers { kills_per_second: 10, burst: 50 });
-        assert_eq!(read("[callers]\nburst = 7").callers, Callers { kills_per_second: 10, burst: 7 });
+        assert_eq!(read("").callers, DEFAULT);
+        assert_eq!(read("[callers]\nburst = 7").callers, Callers { burst: 7, ..DEFAULT });
         assert_eq!(
             problems("[callers]\nkills_per_second = 0"),
             ["callers.kills_per_second: must be a whole number from 1 to 100000, not 0"]
+        );
+    }
+
+    #[test]
+    fn sessions_can_be_capped_for_a_kill_and_for_a_target() {
+        let caps = "[callers]\nsessions_per_kill = 5\nsessions_per_target_minute = 20";
+        let capped = Callers { sessions_per_kill: 5, sessions_per_target_minute: 20, ..DEFAULT };
+        assert_eq!(read(caps).callers, capped);
+        assert_eq!(
+            problems("[callers]\nsessions_per_kill = 1001\nsessions_per_target_minute = -1"),
+            [
+                "callers.sessions_per_kill: must be a whole number from 1 to 1000, not 1001",
+                "callers.sessions_per_target_minute: must be a whole number from 0 to 1000000, not -1",
+            ]
         );
     }
 }

@@ -11,6 +11,7 @@ mod address;
 mod audit;
 mod auth;
 mod callers;
+mod confirm;
 mod error;
 mod protect;
 mod seal;
@@ -31,6 +32,7 @@ pub use accounts::{Account, Credentials};
 pub use audit::{Audit, Database};
 pub use auth::{Auth, Keys};
 pub use callers::Callers;
+pub use confirm::Confirm;
 pub use error::{ConfigError, Problem};
 pub use protect::Protect;
 pub use seal::Seal;
@@ -59,6 +61,7 @@ pub struct Config {
     /// `None` where nothing is set; [`Config::auth`] asks for it.
     pub auth: Option<Auth>,
     pub callers: Callers,
+    pub confirm: Confirm,
     pub accounts: BTreeMap<String, Account>,
     /// Limits for all accounts of a vendor, by the vendor's name.
     pub vendors: BTreeMap<String, LimitOverrides>,
@@ -115,6 +118,7 @@ impl Config {
         let seal = root.table("seal", Seal::read);
         let auth = root.table_if_set("auth", Auth::read);
         let callers = root.table("callers", Callers::read);
+        let confirm = root.table("confirm", Confirm::read);
         let limits = root.tables("vendors", vendors::known_as(vendors), |_, section| LimitOverrides::read(section));
         let accounts = root.tables("accounts", accounts::NAME, |name, section| Account::read(name, section, vendors));
         let targets = root.tables("targets", targets::ALIAS, |_, section| Target::read(section, &accounts, vendors));
@@ -126,6 +130,7 @@ impl Config {
             seal,
             auth,
             callers,
+            confirm,
             accounts: whole(accounts)?,
             vendors: limits,
             protect: protect.into_iter().collect::<Option<_>>()?,

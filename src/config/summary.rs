@@ -1,6 +1,6 @@
 //! The configuration in a few lines, for the log at the start and for `killgate check`.
 
-use super::{Config, Credentials, Keys, Seal};
+use super::{Config, Confirm, Credentials, Keys, Seal};
 use crate::seal::hex;
 
 impl Config {
@@ -14,6 +14,7 @@ impl Config {
             format!("audit: {}, migrate {}", self.audit.database.place(), self.audit.migrate),
             format!("seal: {}", self.seal.describe()),
             format!("auth: {}", self.auth.as_ref().map_or_else(|| "not set".to_owned(), describe)),
+            format!("confirm: {}", self.confirm.describe()),
         ];
         for account in self.accounts.values() {
             let with = match account.credentials {
@@ -45,6 +46,19 @@ impl Seal {
             text = format!("{text}, checkpoints sent to {host}");
         }
         text
+    }
+}
+
+impl Confirm {
+    fn describe(&self) -> String {
+        let whose = if self.secret.is_some() { "a secret of all gateways" } else { "a secret of this process alone" };
+        let patterns = self.callers.len() + self.targets.len();
+        let also = if self.intelligent { ", for intelligent" } else { "" };
+        format!(
+            "good for {} s by {whose}, for a match with more than {} sessions{also}, for {patterns} patterns",
+            self.ttl.as_secs(),
+            self.above
+        )
     }
 }
 

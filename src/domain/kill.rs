@@ -275,6 +275,10 @@ pub struct Kill {
     /// The look at the sessions before the kill, where there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub look: Option<Look>,
+    /// The preview that this kill was bound to by its `confirm`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>)]
+    pub confirms: Option<KillId>,
     #[serde(with = "time::serde::rfc3339")]
     pub requested_at: OffsetDateTime,
     /// When the status became final; `null` before.

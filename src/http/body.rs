@@ -1,6 +1,6 @@
 //! The body of a request: read within bounds, and kept for the record however it turns out.
 //!
-//! The invariant: the token that came with the request is in nothing that is made of its body.
+//! The invariant: neither the token that came with the request nor a confirm is in anything that is recorded of its body.
 
 use actix_web::{
     HttpRequest,
@@ -8,9 +8,13 @@ use actix_web::{
     web::{Bytes, Payload},
 };
 use futures_util::StreamExt as _;
+use serde::Deserialize;
 use serde_json::Value;
 
-use crate::domain::{Problem, ProblemCode};
+use crate::{
+    domain::{Problem, ProblemCode},
+    kill::confirm::{Given, MASK, without_tokens},
+};
 
 /// Largest body, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -23,7 +27,17 @@ pub(super) struct Body {
     /// What is recorded of it: JSON as it is, the beginning of anything else as a text; `None` where nothing came.
     pub(super) sent: Option<Value>,
     /// All of it, or why it is not read any further.
+    ///
+    /// A word stands in it wherever a confirm was.
     pub(super) whole: Result<Vec<u8>, Problem>,
+    /// Its member `confirm`.
+    pub(super) confirm: Option<Given>,
+}
+
+/// The member alone, whatever else there is.
+#[derive(Deserialize)]
+struct Confirmed {
+    confirm: Option<String>,
 }
 
 /// Reads the body; what is beyond the largest stays unread.
@@ -33,9 +47,15 @@ pub(super) async fn read(request: &HttpRequest, payload: Payload) -> Body {
     if let Some((_, token)) = given.and_then(|given| given.split_once(' ')) {
         bytes = without(token.trim(), bytes);
     }
-    let sent = kept(&bytes, came.is_ok());
+    let confirm = serde_json::from_slice::<Confirmed>(&bytes).ok().and_then(|body| body.confirm);
+    let bytes = without_confirms(bytes);
+    let mut sent = kept(&bytes, came.is_ok());
+    // Of whatever form: it may be most of one.
+    if let Some(member @ Value::String(_)) = sent.as_mut().and_then(|sent| sent.get_mut("confirm")) {
+        *member = MASK.into();
+    }
     let whole = is_called_json(request).and(came).map(|()| bytes);
-    Body { sent, whole }
+    Body { sent, whole, confirm: confirm.map(Given::from) }
 }
 
 async fn receive(mut payload: Payload) -> (Vec<u8>, Result<(), Problem>) {
@@ -75,6 +95,15 @@ fn without(token: &str, bytes: Vec<u8>) -> Vec<u8> {
         return bytes;
     }
     text.replace(token, "[token]").into_bytes()
+}
+
+fn without_confirms(bytes: Vec<u8>) -> Vec<u8> {
+    let masked = match std::str::from_utf8(&bytes) {
+        Ok(text) => without_tokens(text),
+        Err(_) => without_tokens(&String::from_utf8_lossy(&bytes)),
+    };
+    // What has none stays as it came, also where it is no text.
+    if masked.contains(MASK) { masked.into_bytes() } else { bytes }
 }
 
 fn kept(bytes: &[u8], is_whole: bool) -> Option<Value> {

@@ -9,6 +9,7 @@ use actix_web::{
 };
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ use crate::{
     auth::Scope,
     domain::{Kill, Problem, ProblemCode},
     history::Wanted,
-    kill::{Allowance, Context, Kills, Submission, request::KillRequest},
+    kill::{Allowance, Context, Kills, Submission, confirm::Given, request::KillRequest},
 };
 
 use super::{
@@ -50,7 +51,7 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
         ("Prefer" = Option<String>, Header, description = "`wait=N` (RFC 7240): answer when the outcome is final, or after N seconds with what is known", example = "wait=10"),
     ),
     responses(
-        (status = 200, description = "The status is final", body = Kill, headers(
+        (status = 200, description = "The status is final", body = KillAnswer, headers(
             ("Location" = String, description = "The record"),
             ("Idempotency-Replayed" = String, description = "`true` where the `Idempotency-Key` was used before: this is the kill that it stands for"),
         )),
@@ -67,13 +68,13 @@ pub(super) async fn create(
     payload: web::Payload,
     kills: web::Data<Kills>,
 ) -> Result<HttpResponse, Failure> {
-    let Body { sent, whole } = body::read(&request, payload).await;
-    let key = idempotency_key(request.headers(), sent.as_ref());
+    let Body { sent, whole, confirm } = body::read(&request, payload).await;
+    let key = idempotency_key(request.headers(), sent.as_ref(), confirm.as_ref());
     let asked = caller
         .require(&[Scope::SessionsKill, Scope::SessionsKillUrgent])
         .and_then(|()| query::none(&request))
         .and(whole)
-        .and_then(|body| KillRequest::parse(&body)?.check(kills.targets()))
+        .and_then(|body| KillRequest::parse(&body)?.with(confirm).check(kills.targets()))
         .and_then(|asked| kills.targets().check(&caller.0.subject, &asked.order).map(|()| asked));
     let allowance = asked.is_ok().then(|| kills.admit(&caller.0.subject));
     let asked = match allowance.as_ref().map(Allowance::check) {
@@ -100,8 +101,8 @@ pub(super) async fn create(
     let replayed = ticket.as_ref().is_ok_and(|ticket| ticket.replayed);
     let answered = match (ticket, wait) {
         (Err(problem), _) => Err(problem.into()),
-        (Ok(ticket), None) => answer(ticket.answered().await),
-        (Ok(ticket), Some(seconds)) => answer(ticket.settled(Duration::from_secs(seconds)).await),
+        (Ok(ticket), None) => answer(&kills, ticket.answered().await),
+        (Ok(ticket), Some(seconds)) => answer(&kills, ticket.settled(Duration::from_secs(seconds)).await),
     };
     let mut response = answered.unwrap_or_else(|failure: Failure| failure.error_response());
     let headers = response.headers_mut();
@@ -125,15 +126,36 @@ pub(super) async fn create(
 }
 
 /// The answer to a kill: the kill itself, or why it was not done.
-fn answer(mut kill: Kill) -> Result<HttpResponse, Failure> {
+fn answer(kills: &Kills, mut kill: Kill) -> Result<HttpResponse, Failure> {
     if let Some(problem) = kill.problem.take() {
         return Err(Failure::of_kill(problem, kill.id));
     }
     let mut response = if kill.status.is_final() { HttpResponse::Ok() } else { HttpResponse::Accepted() };
-    Ok(response.insert_header((header::LOCATION, format!("/kills/{}", kill.id))).json(kill))
+    let (confirm, confirm_until) = kills.confirm(&kill).map(|confirm| (confirm.token, confirm.until)).unzip();
+    let location = (header::LOCATION, format!("/kills/{}", kill.id));
+    Ok(response.insert_header(location).json(KillAnswer { kill, confirm, confirm_until }))
 }
 
-fn idempotency_key(headers: &HeaderMap, sent: Option<&serde_json::Value>) -> Result<Option<IdempotencyKey>, Problem> {
+/// A kill, and what binds another one to it.
+// No Debug: it has a token.
+#[derive(Serialize, ToSchema)]
+pub(super) struct KillAnswer {
+    #[serde(flatten)]
+    kill: Kill,
+    /// Of a preview: sent as `confirm` with the same target and select, it ends the sessions that are `alive` here and no
+    /// others. Only in this answer, never in `GET /kills/{id}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirm: Option<String>,
+    /// From then on it is not taken any more.
+    #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    confirm_until: Option<OffsetDateTime>,
+}
+
+fn idempotency_key(
+    headers: &HeaderMap,
+    sent: Option<&serde_json::Value>,
+    confirm: Option<&Given>,
+) -> Result<Option<IdempotencyKey>, Problem> {
     let mut given = headers.get_all(&IDEMPOTENCY_KEY);
     let (Some(key), None) = (given.next(), given.next()) else {
         let several = headers.contains_key(&IDEMPOTENCY_KEY);
@@ -144,7 +166,9 @@ fn idempotency_key(headers: &HeaderMap, sent: Option<&serde_json::Value>) -> Res
     let key = key.to_str().ok().filter(|key| visible(key.as_bytes()));
     let key = key.ok_or_else(|| Problem::invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters"))?;
     // Members of a JSON object are sorted here, so their order makes no other request.
-    let text = sent.map(ToString::to_string).unwrap_or_default();
+    let mut text = sent.map(ToString::to_string).unwrap_or_default();
+    // It was taken out of what was sent, and another one makes another request.
+    text.push_str(confirm.map(Given::expose).unwrap_or_default());
     let mut fingerprint = [0; 32];
     fingerprint.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
     Ok(Some(IdempotencyKey { key: key.to_owned(), fingerprint }))

@@ -4,7 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::{Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status};
+use crate::{
+    domain::{Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status},
+    vendor::ListingKind,
+};
 
 use super::{
     Kills,
@@ -21,21 +24,46 @@ pub(super) struct Plan {
     /// What the list is asked for.
     wanted: Match,
     is_narrowed: bool,
+    /// Whether the vendor itself can be asked for all of them, once they are counted and none is to be spared.
+    own_way: bool,
 }
 
 /// How the sessions that an order is about can be listed; `None` where they cannot.
-fn plan(driver: &Driver, order: &Order, pins: &BTreeMap<SessionId, Pin>) -> Option<Plan> {
+fn plan(driver: &Driver, asked: &Asked) -> Option<Plan> {
+    let Asked { order, pins, bound, .. } = asked;
     let listing = driver.vendor.capabilities().listing?;
-    match &order.selector {
-        Selector::Ids(ids) => {
+    let (wanted, is_narrowed) = match (&order.selector, bound) {
+        (Selector::Ids(ids), Some(bound)) => confirmed(listing, ids, pins, &bound.listed_by)?,
+        (Selector::Ids(ids), None) => {
             let wanted = listing.of_users(ids.iter().map(|id| pins.get(id)?.user.as_ref()))?;
-            Some(Plan { is_narrowed: wanted != Match::default(), wanted })
+            (wanted.clone(), wanted != Match::default())
         }
-        Selector::Match(criteria) if listing.shows(&criteria.given()) => {
-            Some(Plan { wanted: criteria.clone(), is_narrowed: true })
-        }
-        Selector::Match(_) | Selector::Intelligent => None,
+        (Selector::Match(criteria), _) if listing.shows(&criteria.given()) => (criteria.clone(), true),
+        (Selector::Match(_) | Selector::Intelligent, _) => return None,
+    };
+    Some(Plan { wanted, is_narrowed, own_way: false })
+}
+
+/// How sessions that were seen in a preview can be listed again, and whether one of them that is not listed may live.
+fn confirmed(
+    listing: ListingKind,
+    ids: &[SessionId],
+    pins: &BTreeMap<SessionId, Pin>,
+    listed_by: &Match,
+) -> Option<(Match, bool)> {
+    let mut users = ids.iter().map(|id| pins.get(id)?.identity.as_ref()?.user.as_ref());
+    let first = users.next().flatten();
+    if let Some(user) = first.filter(|_| users.all(|user| user == first)) {
+        // Whoever is not its user's session any more is not the one that was seen.
+        return Some((Match { user: Some(user.clone()), ..Match::default() }, false));
     }
+    if listing.needs_one_of.is_empty() {
+        return Some((Match::default(), false));
+    }
+    // A session can go to another database and be the same.
+    let Match { user, database, .. } = listed_by.clone();
+    let wanted = Match { user, database, ..Match::default() };
+    listing.shows(&wanted.given()).then_some((wanted, true))
 }
 
 impl Kills {
@@ -46,10 +74,12 @@ impl Kills {
     pub(super) fn look_needed(&self, driver: &Driver, asked: &Asked) -> Result<Option<Plan>, Problem> {
         let Asked { order, pins, .. } = asked;
         let has_own_way = driver.vendor.capabilities().selectors.iter().any(|kind| kind.covers(&order.selector));
-        if has_own_way && pins.is_empty() && !self.0.targets.has_rules(&order.target) {
+        let as_it_is = has_own_way && pins.is_empty() && !self.0.targets.has_rules(&order.target);
+        // What a match is about must be counted.
+        if as_it_is && !matches!(order.selector, Selector::Match(_)) {
             return Ok(None);
         }
-        plan(driver, order, pins).map(Some).ok_or_else(|| {
+        plan(driver, asked).map(|plan| Some(Plan { own_way: as_it_is, ..plan })).ok_or_else(|| {
             let sentence = "these sessions cannot be looked at before the kill: the vendor lists them by user only, so \
                             each must be given with its user, the same for all";
             // Without the rules it could be sent as it is.
@@ -60,7 +90,7 @@ impl Kills {
 
     /// What a preview shows of the sessions that would be ended: `alive` for each that would be sent.
     pub(super) async fn preview(&self, driver: &Driver, asked: &Asked, literals: bool, kill: &mut Kill) {
-        let Some(plan) = plan(driver, &asked.order, &asked.pins) else { return };
+        let Some(plan) = plan(driver, asked) else { return };
         match self.victims(&plan, asked, literals).await {
             Ok((victims, look)) => {
                 kill.look = Some(look);
@@ -73,7 +103,8 @@ impl Kills {
         }
     }
 
-    /// Looks, records what was seen, and answers the order that may be sent; `None` where none may.
+    /// Looks, records what was seen, and answers the order that may be sent and how many sessions it is about; `None`
+    /// where none may.
     ///
     /// # Errors
     /// Why nothing may be sent.
@@ -84,23 +115,32 @@ impl Kills {
         asked: &Asked,
         literals: bool,
         kill: &mut Kill,
-    ) -> Result<Option<Order>, Problem> {
+    ) -> Result<Option<(Order, usize)>, Problem> {
         let (victims, look) = self.victims(plan, asked, literals).await?;
         if victims.sessions.len() > MAX_IDS {
             let found = victims.sessions.len();
             let sentence = format!("meets {found} sessions, and a kill takes at most {MAX_IDS}: give a limit");
             return Err(Problem::invalid("select.match", sentence));
         }
-        kill.sessions = victims.sessions;
+        let many = victims.send.len();
+        if matches!(asked.order.selector, Selector::Match(_)) {
+            self.0.confirming.rules.check_match(many)?;
+            self.0.caps.check_kill(many)?;
+        }
+        // In its own way the vendor spares nobody, and ends also what nobody saw and counted.
+        let own_way = plan.own_way && look.complete && many == victims.sessions.len();
+        kill.sessions = if own_way && many > 0 { vec![] } else { victims.sessions };
         kill.look = Some(look);
-        if victims.send.is_empty() {
+        if many == 0 {
             return Ok(None);
         }
+        let selector = if own_way { asked.order.selector.clone() } else { Selector::Ids(victims.send) };
+        let order = Order { target: asked.order.target.clone(), selector };
         let now = self.0.clock.now();
-        let deadline = now + longest(driver.limit, victims.send.len());
+        let deadline = now + longest(driver.limit, order.selector.ids().len());
         let recorded = self.0.audit.conclude(kill, now, "looked", Some(deadline)).await;
         self.may_go_on(kill, recorded)?;
-        Ok(Some(Order { target: asked.order.target.clone(), selector: Selector::Ids(victims.send) }))
+        Ok(Some((order, many)))
     }
 
     async fn victims(&self, plan: &Plan, asked: &Asked, literals: bool) -> Result<(Victims, Look), Problem> {
@@ -115,7 +155,12 @@ impl Kills {
 }
 
 /// What became of all sessions of a kill: those that were sent, as the vendor answered, and those that were not.
+///
+/// Where the vendor was asked in its own way, it named none and none was listed.
 pub(super) fn with_unsent(looked: &[Session], sent: Driven) -> Driven {
+    if looked.is_empty() {
+        return sent;
+    }
     let mut answered: BTreeMap<String, Session> =
         sent.sessions.into_iter().map(|session| (session.id.clone(), session)).collect();
     let sessions: Vec<Session> = looked

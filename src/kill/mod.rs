@@ -5,6 +5,9 @@
 
 mod breaker;
 mod callers;
+mod caps;
+pub mod confirm;
+mod confirming;
 mod drive;
 mod driven;
 mod ids;
@@ -43,6 +46,7 @@ use crate::{
 
 use breaker::Breaker;
 use callers::Callers;
+use caps::Caps;
 use drive::Driver;
 use lane::Lane;
 use submission::first_record;
@@ -51,6 +55,8 @@ use turns::{Class, Limit, Turns};
 use work::Job;
 
 pub use callers::{Allowance, CallerLimit};
+pub use caps::SessionCaps;
+pub use confirming::{Bound, Confirm, Confirming, Rules};
 pub use list::{Looked, Question};
 pub use submission::{Context, Submission};
 pub use ticket::Ticket;
@@ -62,6 +68,8 @@ pub struct Parts {
     pub accounts: BTreeMap<String, Arc<Account>>,
     pub limits: HashMap<(String, &'static str), Limit>,
     pub caller_limit: CallerLimit,
+    pub session_caps: SessionCaps,
+    pub confirming: Confirming,
     pub targets: Targets,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
@@ -80,6 +88,8 @@ struct Inner {
     audit: Audit,
     accounts: BTreeMap<String, Arc<Account>>,
     callers: Callers,
+    caps: Caps,
+    confirming: Confirming,
     turns: Arc<Turns>,
     breakers: Mutex<HashMap<(String, &'static str), Arc<Breaker>>>,
     lanes: Mutex<HashMap<String, Arc<Lane<Driver>>>>,
@@ -97,7 +107,9 @@ impl Kills {
     /// Must be called on the runtime that kills shall run on, which must outlive the HTTP workers.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { audit, accounts, limits, caller_limit, targets, clock, metrics, gateway, key_ttl } = parts;
+        let Parts { audit, accounts, limits, caller_limit, session_caps, confirming, targets, clock, metrics, .. } =
+            parts;
+        let (gateway, key_ttl) = (parts.gateway, parts.key_ttl);
         let turns = Arc::new(Turns::new(limits, audit.clone()));
         let (breakers, lanes) = (Mutex::default(), Mutex::default());
         let (runtime, in_flight) = (Handle::current(), watch::Sender::new(0));
@@ -105,6 +117,8 @@ impl Kills {
             audit,
             accounts,
             callers: Callers::new(caller_limit),
+            caps: Caps::new(session_caps),
+            confirming,
             turns,
             breakers,
             lanes,
@@ -188,6 +202,7 @@ impl Kills {
 
     async fn begin(self, submission: Submission, guard: InFlight) -> Result<Ticket, Problem> {
         let inner = &*self.0;
+        let submission = self.vetted(submission).await?;
         let now = inner.clock.now();
         let mut kill = first_record(&submission, now);
         let literals = submission.context.literals;

@@ -53,6 +53,7 @@ impl Kills {
                 _ = ticks.tick() => {}
                 _ = tidying.tick() => {
                     inner.callers.forget_idle();
+                    inner.caps.forget_idle(inner.clock.now());
                     inner.tidy().await;
                     continue;
                 }
@@ -194,7 +195,7 @@ mod tests {
         audit::{Attempt, Audit, Settings},
         clock::{Clock, id_at},
         domain::{ProblemCode, Upstream},
-        kill::{CallerLimit, Parts, targets::Targets},
+        kill::{CallerLimit, Confirming, Parts, Rules, SessionCaps, confirm::Key, targets::Targets},
     };
 
     const NOON: OffsetDateTime = datetime!(2026-01-02 12:00 UTC);
@@ -205,6 +206,8 @@ mod tests {
             accounts: [].into(),
             limits: [].into(),
             caller_limit: CallerLimit { kills_per_second: NonZeroU32::MIN, burst: NonZeroU32::MIN },
+            session_caps: SessionCaps::default(),
+            confirming: Confirming { key: Key::random(), rules: Rules::default() },
             targets: Targets::default(),
             clock: Clock::manual(NOON),
             metrics: Arc::default(),
@@ -227,6 +230,7 @@ mod tests {
             upstream: Upstream::default(),
             problem: None,
             look: None,
+            confirms: None,
             requested_at: NOON,
             completed_at: None,
             verified_at: None,

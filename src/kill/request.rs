@@ -15,6 +15,8 @@ use crate::{
 
 pub use super::ids::{GivenId, GivenPin};
 use super::{
+    confirm::Given,
+    confirming::Bound,
     ids::{check_ids, recorded_select},
     object::{self, Object},
     targets::{Named, Targets},
@@ -53,6 +55,9 @@ pub struct KillRequest {
     /// Nothing that changes anything is sent; recorded with status `preview`.
     #[serde(default)]
     pub dry_run: bool,
+    /// The `confirm` of a preview: only the sessions that were `alive` in it are ended.
+    #[schema(value_type = Option<String>, write_only)]
+    pub confirm: Option<Given>,
 }
 
 /// Which sessions: exactly one of the members. What a vendor has is in `GET /vendors`.
@@ -115,6 +120,10 @@ pub struct Asked {
     pub reason: String,
     pub on_behalf_of: Option<String>,
     pub dry_run: bool,
+    /// Not checked yet.
+    pub confirm: Option<Given>,
+    /// What its confirm binds it to, once that was checked.
+    pub bound: Option<Bound>,
 }
 
 impl KillRequest {
@@ -133,6 +142,13 @@ impl KillRequest {
         Ok(request)
     }
 
+    /// The same with the confirm that was taken out of the body, where one stood in its place.
+    #[must_use]
+    pub fn with(mut self, confirm: Option<Given>) -> Self {
+        self.confirm = self.confirm.and(confirm);
+        self
+    }
+
     /// Checks everything that a vendor could refuse without being asked.
     ///
     /// # Errors
@@ -146,6 +162,9 @@ impl KillRequest {
         text("reason", &reason, MAX_REASON)?;
         if let Some(person) = &self.on_behalf_of {
             text("on_behalf_of", person, MAX_NAME)?;
+        }
+        if self.dry_run && self.confirm.is_some() {
+            return Err(Problem::invalid("confirm", "does not go with dry_run: a preview ends nothing"));
         }
         let named = self.target.ok_or_else(|| Problem::invalid("target", "is required"))?;
         let target = targets.resolve(named)?;
@@ -162,7 +181,8 @@ impl KillRequest {
         }
         let select = recorded_select(&selector, &pins);
         let order = Order { target, selector };
-        Ok(Asked { order, pins, select, reason, on_behalf_of: self.on_behalf_of, dry_run: self.dry_run })
+        let Self { on_behalf_of, dry_run, confirm, .. } = self;
+        Ok(Asked { order, pins, select, reason, on_behalf_of, dry_run, confirm, bound: None })
     }
 }
 

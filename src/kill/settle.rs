@@ -189,6 +189,7 @@ mod tests {
             upstream: Upstream::default(),
             problem: None,
             look: None,
+            confirms: None,
             requested_at: NOON,
             completed_at: None,
             verified_at: None,

@@ -56,6 +56,7 @@ pub(super) fn first_record(submission: &Submission, now: OffsetDateTime) -> Kill
         upstream: Upstream::default(),
         problem: None,
         look: None,
+        confirms: None,
         requested_at: now,
         completed_at: None,
         verified_at: None,
@@ -66,6 +67,7 @@ pub(super) fn first_record(submission: &Submission, now: OffsetDateTime) -> Kill
             kill.select.clone_from(&asked.select);
             kill.reason = Some(asked.reason.clone());
             kill.on_behalf_of.clone_from(&asked.on_behalf_of);
+            kill.confirms = asked.bound.as_ref().map(|bound| bound.preview);
             if asked.dry_run {
                 kill.status = Status::Preview;
                 kill.completed_at = Some(now);

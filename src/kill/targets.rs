@@ -130,6 +130,12 @@ impl Targets {
         built_in().or_else(|| rules.find_map(|rule| rule.sessions.of(session)))
     }
 
+    /// The aliases that name the same place.
+    pub fn aliases_of(&self, target: &Target) -> impl Iterator<Item = &str> {
+        let same_place = move |alias: &Alias| alias.target.is_same_place(target);
+        self.aliases.iter().filter(move |(_, alias)| same_place(alias)).map(|(name, _)| name.as_str())
+    }
+
     fn covers(&self, rule: &Protected, target: &Target) -> bool {
         let of_alias = |name: &String| self.aliases.get(name).is_none_or(|alias| alias.target.is_same_place(target));
         let of_vendor = |name: &String| name == target.vendor.as_str();

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::{
     audit::{Attempt, AuditError},
     clock::unix_millis,
-    domain::{Kill, Order, Problem, ProblemCode},
+    domain::{Kill, Order, Problem, ProblemCode, Selector},
 };
 
 use super::{
@@ -60,18 +60,27 @@ impl Kills {
     /// Looks where that is needed, and then sends.
     async fn act(&self, job: &Job, kill: &mut Kill) -> Driven {
         let Job { driver, asked, plan, class, literals } = job;
-        let Some(plan) = plan else { return self.send(driver, &asked.order, *class, kill).await };
-        let order = match self.look_before(driver, plan, asked, *literals, kill).await {
-            Ok(Some(order)) => order,
+        let Some(plan) = plan else {
+            let selector = &asked.order.selector;
+            // Nobody knows how many the database will pick.
+            let many = if *selector == Selector::Intelligent { 1 } else { selector.ids().len() };
+            return self.send(driver, &asked.order, many, *class, kill).await;
+        };
+        let (order, many) = match self.look_before(driver, plan, asked, *literals, kill).await {
+            Ok(Some(found)) => found,
             Ok(None) => return look::nothing_to_send(kill),
             Err(problem) => return look::not_sent(kill, &asked.order, problem),
         };
-        let sent = self.send(driver, &order, *class, kill).await;
+        let sent = self.send(driver, &order, many, *class, kill).await;
         look::with_unsent(&kill.sessions, sent)
     }
 
-    async fn send(&self, driver: &Driver, order: &Order, class: Class, kill: &mut Kill) -> Driven {
+    /// Sends an order that is about so many sessions, unless its target has had its share of the minute.
+    async fn send(&self, driver: &Driver, order: &Order, many: usize, class: Class, kill: &mut Kill) -> Driven {
         let at = self.0.clock.now();
+        if let Err(problem) = self.0.caps.take(&order.target, many, at) {
+            return Driven::not_sent(order, problem);
+        }
         if let Err(problem) = self.mark_sent(kill, at).await {
             return Driven::not_sent(order, problem);
         }

@@ -147,6 +147,8 @@ impl Death {
 struct Held {
     session: Session,
     since: Instant,
+    /// When it began, in seconds since 1970, once somebody asked: it stays what it was.
+    began: Option<i64>,
     death: Option<Death>,
 }
 
@@ -182,7 +184,7 @@ impl Table {
     }
 
     pub(super) fn put(&mut self, session: Session) {
-        self.held.insert(session.id, Held { session, since: Instant::now(), death: None });
+        self.held.insert(session.id, Held { session, since: Instant::now(), began: None, death: None });
     }
 
     pub(super) fn remove(&mut self, id: u64) {
@@ -197,6 +199,13 @@ impl Table {
     /// What a list shows: every session but the engine's own threads.
     pub(super) fn listed(&self) -> Vec<Session> {
         self.all().into_iter().filter(|session| !session.internal).collect()
+    }
+
+    /// When a session began, in seconds since 1970, asked at `now`; it has done nothing else since.
+    pub(super) fn began(&mut self, id: u64, now: i64) -> i64 {
+        let Some(held) = self.held.get_mut(&id) else { return now };
+        let seconds = held.shown().seconds;
+        *held.began.get_or_insert(now.saturating_sub_unsigned(seconds))
     }
 
     pub(super) fn find(&self, id: u64) -> Option<&Session> {

@@ -3,6 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use sqlx::{Connection, PgConnection, types::Json};
+use time::OffsetDateTime;
 
 use super::{
     columns, select,
@@ -14,7 +15,7 @@ use crate::{
         moment::Moment,
         record::{Attempt, IdempotencyKey, learned},
         row::{KeyRow, kill_columns},
-        sql::claim_key,
+        sql::{KEY_STANDS, claim_key},
     },
     domain::KillId,
 };
@@ -48,6 +49,16 @@ pub(in crate::audit) async fn begin(
 const FIND_KEY: &str = select!(
     ", i.fingerprint FROM idempotency_keys i JOIN kills k ON k.id = i.kill_id WHERE i.caller = $1 AND i.key = $2"
 );
+
+/// Whether a key stands for a kill at that time.
+pub(in crate::audit) async fn stands(
+    connection: &mut PgConnection,
+    caller: &str,
+    key: &str,
+    at: OffsetDateTime,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar(KEY_STANDS).bind(caller).bind(key).bind(Moment(at)).fetch_one(connection).await
+}
 
 /// Records attempts, all of them or nothing; answers which are recorded: all but those whose keys are somebody's.
 pub(super) async fn record_together(
@@ -112,6 +123,7 @@ async fn record(connection: &mut PgConnection, attempts: &[&Attempt], ttl: Durat
         .bind(column(attempts, |attempt| attempt.claims().map(|_| Moment(attempt.kill.requested_at + ttl))))
         .bind(column(attempts, |attempt| attempt.kill.look.map(|look| Moment(look.at))))
         .bind(column(attempts, |attempt| attempt.kill.look.map(|look| look.complete)))
+        .bind(column(attempts, |attempt| attempt.kill.confirms))
         .fetch_all(connection)
         .await?;
     Ok(recorded.into_iter().collect())
@@ -126,11 +138,12 @@ const RECORD: &str = concat!(
         SELECT * FROM unnest($7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[], $12::jsonb[], $13::jsonb[],
             $14::text[], $15::boolean[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[],
             $22::timestamptz[], $23::timestamptz[], $24::integer[], $25::text[], $26::text[], $27::text[],
-            $28::text[], $29::jsonb[], $30::timestamptz[], $31::jsonb[], $32::bytea[], $33::timestamptz[], $34::timestamptz[], $35::boolean[])
+            $28::text[], $29::jsonb[], $30::timestamptz[], $31::jsonb[], $32::bytea[], $33::timestamptz[], $34::timestamptz[], $35::boolean[],
+            $36::uuid[])
         AS given (id, status, caller, on_behalf_of, reason, target, selector, request, dry_run, client_address,
             client_id, token_id, request_id, idempotency_key, gateway, requested_at, completed_at,
             upstream_http_status, upstream_request_id, upstream_task_id, upstream_error_code, upstream_error_message,
-            problem, due_at, detail, fingerprint, expires_at, looked_at, list_complete)
+            problem, due_at, detail, fingerprint, expires_at, looked_at, list_complete, confirms)
     ), claimed AS (",
     claim_key!(
         "SELECT caller, idempotency_key, fingerprint, id, requested_at, expires_at FROM given \
@@ -143,11 +156,11 @@ const RECORD: &str = concat!(
         INSERT INTO kills (id, status, caller, on_behalf_of, reason, target, selector, request, dry_run,
             client_address, client_id, token_id, request_id, idempotency_key, gateway, requested_at, completed_at,
             upstream_http_status, upstream_request_id, upstream_task_id, upstream_error_code, upstream_error_message,
-            problem, looked_at, list_complete)
+            problem, looked_at, list_complete, confirms)
         SELECT id, status, caller, on_behalf_of, reason, target, selector, request, dry_run,
             client_address, client_id, token_id, request_id, idempotency_key, gateway, requested_at, completed_at,
             upstream_http_status, upstream_request_id, upstream_task_id, upstream_error_code, upstream_error_message,
-            problem, looked_at, list_complete
+            problem, looked_at, list_complete, confirms
         FROM admitted
     ), session AS (
         INSERT INTO kill_sessions (kill_id, session_id, position, outcome, detail, identity)

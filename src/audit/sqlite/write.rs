@@ -13,7 +13,7 @@ use crate::{
         queue::Entry,
         record::{Attempt, Conclusion, IdempotencyKey, Lease, Mark, learned},
         row::{KeyRow, kill_columns},
-        sql::claim_key,
+        sql::{KEY_STANDS, claim_key},
     },
     domain::{Kill, KillId, Session, Status},
 };
@@ -88,6 +88,16 @@ const FIND_KEY: &str = select!(
     ", i.fingerprint FROM idempotency_keys i JOIN kills k ON k.id = i.kill_id WHERE i.caller = $1 AND i.key = $2"
 );
 
+/// Whether a key stands for a kill at that time.
+pub(in crate::audit) async fn stands(
+    connection: &mut SqliteConnection,
+    caller: &str,
+    key: &str,
+    at: OffsetDateTime,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar(KEY_STANDS).bind(caller).bind(key).bind(Moment(at)).fetch_one(connection).await
+}
+
 async fn write_kill(tx: &mut SqliteConnection, attempt: &Attempt) -> sqlx::Result<()> {
     let kill = &attempt.kill;
     sqlx::query(WRITE_KILL)
@@ -116,6 +126,7 @@ async fn write_kill(tx: &mut SqliteConnection, attempt: &Attempt) -> sqlx::Resul
         .bind(kill.problem.as_ref().map(Json))
         .bind(kill.look.map(|look| Moment(look.at)))
         .bind(kill.look.map(|look| look.complete))
+        .bind(kill.confirms)
         .execute(tx)
         .await?;
     Ok(())
@@ -125,9 +136,9 @@ const WRITE_KILL: &str = "
     INSERT INTO kills (id, status, caller, on_behalf_of, reason, target, selector, request, dry_run, client_address,
         client_id, token_id, request_id, idempotency_key, gateway, requested_at, completed_at, upstream_http_status,
         upstream_request_id, upstream_task_id, upstream_error_code, upstream_error_message, problem, looked_at,
-        list_complete)
+        list_complete, confirms)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-        $24, $25)";
+        $24, $25, $26)";
 
 /// Adds sessions and outcomes; answers the ids of those that are new or have another outcome than before.
 async fn write_sessions(tx: &mut SqliteConnection, kill: KillId, sessions: &[Session]) -> sqlx::Result<Vec<String>> {

@@ -19,7 +19,7 @@ const BEFORE: [&str; 9] =
     ["id", "requested_at", "status", "caller", "on_behalf_of", "reason", "vendor", "account", "target"];
 
 /// The columns after them.
-const AFTER: [&str; 20] = [
+const AFTER: [&str; 21] = [
     "select",
     "sessions",
     "problem_code",
@@ -38,6 +38,7 @@ const AFTER: [&str; 20] = [
     "token_id",
     "request_id",
     "idempotency_key",
+    "confirms",
     "gateway",
     "events",
 ];
@@ -98,6 +99,7 @@ pub(super) fn row(line: &Line) -> Vec<u8> {
         text(&line.token_id),
         text(&line.request_id),
         text(&line.idempotency_key),
+        line.confirms.map(|id| id.to_string()).unwrap_or_default(),
         line.gateway.clone(),
         line.events.len().to_string(),
     ];

@@ -124,10 +124,10 @@ pub(super) fn sessions(
     let place = place(&state.world, route.instance, &wanted.node, &wanted.component)?;
     let table = state.world.table_mut(&place).ok_or_else(failed)?;
     let rows: Vec<_> = table.listed().into_iter().filter(|row| wanted.lets(row)).take(cut(lie, MOST)).collect();
+    let now = incoming.at.unix_timestamp();
+    let answer: Vec<_> = rows.iter().map(|row| listed(row, &wanted.component, table.began(row.id, now))).collect();
     recycle(lie, table, &rows);
-    let started = |row: &Session| incoming.at.unix_timestamp().saturating_sub_unsigned(row.seconds);
-    let rows: Vec<_> = rows.iter().map(|row| listed(row, &wanted.component, started(row))).collect();
-    Ok(Answer::json(200, &json!({"sessions": rows})))
+    Ok(Answer::json(200, &json!({"sessions": answer})))
 }
 
 fn listed(row: &Session, component: &str, started: i64) -> Value {

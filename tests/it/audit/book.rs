@@ -135,6 +135,7 @@ pub(crate) fn attempt(at: OffsetDateTime) -> Attempt {
             upstream: Upstream::default(),
             problem: None,
             look: None,
+            confirms: None,
             requested_at: at,
             completed_at: None,
             verified_at: None,

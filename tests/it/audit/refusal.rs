@@ -62,6 +62,7 @@ async fn what_was_asked_cannot_be_changed_while_the_kill_is_open(book: &Book) {
         "UPDATE kills SET token_id = NULL",
         "UPDATE kills SET request_id = NULL",
         "UPDATE kills SET idempotency_key = 'x'",
+        "UPDATE kills SET confirms = id",
         "UPDATE kills SET gateway = 'mallory'",
         "UPDATE kills SET requested_at = sent_at",
     ];
@@ -145,12 +146,12 @@ async fn every_column_of_a_kill_is_either_asked_or_learned(book: &Book) {
     let (columns, guard) = if book.is_postgres() {
         (
             "SELECT attname::text FROM pg_attribute WHERE attrelid = 'kills'::regclass AND attnum > 0 AND NOT attisdropped",
-            "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'kills'::regclass AND tgname = 'kills_may_only_learn'",
+            "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'kills'::regclass AND tgfoid = 'kill_may_not_change'::regproc",
         )
     } else {
         (
             "SELECT name FROM pragma_table_info('kills')",
-            "SELECT sql FROM sqlite_schema WHERE name = 'kills_may_only_learn'",
+            "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND sql LIKE '%what was asked never changes%'",
         )
     };
     let guard = book.texts(guard).await.into_iter().flatten().collect::<String>();

@@ -36,6 +36,7 @@ async fn sigterm_stops_a_gateway_after_it_has_finished() {
     let ended = served.process.ended().await;
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
     assert!(ended.stderr.contains("embedded SQLite file"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("confirm.secret is not set"), "{}", ended.stderr);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! away, gateways that die, callers that hang up, crowds, and secrets that are echoed.
 
 mod binary;
+mod confirms;
 mod crash;
 mod crowd;
 mod database;
@@ -22,7 +23,7 @@ mod takeover;
 use std::net::TcpListener;
 
 use crate::support::{
-    gateway::{Answer, Gateway, kill_of, on_both_engines},
+    gateway::{Answer, Gateway, kill_of, on_both_engines, url_of},
     patience::eventually,
 };
 use killgate::sandbox::{Action, Behaviour, Clouds};
@@ -95,12 +96,4 @@ async fn assert_unknown(gateway: &Gateway, answer: &Answer, operation: &Operatio
 fn nowhere() -> std::net::SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("an address")
-}
-
-/// Where a gateway keeps its record, as another one is told it.
-fn url_of(gateway: &Gateway) -> String {
-    match &gateway.config.audit.database {
-        killgate::config::Database::Postgres(url) => url.expose().to_owned(),
-        killgate::config::Database::Sqlite(path) => format!("sqlite:{}", path.display()),
-    }
 }

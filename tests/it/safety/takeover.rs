@@ -92,6 +92,7 @@ fn abandoned(now: OffsetDateTime, deadline: OffsetDateTime) -> Attempt {
         upstream: Upstream::default(),
         problem: None,
         look: None,
+        confirms: None,
         requested_at: now,
         completed_at: None,
         verified_at: None,

@@ -232,6 +232,14 @@ pub(crate) fn configuration(audit: &str, clouds: &str, more: &str) -> Config {
     config::parse(&configuration_text(audit, clouds, more), BTreeMap::new()).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// Where a gateway keeps its record, as another one is told it.
+pub(crate) fn url_of(gateway: &Gateway) -> String {
+    match &gateway.config.audit.database {
+        config::Database::Postgres(url) => url.expose().to_owned(),
+        config::Database::Sqlite(path) => format!("sqlite:{}", path.display()),
+    }
+}
+
 /// The aliases of every test gateway, by vendor.
 pub(crate) fn targets() -> [(&'static str, Value); 4] {
     [

@@ -86,8 +86,11 @@ async fn a_preview_shows_what_would_be_ended_and_ends_nothing(engine: Engine) {
         let before = gateway.clouds.alive(&place(alias));
         let mut body = kill_by(alias, json!({ "match": { "user": "report" } }));
         body["dry_run"] = true.into();
-        let answer = gateway.kill(&body).await;
+        let mut answer = gateway.kill(&body).await;
         assert_eq!((answer.status, &answer.body["status"]), (StatusCode::OK, &json!("preview")), "{}", answer.body);
+        for only_here in ["confirm", "confirm_until"] {
+            assert!(answer.body.as_object_mut().unwrap().remove(only_here).is_some_and(|it| it.is_string()), "{alias}");
+        }
         let shown: Vec<_> = ids_of(&gateway, alias, "report").into_iter().map(|id| (id, "alive")).collect();
         assert_eq!(outcomes(&answer), shown, "{alias}");
         assert_eq!(gateway.clouds.alive(&place(alias)), before);

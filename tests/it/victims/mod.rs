@@ -1,6 +1,9 @@
 //! Looking before a kill: what is matched, what is pinned and what is protected, over real sockets.
 
+mod confirming;
 mod matching;
+mod needing;
+mod never;
 mod pins;
 mod protection;
 
