@@ -1,8 +1,11 @@
 //! The look before the kill: when one is needed, and what it decides.
 //!
-//! The invariant: where a look is needed and cannot be had, nothing is sent.
+//! The invariant: where a look is needed and cannot be had, nothing is sent. A `match` that the vendor does itself needs
+//! none; it is looked at to count its victims and to spare whom no kill may end, where that can be had.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::time::timeout;
 
 use crate::{
     domain::{Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status},
@@ -17,6 +20,9 @@ use super::{
     request::{Asked, MAX_IDS},
     victims::{Judge, Pin, Victims},
 };
+
+/// The longest look at sessions that the vendor would end without one.
+const COUNTING: Duration = Duration::from_secs(2);
 
 /// How the sessions of a kill are to be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +70,13 @@ fn confirmed(
     let Match { user, database, .. } = listed_by.clone();
     let wanted = Match { user, database, ..Match::default() };
     listing.shows(&wanted.given()).then_some((wanted, true))
+}
+
+impl Plan {
+    /// What the look may take of the time in which a call is to have been made.
+    pub(super) const fn takes(&self) -> Duration {
+        if self.own_way { COUNTING } else { Duration::ZERO }
+    }
 }
 
 impl Kills {
@@ -116,7 +129,16 @@ impl Kills {
         literals: bool,
         kill: &mut Kill,
     ) -> Result<Option<(Order, usize)>, Problem> {
-        let (victims, look) = self.victims(plan, asked, literals).await?;
+        let looked = self.victims(plan, asked, literals);
+        let (victims, look) = if plan.own_way {
+            match timeout(COUNTING, looked).await {
+                Ok(Ok(found)) => found,
+                Ok(Err(Problem { code, .. })) => return Ok(Some(uncounted(kill, asked, code.as_str()))),
+                Err(_) => return Ok(Some(uncounted(kill, asked, "too slow"))),
+            }
+        } else {
+            looked.await?
+        };
         if victims.sessions.len() > MAX_IDS {
             let found = victims.sessions.len();
             let sentence = format!("meets {found} sessions, and a kill takes at most {MAX_IDS}: give a limit");
@@ -152,6 +174,13 @@ impl Kills {
         let look = Look { at, complete: list.complete, to_kill_ms: None };
         Ok((judge.judge(&asked.order.selector), look))
     }
+}
+
+/// What the vendor does in its own way needs no list, and where there is none to count its victims by it is asked all
+/// the same: whoever ends sessions in an incident must not depend on one more call that may fail.
+fn uncounted(kill: &Kill, asked: &Asked, why: &str) -> (Order, usize) {
+    tracing::warn!(kill_id = %kill.id, why, "a match goes the vendor's own way uncounted, since nobody could look");
+    (asked.order.clone(), 1)
 }
 
 /// What became of all sessions of a kill: those that were sent, as the vendor answered, and those that were not.

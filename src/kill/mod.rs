@@ -217,7 +217,10 @@ impl Kills {
                     Err(problem) => return self.refuse(submission, problem, guard).await,
                 };
                 // Until the look there is no telling how many calls there will be; then it is told anew.
-                patience = longest(script.limit, if plan.is_some() { 1 } else { kill.sessions.len() });
+                patience = match &plan {
+                    Some(plan) => longest(script.limit, 1) + plan.takes(),
+                    None => longest(script.limit, kill.sessions.len()),
+                };
                 driver = Some(script);
             }
         }

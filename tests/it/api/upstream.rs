@@ -31,13 +31,13 @@ async fn told(gateway: &Gateway, action: Action, behaviour: Behaviour, expected:
         Action::DcdbKill => "orders-shard-1",
         _ => "orders-ro",
     };
-    let asked = gateway.clouds.calls().len();
+    let asked = gateway.clouds.calls_for(action).len();
     gateway.clouds.misbehave_times(1, action, behaviour);
     let answer = gateway.kill(&kill_of(alias, &[11_212])).await;
     let record = assert_recorded(gateway, &answer, status, code, kill).await;
     let outcome = if kill == "unknown" { "unknown" } else { "failed" };
     assert_eq!((&record["sessions"][0]["id"], &record["sessions"][0]["outcome"]), (&json!("11212"), &json!(outcome)));
-    assert_eq!(gateway.clouds.calls().len(), asked + 1, "{record}");
+    assert_eq!(gateway.clouds.calls_for(action).len(), asked + 1, "{record}");
     assert_eq!(answer.header("retry-after").is_some(), status == 429, "{record}");
     record
 }

@@ -15,6 +15,7 @@ use crate::support::gateway::{Answer, Engine, Gateway, Setup, kill_of, targets};
 on_both_engines! {
     a_match_with_many_victims_needs_a_confirm_at_every_vendor,
     what_the_vendor_ends_by_itself_is_counted_first,
+    without_a_list_the_vendors_own_way_is_gone_uncounted,
     some_callers_and_targets_always_need_one,
     a_kill_ends_no_more_sessions_than_its_cap,
     a_target_loses_no_more_sessions_in_a_minute_than_its_cap,
@@ -162,4 +163,17 @@ async fn a_target_loses_no_more_sessions_in_a_minute_than_its_cap(engine: Engine
     let again = keyed(&[2_075_428, 2_075_430]).await;
     assert_eq!(again.status, StatusCode::OK, "its key is free again: {}", again.body);
     assert_eq!(gateway.clouds.alive(&place("orders-ro")).len(), 12);
+}
+
+async fn without_a_list_the_vendors_own_way_is_gone_uncounted(engine: Engine) {
+    let gateway = started(engine, "[confirm]\nabove = 0\n").await;
+    gateway.clouds.misbehave(Action::DasProcesses, Behaviour::Deny);
+    let answer = gateway.kill(&kill_by("shop", json!({ "match": { "user": "report" } }))).await;
+    assert_eq!((answer.status, &answer.body["sessions"]), (StatusCode::ACCEPTED, &json!([])), "{}", answer.body);
+    assert_eq!(answer.body["look"], Value::Null);
+    assert!(ids_of(&gateway, "shop", "report").is_empty());
+    // What the gateway finds and sends by itself needs the list.
+    gateway.clouds.misbehave(Action::TaurusdbProcesses, Behaviour::Deny);
+    let answer = gateway.kill(&kill_by("orders-ro", json!({ "match": { "user": "report" } }))).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "upstream_denied"), "{}", answer.body);
 }
