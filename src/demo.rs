@@ -145,13 +145,23 @@ fn guide(config: &Config, address: SocketAddr, clouds: &str, record: &Path) -> a
          -H \"Authorization: Bearer $DBA\"\n",
         record.display()
     );
+    let kill = |prefer: &str, body: &str| {
+        format!(
+            "curl -s http://{address}/sessions/kill -H \"Authorization: Bearer $BOT\" \
+             -H 'Content-Type: application/json'{prefer} \\\n  -d '{body}'"
+        )
+    };
+    write!(
+        text,
+        "\n# preview: which sessions would be ended, and a confirm that is good for these alone; nothing is sent\n\
+         PREVIEW=$({}); echo \"$PREVIEW\"\n\
+         CONFIRM=$(echo \"$PREVIEW\" | sed 's/.*\"confirm\":\"\\([^\"]*\\)\".*/\\1/')\n\
+         \n# confirm: it ends those. DAS tells nothing of each, so killgate looks until they are gone: verified_at\n{}\n",
+        kill("", PREVIEWED),
+        kill(WAIT, CONFIRMED),
+    )?;
     for (about, prefer, body) in KILLS {
-        write!(
-            text,
-            "\n# {about}\n\
-             curl -s http://{address}/sessions/kill -H \"Authorization: Bearer $BOT\" -H 'Content-Type: application/json'{prefer} \\\n  \
-             -d '{body}'\n"
-        )?;
+        write!(text, "\n# {about}\n{}\n", kill(prefer, body))?;
     }
     write!(
         text,
@@ -167,6 +177,15 @@ fn guide(config: &Config, address: SocketAddr, clouds: &str, record: &Path) -> a
     )?;
     Ok(text)
 }
+
+/// Answer once the outcome is final.
+const WAIT: &str = " -H 'Prefer: wait=30'";
+
+/// What is previewed, and the same with the confirm of its preview.
+const PREVIEWED: &str =
+    r#"{"target":"shop","select":{"match":{"user":"app"}},"reason":"INC-4711 stuck pool","dry_run":true}"#;
+const CONFIRMED: &str =
+    r#"{"target":"shop","select":{"match":{"user":"app"}},"reason":"INC-4711 stuck pool","confirm":"'"$CONFIRM"'"}"#;
 
 /// One kill for each operation, on sessions that the demo's world has: what it shows, further headers, the body.
 const KILLS: [(&str, &str, &str); 6] = [

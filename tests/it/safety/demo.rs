@@ -4,11 +4,13 @@ use actix_web::http::Method;
 use url::Url;
 
 use super::process::Process;
-use crate::support::gateway::{Answer, Client};
-use crate::support::patience::eventually;
+use crate::support::{
+    gateway::{Answer, Client},
+    patience::eventually,
+};
 
 /// One line that begins with `curl`, taken apart.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Curl {
     about: String,
     url: Url,
@@ -55,7 +57,9 @@ fn curls(guide: &str) -> Vec<Curl> {
             variables.push((name.to_owned(), value.to_owned()));
         } else if let Some(text) = line.strip_prefix("# ") {
             text.clone_into(&mut about);
-        } else if line.starts_with("curl ") {
+        } else if line.contains("curl ") {
+            // What is kept for a later line is the same call.
+            let line = line.strip_prefix("PREVIEW=$(").and_then(|line| line.split_once(");")).map_or(line, |it| it.0);
             let mut curl =
                 Curl { about: about.clone(), url: "http://none".parse().unwrap(), headers: vec![], body: None };
             let mut words = words(line, &variables).into_iter().skip(1);
@@ -83,10 +87,18 @@ async fn every_line_of_the_demo_does_what_it_says_and_ctrl_c_ends_it() {
     let process = Process::start(&["demo", "--listen", "127.0.0.1:0"], directory.path(), &[]);
     let guide = eventually("the guide", async || Some(process.stdout()).filter(|said| said.contains("Ctrl-C"))).await;
     let curls = curls(&guide);
-    assert_eq!(curls.len(), 9, "{guide}");
+    assert_eq!(curls.len(), 11, "{guide}");
     let sessions = curls[0].run().await;
     let listed = sessions.body["items"].as_array().unwrap_or_else(|| panic!("{}", sessions.body));
     assert!(listed.iter().any(|session| session["id"] == "2075425"), "{}", sessions.body);
+    let preview = curls[1].run().await;
+    assert_eq!((preview.status.as_u16(), &preview.body["status"]), (200, &"preview".into()), "{}", preview.body);
+    let mut confirmed = curls[2].clone();
+    confirmed.body = confirmed.body.map(|body| body.replace("$CONFIRM", preview.body["confirm"].as_str().unwrap()));
+    let killed = confirmed.run().await;
+    assert_eq!((killed.status.as_u16(), &killed.body["status"]), (200, &"succeeded".into()), "{}", killed.body);
+    assert_eq!(killed.body["confirms"], preview.body["id"]);
+    assert!(killed.body["verified_at"].is_string(), "{}", killed.body);
     let expected = [
         ("GaussDB", 200, "succeeded"),
         ("one session that lives", 200, "succeeded"),
@@ -95,7 +107,7 @@ async fn every_line_of_the_demo_does_what_it_says_and_ctrl_c_ends_it() {
         ("DCDB", 200, "succeeded"),
         ("does not exist", 404, ""),
     ];
-    for (curl, (about, status, word)) in curls[1..].iter().zip(expected) {
+    for (curl, (about, status, word)) in curls[3..].iter().zip(expected) {
         assert!(curl.about.contains(about), "{curl:?}");
         let answer = curl.run().await;
         assert_eq!(answer.status.as_u16(), status, "{curl:?}: {}", answer.body);
@@ -103,9 +115,9 @@ async fn every_line_of_the_demo_does_what_it_says_and_ctrl_c_ends_it() {
             assert_eq!(answer.body["status"], word, "{curl:?}: {}", answer.body);
         }
     }
-    let history = curls[7].run().await;
-    assert_eq!(history.body["items"].as_array().map(Vec::len), Some(expected.len()), "{}", history.body);
-    let sessions = curls[8].run().await;
+    let history = curls[9].run().await;
+    assert_eq!(history.body["items"].as_array().map(Vec::len), Some(2 + expected.len()), "{}", history.body);
+    let sessions = curls[10].run().await;
     assert_eq!(sessions.status.as_u16(), 200);
 
     let record = guide.split_whitespace().skip_while(|word| *word != "record").nth(1).unwrap();
