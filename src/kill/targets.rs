@@ -97,8 +97,7 @@ impl Targets {
     /// Whether that caller may end sessions of the target.
     ///
     /// # Errors
-    /// `forbidden` where an alias is for other callers; also where a protection rule covers the target: telling
-    /// protected sessions from others takes a look at them, which this version does not do, so it refuses all.
+    /// `forbidden` where an alias is for other callers, and for `intelligent` where a rule protects sessions.
     pub fn check(&self, caller: &str, order: &Order) -> Result<(), Problem> {
         self.check_read(caller, &order.target)?;
         if order.selector == Selector::Intelligent && self.has_rules(&order.target) {
