@@ -39,6 +39,7 @@ use crate::{
     domain::{Kill, KillId, Problem, ProblemCode, Status, Target},
     metrics::Metrics,
     vendor::{self, account::Account},
+    webhook::Webhooks,
 };
 
 use breaker::Breaker;
@@ -63,6 +64,7 @@ pub struct Parts {
     pub limits: HashMap<(String, &'static str), Limit>,
     pub caller_limit: CallerLimit,
     pub targets: Targets,
+    pub webhooks: Webhooks,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
     /// The name under which this gateway holds kills that it works on.
@@ -84,6 +86,7 @@ struct Inner {
     breakers: Mutex<HashMap<(String, &'static str), Arc<Breaker>>>,
     lanes: Mutex<HashMap<String, Arc<Lane<Driver>>>>,
     targets: Targets,
+    webhooks: Webhooks,
     clock: Clock,
     metrics: Arc<Metrics>,
     gateway: String,
@@ -97,7 +100,8 @@ impl Kills {
     /// Must be called on the runtime that kills shall run on, which must outlive the HTTP workers.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { audit, accounts, limits, caller_limit, targets, clock, metrics, gateway, key_ttl } = parts;
+        let Parts { audit, accounts, limits, caller_limit, targets, webhooks, clock, metrics, gateway, key_ttl } =
+            parts;
         let turns = Arc::new(Turns::new(limits, audit.clone()));
         let (breakers, lanes) = (Mutex::default(), Mutex::default());
         let (runtime, in_flight) = (Handle::current(), watch::Sender::new(0));
@@ -109,6 +113,7 @@ impl Kills {
             breakers,
             lanes,
             targets,
+            webhooks,
             clock,
             metrics,
             gateway,
@@ -206,7 +211,7 @@ impl Kills {
                 driver = Some(script);
             }
         }
-        let attempt = Attempt {
+        let mut attempt = Attempt {
             request: submission.request.as_ref().map(ToString::to_string),
             client_address: submission.context.client_address,
             client_id: submission.context.client_id,
@@ -216,14 +221,15 @@ impl Kills {
             key: submission.context.key,
             gateway: inner.gateway.clone(),
             deadline: now + patience,
+            webhooks: Vec::new(),
             kill,
         };
-        match inner.record(&attempt).await? {
+        match inner.record(&mut attempt).await? {
             Begun::New => {}
             Begun::Existing { kill, same_request: true } => return inner.taken_key(*kill),
             Begun::Existing { kill, same_request: false } => {
-                let attempt = key_reused(attempt, kill.id, now);
-                inner.record(&attempt).await?;
+                let mut attempt = key_reused(attempt, kill.id, now);
+                inner.record(&mut attempt).await?;
                 inner.report(&attempt, Duration::ZERO);
                 return Ok(Ticket::new(attempt.kill, inner.audit.clone()).1);
             }
@@ -264,8 +270,9 @@ impl Kills {
 }
 
 impl Inner {
-    /// Commits an attempt; without that nothing is sent.
-    async fn record(&self, attempt: &Attempt) -> Result<Begun, Problem> {
+    /// Commits an attempt and who is to be told of it; without that nothing is sent.
+    async fn record(&self, attempt: &mut Attempt) -> Result<Begun, Problem> {
+        attempt.webhooks = self.webhooks.concerned(&attempt.kill, &self.targets);
         self.audit.begin(attempt, self.key_ttl).await.map_err(|error| {
             self.metrics.audit_failure();
             tracing::error!(%error, "the record could not be written, so nothing was sent");

@@ -195,6 +195,7 @@ mod tests {
         clock::{Clock, id_at},
         domain::{ProblemCode, Upstream},
         kill::{CallerLimit, Parts, targets::Targets},
+        webhook::Webhooks,
     };
 
     const NOON: OffsetDateTime = datetime!(2026-01-02 12:00 UTC);
@@ -206,6 +207,7 @@ mod tests {
             limits: [].into(),
             caller_limit: CallerLimit { kills_per_second: NonZeroU32::MIN, burst: NonZeroU32::MIN },
             targets: Targets::default(),
+            webhooks: Webhooks::default(),
             clock: Clock::manual(NOON),
             metrics: Arc::default(),
             gateway: name.to_owned(),
@@ -242,6 +244,7 @@ mod tests {
             key: None,
             gateway: gateway.to_owned(),
             deadline: NOON,
+            webhooks: vec![],
         };
         kills.audit().begin(&attempt, Duration::from_hours(24)).await.unwrap();
         kill

@@ -59,7 +59,7 @@ fn operations() -> [Operation; 5] {
 }
 
 /// The record of a kill once its status is that word.
-async fn recorded_as(gateway: &Gateway, id: &str, status: &str) -> Value {
+pub(crate) async fn recorded_as(gateway: &Gateway, id: &str, status: &str) -> Value {
     let is_so = async || Some(gateway.record(id).await).filter(|kill| kill["status"] == status);
     eventually(&format!("{id} is {status}"), is_so).await
 }
@@ -98,7 +98,7 @@ fn nowhere() -> std::net::SocketAddr {
 }
 
 /// Where a gateway keeps its record, as another one is told it.
-fn url_of(gateway: &Gateway) -> String {
+pub(crate) fn url_of(gateway: &Gateway) -> String {
     match &gateway.config.audit.database {
         killgate::config::Database::Postgres(url) => url.expose().to_owned(),
         killgate::config::Database::Sqlite(path) => format!("sqlite:{}", path.display()),

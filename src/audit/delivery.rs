@@ -1,0 +1,94 @@
+//! Which webhooks are still to be told of a kill.
+//!
+//! A delivery is written with the kill's intent, in the same transaction, and only where a webhook is to be told. It can
+//! be claimed once nothing more will be learned of the kill: the kill is settled, or nobody looks after it any more. So
+//! what is told never changes from one try to the next, whoever makes it. It is gone once it is delivered or given up.
+
+use sqlx::FromRow;
+use time::OffsetDateTime;
+
+use super::{Audit, AuditError, moment::Moment, on_engine, postgres, row::KillRow, sqlite};
+use crate::domain::{Kill, KillId};
+
+/// A kill that a webhook is to be told of, claimed to do so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// As it stays.
+    pub kill: Kill,
+    /// When the last of it was learned.
+    pub at: OffsetDateTime,
+    /// How often it was claimed, this time included: 1 or more. Also tells this claim from others.
+    pub tries: i32,
+}
+
+/// What is not delivered any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unwanted {
+    /// The webhooks there are. What is for another one is dropped if it has been due since before `unknown_since`:
+    /// a gateway that was started with another configuration may still know it.
+    pub webhooks: Vec<String>,
+    pub unknown_since: OffsetDateTime,
+    /// Whatever has been due since before is dropped, whoever it is for; nothing for its age if `None`.
+    pub overdue_since: Option<OffsetDateTime>,
+}
+
+impl Audit {
+    /// Takes up to `limit` deliveries of that webhook that are due. They are this gateway's until `until`; no two gateways
+    /// get the same one before.
+    pub async fn claim_deliveries(
+        &self,
+        webhook: &str,
+        now: OffsetDateTime,
+        until: OffsetDateTime,
+        limit: u32,
+    ) -> Result<Vec<Delivery>, AuditError> {
+        let webhook = webhook.to_owned();
+        on_engine!(self, writer, claim_deliveries(&webhook, now, until, limit))
+    }
+
+    /// Ends a delivery, as one that was taken or given up; `false` if somebody else has claimed it since.
+    pub async fn delivered(&self, webhook: &str, kill: KillId, tries: i32) -> Result<bool, AuditError> {
+        let webhook = webhook.to_owned();
+        on_engine!(self, writer, delivered(&webhook, kill, tries))
+    }
+
+    /// Leaves a delivery for later; `false` if somebody else has claimed it since.
+    pub async fn deliver_later(
+        &self,
+        webhook: &str,
+        kill: KillId,
+        tries: i32,
+        due_at: OffsetDateTime,
+    ) -> Result<bool, AuditError> {
+        let webhook = webhook.to_owned();
+        on_engine!(self, writer, deliver_later(&webhook, kill, tries, due_at))
+    }
+
+    /// Drops what nobody will deliver; answers for each how its webhook is called and its kill.
+    pub async fn drop_deliveries(&self, unwanted: &Unwanted) -> Result<Vec<(String, KillId)>, AuditError> {
+        let unwanted = unwanted.clone();
+        on_engine!(self, writer, drop_deliveries(&unwanted))
+    }
+}
+
+/// A delivery with its kill, as either engine reads it.
+#[derive(FromRow)]
+pub(super) struct DeliveryRow {
+    #[sqlx(flatten)]
+    kill: KillRow,
+    at: Moment,
+    tries: i32,
+}
+
+impl DeliveryRow {
+    pub(super) fn read(self) -> sqlx::Result<Delivery> {
+        Ok(Delivery { kill: self.kill.read()?, at: self.at.0, tries: self.tries })
+    }
+}
+
+/// Ends a delivery that is still this claim's.
+pub(super) const DELIVERED: &str = "DELETE FROM webhook_deliveries WHERE webhook = $1 AND kill_id = $2 AND tries = $3";
+
+/// Leaves a delivery that is still this claim's for later.
+pub(super) const LATER: &str =
+    "UPDATE webhook_deliveries SET due_at = $4 WHERE webhook = $1 AND kill_id = $2 AND tries = $3";
