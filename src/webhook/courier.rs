@@ -56,8 +56,8 @@ impl Courier {
                 _ = ticks.tick() => {}
                 Some(taken) = under_way.join_next() => {
                     is_failing = !taken.unwrap_or(false);
-                    // Several at a time, where there are many.
-                    if !under_way.is_empty() {
+                    // Several at a time, where there are many; and whoever fails is given a moment.
+                    if is_failing || !under_way.is_empty() {
                         continue;
                     }
                 }

@@ -29,13 +29,13 @@ pub(in crate::audit) async fn claim_deliveries(
         .bind(i64::from(limit))
         .fetch_all(&mut *tx)
         .await?;
-    let rows: Vec<DeliveryRow> = if taken.is_empty() {
+    let rows = if taken.is_empty() {
         Vec::new()
     } else {
-        sqlx::query_as(CLAIMED).bind(webhook).bind(taken).fetch_all(&mut *tx).await?
+        sqlx::query(CLAIMED).bind(webhook).bind(taken).fetch_all(&mut *tx).await?
     };
     tx.commit().await?;
-    rows.into_iter().map(DeliveryRow::read).collect()
+    Ok(DeliveryRow::read_all(&rows))
 }
 
 const CLAIM: &str = "

@@ -31,11 +31,10 @@ pub(in crate::audit) async fn claim_deliveries(
         .await?;
     let mut rows = Vec::with_capacity(taken.len());
     for id in taken {
-        let row: DeliveryRow = sqlx::query_as(CLAIMED).bind(webhook).bind(id).fetch_one(&mut *tx).await?;
-        rows.push(row.read()?);
+        rows.push(sqlx::query(CLAIMED).bind(webhook).bind(id).fetch_one(&mut *tx).await?);
     }
     tx.commit().await?;
-    Ok(rows)
+    Ok(DeliveryRow::read_all(&rows))
 }
 
 const CLAIM: &str = "

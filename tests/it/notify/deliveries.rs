@@ -20,6 +20,7 @@ on_both_engines! {
     whoever_lost_its_claim_changes_nothing,
     an_attempt_that_is_a_repetition_is_told_once,
     deliveries_that_nobody_makes_are_dropped,
+    a_kill_that_cannot_be_read_keeps_no_other_from_being_told,
 }
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -118,4 +119,15 @@ async fn deliveries_that_nobody_makes_are_dropped(book: &Book) {
     assert_eq!(book.audit.drop_deliveries(&unwanted).await, Ok(vec![("portal".to_owned(), kill.id)]));
     unwanted.webhooks.clear();
     assert_eq!(book.audit.drop_deliveries(&unwanted).await, Ok(vec![]));
+}
+
+async fn a_kill_that_cannot_be_read_keeps_no_other_from_being_told(book: &Book) {
+    let mut odd = told(refused(NOON));
+    odd.kill.upstream.http_status = Some(200);
+    let (odd, fine) = (book.begin(&odd).await, book.begin(&told(refused(NOON))).await);
+    crate::evidence::free(book).await;
+    let id = crate::evidence::literal(book, odd.id);
+    book.raw(&format!("UPDATE kills SET upstream_http_status = -1 WHERE id = {id}")).await.unwrap();
+    let [delivery] = claimed(book, "portal", NOON).await.try_into().unwrap();
+    assert_eq!(delivery.kill, fine);
 }
