@@ -29,12 +29,14 @@ use crate::{
         turns::Limit,
     },
     metrics::Metrics,
+    progress::Following,
     vendor::{
         self, Complaint,
         account::{Account, Credentials, Settings},
         sign::Keys,
         transport::{Request, Transport},
     },
+    webhook::{Couriers, Desk, Webhooks},
 };
 
 /// Longest time to make a connection to a vendor or a key server.
@@ -50,7 +52,9 @@ pub struct App {
     server: ServerHandle,
     serving: JoinHandle<io::Result<()>>,
     reconciling: JoinHandle<()>,
+    following: Following,
     sealer: Option<Sealer>,
+    couriers: Couriers,
     grace: Duration,
 }
 
@@ -64,6 +68,7 @@ impl App {
         let transport = Transport::start(CONNECT_TIMEOUT).context("the transport cannot be started")?;
         let audit = Audit::open(&audit_settings(config)).await.context("audit.database_url")?;
         let metrics = Arc::new(Metrics::default());
+        let webhooks = Webhooks::new(&config.webhooks);
         let kills = Kills::new(Parts {
             audit: audit.clone(),
             accounts: accounts(config, &transport, &clock),
@@ -72,14 +77,17 @@ impl App {
             session_caps: session_caps(config),
             confirming: confirming(config),
             targets: targets(config)?,
+            webhooks: webhooks.clone(),
             metrics: Arc::clone(&metrics),
             gateway: id_at(clock.now()).to_string(),
             key_ttl: config.audit.idempotency_ttl,
             clock: clock.clone(),
         });
         let auth = Auth::new(callers, fetch(transport.clone()), clock.clone());
+        let following = Following::start(audit.clone(), clock.clone(), Arc::clone(&metrics), config.server.max_streams);
         let (for_workers, grace) = (kills.clone(), config.server.shutdown_grace);
-        let server = HttpServer::new(move || http::app(for_workers.clone(), auth.clone()))
+        let followed = following.clone();
+        let server = HttpServer::new(move || http::app(for_workers.clone(), followed.clone(), auth.clone()))
             .workers(config.server.workers)
             .shutdown_timeout(grace.as_secs())
             .disable_signals()
@@ -89,8 +97,9 @@ impl App {
         let server = server.run();
         let handle = server.handle();
         let (serving, reconciling) = (tokio::spawn(server), tokio::spawn(kills.clone().reconcile()));
-        let sealer = Sealer::start(&config.seal, audit, clock, metrics, &transport);
-        Ok(Self { address, kills, server: handle, serving, reconciling, sealer, grace })
+        let sealer = Sealer::start(&config.seal, audit.clone(), clock.clone(), Arc::clone(&metrics), &transport);
+        let couriers = Couriers::start(&webhooks, &Desk { audit, clock, metrics, transport });
+        Ok(Self { address, kills, server: handle, serving, reconciling, following, sealer, couriers, grace })
     }
 
     /// Where it listens; the port that was taken where port 0 was asked for.
@@ -111,7 +120,9 @@ impl App {
     /// # Errors
     /// What the HTTP server died of, if it did.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { kills, server, serving, reconciling, sealer, grace, .. } = self;
+        let Self { kills, server, serving, reconciling, following, sealer, couriers, grace, .. } = self;
+        // A stream is a request that would stay under way.
+        following.stop();
         let finish = async {
             server.stop(true).await;
             kills.idle().await;
@@ -120,9 +131,12 @@ impl App {
             tracing::warn!("stopping with kills under way; other gateways will settle them");
         }
         reconciling.abort();
-        if let Some(sealer) = sealer {
-            sealer.stop().await;
-        }
+        let seal = async {
+            if let Some(sealer) = sealer {
+                sealer.stop().await;
+            }
+        };
+        tokio::join!(couriers.stop(), seal);
         kills.audit().close().await;
         serving.await.context("the HTTP server")?.context("the HTTP server")
     }

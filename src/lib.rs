@@ -13,6 +13,8 @@
 //! | [`config`] | `killgate.toml` and the environment, checked at the start |
 //! | [`seal`] | leaves, trees and signed blocks: evidence that nobody touched the record |
 //! | [`evidence`] | the tasks that seal the record, and the checks of it |
+//! | [`progress`] | following kills while they are open |
+//! | [`webhook`] | telling others what became of kills |
 //! | [`sandbox`] | the simulated clouds |
 //! | [`app`], [`demo`], [`telemetry`], [`metrics`], [`clock`] | putting it together, and being seen |
 //!
@@ -32,8 +34,10 @@ pub mod history;
 pub mod http;
 pub mod kill;
 pub mod metrics;
+pub mod progress;
 pub mod sandbox;
 pub mod seal;
 pub mod telemetry;
 pub mod vendor;
+pub mod webhook;
 pub mod window;

@@ -35,6 +35,13 @@ struct BudgetLabels {
     budget: String,
 }
 
+/// Labels of a delivery to a webhook.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeliveryLabels {
+    webhook: String,
+    result: &'static str,
+}
+
 /// Every metric of one gateway.
 #[derive(Debug)]
 pub struct Metrics {
@@ -47,6 +54,8 @@ pub struct Metrics {
     sealed: Counter,
     seal_failures: Counter,
     checkpoint_failures: Counter,
+    deliveries: Family<DeliveryLabels, Counter>,
+    streams: Gauge,
     in_flight: Gauge,
 }
 
@@ -70,6 +79,9 @@ impl Default for Metrics {
             "Checkpoints that could not be delivered yet, or contradict the record",
             checkpoint_failures.clone(),
         );
+        let (deliveries, streams) = (Family::default(), Gauge::default());
+        registry.register("webhook_deliveries", "Deliveries to webhooks by what came of each try", deliveries.clone());
+        registry.register("streams", "Callers that follow a kill", streams.clone());
         registry.register("kills_in_flight", "Kills being worked on", in_flight.clone());
         Self {
             registry,
@@ -81,6 +93,8 @@ impl Default for Metrics {
             sealed,
             seal_failures,
             checkpoint_failures,
+            deliveries,
+            streams,
             in_flight,
         }
     }
@@ -129,6 +143,23 @@ impl Metrics {
     /// A checkpoint could not be delivered yet, or contradicts the record.
     pub fn checkpoint_failure(&self) {
         self.checkpoint_failures.inc();
+    }
+
+    /// A delivery to a webhook was tried, or is not tried any more.
+    pub fn delivery(&self, webhook: &str, result: &'static str) {
+        self.deliveries.get_or_create(&DeliveryLabels { webhook: webhook.to_owned(), result }).inc();
+    }
+
+    /// So many deliveries to a webhook were dropped; `None` for one that is not configured.
+    pub fn dropped(&self, webhook: Option<&str>, deliveries: u64) {
+        let labels = DeliveryLabels { webhook: webhook.unwrap_or("none").to_owned(), result: "dropped" };
+        self.deliveries.get_or_create(&labels).inc_by(deliveries);
+    }
+
+    /// Callers that follow a kill.
+    #[must_use]
+    pub const fn streams(&self) -> &Gauge {
+        &self.streams
     }
 
     /// Kills being worked on.

@@ -74,6 +74,7 @@ fn attempt(target: &Value, now: OffsetDateTime) -> Attempt {
         key: None,
         gateway: "bench".to_owned(),
         deadline: now + Duration::from_secs(15),
+        webhooks: Vec::new(),
         kill: Kill {
             id: id_at(now),
             status: Status::Pending,

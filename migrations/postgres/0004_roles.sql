@@ -11,6 +11,7 @@ BEGIN
         'UPDATE (outcome, detail, identity) ON kill_sessions',
         'SELECT ON removals',
         'SELECT, INSERT, UPDATE, DELETE ON kill_leases, idempotency_keys, unsealed',
+        'SELECT, INSERT, UPDATE, DELETE ON webhook_deliveries',
         'SELECT, INSERT, UPDATE ON turns',
         'EXECUTE ON FUNCTION make_months(timestamptz, integer)'
     ] LOOP

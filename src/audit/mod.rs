@@ -11,7 +11,9 @@
 //! caller goes away. Writes that wait at the same time share a transaction; none of their callers can tell.
 
 mod cursor;
+mod delivery;
 mod error;
+mod events;
 mod lane;
 mod line;
 mod moment;
@@ -34,7 +36,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 pub use cursor::{Cursor, CursorError};
+pub use delivery::{Delivery, Unwanted};
 pub use error::AuditError;
+pub use events::{KillEvent, LookEvent, Progress};
 pub use line::{Line, LineEvent, LineSession, LineUpstream};
 pub use page::{Filter, Page};
 pub use postgres::Postgres;
@@ -108,6 +112,7 @@ macro_rules! on_engine {
         }
     };
 }
+use on_engine;
 
 impl Audit {
     /// Opens the record. Its connections live on the runtime this is called on, which must outlive every user.

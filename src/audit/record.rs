@@ -32,6 +32,8 @@ pub struct Attempt {
     pub gateway: String,
     /// After this a pending kill is anybody's to settle.
     pub deadline: OffsetDateTime,
+    /// The webhooks that will be told of it.
+    pub webhooks: Vec<String>,
 }
 
 /// The caller's `Idempotency-Key` and what tells a repetition from another request under the same key.

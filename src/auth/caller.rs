@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use time::OffsetDateTime;
+
 /// Something a caller may be allowed to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
@@ -69,6 +71,8 @@ pub struct Caller {
     pub client: Option<String>,
     /// `jti`.
     pub token_id: Option<String>,
+    /// When the token is good no more: `exp` and the leeway that other clocks have.
+    pub expires_at: OffsetDateTime,
 }
 
 impl Caller {

@@ -28,7 +28,8 @@ impl Rules {
         if !texts(claims.get("aud")).any(|audience| audience == self.audience) {
             return Err(AuthError::WrongAudience);
         }
-        if now - self.leeway >= instant(claims, "exp")?.ok_or(AuthError::ExpiryMissing)? {
+        let expires_at = instant(claims, "exp")?.ok_or(AuthError::ExpiryMissing)?;
+        if now - self.leeway >= expires_at {
             return Err(AuthError::Expired);
         }
         if instant(claims, "nbf")?.is_some_and(|not_before| now + self.leeway < not_before) {
@@ -41,6 +42,7 @@ impl Rules {
             actor: actor(claims)?,
             client: if client.is_some() { client } else { text(claims, "client_id")? },
             token_id: text(claims, "jti")?,
+            expires_at: expires_at.saturating_add(time::Duration::try_from(self.leeway).unwrap_or_default()),
         })
     }
 }

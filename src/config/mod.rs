@@ -22,6 +22,7 @@ mod source;
 mod summary;
 mod targets;
 mod vendors;
+mod webhooks;
 
 use std::{
     collections::BTreeMap,
@@ -40,6 +41,7 @@ pub use secret::Secret;
 pub use server::{Log, LogFormat, Server};
 pub use targets::Target;
 pub use vendors::{LimitOverrides, Limits};
+pub use webhooks::Webhook;
 
 use crate::vendor::{self, Capabilities, Cloud};
 use section::{Reading, Section};
@@ -68,6 +70,7 @@ pub struct Config {
     pub protect: Vec<Protect>,
     /// Targets by alias.
     pub targets: BTreeMap<String, Target>,
+    pub webhooks: Vec<Webhook>,
 }
 
 /// Reads the configuration.
@@ -122,6 +125,7 @@ impl Config {
         let limits = root.tables("vendors", vendors::known_as(vendors), |_, section| LimitOverrides::read(section));
         let accounts = root.tables("accounts", accounts::NAME, |name, section| Account::read(name, section, vendors));
         let targets = root.tables("targets", targets::ALIAS, |_, section| Target::read(section, &accounts, vendors));
+        let webhooks = root.tables("webhooks", accounts::NAME, |name, section| Webhook::read(name, section, &accounts));
         let protect = root.list("protect", |section| Protect::read(section, &targets, vendors));
         Some(Self {
             file,
@@ -135,6 +139,7 @@ impl Config {
             vendors: limits,
             protect: protect.into_iter().collect::<Option<_>>()?,
             targets: whole(targets)?,
+            webhooks: webhooks.into_values().collect::<Option<_>>()?,
         })
     }
 

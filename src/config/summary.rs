@@ -1,7 +1,7 @@
 //! The configuration in a few lines, for the log at the start and for `killgate check`.
 
-use super::{Config, Confirm, Credentials, Keys, Seal};
-use crate::seal::hex;
+use super::{Config, Confirm, Credentials, Keys, Seal, Webhook};
+use crate::{domain::Glob, seal::hex};
 
 impl Config {
     /// One fact a line, and no secret in any of them.
@@ -29,6 +29,7 @@ impl Config {
         for (alias, target) in &self.targets {
             lines.push(format!("target {alias}: {} of {}", target.vendor, target.account));
         }
+        lines.extend(self.webhooks.iter().map(Webhook::describe));
         lines.push(format!("protect: {} rules beside those built in", self.protect.len()));
         lines
     }
@@ -59,6 +60,19 @@ impl Confirm {
             self.ttl.as_secs(),
             self.above
         )
+    }
+}
+
+impl Webhook {
+    fn describe(&self) -> String {
+        let Self { name, url, callers, accounts, .. } = self;
+        let patterns = |patterns: &Option<Vec<Glob>>| match patterns {
+            None => "all".to_owned(),
+            Some(patterns) => patterns.iter().map(Glob::as_str).collect::<Vec<_>>().join(" "),
+        };
+        // Its path may be a secret that the receiver gave out.
+        let host = url.host_str().unwrap_or_default();
+        format!("webhook {name}: {host}, callers {}, accounts {}", patterns(callers), patterns(accounts))
     }
 }
 

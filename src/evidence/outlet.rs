@@ -5,7 +5,6 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use actix_web::http::Method;
 use tokio::sync::watch;
 use url::Url;
 
@@ -143,13 +142,7 @@ impl Outlet {
 }
 
 async fn post(url: &Url, transport: &Transport, head: &Checkpoint) -> Result<(), String> {
-    let request = Request {
-        method: Method::POST,
-        url: url.clone(),
-        headers: vec![("Content-Type".to_owned(), "application/json".to_owned())],
-        body: head.text().into_bytes(),
-        timeout: TIMEOUT,
-    };
+    let request = Request::json(url.clone(), head.text(), TIMEOUT);
     let response = transport.send(request).await.map_err(|error| error.to_string())?;
     let status = response.status;
     if status.is_success() { Ok(()) } else { Err(format!("HTTP {}", status.as_u16())) }

@@ -9,7 +9,7 @@ use utoipa::{
     },
 };
 
-use super::{export, health, kills, problem::ProblemDocument, reference, sessions, stats};
+use super::{events, export, health, kills, problem::ProblemDocument, reference, sessions, stats};
 
 /// The document. `openapi/killgate.json` is a copy of it that a test compares.
 #[derive(Debug, OpenApi)]
@@ -33,6 +33,7 @@ use super::{export, health, kills, problem::ProblemDocument, reference, sessions
         export::export,
         stats::stats,
         kills::read_one,
+        events::follow,
         reference::vendors,
         reference::targets,
         health::live,

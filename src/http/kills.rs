@@ -253,13 +253,22 @@ pub(super) async fn read_one(
     caller: Authenticated,
     kills: web::Data<Kills>,
 ) -> Result<HttpResponse, Failure> {
-    let only_caller = visible_to(&caller)?;
-    query::none(&request)?;
+    Ok(HttpResponse::Ok().json(visible(&request, &id, &caller, &kills).await?))
+}
+
+/// The kill of that id, where this caller may see it.
+pub(super) async fn visible(
+    request: &HttpRequest,
+    id: &str,
+    caller: &Authenticated,
+    kills: &Kills,
+) -> Result<Kill, Problem> {
+    let only_caller = visible_to(caller)?;
+    query::none(request)?;
     let not_found = || Problem::new(ProblemCode::NotFound, "there is no such kill");
-    let id = Uuid::try_parse(&id).map_err(|_| not_found())?;
+    let id = Uuid::try_parse(id).map_err(|_| not_found())?;
     let kill = kills.audit().find(id).await.map_err(|error| unreadable_record(&error))?;
-    let kill = kill.filter(|kill| only_caller.as_ref().is_none_or(|caller| *caller == kill.caller));
-    Ok(HttpResponse::Ok().json(kill.ok_or_else(not_found)?))
+    kill.filter(|kill| only_caller.as_ref().is_none_or(|caller| *caller == kill.caller)).ok_or_else(not_found)
 }
 
 /// Whose kills this caller may see: everybody's, or only its own.

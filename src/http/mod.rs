@@ -5,6 +5,7 @@
 mod body;
 mod caller;
 mod docs;
+mod events;
 mod export;
 mod health;
 mod kills;
@@ -31,6 +32,7 @@ use crate::{
     auth::Auth,
     domain::{Problem, ProblemCode},
     kill::Kills,
+    progress::Following,
 };
 
 pub use docs::document;
@@ -39,6 +41,7 @@ use problem::Failure;
 /// The whole HTTP service over one gateway's parts.
 pub fn app(
     kills: Kills,
+    following: Following,
     auth: Auth,
 ) -> App<
     impl ServiceFactory<
@@ -51,6 +54,7 @@ pub fn app(
 > {
     App::new()
         .app_data(web::Data::new(kills))
+        .app_data(web::Data::new(following))
         .app_data(web::Data::new(auth))
         .configure(routes)
         .default_service(web::to(not_found))
@@ -68,6 +72,7 @@ fn routes(service: &mut web::ServiceConfig) {
         .service(resource("/kills/export", "GET", web::get().to(export::export)))
         .service(resource("/kills/stats", "GET", web::get().to(stats::stats)))
         .service(resource("/kills/{id}", "GET", web::get().to(kills::read_one)))
+        .service(resource("/kills/{id}/events", "GET", web::get().to(events::follow)))
         .service(resource("/vendors", "GET", web::get().to(reference::vendors)))
         .service(resource("/targets", "GET", web::get().to(reference::targets)))
         .service(resource("/healthz", "GET", web::get().to(health::live)))

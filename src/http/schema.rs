@@ -223,6 +223,24 @@ impl IntoResponses for ReadProblems {
     }
 }
 
+/// What following one kill answers where there is nothing to follow.
+#[derive(Debug)]
+pub(super) struct StreamProblems;
+
+impl IntoResponses for StreamProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let mut responses = ReadProblems::responses();
+        responses.extend(problems(&[
+            ("422", "`invalid`: names the header"),
+            (
+                "503",
+                "`audit_unavailable`: the record could not be read. `overloaded`: too many callers follow kills; with `Retry-After`",
+            ),
+        ]));
+        responses
+    }
+}
+
 /// What reference lists answer without a valid token.
 #[derive(Debug)]
 pub(super) struct TokenProblems;

@@ -42,6 +42,7 @@ use crate::{
     domain::{Kill, KillId, Problem, ProblemCode, Status, Target},
     metrics::Metrics,
     vendor::{self, account::Account},
+    webhook::Webhooks,
 };
 
 use breaker::Breaker;
@@ -71,6 +72,7 @@ pub struct Parts {
     pub session_caps: SessionCaps,
     pub confirming: Confirming,
     pub targets: Targets,
+    pub webhooks: Webhooks,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
     /// The name under which this gateway holds kills that it works on.
@@ -94,6 +96,7 @@ struct Inner {
     breakers: Mutex<HashMap<(String, &'static str), Arc<Breaker>>>,
     lanes: Mutex<HashMap<String, Arc<Lane<Driver>>>>,
     targets: Targets,
+    webhooks: Webhooks,
     clock: Clock,
     metrics: Arc<Metrics>,
     gateway: String,
@@ -107,9 +110,8 @@ impl Kills {
     /// Must be called on the runtime that kills shall run on, which must outlive the HTTP workers.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { audit, accounts, limits, caller_limit, session_caps, confirming, targets, clock, metrics, .. } =
-            parts;
-        let (gateway, key_ttl) = (parts.gateway, parts.key_ttl);
+        let Parts { audit, accounts, limits, caller_limit, session_caps, confirming, targets, webhooks, .. } = parts;
+        let (clock, metrics, gateway, key_ttl) = (parts.clock, parts.metrics, parts.gateway, parts.key_ttl);
         let turns = Arc::new(Turns::new(limits, audit.clone()));
         let (breakers, lanes) = (Mutex::default(), Mutex::default());
         let (runtime, in_flight) = (Handle::current(), watch::Sender::new(0));
@@ -123,6 +125,7 @@ impl Kills {
             breakers,
             lanes,
             targets,
+            webhooks,
             clock,
             metrics,
             gateway,
@@ -224,7 +227,7 @@ impl Kills {
                 driver = Some(script);
             }
         }
-        let attempt = Attempt {
+        let mut attempt = Attempt {
             request: submission.request.as_ref().map(ToString::to_string),
             client_address: submission.context.client_address,
             client_id: submission.context.client_id,
@@ -234,14 +237,15 @@ impl Kills {
             key: submission.context.key,
             gateway: inner.gateway.clone(),
             deadline: now + patience,
+            webhooks: Vec::new(),
             kill,
         };
-        match inner.record(&attempt).await? {
+        match inner.record(&mut attempt).await? {
             Begun::New => {}
             Begun::Existing { kill, same_request: true } => return inner.taken_key(*kill),
             Begun::Existing { kill, same_request: false } => {
-                let attempt = key_reused(attempt, kill.id, now);
-                inner.record(&attempt).await?;
+                let mut attempt = key_reused(attempt, kill.id, now);
+                inner.record(&mut attempt).await?;
                 inner.report(&attempt, Duration::ZERO);
                 return Ok(Ticket::new(attempt.kill, inner.audit.clone()).1);
             }
@@ -282,8 +286,9 @@ impl Kills {
 }
 
 impl Inner {
-    /// Commits an attempt; without that nothing is sent.
-    async fn record(&self, attempt: &Attempt) -> Result<Begun, Problem> {
+    /// Commits an attempt and who is to be told of it; without that nothing is sent.
+    async fn record(&self, attempt: &mut Attempt) -> Result<Begun, Problem> {
+        attempt.webhooks = self.webhooks.concerned(&attempt.kill, &self.targets);
         self.audit.begin(attempt, self.key_ttl).await.map_err(|error| {
             self.metrics.audit_failure();
             tracing::error!(%error, "the record could not be written, so nothing was sent");

@@ -196,6 +196,7 @@ mod tests {
         clock::{Clock, id_at},
         domain::{ProblemCode, Upstream},
         kill::{CallerLimit, Confirming, Parts, Rules, SessionCaps, confirm::Key, targets::Targets},
+        webhook::Webhooks,
     };
 
     const NOON: OffsetDateTime = datetime!(2026-01-02 12:00 UTC);
@@ -209,6 +210,7 @@ mod tests {
             session_caps: SessionCaps::default(),
             confirming: Confirming { key: Key::random(), rules: Rules::default() },
             targets: Targets::default(),
+            webhooks: Webhooks::default(),
             clock: Clock::manual(NOON),
             metrics: Arc::default(),
             gateway: name.to_owned(),
@@ -246,6 +248,7 @@ mod tests {
             key: None,
             gateway: gateway.to_owned(),
             deadline: NOON,
+            webhooks: vec![],
         };
         kills.audit().begin(&attempt, Duration::from_hours(24)).await.unwrap();
         kill

@@ -27,6 +27,15 @@ pub struct Request {
     pub timeout: Duration,
 }
 
+impl Request {
+    /// A post of JSON text.
+    #[must_use]
+    pub fn json(url: Url, body: String, timeout: Duration) -> Self {
+        let headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
+        Self { method: Method::POST, url, headers, body: body.into_bytes(), timeout }
+    }
+}
+
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = self.url.host_str().unwrap_or_default();

@@ -8,6 +8,7 @@ mod contract;
 mod evidence;
 mod history;
 mod limits;
+mod notify;
 mod roles;
 mod safety;
 mod sessions;

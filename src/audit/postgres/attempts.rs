@@ -93,7 +93,9 @@ async fn record(connection: &mut PgConnection, attempts: &[&Attempt], ttl: Durat
         sqlx::query_with(WRITE_SESSIONS, early.arguments()?).execute(&mut *connection).await?;
     }
     let open = attempts.iter().map(|attempt| &attempt.kill).filter(|kill| kill.status.is_open());
-    let recorded: Vec<KillId> = sqlx::query_scalar_with(RECORD, Sessions::of(open).arguments()?)
+    let told = || attempts.iter().flat_map(|attempt| attempt.webhooks.iter().map(|webhook| (attempt.kill.id, webhook)));
+    let statement = if told().next().is_some() { RECORD_AND_TELL } else { RECORD };
+    let mut query = sqlx::query_scalar_with(statement, Sessions::of(open).arguments()?)
         .bind(column(attempts, |attempt| attempt.kill.id))
         .bind(column(attempts, |attempt| attempt.kill.status.as_str()))
         .bind(column(attempts, |attempt| &attempt.kill.caller))
@@ -123,9 +125,12 @@ async fn record(connection: &mut PgConnection, attempts: &[&Attempt], ttl: Durat
         .bind(column(attempts, |attempt| attempt.claims().map(|_| Moment(attempt.kill.requested_at + ttl))))
         .bind(column(attempts, |attempt| attempt.kill.look.map(|look| Moment(look.at))))
         .bind(column(attempts, |attempt| attempt.kill.look.map(|look| look.complete)))
-        .bind(column(attempts, |attempt| attempt.kill.confirms))
-        .fetch_all(connection)
-        .await?;
+        .bind(column(attempts, |attempt| attempt.kill.confirms));
+    if told().next().is_some() {
+        query = query.bind(told().map(|(kill, _)| kill).collect::<Vec<_>>());
+        query = query.bind(told().map(|(_, webhook)| webhook.as_str()).collect::<Vec<_>>());
+    }
+    let recorded: Vec<KillId> = query.fetch_all(connection).await?;
     Ok(recorded.into_iter().collect())
 }
 
@@ -133,7 +138,10 @@ const WRITE_SESSIONS: &str = "
     INSERT INTO kill_sessions (kill_id, session_id, position, outcome, detail, identity)
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::jsonb[])";
 
-const RECORD: &str = concat!(
+/// The statement that records attempts, with what `$more` adds to it.
+macro_rules! record {
+    ($more:literal) => {
+        concat!(
     "WITH given AS (
         SELECT * FROM unnest($7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[], $12::jsonb[], $13::jsonb[],
             $14::text[], $15::boolean[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[],
@@ -172,8 +180,22 @@ const RECORD: &str = concat!(
         SELECT id, gateway, due_at FROM admitted WHERE due_at IS NOT NULL
     ), rests AS (
         INSERT INTO unsealed (entry_id) SELECT id FROM admitted WHERE due_at IS NULL
-    )
-    INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail)
+    )",
+    $more,
+    "INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail)
     SELECT id, 1, requested_at, 'recorded', status, gateway, detail FROM admitted
     RETURNING kill_id"
+)
+    };
+}
+
+const RECORD: &str = record!(" ");
+
+/// The same where webhooks will be told of some of them.
+const RECORD_AND_TELL: &str = record!(
+    ", told AS (
+        INSERT INTO webhook_deliveries (webhook, kill_id, due_at)
+        SELECT t.webhook, t.kill_id, a.requested_at FROM unnest($37::uuid[], $38::text[]) AS t (kill_id, webhook)
+        JOIN admitted a ON a.id = t.kill_id
+    ) "
 );

@@ -21,6 +21,8 @@ use super::{
 };
 
 mod attempts;
+mod deliveries;
+mod events;
 mod lines;
 mod read;
 mod seal;
@@ -28,6 +30,8 @@ mod turns;
 mod write;
 
 pub(in crate::audit) use attempts::{begin, stands};
+pub(in crate::audit) use deliveries::{claim_deliveries, deliver_later, delivered, drop_deliveries};
+pub(in crate::audit) use events::{events, progress};
 pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, page_sql, ping, stats};
 pub(in crate::audit) use seal::{block_before, blocks, heads, ids, last_head, removals, seal, standing, waiting};
 pub(in crate::audit) use turns::take_turns;

@@ -56,8 +56,13 @@ async fn record(tx: &mut SqliteConnection, attempt: &Attempt) -> sqlx::Result<()
     write_kill(tx, attempt).await?;
     let kill = &attempt.kill;
     write_event(tx, kill, kill.requested_at, "recorded", None, Some(&attempt.gateway)).await?;
+    for webhook in &attempt.webhooks {
+        sqlx::query(TELL).bind(webhook).bind(kill.id).bind(Moment(kill.requested_at)).execute(&mut *tx).await?;
+    }
     if kill.status.is_open() { write_lease(tx, kill.id, attempt.deadline).await } else { rests(tx, kill.id).await }
 }
+
+const TELL: &str = "INSERT INTO webhook_deliveries (webhook, kill_id, due_at) VALUES ($1, $2, $3)";
 
 /// Claims the key for this kill, or says whose it is.
 async fn claim_key(

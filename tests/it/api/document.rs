@@ -80,6 +80,7 @@ async fn every_documented_operation_is_routed(engine: Engine) {
         "get /kills/export",
         "get /kills/stats",
         "get /kills/{id}",
+        "get /kills/{id}/events",
         "get /metrics",
         "get /readyz",
         "get /sessions",

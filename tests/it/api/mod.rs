@@ -7,7 +7,7 @@ mod document;
 mod history;
 mod idempotency;
 mod jwks;
-pub(super) mod kit;
+pub(crate) mod kit;
 mod operations;
 mod preferences;
 mod problems;

@@ -149,6 +149,7 @@ pub(crate) fn attempt(at: OffsetDateTime) -> Attempt {
         key: None,
         gateway: "here".into(),
         deadline: at + Duration::from_secs(10),
+        webhooks: vec![],
     }
 }
 

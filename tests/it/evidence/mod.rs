@@ -78,7 +78,7 @@ impl<'b> Sealed<'b> {
     }
 }
 
-fn literal(book: &Book, id: KillId) -> String {
+pub(crate) fn literal(book: &Book, id: KillId) -> String {
     if book.is_postgres() { format!("'{id}'") } else { format!("x'{}'", id.simple()) }
 }
 
@@ -97,7 +97,7 @@ async fn settled(book: &Book, number: u64) -> Kill {
 }
 
 /// Takes every trigger away.
-async fn free(book: &Book) {
+pub(crate) async fn free(book: &Book) {
     if book.is_postgres() {
         let off = "DO $$ DECLARE it regclass; BEGIN
             FOR it IN SELECT oid FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace LOOP

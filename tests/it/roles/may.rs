@@ -73,6 +73,9 @@ async fn the_serving_role_adds_blocks_and_keeps_its_bookkeeping() {
         &format!("INSERT INTO unsealed (entry_id) VALUES ('{id}')"),
         "UPDATE unsealed SET times = times + 1",
         "DELETE FROM unsealed",
+        &format!("INSERT INTO webhook_deliveries (webhook, kill_id, due_at) VALUES ('portal', '{id}', now())"),
+        "UPDATE webhook_deliveries SET tries = tries + 1",
+        "DELETE FROM webhook_deliveries",
         "SELECT FROM blocks",
         "SELECT FROM removals",
     ] {

@@ -60,7 +60,7 @@ fn operations() -> [Operation; 5] {
 }
 
 /// The record of a kill once its status is that word.
-async fn recorded_as(gateway: &Gateway, id: &str, status: &str) -> Value {
+pub(crate) async fn recorded_as(gateway: &Gateway, id: &str, status: &str) -> Value {
     let is_so = async || Some(gateway.record(id).await).filter(|kill| kill["status"] == status);
     eventually(&format!("{id} is {status}"), is_so).await
 }

@@ -81,16 +81,16 @@ impl Process {
         Self { child, stdout, stderr }
     }
 
-    pub(super) fn stdout(&self) -> String {
+    pub(crate) fn stdout(&self) -> String {
         self.stdout.as_ref().map(Heard::so_far).unwrap_or_default()
     }
 
-    pub(super) fn stderr(&self) -> String {
+    pub(crate) fn stderr(&self) -> String {
         self.stderr.as_ref().map(Heard::so_far).unwrap_or_default()
     }
 
     /// `TERM`, `INT` or `KILL`.
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
         assert!(sent.expect("kill runs").success());
     }
@@ -113,20 +113,20 @@ impl Drop for Process {
 
 /// `killgate serve` with the usual configuration in a file.
 #[derive(Debug)]
-pub(super) struct Served {
-    pub(super) process: Process,
-    pub(super) address: SocketAddr,
-    pub(super) client: Client,
+pub(crate) struct Served {
+    pub(crate) process: Process,
+    pub(crate) address: SocketAddr,
+    pub(crate) client: Client,
     #[expect(dead_code, reason = "kept only to be removed with the process")]
     directory: TempDir,
 }
 
 impl Served {
-    pub(super) async fn start(audit: &str, clouds: &str, more: &str) -> Self {
+    pub(crate) async fn start(audit: &str, clouds: &str, more: &str) -> Self {
         Self::start_with(audit, clouds, more, &[]).await
     }
 
-    pub(super) async fn start_with(audit: &str, clouds: &str, more: &str, env: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start_with(audit: &str, clouds: &str, more: &str, env: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("killgate.toml");
         std::fs::write(&file, configuration_text(audit, clouds, more)).expect("a file");
@@ -141,13 +141,13 @@ impl Served {
         Self { client: Client::new(address), process, address, directory }
     }
 
-    pub(super) async fn kill(&self, body: &Value) -> Answer {
+    pub(crate) async fn kill(&self, body: &Value) -> Answer {
         let token = Gateway::token("chatops-bot", "sessions:kill");
         self.client.post("/sessions/kill", &token, &[], body.to_string()).await
     }
 
     /// Asks and does not wait for an answer.
-    pub(super) fn kill_and_forget(&self, body: &Value) {
+    pub(crate) fn kill_and_forget(&self, body: &Value) {
         let (body, token) = (body.to_string(), Gateway::token("chatops-bot", "sessions:kill"));
         let mut connection = TcpStream::connect(self.address).expect("a gateway that listens");
         let head = format!(
@@ -159,7 +159,7 @@ impl Served {
     }
 
     /// Ends it as a crash would.
-    pub(super) async fn die(self) {
+    pub(crate) async fn die(self) {
         let mut process = self.process;
         process.child.kill().expect("a child");
         let ended = process.ended().await;

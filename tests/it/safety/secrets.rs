@@ -19,8 +19,18 @@ const PASSWORD: &str = "canary-iam-password";
 const SECRET_ID: &str = "AKIDcanary0000000000000000000000001";
 const TENCENT_KEY: &str = "canary-tencent-secret-key-00001";
 const TENCENT_TOKEN: &str = "canary/tencent+token==";
-const CONFIGURED: [&str; 8] =
-    [ACCESS_KEY, SECRET_KEY, SECURITY_TOKEN, PASSWORD, SECRET_ID, TENCENT_KEY, TENCENT_TOKEN, JWT_SECRET];
+const WEBHOOK_SECRET: &str = "canary-webhook-secret-000000001";
+const CONFIGURED: [&str; 9] = [
+    ACCESS_KEY,
+    SECRET_KEY,
+    SECURITY_TOKEN,
+    PASSWORD,
+    SECRET_ID,
+    TENCENT_KEY,
+    TENCENT_TOKEN,
+    JWT_SECRET,
+    WEBHOOK_SECRET,
+];
 
 fn clouds() -> Clouds {
     let clouds = Clouds::demo();
@@ -65,6 +75,9 @@ fn accounts() -> String {
         secret_key = "{TENCENT_KEY}"
         token = "{TENCENT_TOKEN}"
         endpoints.dcdb = "{{clouds}}"
+        [webhooks.portal]
+        url = "{{clouds}}/hooks"
+        secret = "{WEBHOOK_SECRET}"
         "#,
         world::HUAWEI_DOMAIN,
         world::HUAWEI_USERNAME,
@@ -137,6 +150,7 @@ impl Observed {
             let token = call.headers.value("x-auth-token").map(str::to_owned);
             let signature = call.headers.value("authorization").and_then(|text| text.rsplit_once("Signature="));
             secrets.extend(token.into_iter().chain(signature.map(|(_, signature)| signature.to_owned())));
+            secrets.extend(call.headers.value("webhook-signature").map(str::to_owned));
         }
         secrets.extend(self.tokens.iter().filter_map(|token| Some(token.rsplit_once('.')?.1.to_owned())));
         let encoded = |secret: &String| secret.replace('/', "%2F").replace('+', "%2B").replace('=', "%3D");
@@ -192,6 +206,8 @@ async fn observe(audit: &str, format: &str, filter: &str) -> Observed {
     observed.kill(&as_user.body).await;
     clouds.behave();
     observed.read("/kills?limit=500").await;
+    let told = |clouds: &Clouds| clouds.calls().iter().any(|call| call.headers.value("webhook-signature").is_some());
+    assert!(told(&clouds), "a webhook was told");
     observed
 }
 

@@ -108,6 +108,7 @@ fn abandoned(now: OffsetDateTime, deadline: OffsetDateTime) -> Attempt {
         key: None,
         gateway: "a gateway that died".into(),
         deadline,
+        webhooks: vec![],
     }
 }
 

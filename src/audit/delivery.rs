@@ -1,0 +1,112 @@
+//! Which webhooks are still to be told of a kill.
+//!
+//! A delivery is written with the kill's intent, in the same transaction, and only where a webhook is to be told. It can
+//! be claimed once nothing more will be learned of the kill: the kill is settled, or nobody looks after it any more. So
+//! what is told never changes from one try to the next, whoever makes it. It is gone once it is delivered or given up.
+
+use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
+use time::OffsetDateTime;
+
+use super::{Audit, AuditError, moment::Moment, on_engine, postgres, row::KillRow, sqlite};
+use crate::domain::{Kill, KillId};
+
+/// A kill that a webhook is to be told of, claimed to do so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// As it stays.
+    pub kill: Kill,
+    /// When the last of it was learned.
+    pub at: OffsetDateTime,
+    /// How often it was claimed, this time included: 1 or more. Also tells this claim from others.
+    pub tries: i32,
+}
+
+/// What is not delivered any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unwanted {
+    /// The webhooks there are. What is for another one is dropped if it has been due since before `unknown_since`:
+    /// a gateway that was started with another configuration may still know it.
+    pub webhooks: Vec<String>,
+    pub unknown_since: OffsetDateTime,
+    /// Whatever has been due since before is dropped, whoever it is for; nothing for its age if `None`.
+    pub overdue_since: Option<OffsetDateTime>,
+}
+
+impl Audit {
+    /// Takes up to `limit` deliveries of that webhook that are due. They are this gateway's until `until`; no two gateways
+    /// get the same one before.
+    pub async fn claim_deliveries(
+        &self,
+        webhook: &str,
+        now: OffsetDateTime,
+        until: OffsetDateTime,
+        limit: u32,
+    ) -> Result<Vec<Delivery>, AuditError> {
+        let webhook = webhook.to_owned();
+        on_engine!(self, writer, claim_deliveries(&webhook, now, until, limit))
+    }
+
+    /// Ends a delivery, as one that was taken or given up; `false` if somebody else has claimed it since.
+    pub async fn delivered(&self, webhook: &str, kill: KillId, tries: i32) -> Result<bool, AuditError> {
+        let webhook = webhook.to_owned();
+        on_engine!(self, writer, delivered(&webhook, kill, tries))
+    }
+
+    /// Leaves a delivery for later; `false` if somebody else has claimed it since.
+    pub async fn deliver_later(
+        &self,
+        webhook: &str,
+        kill: KillId,
+        tries: i32,
+        due_at: OffsetDateTime,
+    ) -> Result<bool, AuditError> {
+        let webhook = webhook.to_owned();
+        on_engine!(self, writer, deliver_later(&webhook, kill, tries, due_at))
+    }
+
+    /// Drops what nobody will deliver; answers for each how its webhook is called and its kill.
+    pub async fn drop_deliveries(&self, unwanted: &Unwanted) -> Result<Vec<(String, KillId)>, AuditError> {
+        let unwanted = unwanted.clone();
+        on_engine!(self, writer, drop_deliveries(&unwanted))
+    }
+}
+
+/// A delivery with its kill, as either engine reads it.
+#[derive(FromRow)]
+pub(super) struct DeliveryRow {
+    #[sqlx(flatten)]
+    kill: KillRow,
+    at: Moment,
+    tries: i32,
+}
+
+impl DeliveryRow {
+    /// The deliveries of those rows that can be read. One that cannot is looked at again when its lease is over, and keeps
+    /// no other from being made.
+    pub(super) fn read_all<'r, R>(rows: &'r [R]) -> Vec<Delivery>
+    where
+        R: Row,
+        Self: FromRow<'r, R>,
+        KillId: Decode<'r, R::Database> + Type<R::Database>,
+        &'static str: ColumnIndex<R>,
+    {
+        let read = |row: &'r R| {
+            Self::from_row(row).and_then(Self::read).inspect_err(|error| {
+                let kill_id = row.try_get::<KillId, _>("id").ok().map(tracing::field::display);
+                tracing::error!(kill_id, %error, "a kill cannot be read, so no webhook is told of it");
+            })
+        };
+        rows.iter().filter_map(|row| read(row).ok()).collect()
+    }
+
+    fn read(self) -> sqlx::Result<Delivery> {
+        Ok(Delivery { kill: self.kill.read()?, at: self.at.0, tries: self.tries })
+    }
+}
+
+/// Ends a delivery that is still this claim's.
+pub(super) const DELIVERED: &str = "DELETE FROM webhook_deliveries WHERE webhook = $1 AND kill_id = $2 AND tries = $3";
+
+/// Leaves a delivery that is still this claim's for later.
+pub(super) const LATER: &str =
+    "UPDATE webhook_deliveries SET due_at = $4 WHERE webhook = $1 AND kill_id = $2 AND tries = $3";

@@ -1,0 +1,91 @@
+//! Deliveries to webhooks on SQLite.
+
+use sqlx::{Connection, SqliteConnection, types::Json};
+use time::OffsetDateTime;
+
+use super::{BEGIN, columns, select};
+use crate::{
+    audit::{
+        Delivery, Unwanted,
+        delivery::{DELIVERED, DeliveryRow, LATER},
+        moment::Moment,
+        row::kill_columns,
+    },
+    domain::KillId,
+};
+
+pub(in crate::audit) async fn claim_deliveries(
+    connection: &mut SqliteConnection,
+    webhook: &str,
+    now: OffsetDateTime,
+    until: OffsetDateTime,
+    limit: u32,
+) -> sqlx::Result<Vec<Delivery>> {
+    let mut tx = connection.begin_with(BEGIN).await?;
+    let taken: Vec<KillId> = sqlx::query_scalar(CLAIM)
+        .bind(webhook)
+        .bind(Moment(now))
+        .bind(Moment(until))
+        .bind(i64::from(limit))
+        .fetch_all(&mut *tx)
+        .await?;
+    let mut rows = Vec::with_capacity(taken.len());
+    for id in taken {
+        rows.push(sqlx::query(CLAIMED).bind(webhook).bind(id).fetch_one(&mut *tx).await?);
+    }
+    tx.commit().await?;
+    Ok(DeliveryRow::read_all(&rows))
+}
+
+const CLAIM: &str = "
+    UPDATE webhook_deliveries SET due_at = $3, tries = tries + 1
+    WHERE webhook = $1 AND kill_id IN (
+        SELECT d.kill_id FROM webhook_deliveries d JOIN kills k ON k.id = d.kill_id
+        WHERE d.webhook = $1 AND d.due_at <= $2 AND (k.status NOT IN ('pending', 'accepted', 'unknown')
+            OR NOT EXISTS (SELECT 1 FROM kill_leases l WHERE l.kill_id = d.kill_id))
+        ORDER BY d.due_at LIMIT $4
+    )
+    RETURNING kill_id";
+
+const CLAIMED: &str = select!(
+    ", d.tries, (SELECT max(e.at) FROM kill_events e WHERE e.kill_id = k.id) AS at \
+     FROM kills k JOIN webhook_deliveries d ON d.kill_id = k.id WHERE d.webhook = $1 AND k.id = $2"
+);
+
+pub(in crate::audit) async fn delivered(
+    connection: &mut SqliteConnection,
+    webhook: &str,
+    kill: KillId,
+    tries: i32,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query(DELIVERED).bind(webhook).bind(kill).bind(tries).execute(connection).await?;
+    Ok(done.rows_affected() > 0)
+}
+
+pub(in crate::audit) async fn deliver_later(
+    connection: &mut SqliteConnection,
+    webhook: &str,
+    kill: KillId,
+    tries: i32,
+    due_at: OffsetDateTime,
+) -> sqlx::Result<bool> {
+    let left = sqlx::query(LATER).bind(webhook).bind(kill).bind(tries).bind(Moment(due_at)).execute(connection).await?;
+    Ok(left.rows_affected() > 0)
+}
+
+pub(in crate::audit) async fn drop_deliveries(
+    connection: &mut SqliteConnection,
+    unwanted: &Unwanted,
+) -> sqlx::Result<Vec<(String, KillId)>> {
+    sqlx::query_as(DROP)
+        .bind(Json(&unwanted.webhooks))
+        .bind(Moment(unwanted.unknown_since))
+        .bind(unwanted.overdue_since.map(Moment))
+        .fetch_all(connection)
+        .await
+}
+
+const DROP: &str = "
+    DELETE FROM webhook_deliveries
+    WHERE webhook NOT IN (SELECT value FROM json_each($1)) AND due_at <= $2 OR due_at <= $3
+    RETURNING webhook, kill_id";

@@ -1,0 +1,94 @@
+//! `GET /kills/{id}/events`: what happens to a kill, as it happens (server-sent events).
+
+use std::{fmt::Display, io};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderMap, HeaderName},
+    web::{self, Bytes},
+};
+use futures_util::stream;
+use serde::Serialize;
+use tracing::Span;
+
+use crate::{
+    audit::KillEvent,
+    domain::Problem,
+    kill::Kills,
+    progress::{Following, Told},
+};
+
+use super::{caller::Authenticated, kills::visible, problem::Failure, schema::StreamProblems};
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// Asks reverse proxies not to gather what should arrive at once.
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// Follow one kill
+///
+/// Server-sent events: each change of the kill, from the first on, then each as it comes, whichever gateway it happens
+/// on. `id` is the number of the change, `event` its kind, `data` a `KillEvent`. Once the status is final, or nothing more
+/// will be learned, comes a last `event: kill` whose `data` is the whole kill as `GET /kills/{id}` shows it, and the
+/// stream ends. A comment line every 15 seconds is a sign of life.
+///
+/// A stream also ends when the token runs out, after 20 minutes, and when the gateway stops; then begin again with
+/// `Last-Event-ID`. A caller with only `sessions:kill` follows its own kills.
+#[utoipa::path(
+    get, path = "/kills/{id}/events", operation_id = "followKill", tag = "kills",
+    params(
+        ("id" = Uuid, Path, description = "The kill's id"),
+        ("Last-Event-ID" = Option<u32>, Header, description = "The `id` of the last event that was received: what came after it is sent", example = 2),
+    ),
+    responses(
+        (status = 200, description = "The stream; this is the `data` of one event", body = KillEvent, content_type = "text/event-stream"),
+        StreamProblems,
+    ),
+)]
+pub(super) async fn follow(
+    request: HttpRequest,
+    id: web::Path<String>,
+    caller: Authenticated,
+    kills: web::Data<Kills>,
+    following: web::Data<Following>,
+) -> Result<HttpResponse, Failure> {
+    let kill = visible(&request, &id, &caller, &kills).await?;
+    let after = last_event_id(request.headers())?;
+    let follower = following.follow(&kill, after, caller.0.expires_at)?;
+    let pieces = stream::try_unfold((follower, Span::current()), async |(mut follower, span)| {
+        match follower.next().await {
+            Ok(told) => Ok(told.map(|told| (written(&told), (follower, span)))),
+            // An error in the middle of a body closes the connection without the body's end.
+            Err(error) => {
+                span.in_scope(|| tracing::error!(%error, "the record could not be read, so a stream is cut off"));
+                Err(io::Error::other("the record could not be read"))
+            }
+        }
+    });
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((ACCEL_BUFFERING, "no"))
+        .streaming(pieces))
+}
+
+/// The number of the last event that was received; 0 where there was none.
+fn last_event_id(headers: &HeaderMap) -> Result<i32, Problem> {
+    let Some(given) = headers.get(&LAST_EVENT_ID).filter(|given| !given.is_empty()) else { return Ok(0) };
+    let number = given.to_str().ok().and_then(|text| text.parse().ok()).filter(|number| *number >= 0);
+    number.ok_or_else(|| Problem::invalid("Last-Event-ID", "must be the id of an event of this kill"))
+}
+
+fn written(told: &Told) -> Bytes {
+    match told {
+        Told::Event(event) => block(&format_args!("id: {}\nevent: {}\n", event.seq, event.kind), event),
+        Told::Over(kill) => block(&"event: kill\n", kill),
+        Told::Alive => Bytes::from_static(b":\n\n"),
+    }
+}
+
+/// One event: its head and its data, which is JSON and so without a line break.
+fn block(head: &impl Display, data: &impl Serialize) -> Bytes {
+    // Every key of an event or a kill is a text, so it is always written.
+    let data = serde_json::to_string(data).unwrap_or_default();
+    format!("{head}data: {data}\n\n").into()
+}

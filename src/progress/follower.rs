@@ -1,0 +1,127 @@
+//! One caller that follows one kill.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, watch},
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{Come, Following};
+use crate::{
+    audit::{AuditError, KillEvent},
+    domain::{Kill, KillId},
+};
+
+/// How long nothing is told without a sign of life.
+const SIGN: Duration = Duration::from_secs(15);
+
+/// What a follower is told.
+#[derive(Debug)]
+pub enum Told {
+    Event(Box<KillEvent>),
+    /// Nothing has happened.
+    Alive,
+    /// The kill as it is now that nothing more is to be waited for; the last that is told.
+    Over(Box<Kill>),
+}
+
+/// Follows one kill; takes up one place for as long as it lives.
+#[derive(Debug)]
+pub struct Follower {
+    following: Following,
+    kill: KillId,
+    come: watch::Receiver<Come>,
+    /// What was read and is to be told.
+    events: VecDeque<KillEvent>,
+    /// The last event that was read.
+    read: i32,
+    stage: Stage,
+    until: Instant,
+    _place: OwnedSemaphorePermit,
+}
+
+/// What comes once all that was read is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// What is on record already; `is_over` where nothing will come after it.
+    First {
+        is_over: bool,
+    },
+    Waiting,
+    /// The kill itself.
+    Last,
+    Nothing,
+}
+
+impl Follower {
+    pub(super) fn new(
+        following: Following,
+        place: OwnedSemaphorePermit,
+        kill: &Kill,
+        after: i32,
+        until: Instant,
+    ) -> Self {
+        following.0.metrics.streams().inc();
+        let (come, stage) = (following.watch(kill.id), Stage::First { is_over: kill.status.is_final() });
+        let events = VecDeque::new();
+        Self { following, kill: kill.id, come, events, read: after, stage, until, _place: place }
+    }
+
+    /// What is to be told next, as soon as there is anything; `None` at the end.
+    ///
+    /// # Errors
+    /// The record could not be read. Nothing more is told then.
+    pub async fn next(&mut self) -> Result<Option<Told>, AuditError> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Ok(Some(Told::Event(Box::new(event))));
+            }
+            match std::mem::replace(&mut self.stage, Stage::Nothing) {
+                Stage::First { is_over } => self.read(Come { seq: self.read, is_over }).await?,
+                Stage::Waiting => match self.wait().await {
+                    Some(None) => {
+                        self.stage = Stage::Waiting;
+                        return Ok(Some(Told::Alive));
+                    }
+                    Some(Some(come)) => self.read(come).await?,
+                    None => return Ok(None),
+                },
+                Stage::Last => {
+                    let kill = self.following.0.audit.find(self.kill).await?;
+                    return Ok(kill.map(|kill| Told::Over(Box::new(kill))));
+                }
+                Stage::Nothing => return Ok(None),
+            }
+        }
+    }
+
+    /// Waits for news; nothing in it is a sign of life, and `None` the end.
+    async fn wait(&mut self) -> Option<Option<Come>> {
+        let mut stop = self.following.0.stop.subscribe();
+        let read = self.read;
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => None,
+            () = sleep_until(self.until) => None,
+            // Whoever asks the record lives as long as this.
+            come = self.come.wait_for(|come| come.is_over || come.seq > read) => Some(Some(*come.ok()?)),
+            () = sleep(SIGN) => Some(None),
+        }
+    }
+
+    /// Reads what is new of a kill that has come so far.
+    async fn read(&mut self, come: Come) -> Result<(), AuditError> {
+        let events = self.following.0.audit.events(self.kill, self.read).await?;
+        self.read = events.last().map_or(self.read, |last| last.seq).max(come.seq);
+        self.events.extend(events);
+        self.stage = if come.is_over { Stage::Last } else { Stage::Waiting };
+        Ok(())
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.following.0.metrics.streams().dec();
+    }
+}

@@ -1,0 +1,141 @@
+//! The task that delivers to one webhook.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use actix_web::http::StatusCode;
+use aws_lc_rs::{hmac, rand};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+use url::Url;
+
+use super::{Desk, after, message::Message, pause};
+use crate::{audit::Delivery, config::Webhook, vendor::transport::Request};
+
+/// How often is looked for what is due.
+const EVERY: Duration = Duration::from_millis(500);
+/// Longest time for one try, its answer included.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a delivery is left to the gateway that took it: a try and its record. One that dies delays it by so much.
+const LEASE: Duration = Duration::from_secs(30);
+/// Most tries at once; a receiver that fails is asked one at a time until it takes one.
+const PLACES: usize = 8;
+
+/// Delivers to one webhook.
+pub(super) struct Courier {
+    name: String,
+    url: Url,
+    key: hmac::Key,
+    desk: Desk,
+}
+
+/// What came of one try.
+enum Tried {
+    Taken,
+    /// The receiver says that it will never take it.
+    Unwanted(String),
+    Failed(String),
+}
+
+impl Courier {
+    pub(super) fn new(webhook: &Webhook, desk: Desk) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &webhook.key());
+        Self { name: webhook.name.clone(), url: webhook.url.clone(), key, desk }
+    }
+
+    /// Delivers what is due until it is told to stop; what is under way then is finished.
+    pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
+        let courier = Arc::new(self);
+        let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut under_way, mut is_failing) = (JoinSet::new(), false);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                Some(taken) = under_way.join_next() => {
+                    is_failing = !taken.unwrap_or(false);
+                    // Several at a time, where there are many; and whoever fails is given a moment.
+                    if is_failing || !under_way.is_empty() {
+                        continue;
+                    }
+                }
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+            let places = if is_failing { 1 } else { PLACES };
+            for delivery in courier.claim(places.saturating_sub(under_way.len())).await {
+                let courier = Arc::clone(&courier);
+                under_way.spawn(async move { courier.deliver(&delivery).await });
+            }
+        }
+        while under_way.join_next().await.is_some() {}
+    }
+
+    async fn claim(&self, places: usize) -> Vec<Delivery> {
+        if places == 0 {
+            return Vec::new();
+        }
+        let now = self.desk.clock.now();
+        let limit = u32::try_from(places).unwrap_or(u32::MAX);
+        let claimed = self.desk.audit.claim_deliveries(&self.name, now, after(now, LEASE), limit).await;
+        claimed.unwrap_or_else(|error| {
+            tracing::warn!(webhook = self.name, %error, "deliveries to a webhook cannot be looked for");
+            Vec::new()
+        })
+    }
+
+    /// One try; true if it was taken.
+    async fn deliver(&self, delivery: &Delivery) -> bool {
+        let (id, tries) = (delivery.kill.id, delivery.tries);
+        let came = self.post(&Message::of(delivery)).await;
+        let pause = if matches!(came, Tried::Failed(_)) { pause::after(tries, luck()) } else { None };
+        let result = match (&came, pause) {
+            (Tried::Taken, _) => "delivered",
+            (Tried::Failed(why), Some(pause)) => {
+                let wait_s = pause.as_secs();
+                tracing::info!(webhook = self.name, kill_id = %id, tries, why, wait_s, "a delivery to a webhook failed");
+                "failed"
+            }
+            (Tried::Failed(why) | Tried::Unwanted(why), _) => {
+                tracing::warn!(webhook = self.name, kill_id = %id, tries, why, "a delivery to a webhook was given up");
+                "given_up"
+            }
+        };
+        self.desk.metrics.delivery(&self.name, result);
+        let audit = &self.desk.audit;
+        let recorded = match pause {
+            Some(pause) => audit.deliver_later(&self.name, id, tries, after(self.desk.clock.now(), pause)).await,
+            None => audit.delivered(&self.name, id, tries).await,
+        };
+        if let Err(error) = recorded {
+            // The lease runs out, and it is made again.
+            tracing::warn!(webhook = self.name, kill_id = %id, %error, "what came of a delivery could not be recorded");
+        }
+        matches!(came, Tried::Taken)
+    }
+
+    async fn post(&self, message: &Message) -> Tried {
+        let mut request = Request::json(self.url.clone(), message.body.clone(), TIMEOUT);
+        request.headers.extend(message.headers(&self.key, self.desk.clock.now()));
+        match self.desk.transport.send(request).await {
+            Ok(response) if response.status.is_success() => Tried::Taken,
+            Ok(response) if response.status == StatusCode::GONE => Tried::Unwanted("HTTP 410".to_owned()),
+            Ok(response) => Tried::Failed(format!("HTTP {}", response.status.as_u16())),
+            Err(error) => Tried::Failed(error.to_string()),
+        }
+    }
+}
+
+impl fmt::Debug for Courier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Courier").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Any number; always the same one on a machine that has no chance to offer.
+fn luck() -> u32 {
+    let mut bytes = [0; 4];
+    let _ = rand::fill(&mut bytes);
+    u32::from_le_bytes(bytes)
+}

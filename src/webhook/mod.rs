@@ -1,0 +1,163 @@
+//! Telling others what became of kills: posts to configured addresses, signed as the Standard Webhooks specification has
+//! it.
+//!
+//! Which kills are to be told is decided and recorded with their intent, see [`crate::audit::Delivery`]; so nothing is
+//! forgotten when a gateway dies, and any other gateway tells it. One task for each webhook takes what is due and posts
+//! it. Nobody waits for it: a receiver that hangs keeps neither kills nor other receivers.
+//!
+//! It refuses to follow redirects, to hold the record while it waits, and to show a secret. The invariant: what is told
+//! of a kill, and its id, are the same at every try, whoever makes it.
+
+mod courier;
+mod message;
+mod pause;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use time::OffsetDateTime;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::{
+    audit::{Audit, Unwanted},
+    clock::Clock,
+    config::Webhook,
+    domain::{Kill, Status},
+    kill::targets::Targets,
+    metrics::Metrics,
+    vendor::transport::Transport,
+};
+
+use courier::Courier;
+
+/// How long deliveries under way may take once the gateway stops.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How often is looked for what nobody will deliver.
+const TIDY: Duration = Duration::from_mins(10);
+/// How long a delivery may be due whose webhook is not configured here. While gateways are started anew with another
+/// configuration, some of them know it and some do not.
+const UNKNOWN_FOR: Duration = Duration::from_mins(10);
+/// How long a delivery may be due that nobody takes, while gateways run: its receiver takes fewer than there are.
+const OVERDUE: Duration = Duration::from_hours(24);
+/// How long this gateway must have run to say so: before, nobody may have been there to take it.
+const SETTLED_IN: Duration = Duration::from_hours(1);
+
+/// The webhooks of a gateway.
+#[derive(Debug, Clone, Default)]
+pub struct Webhooks(Arc<[Webhook]>);
+
+impl Webhooks {
+    #[must_use]
+    pub fn new(configured: &[Webhook]) -> Self {
+        Self(configured.into())
+    }
+
+    /// The names of those that are to be told of a kill: none of a preview, which ends nothing.
+    #[must_use]
+    pub fn concerned(&self, kill: &Kill, targets: &Targets) -> Vec<String> {
+        if self.0.is_empty() || kill.status == Status::Preview {
+            return Vec::new();
+        }
+        let named = |member: &str| kill.target.as_ref()?.get(member)?.as_str();
+        // A request that was turned away has its target as it was sent.
+        let of_alias = || Some(targets.aliases.get(named("alias")?)?.target.account.as_str());
+        let account = named("account").or_else(of_alias);
+        let concerned = self.0.iter().filter(|webhook| webhook.concerns(&kill.caller, account));
+        concerned.map(|webhook| webhook.name.clone()).collect()
+    }
+}
+
+/// What each of the tasks needs.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    pub audit: Audit,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+    pub transport: Transport,
+}
+
+/// The tasks that deliver, under way.
+#[derive(Debug)]
+pub struct Couriers {
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Couriers {
+    /// Starts delivering. Without webhooks it only drops what was meant for some.
+    #[must_use]
+    pub fn start(webhooks: &Webhooks, desk: &Desk) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        for webhook in webhooks.0.iter() {
+            tasks.spawn(Courier::new(webhook, desk.clone()).run(stopped.clone()));
+        }
+        let names = webhooks.0.iter().map(|webhook| webhook.name.clone()).collect();
+        tasks.spawn(desk.clone().tidy(names, stopped));
+        Self { stop, tasks }
+    }
+
+    /// Takes nothing more, and gives what is under way a moment. What is not delivered by then is another gateway's.
+    pub async fn stop(self) {
+        let Self { stop, mut tasks } = self;
+        stop.send_replace(true);
+        let ended = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(FAREWELL, ended).await.is_err() {
+            tracing::warn!("stopping with deliveries to webhooks under way; they are made again");
+        }
+    }
+}
+
+impl Desk {
+    /// Drops now and then what nobody will deliver, so that it does not pile up.
+    async fn tidy(self, webhooks: Vec<String>, mut stop: watch::Receiver<bool>) {
+        let started = self.clock.now();
+        let mut ticks = interval(TIDY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+            let now = self.clock.now();
+            let is_settled_in = now - started >= SETTLED_IN;
+            let unwanted = Unwanted {
+                webhooks: webhooks.clone(),
+                unknown_since: now - UNKNOWN_FOR,
+                overdue_since: is_settled_in.then(|| now - OVERDUE),
+            };
+            self.drop_deliveries(&unwanted).await;
+        }
+    }
+
+    async fn drop_deliveries(&self, unwanted: &Unwanted) {
+        let dropped = match self.audit.drop_deliveries(unwanted).await {
+            Ok(dropped) => dropped,
+            Err(error) => {
+                tracing::warn!(%error, "deliveries that nobody makes any more could not be dropped yet");
+                return;
+            }
+        };
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        for (webhook, kill_id) in dropped {
+            tracing::debug!(webhook, %kill_id, "a delivery was dropped");
+            *counts.entry(webhook).or_default() += 1;
+        }
+        for (webhook, kills) in counts {
+            let is_known = unwanted.webhooks.contains(&webhook);
+            let why =
+                if is_known { "its receiver takes fewer than there are" } else { "it is not configured any more" };
+            // A name that is not configured any more is no label.
+            self.metrics.dropped(is_known.then_some(webhook.as_str()), kills);
+            tracing::warn!(webhook, kills, why, "deliveries to a webhook were dropped");
+        }
+    }
+}
+
+/// That long after a time.
+fn after(at: OffsetDateTime, pause: Duration) -> OffsetDateTime {
+    at.saturating_add(time::Duration::try_from(pause).unwrap_or(time::Duration::MAX))
+}

@@ -1,0 +1,150 @@
+//! Somebody who is told of kills: takes posts at an address of its own, and answers as it was told to.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt::Write as _,
+    sync::{Arc, Mutex},
+};
+
+use aws_lc_rs::hmac;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::support::patience::eventually;
+
+/// What test webhooks are signed with.
+pub(super) const SECRET: &str = "a-key-that-only-the-tests-know-02";
+
+/// How a post is answered.
+#[derive(Debug, Clone)]
+pub(super) enum Reply {
+    Status(u16),
+    /// Elsewhere.
+    Redirect(String),
+    /// Never.
+    Hang,
+}
+
+/// A post as it came.
+#[derive(Debug, Clone)]
+pub(super) struct Post {
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) body: String,
+}
+
+impl Post {
+    pub(super) fn id(&self) -> &str {
+        &self.headers["webhook-id"]
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    pub(super) fn status(&self) -> String {
+        self.json()["data"]["status"].as_str().unwrap().to_owned()
+    }
+
+    /// Verifies the signature as a receiver does.
+    pub(super) fn verify(&self) {
+        let (scheme, signature) = self.headers["webhook-signature"].split_once(',').unwrap();
+        assert_eq!(scheme, "v1");
+        let signed = format!("{}.{}.{}", self.id(), self.headers["webhook-timestamp"], self.body);
+        let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+        hmac::verify(&key, signed.as_bytes(), &STANDARD.decode(signature).unwrap()).expect("it is signed with the key");
+    }
+}
+
+/// Takes posts.
+#[derive(Debug, Clone)]
+pub(super) struct Receiver {
+    url: String,
+    posts: Arc<Mutex<Vec<Post>>>,
+    replies: Arc<Mutex<VecDeque<Reply>>>,
+    /// How posts are answered once nothing else is said.
+    usually: Reply,
+}
+
+impl Receiver {
+    /// Answers with these, one after the other, and with 204 from then on.
+    pub(super) async fn replying(replies: impl IntoIterator<Item = Reply>) -> Self {
+        Self::start(replies, Reply::Status(204)).await
+    }
+
+    /// Answers always so.
+    pub(super) async fn always(usually: Reply) -> Self {
+        Self::start([], usually).await
+    }
+
+    async fn start(replies: impl IntoIterator<Item = Reply>, usually: Reply) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hooks/killgate", listener.local_addr().unwrap());
+        let replies = Arc::new(Mutex::new(replies.into_iter().collect()));
+        let receiver = Self { url, posts: Arc::default(), replies, usually };
+        let listening = receiver.clone();
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                tokio::spawn(listening.clone().answer(connection));
+            }
+        });
+        receiver
+    }
+
+    /// A `[webhooks.NAME]` section that leads here.
+    pub(super) fn section(&self, name: &str) -> String {
+        format!("\n[webhooks.{name}]\nurl = \"{}\"\nsecret = \"{SECRET}\"\n", self.url)
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn posts(&self) -> Vec<Post> {
+        self.posts.lock().unwrap().clone()
+    }
+
+    /// All posts, once there are so many.
+    pub(super) async fn got(&self, count: usize) -> Vec<Post> {
+        let enough = async || Some(self.posts()).filter(|posts| posts.len() >= count);
+        eventually(&format!("{count} posts"), enough).await
+    }
+
+    async fn answer(self, mut connection: TcpStream) {
+        let Some(post) = read(&mut connection).await else { return };
+        self.posts.lock().unwrap().push(post);
+        let reply = self.replies.lock().unwrap().pop_front().unwrap_or_else(|| self.usually.clone());
+        let mut answer = match &reply {
+            Reply::Hang => return std::future::pending().await,
+            Reply::Status(status) => format!("HTTP/1.1 {status} Whatever\r\n"),
+            Reply::Redirect(to) => format!("HTTP/1.1 307 Elsewhere\r\nLocation: {to}\r\n"),
+        };
+        write!(answer, "Content-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+        // Whoever was killed meanwhile does not read it.
+        let _ = connection.write_all(answer.as_bytes()).await;
+    }
+}
+
+/// One whole request; `None` if it broke off.
+async fn read(connection: &mut TcpStream) -> Option<Post> {
+    let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            assert!(head.starts_with("POST /hooks/killgate HTTP/1.1\r\n"), "{head}");
+            let pairs = head.lines().filter_map(|line| line.split_once(": "));
+            let headers: BTreeMap<_, _> =
+                pairs.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+            if headers["content-length"].parse() == Ok(body.len()) {
+                return Some(Post { headers, body: body.to_owned() });
+            }
+        }
+        match connection.read(&mut piece).await {
+            Ok(0) | Err(_) => return None,
+            Ok(read) => bytes.extend_from_slice(&piece[..read]),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! `GET /kills/{id}/events`: what happens to a kill, as it happens.
+
+use std::time::Duration;
+
+use killgate::{
+    auth::{Grant, mint},
+    clock::Clock,
+    config::Secret,
+    sandbox::{Action, Behaviour},
+};
+use serde_json::Value;
+
+use super::{
+    metric,
+    stream::{Event, Stream},
+};
+use crate::{
+    safety::{process::Served, recorded_as},
+    support::{
+        gateway::{AUDIENCE, Answer, Engine, Gateway, ISSUER, JWT_SECRET, Setup, kill_of, on_both_engines, url_of},
+        patience::{eventually, in_time},
+    },
+};
+
+on_both_engines! {
+    an_accepted_kill_is_followed_until_it_is_settled,
+    a_kill_that_another_gateway_works_on_is_followed,
+    a_stream_goes_on_after_the_last_event_that_was_received,
+    a_caller_follows_its_own_kills_only,
+    what_is_wrong_is_told_before_the_stream_begins,
+    more_streams_than_there_are_places_are_turned_away,
+    a_gateway_that_stops_ends_its_streams,
+    a_stream_ends_with_its_token,
+    a_kill_that_nobody_can_look_at_is_followed_until_nothing_will_come,
+}
+
+/// A vendor that does not answer, and calls that wait for it.
+const PATIENT: &str = "[vendors.taurusdb]\ntimeout_ms = 60000\n";
+
+fn names(events: &[Event]) -> Vec<&str> {
+    events.iter().map(|event| event.name.as_str()).collect()
+}
+
+/// Asks for a kill that the vendor answers so, and does not wait for it; the id it has on record.
+async fn asked(gateway: &Gateway, behaviour: Behaviour) -> String {
+    gateway.clouds.misbehave(Action::TaurusdbKill, behaviour);
+    let (client, token) = (gateway.client().clone(), Gateway::token("chatops-bot", "sessions:kill"));
+    drop(tokio::spawn(async move {
+        let body = kill_of("orders-ro", &[2_075_425]).to_string();
+        let headers = [("Authorization", format!("Bearer {token}")), ("Content-Type", "application/json".to_owned())];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        client.try_send(actix_web::http::Method::POST, "/sessions/kill", &headers, body).await
+    }));
+    gateway.clouds.arrived(Action::TaurusdbKill, 1).await;
+    newest(gateway).await
+}
+
+async fn newest(gateway: &Gateway) -> String {
+    gateway.read("/kills?limit=1").await.body["items"][0]["id"].as_str().unwrap().to_owned()
+}
+
+async fn an_accepted_kill_is_followed_until_it_is_settled(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    gateway.clouds.misbehave_times(1, Action::DcdbFlow, Behaviour::Deny);
+    let answer = gateway.kill(&kill_of("orders-shard-1", &[1111])).await;
+    assert_eq!(answer.status.as_u16(), 202, "{}", answer.body);
+    let mut stream = Stream::of(&gateway, answer.kill_id()).await;
+    assert!(stream.head.to_ascii_lowercase().contains("content-type: text/event-stream"), "{}", stream.head);
+    let mut events = stream.rest().await;
+    let last = events.pop().unwrap();
+    let kill = recorded_as(&gateway, answer.kill_id(), "succeeded").await;
+    assert_eq!(last, Event { id: None, name: "kill".into(), data: kill });
+    assert_eq!(names(&events[..3]), ["recorded", "sent", "answered"]);
+    assert!(events.len() > 3 && events[3..].iter().all(|event| event.name == "looked"), "{events:?}");
+    for (number, event) in (1..).zip(&events) {
+        assert_eq!((event.id, &event.data["seq"]), (Some(number), &number.into()), "{event:?}");
+        assert!(event.data["at"].as_str().unwrap().ends_with('Z'), "{event:?}");
+        assert_eq!((&event.data["kind"], event.data.get("gateway")), (&event.name.as_str().into(), None));
+    }
+    let (answered, settled) = (&events[2].data, &events.last().unwrap().data);
+    assert_eq!((&answered["status"], &answered["sessions"][0]["outcome"]), (&"accepted".into(), &"accepted".into()));
+    assert_eq!(answered["upstream"]["http_status"], 200);
+    assert_eq!((&settled["status"], &settled["sessions"][0]["outcome"]), (&"succeeded".into(), &"killed".into()));
+}
+
+async fn a_kill_that_another_gateway_works_on_is_followed(engine: Engine) {
+    let here = Gateway::start(engine).await;
+    let audit = format!("database_url = \"{}\"", url_of(&here));
+    let there = Served::start(&audit, &here.sandbox.url, PATIENT).await;
+    here.clouds.misbehave_times(1, Action::TaurusdbKill, Behaviour::Slow(Duration::from_secs(3)));
+    there.kill_and_forget(&kill_of("orders-ro", &[2_075_425]));
+    here.clouds.arrived(Action::TaurusdbKill, 1).await;
+    let mut stream = Stream::of(&here, &newest(&here).await).await;
+    let first = [stream.next().await.unwrap(), stream.next().await.unwrap()];
+    assert_eq!(names(&first), ["recorded", "sent"]);
+    assert_eq!(first[1].data["status"], "pending");
+    let rest = stream.rest().await;
+    assert_eq!(names(&rest), ["answered", "kill"]);
+    assert_eq!(rest[1].data, here.record(rest[1].data["id"].as_str().unwrap()).await);
+}
+
+async fn a_stream_goes_on_after_the_last_event_that_was_received(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    let answer = gateway.kill(&kill_of("orders-ro", &[2_075_425])).await;
+    let token = Gateway::token("auditor", "kills:read");
+    for (last, expected) in
+        [("", 4), ("Last-Event-ID:\r\n", 4), ("Last-Event-ID: 2\r\n", 2), ("Last-Event-ID: 3\r\n", 1)]
+    {
+        let mut stream = Stream::open(gateway.app.address(), answer.kill_id(), &token, last).await;
+        let events = stream.rest().await;
+        assert_eq!(events.len(), expected, "{last} {events:?}");
+        assert_eq!(events.last().unwrap().data, answer.body, "{last}");
+        if expected > 1 {
+            assert_eq!(events[0].id, Some(5 - i64::try_from(expected).unwrap()), "{last}");
+        }
+    }
+}
+
+async fn follow(gateway: &Gateway, path: &str, token: &str, headers: &[(&str, &str)]) -> Answer {
+    let bearer = format!("Bearer {token}");
+    let mut all = vec![("Authorization", bearer.as_str())];
+    all.extend_from_slice(headers);
+    gateway.client().send(actix_web::http::Method::GET, path, &all, String::new()).await
+}
+
+async fn a_caller_follows_its_own_kills_only(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    let id = gateway.kill(&kill_of("orders-ro", &[2_075_425])).await.kill_id().to_owned();
+    let (read, path) = (format!("/kills/{id}"), format!("/kills/{id}/events"));
+    for (subject, scope, status) in [
+        ("chatops-bot", "sessions:kill", 200),
+        ("auditor", "kills:read", 200),
+        ("somebody", "sessions:kill", 404),
+        ("chatops-bot", "sessions:read", 403),
+    ] {
+        let token = Gateway::token(subject, scope);
+        let answer = follow(&gateway, &path, &token, &[]).await;
+        assert_eq!(answer.status.as_u16(), status, "{subject} {scope}: {}", answer.body);
+        if status != 200 {
+            let reading = gateway.client().get(&read, &token).await;
+            assert_eq!((reading.status, reading.body), (answer.status, answer.body));
+        }
+    }
+    assert_eq!(follow(&gateway, &path, "no.to.ken", &[]).await.status.as_u16(), 401);
+}
+
+async fn what_is_wrong_is_told_before_the_stream_begins(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    let id = gateway.kill(&kill_of("orders-ro", &[2_075_425])).await.kill_id().to_owned();
+    let token = Gateway::token("auditor", "kills:read");
+    let path = format!("/kills/{id}/events");
+    for odd in ["x", "-1", "1.5", "99999999999"] {
+        let answer = follow(&gateway, &path, &token, &[("Last-Event-ID", odd)]).await;
+        crate::api::kit::assert_problem(&answer, ("get", "/kills/{id}/events"), 422, "invalid");
+        assert_eq!(answer.body["field"], "Last-Event-ID");
+    }
+    for (path, status, code) in [
+        (format!("{path}?from=1"), 400, "malformed"),
+        ("/kills/01a20145-0be1-7823-a957-937f06d75d65/events".to_owned(), 404, "not_found"),
+        ("/kills/nothing/events".to_owned(), 404, "not_found"),
+    ] {
+        let answer = follow(&gateway, &path, &token, &[]).await;
+        crate::api::kit::assert_problem(&answer, ("get", "/kills/{id}/events"), status, code);
+    }
+}
+
+async fn more_streams_than_there_are_places_are_turned_away(engine: Engine) {
+    let env = vec![("KILLGATE__SERVER__MAX_STREAMS", "2")];
+    let gateway = Gateway::start_with(engine, Setup { more: PATIENT.into(), env, ..Setup::default() }).await;
+    let done = gateway.kill(&kill_of("ledger", &[10_180])).await.kill_id().to_owned();
+    let id = asked(&gateway, Behaviour::Slow(Duration::from_secs(5))).await;
+    let mut first = Stream::of(&gateway, &id).await;
+    let _second = Stream::of(&gateway, &id).await;
+    assert_eq!(metric(&gateway, "killgate_streams").await, 2);
+    let token = Gateway::token("auditor", "kills:read");
+    let answer = follow(&gateway, &format!("/kills/{done}/events"), &token, &[]).await;
+    crate::api::kit::assert_problem(&answer, ("get", "/kills/{id}/events"), 503, "overloaded");
+    assert_eq!(answer.header("retry-after"), Some("5"));
+    first.rest().await;
+    let again = async || {
+        let answer = follow(&gateway, &format!("/kills/{done}/events"), &token, &[]).await;
+        (answer.status.as_u16() == 200).then_some(())
+    };
+    eventually("a place is free", again).await;
+}
+
+async fn a_gateway_that_stops_ends_its_streams(engine: Engine) {
+    let env = vec![("KILLGATE__SERVER__SHUTDOWN_GRACE_MS", "600000")];
+    let gateway = Gateway::start_with(engine, Setup { more: PATIENT.into(), env, ..Setup::default() }).await;
+    let id = asked(&gateway, Behaviour::Slow(Duration::from_secs(5))).await;
+    let mut stream = Stream::of(&gateway, &id).await;
+    let first = [stream.next().await.unwrap(), stream.next().await.unwrap()];
+    assert_eq!(names(&first), ["recorded", "sent"]);
+    let stopping = tokio::spawn(gateway.stop());
+    // The kill itself is waited for, and what comes of it is not told here any more.
+    assert_eq!(stream.rest().await, []);
+    in_time(stopping).await.unwrap();
+}
+
+async fn a_stream_ends_with_its_token(engine: Engine) {
+    let env = vec![("KILLGATE__AUTH__LEEWAY_S", "0")];
+    let gateway = Gateway::start_with(engine, Setup { more: PATIENT.into(), env, ..Setup::default() }).await;
+    let id = asked(&gateway, Behaviour::Hang).await;
+    let grant = Grant {
+        issuer: ISSUER,
+        audience: AUDIENCE,
+        subject: "chatops-bot",
+        scope: "sessions:kill",
+        ttl: Duration::from_secs(3),
+        extra: serde_json::Map::new(),
+    };
+    let token = mint(&grant, &Secret::from(JWT_SECRET.to_owned()), &Clock::system()).unwrap();
+    let mut stream = Stream::open(gateway.app.address(), &id, &token, "").await;
+    assert_eq!(stream.status.as_u16(), 200, "{}", stream.head);
+    assert_eq!(names(&stream.rest().await), ["recorded", "sent"]);
+    let kill: Value = gateway.record(&id).await;
+    assert_eq!(kill["status"], "pending", "the kill goes on");
+}
+
+async fn a_kill_that_nobody_can_look_at_is_followed_until_nothing_will_come(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    let answer = gateway.kill(&kill_of("shop", &[11_212])).await;
+    assert_eq!(answer.status.as_u16(), 202, "{}", answer.body);
+    let events = Stream::of(&gateway, answer.kill_id()).await.rest().await;
+    assert_eq!(names(&events), ["recorded", "sent", "answered", "kill"]);
+    assert_eq!(events[3].data, answer.body);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_with_nothing_to_tell_gives_signs_of_life() {
+    let gateway = Gateway::start_with(Engine::Sqlite, Setup { more: PATIENT.into(), ..Setup::default() }).await;
+    let id = asked(&gateway, Behaviour::Hang).await;
+    let mut stream = Stream::of(&gateway, &id).await;
+    for _ in 0..2 {
+        stream.next().await.unwrap();
+    }
+    assert_eq!(stream.block().await.as_deref(), Some(":"));
+}

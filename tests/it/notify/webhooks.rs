@@ -1,0 +1,194 @@
+//! Who is told of a kill, what, and how often.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use killgate::{
+    clock::Clock,
+    sandbox::{Action, Behaviour},
+};
+use serde_json::{Value, json};
+
+use super::{
+    metric,
+    receiver::{Post, Receiver, Reply},
+};
+use crate::{
+    safety::recorded_as,
+    support::{
+        gateway::{Engine, Gateway, Setup, kill_of, on_both_engines},
+        patience::eventually,
+    },
+};
+
+on_both_engines! {
+    a_kill_is_told_as_it_is_read_under_a_signature,
+    what_was_refused_twice_is_told_a_third_time_and_the_same,
+    every_attempt_is_told_and_no_preview,
+    a_webhook_is_told_of_its_callers_and_accounts_only,
+    a_receiver_that_wants_no_more_is_left_alone,
+    a_redirect_is_not_followed,
+    a_receiver_that_hangs_slows_neither_kills_nor_others,
+    an_open_kill_is_told_once_it_is_settled,
+    a_kill_that_nobody_can_look_at_is_told_as_it_stays,
+}
+
+const DELIVERED: &str = "killgate_webhook_deliveries_total{webhook=\"portal\",result=\"delivered\"}";
+const FAILED: &str = "killgate_webhook_deliveries_total{webhook=\"portal\",result=\"failed\"}";
+const GIVEN_UP: &str = "killgate_webhook_deliveries_total{webhook=\"portal\",result=\"given_up\"}";
+
+async fn gateway(engine: Engine, more: String) -> Gateway {
+    Gateway::start_with(engine, Setup { more, ..Setup::default() }).await
+}
+
+/// Waits until the gateway counts so many.
+async fn counted(gateway: &Gateway, name: &str, count: u64) {
+    let is_so = async || (metric(gateway, name).await >= count).then_some(());
+    eventually(&format!("{count} of {name}"), is_so).await;
+    assert_eq!(metric(gateway, name).await, count);
+}
+
+fn ids(posts: &[Post]) -> BTreeSet<String> {
+    posts.iter().map(|post| post.json()["data"]["id"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn a_kill_is_told_as_it_is_read_under_a_signature(engine: Engine) {
+    let portal = Receiver::replying([]).await;
+    let gateway = gateway(engine, portal.section("portal")).await;
+    let answer = gateway.kill(&kill_of("orders-ro", &[2_075_425, 99])).await;
+    let [post] = portal.got(1).await.try_into().unwrap();
+    post.verify();
+    let told = post.json();
+    let kill = gateway.record(answer.kill_id()).await;
+    assert_eq!((&told["type"], &told["data"]), (&json!("kill.completed"), &kill));
+    assert_eq!((&answer.body, &told["timestamp"]), (&kill, &kill["completed_at"]));
+    assert_eq!(post.headers["content-type"], "application/json");
+    let at: i64 = post.headers["webhook-timestamp"].parse().unwrap();
+    assert!((0..300).contains(&(Clock::system().now().unix_timestamp() - at)), "{at}");
+    assert!(!post.id().contains('.') && post.id().contains(answer.kill_id()), "{}", post.id());
+    counted(&gateway, DELIVERED, 1).await;
+}
+
+async fn what_was_refused_twice_is_told_a_third_time_and_the_same(engine: Engine) {
+    let portal = Receiver::replying([Reply::Status(500), Reply::Status(429)]).await;
+    let gateway = gateway(engine, portal.section("portal")).await;
+    gateway.kill(&kill_of("orders-ro", &[2_075_425])).await;
+    let posts = portal.got(3).await;
+    for post in &posts {
+        post.verify();
+        assert_eq!((post.id(), &post.body), (posts[0].id(), &posts[0].body));
+    }
+    let at = |post: &Post| post.headers["webhook-timestamp"].parse::<i64>().unwrap();
+    assert!(at(&posts[0]) < at(&posts[2]), "each try has its own time");
+    counted(&gateway, DELIVERED, 1).await;
+    counted(&gateway, FAILED, 2).await;
+    assert_eq!(portal.posts().len(), 3);
+}
+
+async fn every_attempt_is_told_and_no_preview(engine: Engine) {
+    let portal = Receiver::replying([]).await;
+    let more = portal.section("portal") + "[callers]\nkills_per_second = 1\nburst = 1\n";
+    let gateway = gateway(engine, more).await;
+    let mut preview = kill_of("orders-ro", &[2_075_425]);
+    preview["dry_run"] = true.into();
+    let ask = async |caller: &str, scope: &str, body: &Value| {
+        let token = Gateway::token(caller, scope);
+        gateway.client().post("/sessions/kill", &token, &[], body.to_string()).await
+    };
+    assert_eq!(ask("anna", "sessions:kill", &preview).await.body["status"], "preview");
+    let mut told = BTreeSet::new();
+    for (caller, scope, target) in [
+        ("bot", "sessions:kill", "orders-ro"),
+        ("bot", "sessions:kill", "orders-ro"),
+        ("carl", "kills:read", "orders-ro"),
+        ("dora", "sessions:kill", "nowhere"),
+    ] {
+        told.insert(ask(caller, scope, &kill_of(target, &[2_075_425])).await.kill_id().to_owned());
+    }
+    let posts = portal.got(4).await;
+    assert_eq!(ids(&posts), told);
+    let statuses: BTreeSet<_> = posts.iter().map(Post::status).collect();
+    assert_eq!(statuses, ["succeeded", "rate_limited", "refused", "failed"].map(str::to_owned).into());
+    counted(&gateway, DELIVERED, 4).await;
+}
+
+async fn a_webhook_is_told_of_its_callers_and_accounts_only(engine: Engine) {
+    let (portal, tencent) = (Receiver::replying([]).await, Receiver::replying([]).await);
+    let more = portal.section("portal")
+        + "callers = [\"portal-*\"]\n"
+        + &tencent.section("tencent")
+        + "accounts = [\"tencent-*\"]\n";
+    let gateway = gateway(engine, more).await;
+    let ask = async |caller: &str, scope: &str, target: &str| {
+        let (token, body) = (Gateway::token(caller, scope), kill_of(target, &[1111]));
+        gateway.client().post("/sessions/kill", &token, &[], body.to_string()).await.kill_id().to_owned()
+    };
+    let portals = ask("portal-7", "sessions:kill", "orders-ro").await;
+    let tencents = ask("bot", "sessions:kill", "orders-shard-1").await;
+    ask("bot", "sessions:kill", "ledger").await;
+    // Turned away before its alias was looked up, and at an account all the same.
+    let both = ask("portal-8", "kills:read", "orders-shard-1").await;
+    assert_eq!(ids(&portal.got(2).await), [portals, both.clone()].into());
+    assert_eq!(ids(&tencent.got(2).await), [tencents, both].into());
+}
+
+async fn a_receiver_that_wants_no_more_is_left_alone(engine: Engine) {
+    let portal = Receiver::replying([Reply::Status(410)]).await;
+    let gateway = gateway(engine, portal.section("portal")).await;
+    gateway.kill(&kill_of("orders-ro", &[2_075_425])).await;
+    counted(&gateway, GIVEN_UP, 1).await;
+    gateway.kill(&kill_of("orders-ro", &[2_075_426])).await;
+    counted(&gateway, DELIVERED, 1).await;
+    let posts = portal.posts();
+    assert_eq!(ids(&posts).len(), 2);
+    assert_eq!((posts.len(), metric(&gateway, FAILED).await), (2, 0));
+}
+
+async fn a_redirect_is_not_followed(engine: Engine) {
+    let elsewhere = Receiver::replying([]).await;
+    let portal = Receiver::replying([Reply::Redirect(elsewhere.url().to_owned())]).await;
+    let gateway = gateway(engine, portal.section("portal")).await;
+    gateway.kill(&kill_of("orders-ro", &[2_075_425])).await;
+    portal.got(2).await;
+    counted(&gateway, FAILED, 1).await;
+    assert_eq!(elsewhere.posts().len(), 0);
+}
+
+async fn a_receiver_that_hangs_slows_neither_kills_nor_others(engine: Engine) {
+    let (hanging, portal) = (Receiver::always(Reply::Hang).await, Receiver::replying([]).await);
+    let gateway = gateway(engine, hanging.section("hanging") + &portal.section("portal")).await;
+    for id in 0..20 {
+        let answer = gateway.kill(&kill_of("ledger", &[10_180 + id])).await;
+        assert_eq!(answer.status.as_u16(), 200, "{}", answer.body);
+    }
+    assert_eq!(ids(&portal.got(20).await).len(), 20);
+    // As many as there are places, and nobody has given up on one yet.
+    assert!((1..=8).contains(&hanging.posts().len()));
+}
+
+async fn an_open_kill_is_told_once_it_is_settled(engine: Engine) {
+    let portal = Receiver::replying([]).await;
+    let more = portal.section("portal") + "[vendors.gaussdb]\ntimeout_ms = 400\n";
+    let gateway = gateway(engine, more).await;
+    let accepted = gateway.kill(&kill_of("orders-shard-1", &[1111])).await;
+    assert_eq!(accepted.status.as_u16(), 202, "{}", accepted.body);
+    gateway.clouds.misbehave_times(1, Action::GaussdbKill, Behaviour::Drop);
+    let lost = gateway.kill(&kill_of("ledger", &[10_180])).await;
+    assert_eq!(lost.status.as_u16(), 504, "{}", lost.body);
+    let posts = portal.got(2).await;
+    for post in &posts {
+        let told = &post.json()["data"];
+        assert_eq!(*told, recorded_as(&gateway, told["id"].as_str().unwrap(), "succeeded").await);
+    }
+    counted(&gateway, DELIVERED, 2).await;
+    assert_eq!((ids(&posts).len(), portal.posts().len()), (2, 2));
+}
+
+async fn a_kill_that_nobody_can_look_at_is_told_as_it_stays(engine: Engine) {
+    let portal = Receiver::replying([]).await;
+    let gateway = gateway(engine, portal.section("portal")).await;
+    gateway.clouds.misbehave_times(1, Action::DasKill, Behaviour::Slow(Duration::from_millis(50)));
+    let answer = gateway.kill(&kill_of("shop", &[11_212])).await;
+    assert_eq!(answer.status.as_u16(), 202, "{}", answer.body);
+    let [post] = portal.got(1).await.try_into().unwrap();
+    assert_eq!((post.status().as_str(), &post.json()["data"]), ("accepted", &answer.body));
+}
