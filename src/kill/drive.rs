@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     clock::Clock,
-    domain::{Order, Status},
+    domain::{Order, SessionId, Status, Target},
     metrics::Metrics,
     vendor::{Answer, Call, Effect, Fault, FaultKind, Known, Listing, Replay, Reply, Step, Vendor, account::Account},
 };
@@ -19,6 +19,7 @@ use crate::{
 use super::{
     breaker::Breaker,
     driven::{Driven, Stop},
+    forecast::each_once,
     lane::Calls,
     turns::{Class, Limit, SPAN, Turn, Turns},
 };
@@ -118,6 +119,15 @@ impl Driver {
             self.exchange(&call, &mut run, |reply| listing.read(reply)).await?;
         }
         Ok(())
+    }
+
+    /// The sessions that the database would pick now if it were left to it, each once; `None` where the vendor cannot be
+    /// asked.
+    pub(super) async fn pick(&self, target: &Target, until: Instant) -> Result<Option<Vec<SessionId>>, Stop> {
+        let Some(call) = self.vendor.preview(target) else { return Ok(None) };
+        let mut run = Run::new(Class::Read, until);
+        let ids = self.exchange(&call, &mut run, |reply| self.vendor.previewed(reply)).await?;
+        Ok(Some(each_once(ids)))
     }
 
     async fn run(&self, order: &Order, known: Known, mut call: Call, run: &mut Run) -> Result<Answer, Stop> {

@@ -132,7 +132,7 @@ fn check(target: &Target, wanted: &Match) -> Result<(), Problem> {
 }
 
 /// Why there is no list.
-fn unread(stop: &Stop) -> Problem {
+pub(super) fn unread(stop: &Stop) -> Problem {
     let wait = |code, sentence: &str, wait: Duration| Problem::new(code, sentence).retry_after(seconds(wait));
     match stop {
         Stop::Fault(fault) => refused(fault),

@@ -103,6 +103,9 @@ impl Kills {
 
     /// What a preview shows of the sessions that would be ended: `alive` for each that would be sent.
     pub(super) async fn preview(&self, driver: &Driver, asked: &Asked, literals: bool, kill: &mut Kill) {
+        if asked.order.selector == Selector::Intelligent {
+            return self.forecast(driver, &asked.order.target, kill).await;
+        }
         let Some(plan) = plan(driver, asked) else { return };
         match self.victims(&plan, asked, literals).await {
             Ok((victims, look)) => {

@@ -10,6 +10,7 @@ pub mod confirm;
 mod confirming;
 mod drive;
 mod driven;
+mod forecast;
 mod ids;
 mod lane;
 mod list;

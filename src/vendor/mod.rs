@@ -32,7 +32,7 @@ pub use coordinates::{Complaint, coordinates};
 pub use fault::{Fault, FaultKind, Replay};
 pub use listing::{List, Listing, Next, Page};
 
-use crate::domain::{Match, Order, Target, VendorName};
+use crate::domain::{Match, Order, SessionId, Target, VendorName};
 
 /// How one vendor lists and ends database sessions. Pure: it says what to send and what an answer means.
 pub trait Vendor: Debug + Send + Sync {
@@ -64,6 +64,20 @@ pub trait Vendor: Debug + Send + Sync {
     /// # Errors
     /// A [`Fault`] says why there is no list.
     fn page(&self, target: &Target, row: usize, reply: &Reply) -> Result<Page, Fault>;
+
+    /// The read-only call that asks which sessions the database would pick now if it were left to it; `None` where the
+    /// vendor cannot be asked.
+    fn preview(&self, _: &Target) -> Option<Call> {
+        None
+    }
+
+    /// The sessions that the reply to the preview call names; an id may come more than once.
+    ///
+    /// # Errors
+    /// A [`Fault`] says why there is no preview.
+    fn previewed(&self, reply: &Reply) -> Result<Vec<SessionId>, Fault> {
+        Err(Fault::unreadable(reply))
+    }
 }
 
 /// Every vendor there is.

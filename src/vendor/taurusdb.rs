@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     clock::unix_millis,
-    domain::{Match, Order, Outcome, Selector, Session, Target, VendorName},
+    domain::{Match, Order, Outcome, Selector, Session, SessionId, Target, VendorName},
 };
 
 use super::{
@@ -125,6 +125,21 @@ impl Vendor for TaurusDb {
 
     fn page(&self, _: &Target, row: usize, reply: &Reply) -> Result<Page, Fault> {
         huawei::page(reply, row, &THREAD, "processes", "total_count")
+    }
+
+    fn preview(&self, target: &Target) -> Option<Call> {
+        let instance = target.coordinate("instance_id");
+        let path = format!("/v3/{{project_id}}/instances/{instance}/intelligent-kill-session/statistic");
+        let query = vec![("node_id", target.coordinate("node_id").to_owned())];
+        Some(Call::get("intelligent_preview", "intelligent-kill-session/statistic", path, query))
+    }
+
+    fn previewed(&self, reply: &Reply) -> Result<Vec<SessionId>, Fault> {
+        huawei::read(reply, |body| {
+            let groups = body["statistics"].as_array()?;
+            let ids: Vec<Vec<String>> = groups.iter().map(|group| json::ids(&group["ids"])).collect::<Option<_>>()?;
+            Some(ids.into_iter().flatten().map(SessionId).collect())
+        })
     }
 }
 
