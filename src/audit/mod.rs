@@ -25,6 +25,7 @@ mod sealed;
 mod sql;
 mod sqlite;
 mod stats;
+mod watch;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -43,6 +44,7 @@ pub use removal::Removal;
 pub use sealed::{Sealing, Standing};
 pub use sqlite::Sqlite;
 pub use stats::{By, Count, Grouping, Per};
+pub use watch::{Returned, Seen, Sightings, Watch};
 
 use crate::{
     domain::{Kill, KillId},
@@ -108,6 +110,7 @@ macro_rules! on_engine {
         }
     };
 }
+use on_engine;
 
 impl Audit {
     /// Opens the record. Its connections live on the runtime this is called on, which must outlive every user.

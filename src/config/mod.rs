@@ -13,6 +13,7 @@ mod auth;
 mod callers;
 mod error;
 mod protect;
+mod returned;
 mod seal;
 mod secret;
 mod section;
@@ -33,6 +34,7 @@ pub use auth::{Auth, Keys};
 pub use callers::Callers;
 pub use error::{ConfigError, Problem};
 pub use protect::Protect;
+pub use returned::Returned;
 pub use seal::Seal;
 pub use secret::Secret;
 pub use server::{Log, LogFormat, Server};
@@ -63,6 +65,7 @@ pub struct Config {
     /// Limits for all accounts of a vendor, by the vendor's name.
     pub vendors: BTreeMap<String, LimitOverrides>,
     pub protect: Vec<Protect>,
+    pub returned: Returned,
     /// Targets by alias.
     pub targets: BTreeMap<String, Target>,
 }
@@ -119,7 +122,9 @@ impl Config {
         let accounts = root.tables("accounts", accounts::NAME, |name, section| Account::read(name, section, vendors));
         let targets = root.tables("targets", targets::ALIAS, |_, section| Target::read(section, &accounts, vendors));
         let protect = root.list("protect", |section| Protect::read(section, &targets, vendors));
+        let returned = root.table("returned", Returned::read);
         Some(Self {
+            returned,
             file,
             server,
             audit,

@@ -283,6 +283,10 @@ pub struct Kill {
     /// When every session had been seen gone on a list; only of kills that were open and settled by looking.
     #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub verified_at: Option<OffsetDateTime>,
+    /// How many sessions came back after it: new ones of a killed session's user, host and statement. It is learned within
+    /// a while after the kill; absent while and where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub returned: Option<u32>,
 }
 
 /// A look at the sessions of a target before a kill.

@@ -4,7 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::{Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status};
+use crate::{
+    domain::{Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status},
+    vendor::List,
+};
 
 use super::{
     Kills,
@@ -62,7 +65,7 @@ impl Kills {
     pub(super) async fn preview(&self, driver: &Driver, asked: &Asked, literals: bool, kill: &mut Kill) {
         let Some(plan) = plan(driver, &asked.order, &asked.pins) else { return };
         match self.victims(&plan, asked, literals).await {
-            Ok((victims, look)) => {
+            Ok((victims, look, _)) => {
                 kill.look = Some(look);
                 kill.sessions = victims.sessions;
                 for session in kill.sessions.iter_mut().filter(|session| session.outcome == Outcome::Unknown) {
@@ -85,7 +88,7 @@ impl Kills {
         literals: bool,
         kill: &mut Kill,
     ) -> Result<Option<Order>, Problem> {
-        let (victims, look) = self.victims(plan, asked, literals).await?;
+        let (victims, look, list) = self.victims(plan, asked, literals).await?;
         if victims.sessions.len() > MAX_IDS {
             let found = victims.sessions.len();
             let sentence = format!("meets {found} sessions, and a kill takes at most {MAX_IDS}: give a limit");
@@ -98,19 +101,21 @@ impl Kills {
         }
         let now = self.0.clock.now();
         let deadline = now + longest(driver.limit, victims.send.len());
-        let recorded = self.0.audit.conclude(kill, now, "looked", Some(deadline)).await;
+        let watch = self.watch(driver, kill, &list, &plan.wanted);
+        let (recorded, ()) = tokio::join!(self.0.audit.conclude(kill, now, "looked", Some(deadline)), watch);
         self.may_go_on(kill, recorded)?;
         Ok(Some(Order { target: asked.order.target.clone(), selector: Selector::Ids(victims.send) }))
     }
 
-    async fn victims(&self, plan: &Plan, asked: &Asked, literals: bool) -> Result<(Victims, Look), Problem> {
+    async fn victims(&self, plan: &Plan, asked: &Asked, literals: bool) -> Result<(Victims, Look, List), Problem> {
         let target = &asked.order.target;
         let at = self.0.clock.now();
         let list = self.read_list(target, &plan.wanted, literals).await?;
         let protection = |session: &_| self.0.targets.protection(target, session);
         let judge = Judge { list: &list, is_narrowed: plan.is_narrowed, pins: &asked.pins, protection, at };
         let look = Look { at, complete: list.complete, to_kill_ms: None };
-        Ok((judge.judge(&asked.order.selector), look))
+        let victims = judge.judge(&asked.order.selector);
+        Ok((victims, look, list))
     }
 }
 

@@ -21,7 +21,13 @@ use crate::{
     vendor::{Answer, Known, Listing},
 };
 
-use super::{Inner, Kills, drive::Driver, request::recorded_order, settle};
+use super::{
+    Inner, Kills,
+    drive::Driver,
+    request::recorded_order,
+    settle,
+    watching::{LISTS, TAKEN},
+};
 
 /// How often open kills are looked for.
 const EVERY: Duration = Duration::from_millis(500);
@@ -47,6 +53,7 @@ impl Kills {
         tidying.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let places = Arc::new(Semaphore::new(LOOKS));
         let mut settling = JoinSet::new();
+        let (lists, mut watching) = (Arc::new(Semaphore::new(LISTS)), JoinSet::new());
         loop {
             let inner = &*self.0;
             tokio::select! {
@@ -54,12 +61,19 @@ impl Kills {
                 _ = tidying.tick() => {
                     inner.callers.forget_idle();
                     inner.tidy().await;
+                    if inner.watch_for.is_zero() {
+                        // Watches from when it was not: they end.
+                        while self.take_watches(&mut watching, &lists).await == TAKEN as usize {}
+                    }
                     continue;
                 }
             }
             while settling.try_join_next().is_some() {}
             // A full hand may leave others that are due.
             while self.claim(&mut settling, &places).await == CLAIMS as usize {}
+            if !inner.watch_for.is_zero() {
+                while self.take_watches(&mut watching, &lists).await == TAKEN as usize {}
+            }
         }
     }
 
@@ -161,7 +175,7 @@ impl Inner {
     }
 }
 
-fn order_of(kill: &Kill) -> Option<Order> {
+pub(super) fn order_of(kill: &Kill) -> Option<Order> {
     let mut order = recorded_order(kill.target.as_ref()?, kill.select.as_ref()?)?;
     if matches!(order.selector, Selector::Match(_)) && !kill.sessions.is_empty() {
         // They were found by the gateway and sent by their ids.
@@ -210,6 +224,7 @@ mod tests {
             metrics: Arc::default(),
             gateway: name.to_owned(),
             key_ttl: Duration::from_hours(24),
+            watch_for: Duration::ZERO,
         })
     }
 
@@ -230,6 +245,7 @@ mod tests {
             requested_at: NOON,
             completed_at: None,
             verified_at: None,
+            returned: None,
         };
         let attempt = Attempt {
             kill: kill.clone(),

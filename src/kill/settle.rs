@@ -16,7 +16,7 @@ use crate::{
 use super::{drive::Driver, longest};
 
 /// How long after its request a kill is looked after; what is not known by then stays as it is.
-const LOOKED_AFTER: Duration = Duration::from_mins(15);
+pub(super) const LOOKED_AFTER: Duration = Duration::from_mins(15);
 
 const GONE: &str = "seen gone";
 const OTHER: &str = "its id is another session's by now";
@@ -192,6 +192,7 @@ mod tests {
             requested_at: NOON,
             completed_at: None,
             verified_at: None,
+            returned: None,
         }
     }
 

@@ -19,10 +19,12 @@ use super::{
 
 mod read;
 mod seal;
+mod watch;
 mod write;
 
 pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, ping, stats};
 pub(in crate::audit) use seal::{add, block_before, blocks, due, heads, ids, last_head, removals, standing, waiting};
+pub(in crate::audit) use watch::{claim_watches, note_look, watch};
 pub(in crate::audit) use write::begin;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");

@@ -3,6 +3,7 @@
 mod matching;
 mod pins;
 mod protection;
+mod returned;
 
 use killgate::sandbox::{Place, demo as world};
 use serde_json::{Value, json};
