@@ -81,6 +81,7 @@ impl App {
             metrics: Arc::clone(&metrics),
             gateway: id_at(clock.now()).to_string(),
             key_ttl: config.audit.idempotency_ttl,
+            watch_for: config.returned.watch,
             clock: clock.clone(),
         });
         let auth = Auth::new(callers, fetch(transport.clone()), clock.clone());

@@ -91,6 +91,7 @@ fn attempt(target: &Value, now: OffsetDateTime) -> Attempt {
             requested_at: now,
             completed_at: None,
             verified_at: None,
+            returned: None,
         },
     }
 }

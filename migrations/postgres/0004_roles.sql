@@ -9,6 +9,8 @@ BEGIN
         'UPDATE (status, looked_at, list_complete, sent_at, completed_at, verified_at, problem, upstream_http_status, upstream_request_id, upstream_task_id,
             upstream_error_code, upstream_error_message) ON kills',
         'UPDATE (outcome, detail, identity) ON kill_sessions',
+        'SELECT, INSERT ON kill_returns',
+        'SELECT, INSERT, UPDATE, DELETE ON kill_watches',
         'SELECT ON removals',
         'SELECT, INSERT, UPDATE, DELETE ON kill_leases, idempotency_keys, unsealed',
         'SELECT, INSERT, UPDATE, DELETE ON webhook_deliveries',

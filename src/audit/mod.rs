@@ -27,6 +27,7 @@ mod sealed;
 mod sql;
 mod sqlite;
 mod stats;
+mod watch;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -47,6 +48,7 @@ pub use removal::Removal;
 pub use sealed::{Sealing, Standing};
 pub use sqlite::Sqlite;
 pub use stats::{By, Count, Grouping, Per};
+pub use watch::{Returned, Seen, Sightings, Watch};
 
 use crate::{
     domain::{Kill, KillId},

@@ -15,6 +15,7 @@ macro_rules! kill_columns {
             "k.id, k.status, k.caller, k.on_behalf_of, k.reason, k.target, k.selector, k.requested_at, ",
             "k.looked_at, k.list_complete, k.sent_at, k.completed_at, k.verified_at, k.confirms, k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, ",
             "k.upstream_error_code, k.upstream_error_message, k.problem, ",
+            "(SELECT r.returned FROM kill_returns r WHERE r.kill_id = k.id ORDER BY r.look DESC LIMIT 1) AS returned, ",
             $sessions,
             " AS sessions"
         )
@@ -44,6 +45,7 @@ pub(super) struct KillRow {
     upstream_error_code: Option<String>,
     upstream_error_message: Option<String>,
     problem: Option<Json<Problem>>,
+    returned: Option<i32>,
     sessions: Json<Vec<Session>>,
 }
 
@@ -68,6 +70,7 @@ impl KillRow {
     pub(super) fn read(self) -> sqlx::Result<Kill> {
         let status = Status::parse(&self.status).ok_or_else(|| damaged("status"))?;
         let http_status = self.upstream_http_status.map(u16::try_from).transpose();
+        let returned = self.returned.map(u32::try_from).transpose();
         Ok(Kill {
             id: self.id,
             status,
@@ -94,6 +97,7 @@ impl KillRow {
             requested_at: self.requested_at.0,
             completed_at: self.completed_at.map(|moment| moment.0),
             verified_at: self.verified_at.map(|moment| moment.0),
+            returned: returned.map_err(|_| damaged("returned"))?,
         })
     }
 }

@@ -15,6 +15,21 @@ macro_rules! claim_key {
 }
 pub(super) use claim_key;
 
+/// Begins to watch a kill, unless it is watched already.
+pub(super) const WATCH: &str = "
+    INSERT INTO kill_watches (kill_id, gateway, due_at, looks, sightings) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (kill_id) DO NOTHING";
+
+/// Notes what a look found, unless another gateway has noted that look.
+pub(super) const NOTE_RETURNED: &str = "
+    INSERT INTO kill_returns (kill_id, look, at, returned, list_complete) SELECT $1, $2, $3, $4, $5
+    WHERE NOT EXISTS (SELECT 1 FROM kill_returns WHERE kill_id = $1 AND look = $2)";
+
+pub(super) const WATCH_ON: &str =
+    "UPDATE kill_watches SET gateway = $2, due_at = $3, looks = $4, sightings = $5 WHERE kill_id = $1";
+
+pub(super) const END_WATCH: &str = "DELETE FROM kill_watches WHERE kill_id = $1";
+
 /// Ids of kills from the lowest on; `$1` is how many.
 pub(super) const IDS: &str = "SELECT id FROM kills ORDER BY id LIMIT $1";
 

@@ -14,6 +14,7 @@ mod callers;
 mod confirm;
 mod error;
 mod protect;
+mod returned;
 mod seal;
 mod secret;
 mod section;
@@ -36,6 +37,7 @@ pub use callers::Callers;
 pub use confirm::Confirm;
 pub use error::{ConfigError, Problem};
 pub use protect::Protect;
+pub use returned::Returned;
 pub use seal::Seal;
 pub use secret::Secret;
 pub use server::{Log, LogFormat, Server};
@@ -68,6 +70,7 @@ pub struct Config {
     /// Limits for all accounts of a vendor, by the vendor's name.
     pub vendors: BTreeMap<String, LimitOverrides>,
     pub protect: Vec<Protect>,
+    pub returned: Returned,
     /// Targets by alias.
     pub targets: BTreeMap<String, Target>,
     pub webhooks: Vec<Webhook>,
@@ -127,7 +130,9 @@ impl Config {
         let targets = root.tables("targets", targets::ALIAS, |_, section| Target::read(section, &accounts, vendors));
         let webhooks = root.tables("webhooks", accounts::NAME, |name, section| Webhook::read(name, section, &accounts));
         let protect = root.list("protect", |section| Protect::read(section, &targets, vendors));
+        let returned = root.table("returned", Returned::read);
         Some(Self {
+            returned,
             file,
             server,
             audit,

@@ -31,6 +31,10 @@ impl Config {
         }
         lines.extend(self.webhooks.iter().map(Webhook::describe));
         lines.push(format!("protect: {} rules beside those built in", self.protect.len()));
+        lines.push(match self.returned.watch.as_secs() {
+            0 => "returned: not looked for".to_owned(),
+            seconds => format!("returned: looked for {seconds} s after a kill"),
+        });
         lines
     }
 }

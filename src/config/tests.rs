@@ -146,7 +146,7 @@ fn a_bad_value_from_the_environment_names_the_variable() {
         [
             "KILLGATE__: has an empty name between its underscores",
             "server.workers: must be a whole number from 1 to 64, not \"many\" (set by KILLGATE__SERVER__WORKERS)",
-            "servre: unknown key, expected one of server, audit, seal, auth, callers, confirm, vendors, accounts, targets, webhooks, protect",
+            "servre: unknown key, expected one of server, audit, seal, auth, callers, confirm, vendors, accounts, targets, webhooks, protect, returned",
         ]
     );
 }

@@ -1,10 +1,13 @@
 //! What tells a session from another one that has its id later.
 
+use std::net::Ipv6Addr;
+
+use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::LiveSession;
+use super::{LiveSession, masked};
 
 /// Whose session it was when it was looked at. What a vendor does not tell is `None` and tells nothing apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -21,13 +24,46 @@ pub struct Identity {
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub started_at: Option<OffsetDateTime>,
+    /// Stands for the statement it ran, without its literals: 32 hexadecimal digits. The same session may run another
+    /// statement later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "82a20b4bc8c34a4e50f5c52b8d6c6d4e")]
+    pub statement_digest: Option<String>,
 }
 
 impl Identity {
     /// The identity of a session that is seen now.
     #[must_use]
     pub fn of(session: &LiveSession) -> Self {
-        Self { user: session.user.clone(), host: session.host.clone(), started_at: session.started_at }
+        Self {
+            user: session.user.clone(),
+            host: session.host.clone(),
+            started_at: session.started_at,
+            statement_digest: session.statement.as_deref().and_then(statement_digest),
+        }
+    }
+
+    /// Whether enough is known to recognise who comes back: the user, the host and the statement.
+    #[must_use]
+    pub fn is_recognisable(&self) -> bool {
+        self.user.is_some() && self.host.is_some() && self.statement_digest.is_some()
+    }
+
+    /// Whether a session is of the same user and comes from the same address, whatever its port. What is not known of
+    /// either is not the same.
+    #[must_use]
+    pub fn is_of_same_client(&self, session: &LiveSession) -> bool {
+        let same = |known: Option<&str>, seen: Option<&str>| known.is_some() && known == seen;
+        let address_of = |host: &Option<String>| host.as_deref().map(address).map(str::to_ascii_lowercase);
+        let (known, seen) = (address_of(&self.host), address_of(&session.host));
+        same(self.user.as_deref(), session.user.as_deref()) && same(known.as_deref(), seen.as_deref())
+    }
+
+    /// Whether a session runs the same statement, but for its literals. What is not known is not the same.
+    #[must_use]
+    pub fn runs_same_statement(&self, session: &LiveSession) -> bool {
+        let seen = session.statement.as_deref().and_then(statement_digest);
+        self.statement_digest.is_some() && self.statement_digest == seen
     }
 
     /// What of a session that is seen now contradicts this; `None` where nothing does, and it may be the same one.
@@ -43,8 +79,28 @@ impl Identity {
     }
 }
 
+/// The first half of the SHA-256 of a statement without its literals and comments, any white space as one space, in hex;
+/// `None` for no statement. Of a statement and of its masked form it is the same.
+fn statement_digest(statement: &str) -> Option<String> {
+    let masked = masked(statement);
+    let normal = masked.split_whitespace().collect::<Vec<_>>().join(" ");
+    let hash = digest(&SHA256, normal.as_bytes());
+    let half = hash.as_ref().first_chunk().map(|half| format!("{:032x}", u128::from_be_bytes(*half)));
+    half.filter(|_| !normal.is_empty())
+}
+
+/// A client's address without its port. A whole IPv6 address has none.
+fn address(host: &str) -> &str {
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    match host.rsplit_once(':') {
+        Some((address, port)) if is_port(port) && host.parse::<Ipv6Addr>().is_err() => address,
+        _ => host,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use time::macros::datetime;
 
     use super::*;
@@ -64,5 +120,59 @@ mod tests {
         assert_eq!(other(LiveSession { user: text("App"), ..session.clone() }), Some("user"));
         assert_eq!(other(LiveSession { host: text("10.0.0.7:5"), ..session.clone() }), Some("host"));
         assert_eq!(other(LiveSession { started_at: Some(began + time::Duration::SECOND), ..session }), Some("start"));
+    }
+
+    #[test]
+    fn the_same_statement_has_the_same_digest_whatever_its_literals_and_its_layout() {
+        let digest = |statement: &str| statement_digest(statement);
+        // From `printf 'select * from orders where id = ?' | sha256sum`.
+        let known = Some("fbde135c64f4f6434e92d75118ddff9c".to_owned());
+        assert_eq!(digest("select * from orders where id = 7"), known);
+        assert_eq!(digest(" select *\n  from orders /* pool 3 */ where id = 'x' "), known);
+        assert_eq!(digest("select * from orders where id = ?"), known, "as those see it who may see no literals");
+        assert_ne!(digest("select * from orders where ID = 7"), known);
+        assert_eq!((digest(""), digest("  -- nothing")), (None, None));
+    }
+
+    #[test]
+    fn another_statement_is_no_contradiction() {
+        let session = |statement: &str| LiveSession {
+            statement: Some(statement.to_owned()),
+            ..LiveSession::new(SessionId("7".to_owned()))
+        };
+        let identity = Identity::of(&session("select 1"));
+        assert_eq!(identity.contradiction(&session("delete from orders")), None);
+        assert!(identity.runs_same_statement(&session("select 2")));
+        assert!(!identity.runs_same_statement(&session("delete from orders")));
+    }
+
+    #[test]
+    fn a_client_is_the_same_with_another_port_and_not_at_another_address() {
+        let session = |user: &str, host: &str| LiveSession {
+            user: Some(user.to_owned()),
+            host: Some(host.to_owned()),
+            ..LiveSession::new(SessionId("7".to_owned()))
+        };
+        let same =
+            |one: &str, other: &str| Identity::of(&session("app", one)).is_of_same_client(&session("app", other));
+        assert!(same("10.0.0.7:40001", "10.0.0.7:40002") && same("db.example.com:1", "DB.example.com"));
+        assert!(same("fe80::7:40001", "fe80::7") && same("[::1]:40001", "[::1]:40002"));
+        assert!(!same("10.0.0.7:40001", "10.0.0.8:40001") && !same("fe80::7", "fe80::8"));
+        assert!(!Identity::of(&session("app", "a")).is_of_same_client(&session("App", "a")));
+        let unknown = LiveSession::new(SessionId("7".to_owned()));
+        assert!(!Identity::of(&unknown).is_of_same_client(&unknown));
+    }
+
+    proptest! {
+        #[test]
+        fn of_a_statement_and_of_its_masked_form_the_digest_is_the_same(
+            statement in prop::collection::vec(prop::sample::select(vec![
+                "select ", "'x'", "\"y\"", "7", "-", "--", "-- c\n", "/", "*", "/* c */", "#", "$", "$1", "\\", "`a`", "`",
+                "?", "…", " ", "\n", "a", "@", ".", "e", "1e", "+",
+            ]), 0..12),
+        ) {
+            let statement = statement.concat();
+            prop_assert_eq!(statement_digest(&masked(&statement)), statement_digest(&statement), "{}", statement);
+        }
     }
 }

@@ -287,6 +287,35 @@ pub struct Kill {
     /// When every session had been seen gone on a list; only of kills that were open and settled by looking.
     #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub verified_at: Option<OffsetDateTime>,
+    /// How many sessions came back after it: new ones of a killed session's user, host and statement. It is learned within
+    /// a while after the kill; absent while and where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub returned: Option<u32>,
+}
+
+#[cfg(test)]
+impl Kill {
+    /// A kill that was just asked for, of which nothing else is known.
+    pub(crate) fn sample(at: OffsetDateTime) -> Self {
+        Self {
+            id: crate::clock::id_at(at),
+            status: Status::Pending,
+            target: None,
+            select: None,
+            sessions: vec![],
+            caller: "chatops-bot".into(),
+            on_behalf_of: None,
+            reason: None,
+            upstream: Upstream::default(),
+            problem: None,
+            look: None,
+            confirms: None,
+            requested_at: at,
+            completed_at: None,
+            verified_at: None,
+            returned: None,
+        }
+    }
 }
 
 /// A look at the sessions of a target before a kill.

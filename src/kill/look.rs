@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::{
     domain::{Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status},
-    vendor::ListingKind,
+    vendor::{List, ListingKind},
 };
 
 use super::{
@@ -108,7 +108,7 @@ impl Kills {
         }
         let Some(plan) = plan(driver, asked) else { return };
         match self.victims(&plan, asked, literals).await {
-            Ok((victims, look)) => {
+            Ok((victims, look, _)) => {
                 kill.look = Some(look);
                 kill.sessions = victims.sessions;
                 for session in kill.sessions.iter_mut().filter(|session| session.outcome == Outcome::Unknown) {
@@ -133,7 +133,7 @@ impl Kills {
         kill: &mut Kill,
     ) -> Result<Option<(Order, usize)>, Problem> {
         let looked = self.victims(plan, asked, literals);
-        let (victims, look) = if plan.own_way {
+        let (victims, look, list) = if plan.own_way {
             match timeout(COUNTING, looked).await {
                 Ok(Ok(found)) => found,
                 Ok(Err(Problem { code, .. })) => return Ok(Some(uncounted(kill, asked, code.as_str()))),
@@ -163,19 +163,21 @@ impl Kills {
         let order = Order { target: asked.order.target.clone(), selector };
         let now = self.0.clock.now();
         let deadline = now + longest(driver.limit, order.selector.ids().len());
-        let recorded = self.0.audit.conclude(kill, now, "looked", Some(deadline)).await;
+        let watch = self.watch(driver, kill, &list, &plan.wanted);
+        let (recorded, ()) = tokio::join!(self.0.audit.conclude(kill, now, "looked", Some(deadline)), watch);
         self.may_go_on(kill, recorded)?;
         Ok(Some((order, many)))
     }
 
-    async fn victims(&self, plan: &Plan, asked: &Asked, literals: bool) -> Result<(Victims, Look), Problem> {
+    async fn victims(&self, plan: &Plan, asked: &Asked, literals: bool) -> Result<(Victims, Look, List), Problem> {
         let target = &asked.order.target;
         let at = self.0.clock.now();
         let list = self.read_list(target, &plan.wanted, literals).await?;
         let protection = |session: &_| self.0.targets.protection(target, session);
         let judge = Judge { list: &list, is_narrowed: plan.is_narrowed, pins: &asked.pins, protection, at };
         let look = Look { at, complete: list.complete, to_kill_ms: None };
-        Ok((judge.judge(&asked.order.selector), look))
+        let victims = judge.judge(&asked.order.selector);
+        Ok((victims, look, list))
     }
 }
 

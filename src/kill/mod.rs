@@ -17,10 +17,12 @@ mod list;
 mod look;
 mod object;
 mod reconcile;
+mod returned;
 mod settle;
 mod submission;
 mod ticket;
 mod victims;
+mod watching;
 mod work;
 
 pub mod request;
@@ -80,6 +82,8 @@ pub struct Parts {
     pub gateway: String,
     /// How long an idempotency key is kept.
     pub key_ttl: Duration,
+    /// For how long after a kill is looked whether its sessions come back; zero is not at all.
+    pub watch_for: Duration,
 }
 
 /// Takes kills and sees them through.
@@ -102,6 +106,7 @@ struct Inner {
     metrics: Arc<Metrics>,
     gateway: String,
     key_ttl: Duration,
+    watch_for: Duration,
     /// Kills outlive the request and its worker thread, so they run here.
     runtime: Handle,
     in_flight: watch::Sender<usize>,
@@ -113,6 +118,7 @@ impl Kills {
     pub fn new(parts: Parts) -> Self {
         let Parts { audit, accounts, limits, caller_limit, session_caps, confirming, targets, webhooks, .. } = parts;
         let (clock, metrics, gateway, key_ttl) = (parts.clock, parts.metrics, parts.gateway, parts.key_ttl);
+        let watch_for = parts.watch_for;
         let turns = Arc::new(Turns::new(limits, audit.clone()));
         let (breakers, lanes) = (Mutex::default(), Mutex::default());
         let (runtime, in_flight) = (Handle::current(), watch::Sender::new(0));
@@ -131,6 +137,7 @@ impl Kills {
             metrics,
             gateway,
             key_ttl,
+            watch_for,
             runtime,
             in_flight,
         }))

@@ -21,7 +21,13 @@ use crate::{
     vendor::{Answer, Known, Listing},
 };
 
-use super::{Inner, Kills, drive::Driver, request::recorded_order, settle};
+use super::{
+    Inner, Kills,
+    drive::Driver,
+    request::recorded_order,
+    settle,
+    watching::{LISTS, TAKEN},
+};
 
 /// How often open kills are looked for.
 const EVERY: Duration = Duration::from_millis(500);
@@ -47,6 +53,7 @@ impl Kills {
         tidying.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let places = Arc::new(Semaphore::new(LOOKS));
         let mut settling = JoinSet::new();
+        let (lists, mut watching) = (Arc::new(Semaphore::new(LISTS)), JoinSet::new());
         loop {
             let inner = &*self.0;
             tokio::select! {
@@ -55,12 +62,19 @@ impl Kills {
                     inner.callers.forget_idle();
                     inner.caps.forget_idle(inner.clock.now());
                     inner.tidy().await;
+                    if inner.watch_for.is_zero() {
+                        // Watches from when it was not: they end.
+                        while self.take_watches(&mut watching, &lists).await == TAKEN as usize {}
+                    }
                     continue;
                 }
             }
             while settling.try_join_next().is_some() {}
             // A full hand may leave others that are due.
             while self.claim(&mut settling, &places).await == CLAIMS as usize {}
+            if !inner.watch_for.is_zero() {
+                while self.take_watches(&mut watching, &lists).await == TAKEN as usize {}
+            }
         }
     }
 
@@ -162,7 +176,7 @@ impl Inner {
     }
 }
 
-fn order_of(kill: &Kill) -> Option<Order> {
+pub(super) fn order_of(kill: &Kill) -> Option<Order> {
     let mut order = recorded_order(kill.target.as_ref()?, kill.select.as_ref()?)?;
     if matches!(order.selector, Selector::Match(_)) && !kill.sessions.is_empty() {
         // They were found by the gateway and sent by their ids.
@@ -193,8 +207,8 @@ mod tests {
     use super::*;
     use crate::{
         audit::{Attempt, Audit, Settings},
-        clock::{Clock, id_at},
-        domain::{ProblemCode, Upstream},
+        clock::Clock,
+        domain::ProblemCode,
         kill::{CallerLimit, Confirming, Parts, Rules, SessionCaps, confirm::Key, targets::Targets},
         webhook::Webhooks,
     };
@@ -215,28 +229,13 @@ mod tests {
             metrics: Arc::default(),
             gateway: name.to_owned(),
             key_ttl: Duration::from_hours(24),
+            watch_for: Duration::ZERO,
         })
     }
 
     /// A kill of that gateway that is past its deadline and was not marked as sent.
     async fn overdue(kills: &Kills, gateway: &str) -> Kill {
-        let kill = Kill {
-            id: id_at(NOON),
-            status: Status::Pending,
-            target: None,
-            select: None,
-            sessions: vec![],
-            caller: "chatops-bot".into(),
-            on_behalf_of: None,
-            reason: None,
-            upstream: Upstream::default(),
-            problem: None,
-            look: None,
-            confirms: None,
-            requested_at: NOON,
-            completed_at: None,
-            verified_at: None,
-        };
+        let kill = Kill::sample(NOON);
         let attempt = Attempt {
             kill: kill.clone(),
             request: None,

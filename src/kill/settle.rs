@@ -16,7 +16,7 @@ use crate::{
 use super::{drive::Driver, longest};
 
 /// How long after its request a kill is looked after; what is not known by then stays as it is.
-const LOOKED_AFTER: Duration = Duration::from_mins(15);
+pub(super) const LOOKED_AFTER: Duration = Duration::from_mins(15);
 
 const GONE: &str = "seen gone";
 const OTHER: &str = "its id is another session's by now";
@@ -162,8 +162,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        clock::id_at,
-        domain::{Identity, SessionId, Upstream},
+        domain::{Identity, SessionId},
         vendor,
     };
 
@@ -177,23 +176,7 @@ mod tests {
     fn kill(outcome: Outcome) -> Kill {
         let identity = Some(Identity::of(&live("7", "report")));
         let sessions = vec![Session { identity, ..Session::new(&SessionId("7".into()), outcome) }];
-        Kill {
-            id: id_at(NOON),
-            status: Status::of(&sessions),
-            target: None,
-            select: Some(json!({ "ids": ["7"] })),
-            sessions,
-            caller: "chatops-bot".into(),
-            on_behalf_of: None,
-            reason: None,
-            upstream: Upstream::default(),
-            problem: None,
-            look: None,
-            confirms: None,
-            requested_at: NOON,
-            completed_at: None,
-            verified_at: None,
-        }
+        Kill { status: Status::of(&sessions), select: Some(json!({ "ids": ["7"] })), sessions, ..Kill::sample(NOON) }
     }
 
     fn learned(outcome: Outcome, list: &List, after: Duration) -> (Status, Outcome) {

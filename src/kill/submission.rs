@@ -60,6 +60,7 @@ pub(super) fn first_record(submission: &Submission, now: OffsetDateTime) -> Kill
         requested_at: now,
         completed_at: None,
         verified_at: None,
+        returned: None,
     };
     match &submission.asked {
         Ok(asked) => {

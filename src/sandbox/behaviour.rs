@@ -85,6 +85,8 @@ pub enum Lie {
     TaskIdAsString,
     /// DAS: the body of a successful kill.
     DasBody(DasBody),
+    /// Kills, and the killed ones' pool opens new sessions at once: new ids, the same users, addresses and statements.
+    Reconnects,
     /// Lists: no page has more than that many rows; totals stay true.
     CutLists(usize),
     /// Lists: every id in the answer belongs to somebody else right afterwards.
@@ -124,6 +126,13 @@ pub(super) fn cut(lie: Option<&Lie>, limit: usize) -> usize {
 pub(super) fn recycle(lie: Option<&Lie>, table: &mut Table, listed: &[Session]) {
     if lie == Some(&Lie::RecycleIds) {
         table.recycle(&listed.iter().map(|row| row.id).collect::<Vec<_>>());
+    }
+}
+
+/// Opens new sessions for killed ones where the lie is that.
+pub(super) fn reconnect(lie: Option<&Lie>, table: &mut Table, killed: &[u64]) {
+    if lie == Some(&Lie::Reconnects) {
+        table.reconnect(killed);
     }
 }
 

@@ -225,6 +225,18 @@ impl Table {
         killed
     }
 
+    /// Opens a new session for each of `ids`, as a pool does that lost them: another id and another port.
+    pub(super) fn reconnect(&mut self, ids: &[u64]) {
+        for id in ids {
+            let Some(lost) = self.held.get(id).map(|held| held.session.clone()) else { continue };
+            let id = self.held.last_key_value().map_or(1, |(last, _)| last + 1);
+            let (address, port) = lost.host.rsplit_once(':').unwrap_or((&lost.host, "0"));
+            // The next ephemeral port, whatever the one before.
+            let port = 40_001 + (port.parse().unwrap_or(0_u64)) % 20_000;
+            self.put(Session { id, host: format!("{address}:{port}"), seconds: 0, ..lost });
+        }
+    }
+
     /// Gives the id of every one of `ids` to somebody else's new session.
     pub(super) fn recycle(&mut self, ids: &[u64]) {
         for id in ids {

@@ -27,6 +27,7 @@ mod lines;
 mod read;
 mod seal;
 mod turns;
+mod watch;
 mod write;
 
 pub(in crate::audit) use attempts::{begin, stands};
@@ -35,6 +36,7 @@ pub(in crate::audit) use events::{events, progress};
 pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, page_sql, ping, stats};
 pub(in crate::audit) use seal::{block_before, blocks, heads, ids, last_head, removals, seal, standing, waiting};
 pub(in crate::audit) use turns::take_turns;
+pub(in crate::audit) use watch::{claim_watches, note_look, watch};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
 

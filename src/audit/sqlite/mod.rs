@@ -21,12 +21,14 @@ mod deliveries;
 mod events;
 mod read;
 mod seal;
+mod watch;
 mod write;
 
 pub(in crate::audit) use deliveries::{claim_deliveries, deliver_later, delivered, drop_deliveries};
 pub(in crate::audit) use events::{events, progress};
 pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, ping, stats};
 pub(in crate::audit) use seal::{add, block_before, blocks, due, heads, ids, last_head, removals, standing, waiting};
+pub(in crate::audit) use watch::{claim_watches, note_look, watch};
 pub(in crate::audit) use write::{begin, stands};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");

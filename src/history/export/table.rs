@@ -19,7 +19,7 @@ const BEFORE: [&str; 9] =
     ["id", "requested_at", "status", "caller", "on_behalf_of", "reason", "vendor", "account", "target"];
 
 /// The columns after them.
-const AFTER: [&str; 21] = [
+const AFTER: [&str; 23] = [
     "select",
     "sessions",
     "problem_code",
@@ -29,8 +29,10 @@ const AFTER: [&str; 21] = [
     "upstream_task_id",
     "upstream_error_code",
     "upstream_error_message",
+    "looked_at",
     "sent_at",
     "completed_at",
+    "verified_at",
     "dry_run",
     "request",
     "client_address",
@@ -90,8 +92,10 @@ pub(super) fn row(line: &Line) -> Vec<u8> {
         text(&line.upstream.task_id),
         text(&line.upstream.error_code),
         text(&line.upstream.error_message),
+        text(&line.looked_at),
         text(&line.sent_at),
         text(&line.completed_at),
+        text(&line.verified_at),
         line.dry_run.to_string(),
         text(&line.request),
         text(&line.client_address),

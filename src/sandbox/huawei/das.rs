@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{cut, death, failed, recycle};
+use super::{cut, death, failed, reconnect, recycle};
 use crate::sandbox::{
     Lie, Place, Session,
     answer::{Answer, Refusal},
@@ -88,6 +88,7 @@ pub(super) fn kill(
     let table = state.world.table_mut(&place).ok_or_else(failed)?;
     let meant: Vec<u64> = table.listed().iter().filter(|row| criteria.any_meets(row)).map(|row| row.id).collect();
     let killed = death(lie).map(|death| table.kill(&meant, death)).unwrap_or_default();
+    reconnect(lie, table, &killed);
     let answer = match lie {
         Some(Lie::KillsButSaysFailed) => {
             Answer::json(500, &json!({"error_code": "DAS.200001", "error_msg": "Internal server error."}))

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{cut, dbs, death, failed, has_tag, recycle, texts};
+use super::{cut, dbs, death, failed, has_tag, reconnect, recycle, texts};
 use crate::sandbox::{
     Lie, Place, Session,
     answer::{Answer, Refusal},
@@ -79,6 +79,7 @@ pub(super) fn kill(
     let table = state.world.table_mut(&place).ok_or_else(failed)?;
     let there: Vec<u64> = ids.filter(|id| table.find(*id).is_some()).collect();
     let killed = death(lie).map(|death| table.kill(&there, death)).unwrap_or_default();
+    reconnect(lie, table, &killed);
     let body = match lie {
         Some(Lie::KillsButSaysFailed) => json!({"session_ids": [], "success": false}),
         Some(Lie::LeavesOut) => json!({"session_ids": texts(there.get(1..).unwrap_or_default()), "success": true}),

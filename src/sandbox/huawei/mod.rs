@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{
     Action, Lie,
     answer::{Answer, Refusal},
-    behaviour::{cut, recycle},
+    behaviour::{cut, reconnect, recycle},
     desk::Route,
     fields::Bad,
     log::Incoming,

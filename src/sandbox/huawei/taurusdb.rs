@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{cut, dbs, death, failed, has_tag, recycle};
+use super::{cut, dbs, death, failed, has_tag, reconnect, recycle};
 use crate::sandbox::{
     Lie, Place, Session,
     answer::{Answer, Refusal},
@@ -34,6 +34,7 @@ pub(super) fn kill(
         }
     }
     let killed = death(lie).map(|death| table.kill(&there, death)).unwrap_or_default();
+    reconnect(lie, table, &killed);
     let body = match lie {
         Some(Lie::KillsButSaysFailed) => {
             absent.splice(0..0, there);

@@ -11,7 +11,7 @@ use crate::{
     sandbox::{
         Lie, Place, Session,
         answer::{Answer, Refusal},
-        behaviour::{cut, recycle},
+        behaviour::{cut, reconnect, recycle},
         fields::{Bad, Members},
         log::Incoming,
         session::{Death, Table},
@@ -45,7 +45,11 @@ pub(super) fn kill(state: &mut State, incoming: &Incoming, lie: Option<&Lie>) ->
         _ => Some(Death::after(runs, false)),
     };
     let killed = match (state.world.table_mut(&place), death) {
-        (Some(table), Some(death)) => table.kill(&ids, death),
+        (Some(table), Some(death)) => {
+            let killed = table.kill(&ids, death);
+            reconnect(lie, table, &killed);
+            killed
+        }
         _ => vec![],
     };
     // Large, so that whoever reads it as a floating-point number gets another one.

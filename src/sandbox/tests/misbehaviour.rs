@@ -90,6 +90,21 @@ async fn garbled_and_canned_answers_come_as_they_are() {
 }
 
 #[tokio::test]
+async fn a_pool_that_reconnects_is_back_at_once_on_another_port() {
+    let sandbox = world_with(Behaviour::Lie(Lie::Reconnects));
+    let place = Place::taurusdb(demo::TAURUSDB_INSTANCE, demo::TAURUSDB_NODE);
+    let before = sandbox.clouds.sessions(&place);
+    let lost = before.iter().find(|session| session.id == 2_075_426).unwrap();
+    assert_eq!(kill(lost.id).send(&sandbox).await.status, 200);
+    assert!(!is_alive(&sandbox, lost.id));
+    let new = sandbox.clouds.sessions(&place).pop().unwrap();
+    assert!(before.iter().all(|session| session.id != new.id));
+    assert_eq!((&new.user, &new.statement), (&lost.user, &lost.statement));
+    let address = |session: &Session| session.host.rsplit_once(':').unwrap().0.to_owned();
+    assert!(address(&new) == address(lost) && new.host != lost.host);
+}
+
+#[tokio::test]
 async fn each_vendor_throttles_and_denies_in_its_own_way() {
     let sandbox = demo_world();
     let das = json!({"db_user_id": demo::DAS_DB_USER_ID, "user": "app"});

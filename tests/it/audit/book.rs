@@ -139,6 +139,7 @@ pub(crate) fn attempt(at: OffsetDateTime) -> Attempt {
             requested_at: at,
             completed_at: None,
             verified_at: None,
+            returned: None,
         },
         request: Some(r#"{"target":"orders","select":{"ids":["1111","2222"]}}"#.into()),
         client_address: Some("192.0.2.7".into()),

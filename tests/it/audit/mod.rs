@@ -8,6 +8,7 @@ mod outage;
 mod reading;
 mod recording;
 mod refusal;
+mod watches;
 
 /// Makes a test on each engine of every scenario, each with a record of its own.
 macro_rules! on_both_engines {

@@ -78,6 +78,10 @@ async fn the_serving_role_adds_blocks_and_keeps_its_bookkeeping() {
         "DELETE FROM webhook_deliveries",
         "SELECT FROM blocks",
         "SELECT FROM removals",
+        &format!("INSERT INTO kill_returns VALUES ('{id}', 2, now(), 1, true)"),
+        &format!("INSERT INTO kill_watches VALUES ('{id}', 'here', now(), 0, '{{}}') ON CONFLICT DO NOTHING"),
+        "UPDATE kill_watches SET looks = 1",
+        "DELETE FROM kill_watches",
     ] {
         assert!(run(&two.url(), sql).await.is_ok(), "{sql}: {:?}", run(&two.url(), sql).await);
     }

@@ -62,6 +62,11 @@ async fn the_serving_role_cannot_change_what_was_recorded() {
             "permission denied",
         ),
         ("CREATE RULE forget AS ON INSERT TO kills DO INSTEAD NOTHING", "must be owner"),
+        // Who came back.
+        ("UPDATE kill_returns SET returned = 0", "permission denied"),
+        ("DELETE FROM kill_returns", "permission denied"),
+        ("TRUNCATE kill_returns", "permission denied"),
+        ("DROP TRIGGER is_kept ON kill_returns", "must be owner"),
         // Blocks and removals.
         ("UPDATE blocks SET total = 1", "permission denied"),
         ("DELETE FROM blocks", "permission denied"),

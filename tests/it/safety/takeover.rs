@@ -7,7 +7,7 @@ use killgate::{
     audit::{Attempt, Audit},
     clock::{Clock, id_at},
     domain::{Kill, Outcome, Session, SessionId, Status, Upstream},
-    sandbox::{Action, Behaviour, Clouds},
+    sandbox::{Action, Behaviour, Clouds, Lie},
 };
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -28,6 +28,7 @@ on_both_engines! {
     a_crowd_of_kills_whose_gateway_died_is_settled_in_time,
     an_accepted_kill_of_a_dead_gateway_is_settled_by_another,
     looks_that_hang_keep_nobody_from_settling_the_rest,
+    a_kill_of_a_dead_gateway_is_watched_on_by_another,
 }
 
 fn time_of(kill: &Value, field: &str) -> OffsetDateTime {
@@ -96,6 +97,7 @@ fn abandoned(now: OffsetDateTime, deadline: OffsetDateTime) -> Attempt {
         requested_at: now,
         completed_at: None,
         verified_at: None,
+        returned: None,
     };
     Attempt {
         kill,
@@ -175,6 +177,17 @@ async fn looks_that_hang_keep_nobody_from_settling_the_rest(engine: Engine) {
 
     let (deadline, ids) = abandon(&gateway, 1, Duration::from_millis(500)).await;
     all_fail_in_time(&gateway, deadline, &ids).await;
+}
+
+async fn a_kill_of_a_dead_gateway_is_watched_on_by_another(engine: Engine) {
+    let (living, doomed) = the_living_and_the_doomed(engine, "[returned]\nwatch_s = 4").await;
+    living.clouds.misbehave(Action::TaurusdbKill, Behaviour::Lie(Lie::Reconnects));
+    let select = json!({ "ids": [{ "id": 2_075_426, "user": "app" }] });
+    let answer = doomed.kill(&json!({ "target": "orders-ro", "select": select, "reason": "INC-4711" })).await;
+    assert_eq!((&answer.body["status"], answer.body.get("returned")), (&json!("succeeded"), None), "{}", answer.body);
+    doomed.die().await;
+    let came = async || living.record(answer.kill_id()).await["returned"].as_u64();
+    assert_eq!(eventually("it is told who came back", came).await, 1);
 }
 
 /// Lets no gateway mark a kill as sent while somebody holds the lock.

@@ -7,6 +7,7 @@ mod needing;
 mod never;
 mod pins;
 mod protection;
+mod returned;
 
 use killgate::sandbox::{Place, demo as world};
 use serde_json::{Value, json};

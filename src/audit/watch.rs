@@ -1,0 +1,102 @@
+//! Watches over kills: what is remembered until it is known whether ended sessions came back, and how that is noted.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use sqlx::{FromRow, types::Json};
+use time::OffsetDateTime;
+
+use super::{Audit, AuditError, moment::whole_millis, on_engine, postgres, sqlite};
+use crate::domain::KillId;
+
+/// A kill after which will be looked for sessions that come back. It is bookkeeping, and gone once that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watch {
+    pub kill_id: KillId,
+    /// The gateway process that made it or took it last.
+    pub gateway: String,
+    /// From then on any gateway may take it.
+    pub due_at: OffsetDateTime,
+    /// How many looks there were.
+    pub looks: i32,
+    pub sightings: Sightings,
+}
+
+/// Which sessions were seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sightings {
+    /// Sessions of the same clients on the list before the kill.
+    pub before: Vec<Seen>,
+    /// The only database whose sessions that list could show, where it was narrowed to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// The ids of those that have come back so far.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub came: BTreeSet<String>,
+}
+
+/// A session by its id and the client's address, with its port where the vendor tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen(pub String, pub Option<String>);
+
+/// What a look brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Returned {
+    /// 1 within the time, 2 at its end.
+    pub look: i32,
+    /// When the list had been read.
+    pub at: OffsetDateTime,
+    /// How many had come back by then.
+    pub count: u32,
+    /// Whether that list held all sessions.
+    pub complete: bool,
+}
+
+impl Audit {
+    /// Begins to watch a kill that is on record.
+    pub async fn watch(&self, watch: &Watch) -> Result<(), AuditError> {
+        let watch = Watch { due_at: whole_millis(watch.due_at), ..watch.clone() };
+        on_engine!(self, writer, watch(&watch))
+    }
+
+    /// Takes up to `limit` watches that are due. They are this gateway's until `now + lease`; no two gateways get the
+    /// same one.
+    pub async fn claim_watches(
+        &self,
+        gateway: &str,
+        now: OffsetDateTime,
+        lease: Duration,
+        limit: u32,
+    ) -> Result<Vec<Watch>, AuditError> {
+        let gateway = gateway.to_owned();
+        on_engine!(self, writer, claim_watches(&gateway, now, lease, limit))
+    }
+
+    /// Notes what a look brought, where it did, and leaves the watch to be taken again when it is due; without `on` it
+    /// ends.
+    pub async fn note_look(
+        &self,
+        id: KillId,
+        returned: Option<Returned>,
+        on: Option<&Watch>,
+    ) -> Result<(), AuditError> {
+        let on = on.map(|watch| Watch { due_at: whole_millis(watch.due_at), ..watch.clone() });
+        on_engine!(self, writer, note_look(id, returned, on.as_ref()))
+    }
+}
+
+#[derive(FromRow)]
+pub(super) struct WatchRow {
+    kill_id: KillId,
+    gateway: String,
+    due_at: super::moment::Moment,
+    looks: i32,
+    sightings: Json<Sightings>,
+}
+
+impl WatchRow {
+    pub(super) fn read(self) -> Watch {
+        let Self { kill_id, gateway, due_at, looks, sightings } = self;
+        Watch { kill_id, gateway, due_at: due_at.0, looks, sightings: sightings.0 }
+    }
+}
