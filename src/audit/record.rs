@@ -182,6 +182,9 @@ fn storable(kill: &Kill) -> Kill {
     }
     for session in &mut kill.sessions {
         without_nul(&mut session.id);
+        if let Some(identity) = &mut session.identity {
+            identity.user.iter_mut().chain(&mut identity.host).for_each(without_nul);
+        }
         if let Some(detail) = &mut session.detail
             && detail.contains('\0')
         {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use killgate::domain::{Outcome, Session, SessionId, Status};
+use killgate::domain::{Identity, Outcome, Session, SessionId, Status};
 use serde_json::json;
 
 use super::{
@@ -136,8 +136,11 @@ async fn a_nul_costs_a_character_and_not_the_record(book: &Book) {
     let kill = book.begin(&attempt(NOON)).await;
     let mut garbled = answered(&kill, &[("1111", Outcome::Unknown), ("2222", Outcome::Unknown)]);
     garbled.upstream.error_message = Some("b\0d".into());
+    garbled.sessions[0].identity = Some(Identity { user: Some("a\0b".into()), ..Identity::default() });
     assert_eq!(book.audit.conclude(&garbled, NOON, "answered", None).await, Ok(true));
-    assert_eq!(book.found(&kill).await.upstream.error_message.as_deref(), Some("b\u{fffd}d"));
+    let found = book.found(&kill).await;
+    assert_eq!(found.upstream.error_message.as_deref(), Some("b\u{fffd}d"));
+    assert_eq!(found.sessions[0].identity.as_ref().and_then(|it| it.user.as_deref()), Some("a\u{fffd}b"));
 
     let mut odd = refused(NOON);
     odd.kill.target = Some(json!({ "al\0ias": ["a\0b"] }));
