@@ -15,6 +15,7 @@ mod error;
 mod lane;
 mod line;
 mod moment;
+mod opening;
 mod page;
 mod postgres;
 mod queue;

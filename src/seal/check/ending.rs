@@ -28,7 +28,7 @@ impl Check {
         }
         self.sort();
         let excused = self.excused(removed);
-        let gone = self.seals.iter().filter(|seal| seal.state == State::Unseen);
+        let gone = self.seals.last_of_each().filter(|seal| seal.state == State::Unseen);
         if self.scope == Scope::Part {
             let elsewhere = gone.count();
             self.report.note(format_args!("partial: {elsewhere} sealed entries are not in it"));
@@ -42,14 +42,14 @@ impl Check {
             let waiting = self.waiting.len();
             self.report.note(format_args!("{waiting} kills are not sealed yet, or not as they are now"));
         }
-        self.report.verified = self.seals.iter().filter(|seal| seal.state == State::Verified).count() as u64;
+        self.report.verified = self.seals.last_of_each().filter(|seal| seal.state == State::Verified).count() as u64;
         self.report
     }
 
     /// The months that are gone rightly. One of which anything is left was not removed as a whole.
     fn excused(&mut self, removed: &[Removed]) -> BTreeSet<Date> {
         let mut sealed = BTreeMap::<Date, (i64, i64)>::new();
-        for seal in &self.seals {
+        for seal in self.seals.last_of_each() {
             if let Some(month) = month_of(seal.id) {
                 let (all, there) = sealed.entry(month).or_default();
                 *all += 1;

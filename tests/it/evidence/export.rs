@@ -25,7 +25,7 @@ on_both_engines! {
 }
 
 /// An export, as its lines.
-struct Export {
+pub(super) struct Export {
     lines: Vec<String>,
     blocks: Value,
     filters: Value,
@@ -33,7 +33,7 @@ struct Export {
 }
 
 impl Export {
-    async fn of(sealed: &Sealed<'_>) -> Self {
+    pub(super) async fn of(sealed: &Sealed<'_>) -> Self {
         let mut lines: Vec<String> = all(sealed.book).await.iter().map(killgate::audit::Line::text).collect();
         let blocks = sealed.book.audit.blocks(0, 100).await.unwrap();
         lines.extend(blocks.iter().map(|block| BlockLine::from(block).text()));
@@ -59,7 +59,7 @@ impl Export {
         file
     }
 
-    fn verify(&self, key: &SealKey, checkpoints: Vec<Checkpoint>) -> Report {
+    pub(super) fn verify(&self, key: &SealKey, checkpoints: Vec<Checkpoint>) -> Report {
         verify_export(&self.file(), vec![key.public()], checkpoints).unwrap()
     }
 }
