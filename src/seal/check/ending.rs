@@ -43,6 +43,8 @@ impl Check {
             self.report.note(format_args!("{waiting} kills are not sealed yet, or not as they are now"));
         }
         self.report.verified = self.seals.last_of_each().filter(|seal| seal.state == State::Verified).count() as u64;
+        // A file of what waits to be sealed has nothing to show for itself.
+        self.report.is_unsealed = self.scope != Scope::Record && self.report.verified == 0 && !self.waiting.is_empty();
         self.report
     }
 
@@ -76,7 +78,7 @@ impl Check {
         excused
     }
 
-    /// Tells of checkpoints for which there is no block. A copy may be older than they are.
+    /// Tells of checkpoints for which there is no block. A part may have none of the newer ones.
     fn beyond(&mut self) {
         let ends = self.last_block();
         let beyond = self.checkpoints.split_off(&(ends + 1));
@@ -92,10 +94,13 @@ impl Check {
         };
         match self.scope {
             Scope::Record => self.report.found(Wrong::Checkpoint, what),
-            Scope::Copy | Scope::Part => {
-                self.report
-                    .note(format_args!("{what}: the copy is older than the checkpoints, or its end was cut off"));
-            }
+            Scope::Copy => self.report.found(
+                Wrong::Checkpoint,
+                format_args!("{what}: the file's end was cut off, or it is older than the checkpoints"),
+            ),
+            Scope::Part => self.report.note(format_args!(
+                "{what}: they hold nothing that the filters let pass, or were cut off, or are newer"
+            )),
         }
     }
 }
