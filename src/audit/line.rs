@@ -10,10 +10,13 @@ use serde_json::Value;
 use sqlx::{FromRow, types::Json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::moment::Moment;
+use super::{
+    moment::Moment,
+    opening::{Opening, OpeningLine},
+};
 use crate::{
     domain::{KillId, Status},
-    seal::{self, Leaf},
+    seal::{self, Hash, Leaf},
 };
 
 /// One kill with everything that is on record about it.
@@ -106,12 +109,32 @@ impl Line {
         serde_json::to_string(self).expect("every key of a line is a text")
     }
 
-    /// The line as it is sealed.
-    #[must_use]
-    pub fn leaf(&self) -> Leaf {
+    /// The line as it is sealed: once and for all where it is settled. One that is open is sealed twice, as
+    /// [`Line::opening`] and as it stands.
+    pub fn leaves(&self) -> impl Iterator<Item = Leaf> {
         let may_change = Status::parse(&self.status).is_some_and(Status::is_open);
         let version = if may_change { self.version() } else { 0 };
-        Leaf { id: self.id, version, hash: seal::leaf(self.text().as_bytes()) }
+        let whole = Leaf { id: self.id, version: -version, hash: self.hash() };
+        let opening = self.opening(version).map(|hash| Leaf { id: self.id, version, hash });
+        opening.into_iter().chain([whole])
+    }
+
+    /// [`seal::leaf`] of the whole line.
+    #[must_use]
+    pub fn hash(&self) -> Hash {
+        seal::leaf(self.text().as_bytes())
+    }
+
+    /// [`seal::leaf`] of what never changes once the kill has so many events, 1 or more: what was asked, and those
+    /// events. `None` where it has fewer.
+    ///
+    /// # Panics
+    /// Never: every key of a line is a text.
+    #[must_use]
+    pub fn opening(&self, version: i32) -> Option<Hash> {
+        let events = self.events.get(..usize::try_from(version).ok()?).filter(|events| !events.is_empty())?;
+        let text = serde_json::to_string(&OpeningLine { opening: Opening::of(self, events) });
+        Some(seal::leaf(text.expect("every key of a line is a text").as_bytes()))
     }
 
     /// How many changes it has; a kill that changed after it was sealed has more than it had then.

@@ -17,6 +17,7 @@ mod events;
 mod lane;
 mod line;
 mod moment;
+mod opening;
 mod page;
 mod postgres;
 mod queue;

@@ -16,29 +16,20 @@ pub enum Sealing {
     Nothing,
     /// Somebody else was at it: what there is to seal may not be what it was.
     Elsewhere,
-    /// The block of that number was added.
+    /// The block of that number was added; `entries` counts kills and removals, each once.
     Sealed { block: i64, entries: i64 },
 }
 
 /// A kill as it stands, for whoever checks it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Standing {
     Kill {
-        leaf: Leaf,
-        /// How many events it has.
-        events: i32,
+        line: Box<Line>,
         /// Whether it is to be sealed, or still worked on.
         waits: bool,
     },
     /// It is there and does not read as a kill.
     Unreadable(KillId),
-}
-
-impl Standing {
-    /// How that kill stands.
-    pub(super) fn of(line: &Line, waits: bool) -> Self {
-        Self::Kill { leaf: line.leaf(), events: line.version(), waits }
-    }
 }
 
 /// Whether it is the rows that cannot be read, and not the database.
@@ -64,14 +55,14 @@ pub(super) async fn leaves(lines: Vec<Line>, others: Vec<Leaf>, wanted: &[Uuid])
         if at % AT_ONCE == AT_ONCE - 1 {
             tokio::task::yield_now().await;
         }
-        leaves.push(line.leaf());
+        leaves.extend(line.leaves());
     }
     leaves.sort_unstable_by_key(|leaf| leaf.id);
     let absent = wanted.iter().filter(|id| leaves.binary_search_by_key(*id, |leaf| leaf.id).is_err());
     let absent = absent.map(|id| Leaf { id: *id, version: 0, hash: seal::leaf(absence(*id).as_bytes()) });
     let absent: Vec<Leaf> = absent.collect();
     leaves.extend(absent);
-    leaves.sort_unstable_by_key(|leaf| leaf.id);
+    leaves.sort_unstable_by_key(|leaf| (leaf.id, leaf.version));
     leaves
 }
 

@@ -11,7 +11,11 @@ use crate::{
     audit::{self, Audit},
     config::{Config, Database},
     evidence,
-    seal::{Checkpoint, PublicKey, SealKey, check::Report, hex, unhex},
+    seal::{
+        Checkpoint, PublicKey, SealKey,
+        check::{Report, Wrong},
+        hex, unhex,
+    },
 };
 
 /// The least time that one statement may take where nobody waits for an answer.
@@ -61,16 +65,20 @@ pub fn verify_export(export: &Path, keys: Vec<PublicKey>, checkpoints: Option<&P
 }
 
 fn read(checkpoints: Option<&Path>) -> anyhow::Result<(Vec<Checkpoint>, Vec<usize>)> {
-    let read = checkpoints.map(|path| evidence::read_checkpoints(path).with_context(|| path.display().to_string()));
-    Ok(read.transpose()?.unwrap_or_default())
+    let Some(path) = checkpoints else { return Ok(Default::default()) };
+    let read = evidence::read_checkpoints(path).with_context(|| path.display().to_string())?;
+    ensure!(!read.0.is_empty(), "{}: there is no checkpoint in it", path.display());
+    Ok(read)
 }
 
 #[expect(clippy::print_stdout, reason = "the command's answer")]
 fn tell(mut report: Report, others: &[usize]) -> u8 {
     if let [first, ..] = others {
         let many = others.len();
-        report
-            .note(format_args!("{many} lines of the checkpoints' file are no checkpoints, the first is line {first}"));
+        report.found(
+            Wrong::Checkpoint,
+            format_args!("{many} lines of the file are no checkpoints, the first is line {first}"),
+        );
     }
     println!("{report}");
     report.status()

@@ -64,20 +64,34 @@ impl Tail {
     }
 }
 
-/// All checkpoints of a file, and the numbers of its lines that are none.
+/// All checkpoints of a file, and the numbers of its lines that are none. A line that was cut off while it was written is
+/// left out: the last one, or one that the next begins with, which was written in its place.
 ///
 /// # Errors
 /// The file cannot be read.
 pub fn read(path: &Path) -> io::Result<(Vec<Checkpoint>, Vec<usize>)> {
     let (mut checkpoints, mut others) = (Vec::new(), Vec::new());
-    for (at, line) in BufReader::new(File::open(path)?).split(b'\n').enumerate() {
-        let line = String::from_utf8_lossy(&line?).into_owned();
-        match Checkpoint::read(&line) {
+    let (mut file, mut bytes, mut number) = (BufReader::new(File::open(path)?), Vec::new(), 0);
+    let mut torn: Option<String> = None;
+    while file.read_until(b'\n', &mut bytes)? > 0 {
+        number += 1;
+        let line = String::from_utf8_lossy(&bytes);
+        let checkpoint = Checkpoint::read(&line);
+        if let Some(torn) = torn.take()
+            && !(checkpoint.is_some() && line.starts_with(&torn))
+        {
+            others.push(number - 1);
+        }
+        match checkpoint {
             Some(checkpoint) => checkpoints.push(checkpoint),
             None if line.trim().is_empty() => {}
-            None => others.push(at + 1),
+            None if line.ends_with('\n') => torn = Some(line.trim_end().to_owned()),
+            // The last line, cut off.
+            None => {}
         }
+        bytes.clear();
     }
+    others.extend(torn.map(|_| number));
     Ok((checkpoints, others))
 }
 
@@ -125,8 +139,20 @@ mod tests {
         OpenOptions::new().write(true).open(&file).unwrap().set_len(length - 9).unwrap();
         let mut tail = Tail::of(&file).unwrap();
         assert_eq!(tail.last.as_ref(), Some(&all[0]));
+        assert_eq!(read(&file).unwrap(), (all[..1].to_vec(), vec![]));
         tail.append(&file, &all[1..]).unwrap();
-        assert_eq!(read(&file).unwrap(), (all, vec![2]));
+        assert_eq!(read(&file).unwrap(), (all, vec![]));
+    }
+
+    #[test]
+    fn a_line_that_is_none_and_was_not_cut_off_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("checkpoints");
+        let all = checkpoints(3);
+        let [one, two, three] = [0, 1, 2].map(|at: usize| all[at].text());
+        let changed = two.replace("\"total\":2", "\"total\":3");
+        std::fs::write(&file, format!("{one}\n{changed}\n\n{three}\n{{}}\n")).unwrap();
+        assert_eq!(read(&file).unwrap(), (vec![all[0].clone(), all[2].clone()], vec![2, 5]));
     }
 
     #[test]

@@ -13,14 +13,13 @@ use aws_lc_rs::digest::{Context, SHA256};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use uuid::Uuid;
 
 use super::verify::removed;
 use crate::{
-    audit::Removal,
+    audit::{Line, Removal},
     domain::Status,
     seal::{
-        BlockLine, Checkpoint, Leaf, PublicKey,
+        BlockLine, Checkpoint, PublicKey,
         check::{Check, Found, Report, Scope, Waits, Wrong},
         hex, leaf,
     },
@@ -55,19 +54,6 @@ struct ManifestLine {
 #[derive(Deserialize)]
 struct RemovalLine {
     removal: Removal,
-}
-
-/// What a check must know of a kill beside its bytes.
-#[derive(Deserialize)]
-struct KillLine {
-    id: Uuid,
-    status: String,
-    events: Vec<Event>,
-}
-
-#[derive(Deserialize)]
-struct Event {
-    at: String,
 }
 
 /// What a line is.
@@ -193,17 +179,22 @@ fn entries(path: &Path, check: &mut Check) -> io::Result<(u64, Vec<Removal>)> {
         let bytes = line.strip_suffix(b"\n").unwrap_or(line);
         match Kind::of(bytes) {
             Kind::Kill => {
-                if let Ok(kill) = serde_json::from_slice::<KillLine>(bytes) {
-                    kills += 1;
-                    check.entry(kill.found(bytes));
-                } else {
-                    check.found(Wrong::Changed, format_args!("line {} is no kill", lines.number));
+                kills += 1;
+                match serde_json::from_slice::<Line>(bytes) {
+                    // What is held against the blocks is what a reader of the file sees, to the byte.
+                    Ok(line) if line.text().as_bytes() == bytes => check.entry(&found(&line)),
+                    Ok(line) => check.unreadable(line.id),
+                    Err(_) => {
+                        kills -= 1;
+                        check.found(Wrong::Changed, format_args!("line {} is no kill", lines.number));
+                    }
                 }
             }
             Kind::Removal => {
                 if let Ok(RemovalLine { removal }) = serde_json::from_slice(bytes) {
-                    let leaf = Leaf { id: removal.id, version: 0, hash: leaf(bytes) };
-                    check.entry(Found { leaf, events: 0, waits: Waits::Unknown { settled_at: None } });
+                    let (id, hash) = (removal.id, leaf(bytes));
+                    let waits = Waits::Unknown { settled_at: None };
+                    check.entry(&Found { id, hash, events: 0, opening: &removal, waits });
                     removals.push(removal);
                 } else {
                     check.found(Wrong::Changed, format_args!("line {} is no removal", lines.number));
@@ -215,17 +206,11 @@ fn entries(path: &Path, check: &mut Check) -> io::Result<(u64, Vec<Removal>)> {
     Ok((kills, removals))
 }
 
-impl KillLine {
-    fn found(&self, line: &[u8]) -> Found {
-        let is_settled = Status::parse(&self.status).is_none_or(|status| !status.is_open());
-        let last = self.events.last().and_then(|event| OffsetDateTime::parse(&event.at, &Rfc3339).ok());
-        let events = i32::try_from(self.events.len()).unwrap_or(i32::MAX);
-        Found {
-            leaf: Leaf { id: self.id, version: 0, hash: leaf(line) },
-            events,
-            waits: Waits::Unknown { settled_at: last.filter(|_| is_settled) },
-        }
-    }
+fn found(line: &Line) -> Found<'_, Line> {
+    let is_settled = Status::parse(&line.status).is_none_or(|status| !status.is_open());
+    let last = line.events.last().and_then(|event| OffsetDateTime::parse(&event.at, &Rfc3339).ok());
+    let waits = Waits::Unknown { settled_at: last.filter(|_| is_settled) };
+    Found { id: line.id, hash: line.hash(), events: line.version(), opening: line, waits }
 }
 
 /// The lines of a file, with their line breaks, one at a time.

@@ -104,7 +104,13 @@ async fn kills(audit: &Audit, check: &mut Check) -> Result<(), AuditError> {
 async fn tell(audit: &Audit, check: &mut Check, ids: &[Uuid]) -> Result<(), AuditError> {
     for standing in audit.standing(ids).await? {
         match standing {
-            Standing::Kill { leaf, events, waits } => check.entry(Found { leaf, events, waits: waits_if(waits) }),
+            Standing::Kill { line, waits } => check.entry(&Found {
+                id: line.id,
+                hash: line.hash(),
+                events: line.version(),
+                opening: &*line,
+                waits: waits_if(waits),
+            }),
             Standing::Unreadable(id) => check.unreadable(id),
         }
     }
@@ -118,12 +124,13 @@ async fn tell_removals(
     removals: &[Removal],
     only: Option<&BTreeSet<Uuid>>,
 ) -> Result<(), AuditError> {
-    let leaves = removals.iter().map(Removal::leaf).filter(|leaf| only.is_none_or(|only| only.contains(&leaf.id)));
-    let leaves: Vec<Leaf> = leaves.collect();
-    let ids: Vec<Uuid> = leaves.iter().map(|leaf| leaf.id).collect();
+    let removals: Vec<&Removal> =
+        removals.iter().filter(|removal| only.is_none_or(|only| only.contains(&removal.id))).collect();
+    let ids: Vec<Uuid> = removals.iter().map(|removal| removal.id).collect();
     let waiting = audit.waiting(&ids).await?;
-    for leaf in leaves {
-        check.entry(Found { leaf, events: 0, waits: waits_if(waiting.contains(&leaf.id)) });
+    for removal in removals {
+        let Leaf { id, hash, .. } = removal.leaf();
+        check.entry(&Found { id, hash, events: 0, opening: removal, waits: waits_if(waiting.contains(&id)) });
     }
     Ok(())
 }

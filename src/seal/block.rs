@@ -15,10 +15,11 @@ pub const NO_BLOCK: Hash = [0; 32];
 pub struct Leaf {
     /// The kill, or the removal.
     pub id: Uuid,
-    /// How many events the kill had, where it was still open and so may be sealed again with more of them; 0 where it
-    /// never changes again: a settled kill, or a removal.
+    /// 0 where the entry never changes again: a settled kill, a removal. A kill that is open has two leaves: one with
+    /// how many events it has, of what was asked and those events, which never changes again either; and one with the
+    /// negative of it, of all that is on record about it, which is good for as long as it has no more events.
     pub version: i32,
-    /// [`super::leaf`] of its line.
+    /// [`super::leaf`] of the line of that.
     pub hash: Hash,
 }
 

@@ -27,7 +27,10 @@ pub(super) async fn lines(connection: &mut PgConnection, ids: &[Uuid]) -> sqlx::
 pub(super) async fn standing(connection: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Standing>> {
     let kills: Vec<StandingRow> = by_ids(STANDING, ids).fetch_all(&mut *connection).await?;
     let mut rest = Rest::of(connection, ids).await?;
-    Ok(kills.into_iter().map(|kill| Standing::of(&rest.complete(kill.line), kill.waits)).collect())
+    Ok(kills
+        .into_iter()
+        .map(|kill| Standing::Kill { line: Box::new(rest.complete(kill.line)), waits: kill.waits })
+        .collect())
 }
 
 /// What belongs to kills, by kill.

@@ -63,7 +63,7 @@ async fn try_seal(
     let block = Block::seal(leaves, last.as_ref().map(|last| &last.head), now, key).map_err(unsigned)?;
     add(&mut tx, &block).await?;
     tx.commit().await?;
-    Ok(Sealing::Sealed { block: block.head.number, entries: block.head.entries })
+    Ok(Sealing::Sealed { block: block.head.number, entries: i64::try_from(taken.len()).unwrap_or(i64::MAX) })
 }
 
 /// Those of these kills that are there and can be read. Where some cannot, each is read by itself.

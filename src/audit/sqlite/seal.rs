@@ -109,7 +109,7 @@ pub(in crate::audit) async fn add(
         .execute(&mut *tx)
         .await?;
     tx.commit().await?;
-    Ok(Sealing::Sealed { block: head.number, entries: head.entries })
+    Ok(Sealing::Sealed { block: head.number, entries: i64::try_from(due.entries.len()).unwrap_or(i64::MAX) })
 }
 
 const TAKE: &str = "
@@ -205,7 +205,7 @@ struct StandingRow {
 
 async fn try_standing(connection: &mut SqliteConnection, ids: &[KillId]) -> sqlx::Result<Vec<Standing>> {
     let rows: Vec<StandingRow> = sqlx::query_as(STANDING).bind(as_json(ids)).fetch_all(connection).await?;
-    Ok(rows.into_iter().map(|row| Standing::of(&row.line.read(), row.waits)).collect())
+    Ok(rows.into_iter().map(|row| Standing::Kill { line: Box::new(row.line.read()), waits: row.waits }).collect())
 }
 
 /// Those of them that are to be sealed.

@@ -28,7 +28,7 @@ impl Check {
         }
         self.sort();
         let excused = self.excused(removed);
-        let gone = self.seals.iter().filter(|seal| seal.state == State::Unseen);
+        let gone = self.seals.last_of_each().filter(|seal| seal.state == State::Unseen);
         if self.scope == Scope::Part {
             let elsewhere = gone.count();
             self.report.note(format_args!("partial: {elsewhere} sealed entries are not in it"));
@@ -42,14 +42,16 @@ impl Check {
             let waiting = self.waiting.len();
             self.report.note(format_args!("{waiting} kills are not sealed yet, or not as they are now"));
         }
-        self.report.verified = self.seals.iter().filter(|seal| seal.state == State::Verified).count() as u64;
+        self.report.verified = self.seals.last_of_each().filter(|seal| seal.state == State::Verified).count() as u64;
+        // A file of what waits to be sealed has nothing to show for itself.
+        self.report.is_unsealed = self.scope != Scope::Record && self.report.verified == 0 && !self.waiting.is_empty();
         self.report
     }
 
     /// The months that are gone rightly. One of which anything is left was not removed as a whole.
     fn excused(&mut self, removed: &[Removed]) -> BTreeSet<Date> {
         let mut sealed = BTreeMap::<Date, (i64, i64)>::new();
-        for seal in &self.seals {
+        for seal in self.seals.last_of_each() {
             if let Some(month) = month_of(seal.id) {
                 let (all, there) = sealed.entry(month).or_default();
                 *all += 1;
@@ -76,7 +78,7 @@ impl Check {
         excused
     }
 
-    /// Tells of checkpoints for which there is no block. A copy may be older than they are.
+    /// Tells of checkpoints for which there is no block. A part may have none of the newer ones.
     fn beyond(&mut self) {
         let ends = self.last_block();
         let beyond = self.checkpoints.split_off(&(ends + 1));
@@ -92,10 +94,13 @@ impl Check {
         };
         match self.scope {
             Scope::Record => self.report.found(Wrong::Checkpoint, what),
-            Scope::Copy | Scope::Part => {
-                self.report
-                    .note(format_args!("{what}: the copy is older than the checkpoints, or its end was cut off"));
-            }
+            Scope::Copy => self.report.found(
+                Wrong::Checkpoint,
+                format_args!("{what}: the file's end was cut off, or it is older than the checkpoints"),
+            ),
+            Scope::Part => self.report.note(format_args!(
+                "{what}: they hold nothing that the filters let pass, or were cut off, or are newer"
+            )),
         }
     }
 }

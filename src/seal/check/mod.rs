@@ -1,11 +1,13 @@
 //! Holds what is there against what was sealed.
 //!
-//! First the blocks, in their order, then what is there, in any order, each once; then the report. A kill that was
-//! still open when it was sealed may have learned more and be sealed again, so the latest seal counts. One that was
-//! settled then never changes, whatever later blocks say. It keeps 60 bytes for each entry and nothing of its line.
+//! First the blocks, in their order, then what is there, in any order, each once; then the report. Every seal of an
+//! entry is held against it: a kill that was settled when it was sealed never changes, whatever later blocks say, and of
+//! one that was open what was asked and the events it had then never do. It keeps 60 bytes for each leaf and nothing of
+//! any line.
 
 mod ending;
 mod report;
+mod seals;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +16,8 @@ use uuid::Uuid;
 
 pub use ending::Removed;
 pub use report::{NOTHING_SEALED, Report, VERIFIED, Wrong};
+pub use seals::Opening;
+use seals::{Seal, Seals, State};
 
 use super::{Block, Checkpoint, Hash, Head, Leaf, NO_BLOCK, PublicKey, hex};
 
@@ -29,27 +33,6 @@ pub enum Scope {
     Copy,
     /// Some kills of it, as they were once: it means nothing that others are not there.
     Part,
-}
-
-/// The last seal of an entry.
-#[derive(Debug, Clone, Copy)]
-struct Seal {
-    id: Uuid,
-    hash: Hash,
-    version: i32,
-    block: u32,
-    state: State,
-}
-
-/// What is known of a sealed entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// It was not met yet.
-    Unseen,
-    /// It is there, and not as it was sealed.
-    Seen,
-    /// It is there as it was sealed.
-    Verified,
 }
 
 /// The last block so far.
@@ -74,11 +57,15 @@ pub enum Waits {
 }
 
 /// An entry as it was found.
-#[derive(Debug, Clone, Copy)]
-pub struct Found {
-    pub leaf: Leaf,
+#[derive(Debug)]
+pub struct Found<'e, O> {
+    pub id: Uuid,
+    /// [`super::leaf`] of its whole line.
+    pub hash: Hash,
     /// How many events it has, settled or not; 0 for a removal.
     pub events: i32,
+    /// What hashes the part of it that never changes again.
+    pub opening: &'e O,
     pub waits: Waits,
 }
 
@@ -89,8 +76,7 @@ pub struct Check {
     keys: Vec<PublicKey>,
     checkpoints: BTreeMap<i64, Vec<Checkpoint>>,
     last: Option<Last>,
-    seals: Vec<Seal>,
-    sorted: bool,
+    seals: Seals,
     suspects: BTreeSet<Uuid>,
     waiting: BTreeSet<Uuid>,
     report: Report,
@@ -121,8 +107,7 @@ impl Check {
             keys,
             checkpoints: by_number,
             last: None,
-            seals: Vec::new(),
-            sorted: true,
+            seals: Seals::default(),
             suspects: BTreeSet::new(),
             waiting: BTreeSet::new(),
             report,
@@ -164,11 +149,7 @@ impl Check {
             }
         }
         let block = u32::try_from(number).unwrap_or(u32::MAX);
-        self.seals.extend(leaves.iter().map(|leaf| {
-            let Leaf { id, version, hash } = *leaf;
-            Seal { id, hash, version, block, state: State::Unseen }
-        }));
-        self.sorted = false;
+        self.seals.add(leaves, block);
         let Head { total, sealed_at, .. } = *head;
         self.last = Some(Last { number, hash: Some(head.hash()), total, sealed_at });
     }
@@ -202,69 +183,60 @@ impl Check {
         }
     }
 
-    /// Brings the seals into the order of their ids and keeps the last of each.
+    /// Tells of entries that were settled in one block and are something else in a later one.
     fn sort(&mut self) {
-        if std::mem::replace(&mut self.sorted, true) {
-            return;
+        for dispute in self.seals.sort() {
+            self.report.found(Wrong::Changed, dispute);
         }
-        self.seals.sort_unstable_by_key(|seal| (seal.id, seal.block));
-        let report = &mut self.report;
-        self.seals.dedup_by(|later, kept| {
-            let same = later.id == kept.id;
-            if same {
-                if kept.version == 0 && later.hash != kept.hash {
-                    let (id, first, second) = (kept.id, kept.block, later.block);
-                    let what = format_args!("{id} was settled in block {first} and is another in block {second}");
-                    report.found(Wrong::Changed, what);
-                }
-                *kept = *later;
-            }
-            same
-        });
     }
 
-    fn find(&mut self, id: Uuid) -> Option<&mut Seal> {
+    /// Something that is there. What has changed since it was sealed, and may have been sealed again meanwhile, is a
+    /// suspect.
+    pub fn entry<O: Opening>(&mut self, found: &Found<'_, O>) {
         self.sort();
-        let at = self.seals.binary_search_by_key(&id, |seal| seal.id).ok()?;
-        self.seals.get_mut(at)
+        let id = found.id;
+        let is_disputed = self.seals.is_disputed(id);
+        let seals = self.seals.of(id);
+        let Some(last) = seals.last().copied() else { return self.changed_since(found, None) };
+        if last.state != State::Unseen {
+            return self.report.found(Wrong::Added, format_args!("{id} is there more than once"));
+        }
+        let broken = seals.iter().find_map(|seal| seal.broken(found));
+        let is_last = last.version == 0 || found.events <= last.version.abs();
+        let state = if broken.is_none() && is_last && !is_disputed { State::Verified } else { State::Seen };
+        for seal in seals {
+            seal.state = state;
+        }
+        match broken {
+            // That much was told already.
+            Some(_) if is_disputed => {}
+            Some(broken) => self.report.found(Wrong::Changed, broken),
+            None if is_last => {}
+            None => self.changed_since(found, Some(last)),
+        }
     }
 
-    /// Something that is there. What is not as it was sealed, and may have been sealed again meanwhile, is a suspect.
-    pub fn entry(&mut self, found: Found) {
-        let Found { leaf: Leaf { id, hash, .. }, events, waits } = found;
-        let mut before = None;
-        if let Some(seal) = self.find(id) {
-            before = Some(*seal);
-            seal.state = if seal.hash == hash { State::Verified } else { State::Seen };
-        }
-        match before {
-            Some(seal) if seal.state != State::Unseen => {
-                self.report.found(Wrong::Added, format_args!("{id} is there more than once"));
-            }
-            Some(seal) if seal.hash == hash => {}
-            Some(seal) if seal.version == 0 || events <= seal.version => {
-                self.report.found(Wrong::Changed, format_args!("{id} is not as it was sealed in block {}", seal.block));
-            }
-            Some(_) | None => match waits {
-                Waits::Yes => drop(self.waiting.insert(id)),
-                Waits::No => drop(self.suspects.insert(id)),
-                Waits::Unknown { settled_at } => {
-                    let sealed_at = self.last.map(|last| last.sealed_at);
-                    if settled_at.zip(sealed_at).is_some_and(|(settled, sealed)| settled + PATIENCE < sealed) {
-                        self.accuse(id);
-                    } else {
-                        self.waiting.insert(id);
-                    }
+    /// An entry that is not, or not any more, what any block says; `last` is its last seal.
+    fn changed_since<O>(&mut self, found: &Found<'_, O>, _last: Option<Seal>) {
+        let id = found.id;
+        match found.waits {
+            Waits::Yes => drop(self.waiting.insert(id)),
+            Waits::No => drop(self.suspects.insert(id)),
+            Waits::Unknown { settled_at } => {
+                let sealed_at = self.last.map(|last| last.sealed_at);
+                if settled_at.zip(sealed_at).is_some_and(|(settled, sealed)| settled + PATIENCE < sealed) {
+                    self.accuse(id);
+                } else {
+                    self.waiting.insert(id);
                 }
-            },
+            }
         }
     }
 
     /// Something that is there and cannot be read any more.
     pub fn unreadable(&mut self, id: Uuid) {
-        if let Some(seal) = self.find(id) {
-            seal.state = State::Seen;
-        }
+        self.sort();
+        self.seals.mark(id, State::Seen);
         self.report.found(Wrong::Changed, format_args!("{id} does not read as a kill any more"));
     }
 
@@ -273,12 +245,10 @@ impl Check {
     pub fn look_again(&mut self, block: i64) -> Vec<Uuid> {
         self.sort();
         let mut again = std::mem::take(&mut self.suspects);
-        again.extend(self.seals.iter().filter(|seal| i64::from(seal.block) > block).map(|seal| seal.id));
+        again.extend(self.seals.all().filter(|seal| i64::from(seal.block) > block).map(|seal| seal.id));
         for id in &again {
             self.waiting.remove(id);
-            if let Some(seal) = self.find(*id) {
-                seal.state = State::Unseen;
-            }
+            self.seals.mark(*id, State::Unseen);
         }
         again.into_iter().collect()
     }
@@ -290,7 +260,8 @@ impl Check {
     }
 
     fn accuse(&mut self, id: Uuid) {
-        let sealed = self.find(id).map(|seal| seal.block);
+        self.sort();
+        let sealed = self.seals.of(id).last().map(|seal| seal.block);
         match sealed {
             Some(block) => {
                 let what = format_args!("{id} has changed since block {block} and was not sealed again");

@@ -45,7 +45,8 @@ impl Wrong {
 
 /// The exit status where nothing is wrong.
 pub const VERIFIED: u8 = 0;
-/// The exit status where there is no block and no checkpoint, so nothing can be verified.
+/// The exit status where nothing is wrong, but nothing was verified either: there is no block, or a file in which no entry
+/// is sealed.
 pub const NOTHING_SEALED: u8 = 3;
 
 /// How many of a kind are told in full.
@@ -70,6 +71,8 @@ pub struct Report {
     pub verified: u64,
     /// How many checkpoints were held against the record.
     pub checkpoints: u64,
+    /// Whether there were entries that a block should stand behind, and none of them was verified.
+    pub(super) is_unsealed: bool,
 }
 
 impl Report {
@@ -77,7 +80,8 @@ impl Report {
         Self { checkpoints: checkpoints as u64, ..Self::default() }
     }
 
-    pub(super) fn found(&mut self, wrong: Wrong, what: impl fmt::Display) {
+    /// Notes something that is wrong.
+    pub fn found(&mut self, wrong: Wrong, what: impl fmt::Display) {
         let findings = &mut self.wrong[wrong as usize];
         findings.count += 1;
         if findings.first.len() < TOLD {
@@ -106,7 +110,7 @@ impl Report {
     #[must_use]
     pub fn status(&self) -> u8 {
         let sum = Wrong::ALL.iter().filter(|wrong| self.count(**wrong) > 0).map(|wrong| wrong.status()).sum();
-        let nothing = self.blocks == 0 && self.checkpoints == 0;
+        let nothing = self.blocks == 0 || self.is_unsealed;
         if sum == VERIFIED && nothing { NOTHING_SEALED } else { sum }
     }
 }
@@ -129,7 +133,7 @@ impl fmt::Display for Report {
         let Self { blocks, verified, checkpoints, .. } = self;
         let outcome = match self.status() {
             VERIFIED => "verified",
-            NOTHING_SEALED => "nothing is sealed, so nothing can be verified",
+            NOTHING_SEALED => "nothing of it is sealed, so nothing can be verified",
             _ => "NOT verified",
         };
         write!(f, "{outcome}: {verified} entries in {blocks} blocks, {checkpoints} checkpoints")

@@ -17,6 +17,7 @@ use crate::{
 on_both_engines! {
     the_exit_status_says_what_is_wrong,
     what_cannot_be_checked_is_not_called_verified,
+    a_file_of_checkpoints_that_has_none_is_no_evidence,
 }
 
 /// Runs `killgate audit …` in that directory on that record.
@@ -79,6 +80,27 @@ async fn what_cannot_be_checked_is_not_called_verified(book: &Book) {
     let ended = audit(&["verify", "--key", key], folder.path(), &gone).await;
     assert_eq!(ended.status.code(), Some(1), "{}", ended.stdout);
     assert!(!folder.path().join("gone.db").exists(), "nothing is made by looking");
+}
+
+async fn a_file_of_checkpoints_that_has_none_is_no_evidence(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    let folder = tempfile::tempdir().unwrap();
+    let public = killgate::seal::hex(&sealed.key.public());
+    let verify = async |file: &str| {
+        std::fs::write(folder.path().join("checkpoints"), file).unwrap();
+        audit(&["verify", "--key", &public, "--checkpoints", "checkpoints"], folder.path(), &book.settings).await
+    };
+    for file in ["", "\n\n", "nonsense\n"] {
+        let ended = verify(file).await;
+        assert_eq!(ended.status.code(), Some(1), "{file}: {}", ended.stdout);
+        assert!(ended.stderr.contains("there is no checkpoint in it"), "{}", ended.stderr);
+    }
+    let [one, two, three] = sealed.checkpoints().await.try_into().map(|all: [_; 3]| all.map(|it| it.text())).unwrap();
+    let ended = verify(&format!("{one}\n{two} \nnonsense\n{three}\n")).await;
+    assert_eq!(ended.status.code(), Some(64), "{}", ended.stdout);
+    assert!(ended.stdout.contains("CHECKPOINT: 1 lines of the file are no checkpoints, the first is line 3"));
+    let ended = verify(&format!("{one}\n{two}\n{}", &three[..90])).await;
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stdout);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use killgate::{
     evidence::verify_export,
     seal::{
         BlockLine, Checkpoint, SealKey,
-        check::{Report, VERIFIED, Wrong},
+        check::{NOTHING_SEALED, Report, VERIFIED, Wrong},
         hex,
     },
 };
@@ -22,10 +22,12 @@ on_both_engines! {
     whatever_was_changed_in_an_export_is_found,
     an_export_that_was_cut_off_is_found,
     a_part_of_the_record_verifies_as_a_part,
+    an_export_without_blocks_is_never_verified,
+    an_export_without_its_newest_block_is_found_by_a_checkpoint,
 }
 
 /// An export, as its lines.
-struct Export {
+pub(super) struct Export {
     lines: Vec<String>,
     blocks: Value,
     filters: Value,
@@ -33,7 +35,7 @@ struct Export {
 }
 
 impl Export {
-    async fn of(sealed: &Sealed<'_>) -> Self {
+    pub(super) async fn of(sealed: &Sealed<'_>) -> Self {
         let mut lines: Vec<String> = all(sealed.book).await.iter().map(killgate::audit::Line::text).collect();
         let blocks = sealed.book.audit.blocks(0, 100).await.unwrap();
         lines.extend(blocks.iter().map(|block| BlockLine::from(block).text()));
@@ -59,7 +61,7 @@ impl Export {
         file
     }
 
-    fn verify(&self, key: &SealKey, checkpoints: Vec<Checkpoint>) -> Report {
+    pub(super) fn verify(&self, key: &SealKey, checkpoints: Vec<Checkpoint>) -> Report {
         verify_export(&self.file(), vec![key.public()], checkpoints).unwrap()
     }
 }
@@ -128,4 +130,33 @@ async fn a_part_of_the_record_verifies_as_a_part(book: &Book) {
     let report = export.verify(&sealed.key, vec![]);
     assert_eq!((report.status(), report.verified), (VERIFIED, 3), "{report}");
     assert!(report.notes.contains(&"partial: 7 sealed entries are not in it".to_owned()), "{report}");
+}
+
+async fn an_export_without_blocks_is_never_verified(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    let checkpoints = sealed.checkpoints().await;
+    let mut export = Export::of(&sealed).await;
+    export.lines.truncate(10);
+    export.blocks = Value::Null;
+    let report = export.verify(&sealed.key, vec![]);
+    assert_eq!((report.status(), report.verified), (NOTHING_SEALED, 0), "{report}");
+    let report = export.verify(&sealed.key, checkpoints.clone());
+    assert_only(&report, &[Wrong::Checkpoint]);
+    assert_told(&report, Wrong::Checkpoint, "blocks 1 to 3 are missing");
+    export.filters = json!({ "caller": "bot" });
+    assert_eq!(export.verify(&sealed.key, checkpoints).status(), NOTHING_SEALED);
+}
+
+async fn an_export_without_its_newest_block_is_found_by_a_checkpoint(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    let checkpoints = sealed.checkpoints().await;
+    let mut export = Export::of(&sealed).await;
+    // The newest two kills are first in the file, and their block is the last line.
+    export.lines.pop();
+    export.lines.drain(..2);
+    export.blocks = json!({ "first": 1, "last": 2, "head": hex(&checkpoints[1].head.hash()) });
+    assert_eq!(export.verify(&sealed.key, vec![]).status(), VERIFIED, "from inside nothing is to be seen");
+    let report = export.verify(&sealed.key, checkpoints);
+    assert_only(&report, &[Wrong::Checkpoint]);
+    assert_told(&report, Wrong::Checkpoint, "block 3 is missing");
 }

@@ -3,6 +3,7 @@
 mod binary;
 mod blocks;
 mod export;
+mod open;
 mod removal;
 mod rows;
 mod sealing;

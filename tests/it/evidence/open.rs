@@ -1,0 +1,122 @@
+//! Kills that were still open when they were sealed.
+
+use std::time::Duration;
+
+use killgate::{
+    domain::{Kill, Outcome},
+    seal::check::{VERIFIED, Wrong},
+};
+
+use super::{Sealed, assert_only, assert_told, export::Export, literal, on_both_engines};
+use crate::audit::book::{Book, NOON, answered, attempt};
+
+on_both_engines! {
+    an_open_kill_that_was_rewritten_and_sealed_again_is_found,
+    an_open_kill_that_was_rewritten_and_then_settled_is_found_in_an_export,
+    an_open_kill_is_protected_as_a_whole_while_it_learns_nothing,
+    an_open_kill_that_lost_events_is_found,
+}
+
+/// A sealed kill whose fate is not known.
+async fn open(sealed: &Sealed<'_>) -> Kill {
+    let at = NOON + Duration::from_millis(30);
+    let kill = sealed.book.begin(&attempt(at)).await;
+    let lost = answered(&kill, &[("1111", Outcome::Unknown), ("2222", Outcome::Killed)]);
+    sealed.book.audit.conclude(&lost, at, "answered", None).await.unwrap();
+    sealed.seal().await;
+    kill
+}
+
+/// What a gateway does once it knows: the kill is settled, and sealed again.
+async fn settle(sealed: &Sealed<'_>, kill: &Kill) {
+    let at = kill.requested_at + Duration::from_secs(1);
+    let found_out = answered(kill, &[("1111", Outcome::Killed), ("2222", Outcome::Killed)]);
+    assert_eq!(sealed.book.audit.conclude(&found_out, at, "looked", None).await, Ok(true));
+    sealed.seal().await;
+}
+
+/// One more event, with the kill where whatever is to be sealed waits.
+async fn put_forward(sealed: &Sealed<'_>, kill: &Kill) {
+    let id = literal(sealed.book, kill.id);
+    let now = if sealed.book.is_postgres() { "now()" } else { "1772625600000" };
+    sealed
+        .tamper(&format!(
+            "INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail)
+             VALUES ({id}, 3, {now}, 'looked', 'unknown', NULL, '{{}}')"
+        ))
+        .await;
+    sealed.tamper(&format!("INSERT INTO unsealed (entry_id) VALUES ({id})")).await;
+}
+
+async fn an_open_kill_that_was_rewritten_and_sealed_again_is_found(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    let kill = open(&sealed).await;
+    let id = literal(book, kill.id);
+    put_forward(&sealed, &kill).await;
+    sealed.seal().await;
+    assert_only(&sealed.verify().await, &[]);
+    let asked = "what was asked, or one of its first 2 events";
+    for (change, back) in [
+        ("UPDATE kills SET caller = 'mallory' WHERE id =", "UPDATE kills SET caller = 'bot' WHERE id ="),
+        ("UPDATE kills SET request_id = 'x' WHERE id =", "UPDATE kills SET request_id = 'request-1' WHERE id ="),
+        ("UPDATE kills SET dry_run = NOT dry_run WHERE id =", "UPDATE kills SET dry_run = NOT dry_run WHERE id ="),
+        (
+            "UPDATE kill_events SET kind = 'seen' WHERE seq = 2 AND kill_id =",
+            "UPDATE kill_events SET kind = 'answered' WHERE seq = 2 AND kill_id =",
+        ),
+    ] {
+        sealed.tamper(&format!("{change} {id}")).await;
+        sealed.tamper(&format!("INSERT INTO unsealed (entry_id) VALUES ({id})")).await;
+        sealed.seal().await;
+        let report = sealed.verify().await;
+        assert_only(&report, &[Wrong::Changed]);
+        assert_told(&report, Wrong::Changed, asked);
+        sealed.tamper(&format!("{back} {id}")).await;
+        // A block that says otherwise stays, whatever the kill says now.
+        assert_only(&sealed.verify().await, &[Wrong::Changed]);
+        let kept = book.texts("SELECT CAST(max(number) AS text) FROM blocks").await.remove(0).unwrap();
+        sealed.tamper(&format!("DELETE FROM blocks WHERE number = {kept}")).await;
+        assert_only(&sealed.verify().await, &[]);
+    }
+}
+
+async fn an_open_kill_that_was_rewritten_and_then_settled_is_found_in_an_export(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    let kill = open(&sealed).await;
+    let change = format!("UPDATE kills SET reason = 'harmless' WHERE id = {}", literal(book, kill.id));
+    sealed.tamper(&change).await;
+    settle(&sealed, &kill).await;
+    for report in [sealed.verify().await, Export::of(&sealed).await.verify(&sealed.key, vec![])] {
+        assert_only(&report, &[Wrong::Changed]);
+        assert_told(&report, Wrong::Changed, &kill.id.to_string());
+    }
+}
+
+async fn an_open_kill_is_protected_as_a_whole_while_it_learns_nothing(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    let kill = open(&sealed).await;
+    assert_only(&sealed.verify().await, &[]);
+    let id = literal(book, kill.id);
+    let change = format!("UPDATE kill_sessions SET outcome = 'killed' WHERE session_id = '1111' AND kill_id = {id}");
+    sealed.tamper(&change).await;
+    for report in [sealed.verify().await, Export::of(&sealed).await.verify(&sealed.key, vec![])] {
+        assert_only(&report, &[Wrong::Changed]);
+    }
+    settle(&sealed, &kill).await;
+    let report = sealed.verify().await;
+    assert_eq!((report.status(), report.verified), (VERIFIED, 11), "{report}");
+}
+
+async fn an_open_kill_that_lost_events_is_found(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    let kill = open(&sealed).await;
+    let id = literal(book, kill.id);
+    sealed.tamper(&format!("DELETE FROM kill_events WHERE seq = 2 AND kill_id = {id}")).await;
+    sealed.tamper(&format!("INSERT INTO unsealed (entry_id) VALUES ({id})")).await;
+    for _ in 0..2 {
+        let report = sealed.verify().await;
+        assert_only(&report, &[Wrong::Changed]);
+        assert_told(&report, Wrong::Changed, "it had 2 events then and has 1 now");
+        sealed.seal().await;
+    }
+}
