@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use killgate::history::{Format, Wanted};
+use killgate::{
+    evidence::WhichPart,
+    history::{Format, Wanted},
+};
 
 /// One HTTP gateway through which an organisation ends database sessions, every attempt on record.
 #[derive(Debug, Parser)]
@@ -81,7 +84,8 @@ enum AuditCommand {
     ///
     /// 0: verified. 1: it could not be checked. 2: wrong arguments. 3: nothing is sealed. Else the sum of 4: rows were
     /// changed, 8: rows are missing, 16: rows were added, 32: blocks are missing, broken or signed with another key,
-    /// 64: outside checkpoints tell of something else.
+    /// 64: outside checkpoints tell of something else,
+    /// 128: the file says it is of a part of the record, without --partial.
     Verify {
         #[command(flatten)]
         configured: Configured,
@@ -94,6 +98,9 @@ enum AuditCommand {
         /// A file of checkpoints from outside
         #[arg(long, value_name = "FILE")]
         checkpoints: Option<PathBuf>,
+        /// An export with filters was asked for: compare those that are told first with what was asked
+        #[arg(long, requires = "export")]
+        partial: bool,
     },
     /// Remove the kills of a month as a whole, as the owner of the tables; a record of it stays and is sealed
     RemoveMonth {
@@ -164,10 +171,11 @@ async fn audit(command: AuditCommand) -> anyhow::Result<ExitCode> {
             println!("{}", cli::export(&configured.load()?, format, &output, *wanted).await?);
         }
         AuditCommand::Keygen => cli::evidence::keygen()?,
-        AuditCommand::Verify { configured, export, keys, checkpoints } => {
+        AuditCommand::Verify { configured, export, keys, checkpoints, partial } => {
+            let of = if partial { WhichPart::Some } else { WhichPart::All };
             let checkpoints = checkpoints.as_deref();
             let status = match export {
-                Some(export) => cli::evidence::verify_export(&export, keys, checkpoints)?,
+                Some(export) => cli::evidence::verify_export(&export, keys, checkpoints, of)?,
                 None => cli::evidence::verify(&configured.load()?, keys, checkpoints).await?,
             };
             return Ok(ExitCode::from(status));

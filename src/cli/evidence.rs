@@ -10,7 +10,8 @@ use crate::{
     app,
     audit::{self, Audit},
     config::{Config, Database},
-    evidence,
+    domain::plain_text,
+    evidence::{self, WhichPart},
     seal::{
         Checkpoint, PublicKey, SealKey,
         check::{Report, Wrong},
@@ -54,13 +55,19 @@ pub async fn verify(config: &Config, mut keys: Vec<PublicKey>, checkpoints: Opti
     Ok(tell(report?, &others))
 }
 
-/// The same for an export, with nothing but the files.
+/// The same for an export, with nothing but the files; `of` says what was asked for.
 ///
 /// # Errors
 /// It could not be checked.
-pub fn verify_export(export: &Path, keys: Vec<PublicKey>, checkpoints: Option<&Path>) -> anyhow::Result<u8> {
+pub fn verify_export(
+    export: &Path,
+    keys: Vec<PublicKey>,
+    checkpoints: Option<&Path>,
+    of: WhichPart,
+) -> anyhow::Result<u8> {
     let (checkpoints, others) = read(checkpoints)?;
-    let report = evidence::verify_export(export, keys, checkpoints).with_context(|| export.display().to_string())?;
+    let report =
+        evidence::verify_export(export, keys, checkpoints, of).with_context(|| export.display().to_string())?;
     Ok(tell(report, &others))
 }
 
@@ -98,8 +105,8 @@ pub fn public_key(text: &str) -> Result<PublicKey, String> {
 /// What keeps the month from being removed.
 #[expect(clippy::print_stdout, reason = "the command's answer")]
 pub async fn remove_month(config: &Config, month: Date, reason: &str) -> anyhow::Result<()> {
-    ensure!((1..=1000).contains(&reason.trim().chars().count()), "--reason: must be a text of 1 to 1000 characters");
-    let kills = Audit::remove_month(&app::audit_settings(config), month, reason.trim()).await?;
+    let reason = plain_text(reason.trim(), 1000).map_err(|error| anyhow::anyhow!("--reason: {error}"))?;
+    let kills = Audit::remove_month(&app::audit_settings(config), month, reason).await?;
     println!("removed {:04}-{:02} with {kills} kills; its record stays", month.year(), u8::from(month.month()));
     Ok(())
 }

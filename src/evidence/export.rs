@@ -11,16 +11,16 @@ use std::{
 
 use aws_lc_rs::digest::{Context, SHA256};
 use serde::Deserialize;
-use serde_json::{Map, Value};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::verify::removed;
 use crate::{
     audit::{Line, Removal},
     domain::Status,
+    history::{Manifest, Place, Wanted},
     seal::{
         BlockLine, Checkpoint, PublicKey,
-        check::{Check, Found, Report, Scope, Waits, Wrong},
+        check::{Check, Found, LOOKED_AFTER, PATIENCE, Report, Scope, Waits, Wrong},
         hex, leaf,
     },
 };
@@ -28,25 +28,17 @@ use crate::{
 /// The version of the export's format that is understood.
 const FORMAT: u32 = 1;
 
-/// The last line: what the file should hold.
-#[derive(Debug, Clone, Deserialize)]
-struct Manifest {
-    format: u32,
-    kills: u64,
-    #[serde(default)]
-    filters: Map<String, Value>,
-    sha256: String,
-    blocks: Option<Blocks>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Blocks {
-    first: i64,
-    last: i64,
-    head: String,
+/// What was asked for when the file was written, as whoever verifies it knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhichPart {
+    /// Everything: a file that says it was narrowed is not what was asked for.
+    All,
+    /// What passes some filters. The file says which, and nobody signed that.
+    Some,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ManifestLine {
     manifest: Manifest,
 }
@@ -83,20 +75,44 @@ impl Kind {
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn verify(path: &Path, keys: Vec<PublicKey>, checkpoints: Vec<Checkpoint>) -> io::Result<Report> {
+pub fn verify(path: &Path, keys: Vec<PublicKey>, checkpoints: Vec<Checkpoint>, of: WhichPart) -> io::Result<Report> {
     let ending = Ending::of(path)?;
     let filters = ending.manifest.as_ref().map(|manifest| &manifest.filters);
-    let narrows = |filters: &Map<String, Value>| filters.values().any(|value| !value.is_null());
+    let is_whole = filters.is_some_and(|filters| *filters == Wanted::default());
     // Whoever does not know what was left out cannot say that anything is missing.
-    let scope = if filters.is_none_or(narrows) { Scope::Part } else { Scope::Copy };
+    let scope = if is_whole { Scope::Copy } else { Scope::Part };
     let mut check = Check::new(scope, keys, checkpoints);
+    if let Some(filters) = filters.filter(|_| !is_whole) {
+        let filters = serde_json::to_string(filters)?;
+        check.is_part(
+            format_args!("the file says that it has only the kills that pass {filters}"),
+            of == WhichPart::Some,
+        );
+    }
     ending.told(&mut check);
     let first = blocks(path, &mut check)?;
     let (kills, removals) = entries(path, &mut check)?;
     if let Some(manifest) = &ending.manifest {
-        manifest.told(&mut check, kills, first);
+        told(manifest, &mut check, &kills, first);
     }
     Ok(check.finish(&removals.iter().map(removed).collect::<Vec<_>>()))
+}
+
+/// The kills of a file.
+#[derive(Default)]
+struct Kills {
+    count: u64,
+    first: Option<Place>,
+    last: Option<Place>,
+}
+
+impl Kills {
+    fn add(&mut self, line: &Line) {
+        let place = Place { id: line.id, requested_at: line.requested_at.clone() };
+        self.count += 1;
+        self.first.get_or_insert_with(|| place.clone());
+        self.last = Some(place);
+    }
 }
 
 /// How the file ends.
@@ -104,7 +120,9 @@ struct Ending {
     manifest: Option<Manifest>,
     /// SHA-256 of all before the last line.
     sha256: String,
-    /// The last line, where it is none of the kinds and has no end.
+    /// Why the last line is no manifest, where it says that it is one.
+    broken: Option<String>,
+    /// Whether the last line has no end.
     is_torn: bool,
 }
 
@@ -117,11 +135,22 @@ impl Ending {
             line.clone_into(&mut last);
         }
         let is_torn = !last.ends_with(b"\n");
-        let read = serde_json::from_slice::<ManifestLine>(&last).ok().map(|line| line.manifest);
-        Ok(Self { manifest: read, sha256: hex(hash.finish().as_ref()), is_torn })
+        let read = serde_json::from_slice::<ManifestLine>(&last).map_err(|error| error.to_string());
+        let read = read.and_then(|ManifestLine { manifest }| match manifest.filters.filter() {
+            Ok(_) => Ok(manifest),
+            Err(problem) => Err(format!("filters.{}: {}", problem.field.unwrap_or_default(), problem.detail)),
+        });
+        let (manifest, broken) = match read {
+            Ok(manifest) => (Some(manifest), None),
+            Err(why) => (None, Some(why).filter(|_| !is_torn && matches!(Kind::of(&last), Kind::Manifest))),
+        };
+        Ok(Self { manifest, sha256: hex(hash.finish().as_ref()), broken, is_torn })
     }
 
     fn told(&self, check: &mut Check) {
+        if let Some(why) = &self.broken {
+            return check.found(Wrong::Changed, format_args!("the manifest cannot be read: {why}"));
+        }
         match &self.manifest {
             None => {
                 let end = if self.is_torn { "in the middle of a line" } else { "before its manifest" };
@@ -138,18 +167,20 @@ impl Ending {
     }
 }
 
-impl Manifest {
-    fn told(&self, check: &mut Check, kills: u64, first: Option<i64>) {
-        if self.kills != kills {
-            let what = format_args!("the file has {kills} kills, and its manifest tells of {}", self.kills);
-            let wrong = if kills < self.kills { Wrong::Missing } else { Wrong::Added };
-            check.found(wrong, what);
-        }
-        let (last, head) = check.last_head();
-        let told = self.blocks.as_ref().map(|blocks| (Some(blocks.first), blocks.last, blocks.head.as_str()));
-        if told.unwrap_or((None, 0, "")) != (first, last, head.map(|head| hex(&head)).unwrap_or_default().as_str()) {
-            check.found(Wrong::Chain, "the blocks of the file are not those that its manifest tells of");
-        }
+/// Holds the manifest against what was found.
+fn told(manifest: &Manifest, check: &mut Check, kills: &Kills, first: Option<i64>) {
+    let (here, there) = (kills.count, manifest.kills);
+    if here != there {
+        let wrong = if here < there { Wrong::Missing } else { Wrong::Added };
+        check.found(wrong, format_args!("the file has {here} kills, and its manifest tells of {there}"));
+    }
+    if (&manifest.first, &manifest.last) != (&kills.first, &kills.last) {
+        check.found(Wrong::Changed, "the first and the last kill are not those that the manifest tells of");
+    }
+    let (last, head) = check.last_head();
+    let told = manifest.blocks.as_ref().map(|blocks| (Some(blocks.first), blocks.last, blocks.head.as_str()));
+    if told.unwrap_or((None, 0, "")) != (first, last, head.map(|head| hex(&head)).unwrap_or_default().as_str()) {
+        check.found(Wrong::Chain, "the blocks of the file are not those that its manifest tells of");
     }
 }
 
@@ -172,45 +203,57 @@ fn blocks(path: &Path, check: &mut Check) -> io::Result<Option<i64>> {
     Ok(first)
 }
 
-/// Reads kills and removals; answers how many kills there are.
-fn entries(path: &Path, check: &mut Check) -> io::Result<(u64, Vec<Removal>)> {
-    let (mut lines, mut kills, mut removals) = (Lines::of(path)?, 0, Vec::new());
+/// Reads kills and removals.
+fn entries(path: &Path, check: &mut Check) -> io::Result<(Kills, Vec<Removal>)> {
+    let (mut lines, mut kills, mut removals) = (Lines::of(path)?, Kills::default(), Vec::new());
     while let Some(line) = lines.next_line()? {
         let bytes = line.strip_suffix(b"\n").unwrap_or(line);
         match Kind::of(bytes) {
-            Kind::Kill => {
-                kills += 1;
-                match serde_json::from_slice::<Line>(bytes) {
+            Kind::Kill => match serde_json::from_slice::<Line>(bytes) {
+                Ok(line) => {
+                    kills.add(&line);
                     // What is held against the blocks is what a reader of the file sees, to the byte.
-                    Ok(line) if line.text().as_bytes() == bytes => check.entry(&found(&line)),
-                    Ok(line) => check.unreadable(line.id),
-                    Err(_) => {
-                        kills -= 1;
-                        check.found(Wrong::Changed, format_args!("line {} is no kill", lines.number));
+                    match waits(&line).filter(|_| line.text().as_bytes() == bytes) {
+                        Some(waits) => check.entry(&found(&line, waits)),
+                        None => check.unreadable(line.id),
                     }
                 }
-            }
-            Kind::Removal => {
-                if let Ok(RemovalLine { removal }) = serde_json::from_slice(bytes) {
+                Err(_) => check.found(Wrong::Changed, format_args!("line {} is no kill", lines.number)),
+            },
+            Kind::Removal => match serde_json::from_slice(bytes).ok().and_then(known) {
+                Some((removal, sealed_by)) => {
                     let (id, hash) = (removal.id, leaf(bytes));
-                    let waits = Waits::Unknown { settled_at: None };
+                    let waits = Waits::Until(sealed_by);
                     check.entry(&Found { id, hash, events: 0, opening: &removal, waits });
                     removals.push(removal);
-                } else {
-                    check.found(Wrong::Changed, format_args!("line {} is no removal", lines.number));
                 }
-            }
+                None => check.found(Wrong::Changed, format_args!("line {} is no removal", lines.number)),
+            },
             Kind::Block | Kind::Manifest => {}
         }
     }
     Ok((kills, removals))
 }
 
-fn found(line: &Line) -> Found<'_, Line> {
-    let is_settled = Status::parse(&line.status).is_none_or(|status| !status.is_open());
-    let last = line.events.last().and_then(|event| OffsetDateTime::parse(&event.at, &Rfc3339).ok());
-    let waits = Waits::Unknown { settled_at: last.filter(|_| is_settled) };
+/// The removal, and when it was sealed at the latest.
+fn known(RemovalLine { removal }: RemovalLine) -> Option<(Removal, OffsetDateTime)> {
+    let removed_at = OffsetDateTime::parse(&removal.removed_at, &Rfc3339).ok()?;
+    Some((removal, removed_at.checked_add(PATIENCE)?))
+}
+
+fn found(line: &Line, waits: Waits) -> Found<'_, Line> {
     Found { id: line.id, hash: line.hash(), events: line.version(), opening: line, waits }
+}
+
+/// Until when the kill may wait to be sealed as it is, told by its last event; `None` where it is no kill that a gateway
+/// wrote.
+fn waits(line: &Line) -> Option<Waits> {
+    let time = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
+    let status = Status::parse(&line.status)?;
+    time(&line.requested_at)?;
+    let events = line.events.iter().map(|event| time(&event.at)).collect::<Option<Vec<_>>>()?;
+    let rests = if status.is_open() { LOOKED_AFTER } else { Duration::ZERO };
+    events.last()?.checked_add(rests + PATIENCE).filter(|_| line.id.get_version_num() == 7).map(Waits::Until)
 }
 
 /// The lines of a file, with their line breaks, one at a time.

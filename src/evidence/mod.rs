@@ -10,6 +10,6 @@ mod sealer;
 mod verify;
 
 pub use checkpoints::read as read_checkpoints;
-pub use export::verify as verify_export;
+pub use export::{WhichPart, verify as verify_export};
 pub use sealer::Sealer;
 pub use verify::verify;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use time::Date;
 use uuid::Uuid;
 
-use super::{Check, Report, Scope, State, Wrong};
-use crate::{clock::from_unix_millis, seal::block::written};
+use super::{Check, Report, Scope, State, Wrong, asked_at};
+use crate::seal::block::written;
 
 /// A month that was removed as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +107,5 @@ impl Check {
 
 /// The first day of the month that a kill was asked in; `None` for the id of a removal.
 fn month_of(id: Uuid) -> Option<Date> {
-    let millis = i64::try_from(id.as_u128() >> 80).ok().filter(|_| id.get_version_num() == 7)?;
-    from_unix_millis(millis).date().replace_day(1).ok()
+    asked_at(id)?.date().replace_day(1).ok()
 }

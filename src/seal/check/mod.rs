@@ -11,7 +11,7 @@ mod seals;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 pub use ending::Removed;
@@ -19,10 +19,14 @@ pub use report::{NOTHING_SEALED, Report, VERIFIED, Wrong};
 pub use seals::Opening;
 use seals::{Seal, Seals, State};
 
+use crate::clock::from_unix_millis;
+
 use super::{Block, Checkpoint, Hash, Head, Leaf, NO_BLOCK, PublicKey, hex};
 
 /// How long a settled kill may wait to be sealed, as far as one can tell who has only a file: far longer than it does.
-const PATIENCE: std::time::Duration = std::time::Duration::from_hours(1);
+pub const PATIENCE: Duration = Duration::hours(1);
+/// How long after its request a kill is looked after, and so not sealed yet.
+pub const LOOKED_AFTER: Duration = Duration::minutes(15);
 
 /// What is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,10 +54,8 @@ struct Last {
 pub enum Waits {
     Yes,
     No,
-    /// A file does not say; then it is told by when the kill was settled, if it is.
-    Unknown {
-        settled_at: Option<OffsetDateTime>,
-    },
+    /// A file does not say; then it does as far as the last block is older than this.
+    Until(OffsetDateTime),
 }
 
 /// An entry as it was found.
@@ -216,20 +218,31 @@ impl Check {
         }
     }
 
-    /// An entry that is not, or not any more, what any block says; `last` is its last seal.
-    fn changed_since<O>(&mut self, found: &Found<'_, O>, _last: Option<Seal>) {
+    /// An entry that is not what any block says, or not any more; `last` is its last seal.
+    fn changed_since<O>(&mut self, found: &Found<'_, O>, last: Option<Seal>) {
         let id = found.id;
         match found.waits {
             Waits::Yes => drop(self.waiting.insert(id)),
             Waits::No => drop(self.suspects.insert(id)),
-            Waits::Unknown { settled_at } => {
-                let sealed_at = self.last.map(|last| last.sealed_at);
-                if settled_at.zip(sealed_at).is_some_and(|(settled, sealed)| settled + PATIENCE < sealed) {
+            Waits::Until(sealed_by) => {
+                // Whoever forges the events of a kill forges its id too, or it belongs where no block can tell of it.
+                let asked_at = asked_at(id).filter(|_| last.is_none());
+                let sealed_by =
+                    asked_at.map_or(sealed_by, |at| sealed_by.min(at.saturating_add(LOOKED_AFTER + PATIENCE)));
+                if self.last.is_some_and(|last| sealed_by < last.sealed_at) {
                     self.accuse(id);
                 } else {
                     self.waiting.insert(id);
                 }
             }
+        }
+    }
+
+    /// The file says that it is of a part of the record; `is_wanted` where that was asked for.
+    pub fn is_part(&mut self, what: impl std::fmt::Display, is_wanted: bool) {
+        self.report.part = Some(report::shown(what));
+        if !is_wanted {
+            self.report.found(Wrong::Part, "nobody said that a part was asked for (--partial)");
         }
     }
 
@@ -280,6 +293,12 @@ impl Check {
     pub fn found(&mut self, wrong: Wrong, what: impl std::fmt::Display) {
         self.report.found(wrong, what);
     }
+}
+
+/// When a kill was asked, as its id says; `None` for the id of a removal.
+fn asked_at(id: Uuid) -> Option<OffsetDateTime> {
+    let millis = i64::try_from(id.as_u128() >> 80).ok().filter(|_| id.get_version_num() == 7)?;
+    Some(from_unix_millis(millis))
 }
 
 /// What does not hold together in a block by itself.

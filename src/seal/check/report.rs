@@ -15,10 +15,12 @@ pub enum Wrong {
     Chain,
     /// An outside checkpoint that tells of something else than the record.
     Checkpoint,
+    /// A file that says it has a part of the record only, where nobody said that a part was asked for.
+    Part,
 }
 
 impl Wrong {
-    pub const ALL: [Self; 5] = [Self::Changed, Self::Missing, Self::Added, Self::Chain, Self::Checkpoint];
+    pub const ALL: [Self; 6] = [Self::Changed, Self::Missing, Self::Added, Self::Chain, Self::Checkpoint, Self::Part];
 
     /// Its part of the exit status.
     #[must_use]
@@ -29,6 +31,7 @@ impl Wrong {
             Self::Added => 16,
             Self::Chain => 32,
             Self::Checkpoint => 64,
+            Self::Part => 128,
         }
     }
 
@@ -39,6 +42,7 @@ impl Wrong {
             Self::Added => "ADDED",
             Self::Chain => "CHAIN",
             Self::Checkpoint => "CHECKPOINT",
+            Self::Part => "PART",
         }
     }
 }
@@ -62,7 +66,9 @@ struct Findings {
 /// What a check found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    wrong: [Findings; 5],
+    wrong: [Findings; 6],
+    /// What a file says it has of the record, where it is not all.
+    pub(super) part: Option<String>,
     /// Facts that are not wrong, one a line.
     pub notes: Vec<String>,
     /// How many blocks there are.
@@ -85,13 +91,13 @@ impl Report {
         let findings = &mut self.wrong[wrong as usize];
         findings.count += 1;
         if findings.first.len() < TOLD {
-            findings.first.push(what.to_string());
+            findings.first.push(shown(what));
         }
     }
 
     /// Notes something that is no finding.
     pub fn note(&mut self, what: impl fmt::Display) {
-        self.notes.push(what.to_string());
+        self.notes.push(shown(what));
     }
 
     /// How much of this kind is wrong.
@@ -115,8 +121,24 @@ impl Report {
     }
 }
 
+/// The text without what would move the cursor, colour the words or turn them round: much of it comes from the record.
+pub(super) fn shown(what: impl fmt::Display) -> String {
+    let is_safe = |c: char| {
+        !c.is_control()
+            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    let mut shown = String::new();
+    for c in what.to_string().chars() {
+        if is_safe(c) { shown.push(c) } else { shown.extend(c.escape_unicode()) }
+    }
+    shown
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(part) = &self.part {
+            writeln!(f, "a part of the record: {part}")?;
+        }
         for wrong in Wrong::ALL {
             let Findings { first, count } = &self.wrong[wrong as usize];
             for what in first {
@@ -137,5 +159,20 @@ impl fmt::Display for Report {
             _ => "NOT verified",
         };
         write!(f, "{outcome}: {verified} entries in {blocks} blocks, {checkpoints} checkpoints")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_from_the_record_cannot_write_lines_of_its_own() {
+        let mut report = Report::default();
+        report.note("reason: x\nverified: 9\u{1b}[2J\u{202e}\u{2028} ä");
+        report.found(Wrong::Changed, "a\rb\u{9b}c");
+        let told = report.to_string();
+        assert!(told.starts_with("CHANGED: a\\u{d}b\\u{9b}c\nnote: reason: x\\u{a}verified: 9\\u{1b}[2J"), "{told}");
+        assert!(told.contains("\\u{202e}\\u{2028} ä\nNOT verified"), "{told}");
     }
 }
