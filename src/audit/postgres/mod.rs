@@ -29,7 +29,9 @@ mod write;
 
 pub(in crate::audit) use attempts::{begin, stands};
 pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, page_sql, ping, stats};
-pub(in crate::audit) use seal::{block_before, blocks, heads, ids, last_head, removals, seal, standing, waiting};
+pub(in crate::audit) use seal::{
+    block_before, blocks, heads, ids, last_head, removals, seal, standing, waiting, waits_for,
+};
 pub(in crate::audit) use turns::take_turns;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");

@@ -22,7 +22,9 @@ mod seal;
 mod write;
 
 pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, ping, stats};
-pub(in crate::audit) use seal::{add, block_before, blocks, due, heads, ids, last_head, removals, standing, waiting};
+pub(in crate::audit) use seal::{
+    add, block_before, blocks, due, heads, ids, last_head, removals, standing, waiting, waits_for,
+};
 pub(in crate::audit) use write::{begin, stands};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");

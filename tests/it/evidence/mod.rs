@@ -5,6 +5,7 @@ mod blocks;
 mod export;
 mod removal;
 mod rows;
+mod sealer;
 mod sealing;
 
 use std::time::Duration;
