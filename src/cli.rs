@@ -33,7 +33,7 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
         tracing::info!("{line}");
     }
     if let Database::Sqlite(path) = &config.audit.database {
-        tracing::warn!(path = %path.display(), "no audit.database_url is set: the record goes to an embedded SQLite file");
+        tracing::warn!(path = %path.display(), "the record is an embedded SQLite file, which belongs to one gateway on one machine");
     }
     let app = App::start(config, Clock::system()).await?;
     tracing::info!(address = %app.address(), "listening");

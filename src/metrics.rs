@@ -53,6 +53,7 @@ pub struct Metrics {
     audit_failures: Counter,
     sealed: Counter,
     seal_failures: Counter,
+    unsealed_seconds: Gauge,
     checkpoint_failures: Counter,
     deliveries: Family<DeliveryLabels, Counter>,
     streams: Gauge,
@@ -74,6 +75,12 @@ impl Default for Metrics {
         let (sealed, seal_failures, checkpoint_failures) = (Counter::default(), Counter::default(), Counter::default());
         registry.register("sealed", "Entries of the record that this gateway sealed", sealed.clone());
         registry.register("seal_failures", "Blocks that could not be sealed yet", seal_failures.clone());
+        let unsealed_seconds = Gauge::default();
+        registry.register(
+            "unsealed_seconds",
+            "For how long the oldest entry that is to be sealed next has waited; 0 if none waits",
+            unsealed_seconds.clone(),
+        );
         registry.register(
             "checkpoint_failures",
             "Checkpoints that could not be delivered yet, or contradict the record",
@@ -92,6 +99,7 @@ impl Default for Metrics {
             audit_failures,
             sealed,
             seal_failures,
+            unsealed_seconds,
             checkpoint_failures,
             deliveries,
             streams,
@@ -138,6 +146,11 @@ impl Metrics {
     /// A block could not be sealed yet.
     pub fn seal_failure(&self) {
         self.seal_failures.inc();
+    }
+
+    /// For how many seconds the oldest entry that is to be sealed next has waited.
+    pub fn unsealed(&self, seconds: i64) {
+        self.unsealed_seconds.set(seconds);
     }
 
     /// A checkpoint could not be delivered yet, or contradicts the record.

@@ -72,8 +72,8 @@ async fn make(connection: &mut PgConnection, url: &str, kills: u64) -> anyhow::R
             .bind(step)
             .execute(&mut *tx)
             .await?;
-        // Sessions before their kills: once a settled kill is there, it takes no more.
-        for insert in [SESSIONS_OF_CHUNK, KILLS_OF_CHUNK, EVENTS_OF_CHUNK, "DROP TABLE chunk"] {
+        // All in one transaction: a settled kill takes sessions and events from the one that recorded it, and no other.
+        for insert in [KILLS_OF_CHUNK, SESSIONS_OF_CHUNK, EVENTS_OF_CHUNK, "DROP TABLE chunk"] {
             sqlx::query(insert).execute(&mut *tx).await.with_context(|| insert.to_owned())?;
         }
         tx.commit().await?;

@@ -202,18 +202,50 @@ CREATE TRIGGER kills_may_only_learn BEFORE UPDATE ON kills FOR EACH ROW
         OR NEW.recorded_in IS DISTINCT FROM OLD.recorded_in)
     EXECUTE FUNCTION kill_may_not_change();
 
--- Sessions and outcomes are added while the kill is open, or before its row in the same transaction. Once for a
--- statement, so a thousand sessions cost one look at kills.
-CREATE FUNCTION kill_sessions_are_settled() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Sessions, outcomes and events are added while their kill is open, or by the very transaction that recorded it; and
+-- events only as the next ones. Once for a statement, so a thousand sessions cost one look at kills.
+--
+-- The kills are locked until the transaction ends: else one that was open when it was looked at could be settled before
+-- what is added to it is there. FOR SHARE is the weakest lock that a change of a kill waits for. Whoever has locked them
+-- for a change already pays nothing for it, and a kill that only this transaction can see needs no lock.
+CREATE FUNCTION kills_take_more() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    ids uuid[];
+    this  constant bigint := pg_current_xact_id()::text::bigint;
+    ids   uuid[];
+    taken bigint;
 BEGIN
     -- In order, so that only the months from the first to the last are looked at.
     SELECT array_agg(DISTINCT kill_id) INTO ids FROM changed;
-    IF EXISTS (SELECT FROM kills WHERE id = ANY (ids) AND id BETWEEN ids[1] AND ids[cardinality(ids)]
-               AND status NOT IN ('pending', 'accepted', 'unknown')) THEN
-        RAISE EXCEPTION 'kill_sessions: the sessions of a settled kill never change'
+    IF ids IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT count(*) FILTER (WHERE status IN ('pending', 'accepted', 'unknown')) INTO taken FROM (
+        SELECT status FROM kills WHERE id = ANY (ids) AND id BETWEEN ids[1] AND ids[cardinality(ids)]
+            AND xmin <> pg_current_xact_id()::xid
+        ORDER BY id FOR SHARE
+    ) AS of_others;
+    IF taken < cardinality(ids) THEN
+        -- That a kill was recorded here takes both: a transaction's short number comes again, the long one can be made up.
+        taken := taken + (SELECT count(*) FROM kills
+            WHERE id = ANY (ids) AND id BETWEEN ids[1] AND ids[cardinality(ids)]
+            AND xmin = pg_current_xact_id()::xid
+            AND (recorded_in = this OR status IN ('pending', 'accepted', 'unknown')));
+    END IF;
+    IF taken < cardinality(ids) THEN
+        RAISE EXCEPTION '%', CASE TG_ARGV[0]
+                WHEN 'kill_events' THEN 'kill_events: an event is of a kill that is there, and a settled kill has no more of them'
+                ELSE 'kill_sessions: a session is of a kill that is there, and the sessions of a settled kill never change' END
             USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
+    END IF;
+    IF TG_ARGV[0] = 'kill_events' THEN
+        IF EXISTS (
+            SELECT FROM changed c WHERE c.seq > 1 AND (SELECT e.seq FROM kill_events e
+                WHERE e.kill_id = c.kill_id AND e.seq = c.seq - 1
+                AND e.kill_id BETWEEN ids[1] AND ids[cardinality(ids)]) IS NULL
+        ) THEN
+            RAISE EXCEPTION 'kill_events: an event is the next one of its kill'
+                USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
+        END IF;
     END IF;
     RETURN NULL;
 END $$;
@@ -236,11 +268,14 @@ BEGIN
     IF kind = 'kill_events' THEN
         EXECUTE format('CREATE TRIGGER is_not_changed BEFORE UPDATE ON %s
             FOR EACH STATEMENT EXECUTE FUNCTION record_is_kept()', guarded);
-    ELSIF kind = 'kill_sessions' THEN
-        EXECUTE format('CREATE TRIGGER is_settled_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS changed
-            FOR EACH STATEMENT EXECUTE FUNCTION kill_sessions_are_settled()', guarded);
-        EXECUTE format('CREATE TRIGGER is_settled_update AFTER UPDATE ON %s REFERENCING NEW TABLE AS changed
-            FOR EACH STATEMENT EXECUTE FUNCTION kill_sessions_are_settled()', guarded);
+    END IF;
+    IF kind IN ('kill_events', 'kill_sessions') THEN
+        EXECUTE format('CREATE TRIGGER is_open_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS changed
+            FOR EACH STATEMENT EXECUTE FUNCTION kills_take_more(%L)', guarded, kind);
+    END IF;
+    IF kind = 'kill_sessions' THEN
+        EXECUTE format('CREATE TRIGGER is_open_update AFTER UPDATE ON %s REFERENCING NEW TABLE AS changed
+            FOR EACH STATEMENT EXECUTE FUNCTION kills_take_more(%L)', guarded, kind);
     END IF;
 END $$;
 SELECT guard(name::regclass, name) FROM unnest(ARRAY['kills', 'kill_sessions', 'kill_events']) AS name;
@@ -249,23 +284,68 @@ SELECT guard(name::regclass, name) FROM unnest(ARRAY['kills', 'kill_sessions', '
 CREATE FUNCTION first_id(at timestamptz) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (lpad(to_hex(ceil(extract(epoch FROM at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
 
--- Makes the partitions of so many months from that time on, as far as they are missing; answers how many kills' ones.
+-- What the owner has removed: whole months, which are never made again.
+CREATE TABLE removals (
+    id         uuid        PRIMARY KEY,
+    month      date        NOT NULL UNIQUE,
+    kills      bigint      NOT NULL,
+    first_kill uuid,
+    last_kill  uuid,
+    removed_at timestamptz NOT NULL,
+    removed_by text        NOT NULL,
+    reason     text        NOT NULL CHECK (length(reason) BETWEEN 1 AND 1000)
+);
+
+COMMENT ON TABLE removals IS 'Months that were removed as a whole by the owner';
+COMMENT ON COLUMN removals.id IS 'What it is sealed under';
+COMMENT ON COLUMN removals.month IS 'The first day of the month, UTC';
+COMMENT ON COLUMN removals.kills IS 'How many kills it had';
+COMMENT ON COLUMN removals.first_kill IS 'The first of them; null if there were none';
+COMMENT ON COLUMN removals.last_kill IS 'The last of them; null if there were none';
+COMMENT ON COLUMN removals.removed_at IS 'When, by the database''s clock, whole milliseconds';
+COMMENT ON COLUMN removals.removed_by IS 'The database role that did it';
+COMMENT ON COLUMN removals.reason IS 'Why, in that person''s words';
+
+CREATE TRIGGER is_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON removals
+    FOR EACH STATEMENT EXECUTE FUNCTION record_is_kept();
+
+-- Makes the partitions of 1 to 24 months from that time on, as far as they are missing; answers how many kills' ones.
+-- They are those of 2020 to five years from now, and none that was removed.
 --
 -- It runs as its owner, so that a role that serves may call it and can make nothing else.
 CREATE FUNCTION make_months(from_at timestamptz, many integer) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     made   integer := 0;
+    this   constant timestamp := date_trunc('month', now() AT TIME ZONE 'UTC');
     starts timestamp;
     name   text;
     kind   text;
 BEGIN
+    IF many IS NULL OR many NOT BETWEEN 1 AND 24 THEN
+        RAISE EXCEPTION 'make_months: 1 to 24 months are made at a time'
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
     FOR n IN 0 .. many - 1 LOOP
         starts := date_trunc('month', from_at AT TIME ZONE 'UTC') + make_interval(months => n);
-        CONTINUE WHEN to_regclass('kills_' || to_char(starts, 'YYYY_MM')) IS NOT NULL;
+        name := to_char(starts, 'YYYY_MM');
+        IF starts IS NULL OR starts NOT BETWEEN '2020-01-01' AND this + interval '5 years' THEN
+            RAISE EXCEPTION 'make_months: % is no month from 2020 to five years from now', coalesce(name, 'null')
+                USING ERRCODE = 'object_not_in_prerequisite_state';
+        END IF;
+        CONTINUE WHEN to_regclass('kills_' || name) IS NOT NULL;
+        -- An older snapshot would not show that the month was removed meanwhile. Only what is over can have been.
+        IF starts < this AND current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+            RAISE EXCEPTION 'make_months: a month that is over is made at the isolation level READ COMMITTED'
+                USING ERRCODE = 'object_not_in_prerequisite_state';
+        END IF;
         -- One gateway at a time; whoever waited finds the work done. Nobody who reads or writes is held up, by this
         -- lock or by attaching.
         LOCK TABLE ONLY kills IN SHARE UPDATE EXCLUSIVE MODE;
-        CONTINUE WHEN to_regclass('kills_' || to_char(starts, 'YYYY_MM')) IS NOT NULL;
+        CONTINUE WHEN to_regclass('kills_' || name) IS NOT NULL;
+        IF EXISTS (SELECT FROM removals WHERE month = starts::date) THEN
+            RAISE EXCEPTION 'make_months: the month % was removed', name
+                USING ERRCODE = 'object_not_in_prerequisite_state';
+        END IF;
         FOREACH kind IN ARRAY ARRAY['kill_events', 'kill_sessions', 'kills'] LOOP
             name := kind || '_' || to_char(starts, 'YYYY_MM');
             -- A kill is concluded on its own page: no index names a column that changes, and a page has room.
@@ -284,7 +364,7 @@ REVOKE EXECUTE ON FUNCTION make_months FROM PUBLIC;
 
 -- The tables they read and make are those of this schema, whatever the session's own search path says.
 DO $$ BEGIN
-    EXECUTE format('ALTER FUNCTION kill_sessions_are_settled() SET search_path = %I, pg_temp', current_schema());
+    EXECUTE format('ALTER FUNCTION kills_take_more() SET search_path = %I, pg_temp', current_schema());
     EXECUTE format('ALTER FUNCTION make_months(timestamptz, integer) SET search_path = %I, pg_temp', current_schema());
 END $$;
 

@@ -5,12 +5,24 @@
 CREATE TABLE unsealed (
     entry_id uuid PRIMARY KEY,
     -- How many times it was put here; an entry that is being sealed cannot be put here unnoticed.
-    times    integer NOT NULL DEFAULT 1
+    times    integer NOT NULL DEFAULT 1,
+    since    timestamptz NOT NULL DEFAULT now()
 );
 
 COMMENT ON TABLE unsealed IS 'What is to be sealed next; bookkeeping, no history';
 COMMENT ON COLUMN unsealed.entry_id IS 'A kill, or a removal';
 COMMENT ON COLUMN unsealed.times IS 'How often it was put here';
+COMMENT ON COLUMN unsealed.since IS 'When it was put here first, by the database''s clock';
+
+-- Who seals locks the one row of this table, so that nobody else does meanwhile. An advisory lock could be held by
+-- anybody who may connect.
+CREATE TABLE sealing (
+    turn boolean PRIMARY KEY DEFAULT true CHECK (turn)
+);
+INSERT INTO sealing DEFAULT VALUES;
+
+COMMENT ON TABLE sealing IS 'One row, locked by the gateway that seals; bookkeeping, no history';
+COMMENT ON COLUMN sealing.turn IS 'Always true';
 
 CREATE TABLE blocks (
     number     bigint      PRIMARY KEY CHECK (number > 0),
@@ -40,31 +52,26 @@ COMMENT ON COLUMN blocks.previous IS 'SHA-256 of the signed text of the block be
 COMMENT ON COLUMN blocks.public_key IS 'The Ed25519 key it was signed with';
 COMMENT ON COLUMN blocks.signature IS 'The signature over the signed text';
 
-CREATE TABLE removals (
-    id         uuid        PRIMARY KEY,
-    month      date        NOT NULL UNIQUE,
-    kills      bigint      NOT NULL,
-    first_kill uuid,
-    last_kill  uuid,
-    removed_at timestamptz NOT NULL,
-    removed_by text        NOT NULL,
-    reason     text        NOT NULL CHECK (length(reason) BETWEEN 1 AND 1000)
-);
-
-COMMENT ON TABLE removals IS 'Months that were removed as a whole by the owner';
-COMMENT ON COLUMN removals.id IS 'What it is sealed under';
-COMMENT ON COLUMN removals.month IS 'The first day of the month, UTC';
-COMMENT ON COLUMN removals.kills IS 'How many kills it had';
-COMMENT ON COLUMN removals.first_kill IS 'The first of them; null if there were none';
-COMMENT ON COLUMN removals.last_kill IS 'The last of them; null if there were none';
-COMMENT ON COLUMN removals.removed_at IS 'When, by the database''s clock, whole milliseconds';
-COMMENT ON COLUMN removals.removed_by IS 'The database role that did it';
-COMMENT ON COLUMN removals.reason IS 'Why, in that person''s words';
-
 CREATE TRIGGER is_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON blocks
     FOR EACH STATEMENT EXECUTE FUNCTION record_is_kept();
-CREATE TRIGGER is_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON removals
-    FOR EACH STATEMENT EXECUTE FUNCTION record_is_kept();
+
+-- A block is the next one. Whether it fits the one before is in its hashes, which only verifying reads.
+CREATE FUNCTION block_is_next() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    last blocks%ROWTYPE;
+BEGIN
+    SELECT * INTO last FROM blocks ORDER BY number DESC LIMIT 1;
+    IF NEW.number <> coalesce(last.number, 0) + 1
+        OR NEW.total <> coalesce(last.total, 0) + cardinality(NEW.entries) THEN
+        RAISE EXCEPTION 'blocks: a block is the next one, and counts the entries of all before it'
+            USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NEW;
+END $$;
+DO $$ BEGIN
+    EXECUTE format('ALTER FUNCTION block_is_next() SET search_path = %I, pg_temp', current_schema());
+END $$;
+CREATE TRIGGER is_next BEFORE INSERT ON blocks FOR EACH ROW EXECUTE FUNCTION block_is_next();
 
 -- Removes the kills of one month, whole partitions and nothing else, and leaves a record of it; answers how many kills
 -- it had. Only the owner of the partitions can.
@@ -78,6 +85,9 @@ DECLARE
 BEGIN
     IF starts + interval '1 month' > now() AT TIME ZONE 'UTC' THEN
         RAISE EXCEPTION 'the month % is not over', name USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF EXISTS (SELECT FROM removals WHERE month = starts::date) THEN
+        RAISE EXCEPTION 'the month % was removed already', name USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     IF to_regclass('kills_' || name) IS NULL THEN
         RAISE EXCEPTION 'there is no month %', name USING ERRCODE = 'undefined_table';

@@ -15,6 +15,7 @@ BEGIN
         'SELECT, INSERT, UPDATE, DELETE ON kill_leases, idempotency_keys, unsealed',
         'SELECT, INSERT, UPDATE, DELETE ON webhook_deliveries',
         'SELECT, INSERT, UPDATE ON turns',
+        'SELECT, UPDATE ON sealing',
         'EXECUTE ON FUNCTION make_months(timestamptz, integer)'
     ] LOOP
         EXECUTE format('GRANT %s TO %I', allowed, gateway);

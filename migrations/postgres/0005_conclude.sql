@@ -28,8 +28,8 @@ BEGIN
     RETURNING kill_id;
 END $$;
 
--- What was learned of open kills, in one call and so in one round trip: sessions first, for as soon as a kill is settled
--- none of them may change. Locks the kills in the order of their ids; answers which of them were open.
+-- What was learned of open kills, in one call and so in one round trip: sessions and events first, for as soon as a kill is
+-- settled it takes no more of them. Locks the kills in the order of their ids; answers which of them were open.
 CREATE FUNCTION conclude_kills(
     of_kill uuid[], of_session text[], positions integer[], outcomes text[], session_details text[],
     identities jsonb[],
@@ -66,12 +66,21 @@ BEGIN
     )
     SELECT jsonb_object_agg(kill_id, sessions) INTO changed FROM of_kills;
 
+    -- The event before the kill itself, for the same reason.
+    INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail)
+    SELECT g.id, (SELECT coalesce(max(e.seq), 0) + 1 FROM kill_events e
+            WHERE e.kill_id = g.id AND e.kill_id BETWEEN lowest AND highest),
+        g.at, g.kind, g.status, (SELECT l.gateway FROM kill_leases l WHERE l.kill_id = g.id),
+        g.detail || jsonb_build_object('sessions', coalesce(changed -> g.id::text, '[]'))
+    FROM unnest(ids, statuses, times, kinds, details) AS g (id, status, at, kind, detail)
+    WHERE g.id = ANY (still_open);
+
     RETURN QUERY
     WITH given AS (
         SELECT * FROM unnest(ids, statuses, completions, problems, http_statuses, request_ids, task_ids, error_codes,
-            error_messages, ends, due, times, kinds, details, releases, looks, completes, verifications)
+            error_messages, ends, due, releases, looks, completes, verifications)
         AS g (id, status, completed_at, problem, http_status, request_id, task_id, error_code, error_message, ends,
-            due_at, at, kind, detail, releases, looked_at, list_complete, verified_at)
+            due_at, releases, looked_at, list_complete, verified_at)
         WHERE g.id = ANY (still_open)
     ), kill AS (
         UPDATE kills k SET status = g.status, completed_at = g.completed_at, problem = g.problem,
@@ -95,11 +104,5 @@ BEGIN
         DELETE FROM idempotency_keys i USING given g, kill k
         WHERE g.releases AND k.id = g.id AND i.caller = k.caller AND i.key = k.idempotency_key AND i.kill_id = k.id
     )
-    INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail)
-    SELECT g.id, (SELECT coalesce(max(e.seq), 0) + 1 FROM kill_events e
-            WHERE e.kill_id = g.id AND e.kill_id BETWEEN lowest AND highest),
-        g.at, g.kind, g.status, (SELECT l.gateway FROM kill_leases l WHERE l.kill_id = g.id),
-        g.detail || jsonb_build_object('sessions', coalesce(changed -> g.id::text, '[]'))
-    FROM given g
-    RETURNING kill_id;
+    SELECT id FROM kill;
 END $$;

@@ -109,7 +109,7 @@ CREATE TABLE kill_events (
     -- JSON: what was learned: upstream, problem, and the sessions whose outcome changed.
     detail  TEXT    NOT NULL CHECK (json_valid(detail)),
     PRIMARY KEY (kill_id, seq)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- Open kills that somebody will look after; bookkeeping, no history.
 CREATE TABLE kill_leases (
@@ -146,6 +146,15 @@ CREATE TRIGGER kills_are_kept BEFORE DELETE ON kills
 CREATE TRIGGER kills_are_not_replaced BEFORE INSERT ON kills
     WHEN EXISTS (SELECT 1 FROM kills WHERE id = NEW.id)
     BEGIN SELECT RAISE(ABORT, 'kills: what was recorded is never changed (append-only)'); END;
+-- A row can also be replaced through its number, which is the order of recording: 1, 2, 3 … without gaps.
+CREATE TRIGGER kills_are_not_replaced_by_number BEFORE INSERT ON kills
+    WHEN EXISTS (SELECT 1 FROM kills WHERE rowid = NEW.rowid)
+    BEGIN SELECT RAISE(ABORT, 'kills: what was recorded is never changed (append-only)'); END;
+CREATE TRIGGER kills_are_numbered AFTER INSERT ON kills
+    WHEN NEW.rowid < 1 OR NEW.rowid > 1 AND NOT EXISTS (SELECT 1 FROM kills WHERE rowid = NEW.rowid - 1)
+    BEGIN SELECT RAISE(ABORT, 'kills: a kill is recorded after all others (append-only)'); END;
+CREATE TRIGGER kills_keep_their_numbers BEFORE UPDATE ON kills WHEN NEW.rowid IS NOT OLD.rowid
+    BEGIN SELECT RAISE(ABORT, 'kills: what was recorded is never changed (append-only)'); END;
 CREATE TRIGGER kill_sessions_are_kept BEFORE DELETE ON kill_sessions
     BEGIN SELECT RAISE(ABORT, 'kill_sessions: what was recorded is never removed (append-only)'); END;
 CREATE TRIGGER kill_events_are_kept BEFORE DELETE ON kill_events
@@ -170,10 +179,20 @@ CREATE TRIGGER kills_are_not_taken_back BEFORE UPDATE ON kills
         AND NEW.sent_at IS NOT OLD.sent_at
     BEGIN SELECT RAISE(ABORT, 'kills: what was sent or answered is never taken back'); END;
 
--- Sessions and outcomes are added while the kill is open, or before its row in the same transaction.
+-- Sessions, outcomes and events are added while their kill is there and open; events only as the next ones.
 CREATE TRIGGER kill_sessions_settled_insert BEFORE INSERT ON kill_sessions
-    WHEN EXISTS (SELECT 1 FROM kills WHERE id = NEW.kill_id AND status NOT IN ('pending', 'accepted', 'unknown'))
-    BEGIN SELECT RAISE(ABORT, 'kill_sessions: the sessions of a settled kill never change'); END;
+    WHEN NOT EXISTS (SELECT 1 FROM kills WHERE id = NEW.kill_id AND status IN ('pending', 'accepted', 'unknown'))
+    BEGIN SELECT RAISE(ABORT,
+        'kill_sessions: a session is of a kill that is there, and the sessions of a settled kill never change'); END;
+CREATE TRIGGER kill_events_are_of_open_kills BEFORE INSERT ON kill_events
+    WHEN NOT EXISTS (SELECT 1 FROM kill_events WHERE kill_id = NEW.kill_id AND seq = NEW.seq)
+        AND NOT EXISTS (SELECT 1 FROM kills WHERE id = NEW.kill_id AND status IN ('pending', 'accepted', 'unknown'))
+    BEGIN SELECT RAISE(ABORT,
+        'kill_events: an event is of a kill that is there, and a settled kill has no more of them'); END;
+CREATE TRIGGER kill_events_are_in_order BEFORE INSERT ON kill_events
+    WHEN NEW.seq > 1 AND NOT EXISTS (SELECT 1 FROM kill_events WHERE kill_id = NEW.kill_id AND seq = NEW.seq - 1)
+        AND EXISTS (SELECT 1 FROM kills WHERE id = NEW.kill_id AND status IN ('pending', 'accepted', 'unknown'))
+    BEGIN SELECT RAISE(ABORT, 'kill_events: an event is the next one of its kill'); END;
 CREATE TRIGGER kill_sessions_settled_update BEFORE UPDATE ON kill_sessions
     WHEN EXISTS (SELECT 1 FROM kills WHERE id = OLD.kill_id AND status NOT IN ('pending', 'accepted', 'unknown'))
     BEGIN SELECT RAISE(ABORT, 'kill_sessions: the sessions of a settled kill never change'); END;

@@ -5,7 +5,9 @@
 CREATE TABLE unsealed (
     entry_id BLOB    NOT NULL PRIMARY KEY CHECK (length(entry_id) = 16),
     -- How often it was put here.
-    times    INTEGER NOT NULL DEFAULT 1
+    times    INTEGER NOT NULL DEFAULT 1,
+    -- When it was put here first.
+    since    INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER))
 ) STRICT, WITHOUT ROWID;
 
 -- Sealed runs of finished kills, each chained to the one before it.
@@ -32,7 +34,7 @@ CREATE TABLE blocks (
     public_key BLOB    NOT NULL CHECK (length(public_key) = 32),
     -- The signature over the signed text.
     signature  BLOB    NOT NULL CHECK (length(signature) = 64)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER blocks_are_kept BEFORE DELETE ON blocks
     BEGIN SELECT RAISE(ABORT, 'blocks: what was recorded is never removed (append-only)'); END;
@@ -41,3 +43,8 @@ CREATE TRIGGER blocks_stay BEFORE UPDATE ON blocks
 CREATE TRIGGER blocks_are_not_replaced BEFORE INSERT ON blocks
     WHEN EXISTS (SELECT 1 FROM blocks WHERE number = NEW.number)
     BEGIN SELECT RAISE(ABORT, 'blocks: what was recorded is never changed (append-only)'); END;
+-- Whether a block fits the one before is in its hashes, which only verifying reads.
+CREATE TRIGGER blocks_are_in_order BEFORE INSERT ON blocks
+    WHEN NEW.number > coalesce((SELECT max(number) FROM blocks), 0) + 1
+        OR NEW.total <> coalesce((SELECT total FROM blocks ORDER BY number DESC LIMIT 1), 0) + length(NEW.entries) / 16
+    BEGIN SELECT RAISE(ABORT, 'blocks: a block is the next one, and counts the entries of all before it'); END;

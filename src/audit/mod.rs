@@ -277,7 +277,8 @@ impl Audit {
     /// Nobody who writes waits for it, unless it is to conclude one of the very kills that are being sealed.
     ///
     /// # Errors
-    /// Nothing was sealed, as far as is known; all of it is still there to be sealed.
+    /// Nothing was sealed, as far as is known; all of it is still there to be sealed. [`AuditError::Corrupt`] where the
+    /// last block is not signed with the key it names: nothing is sealed on top of it.
     pub async fn seal(&self, key: &SealKey, now: OffsetDateTime, most: u32) -> Result<Sealing, AuditError> {
         let (key, now) = (key.clone(), moment::whole_millis(now));
         match self {
@@ -299,6 +300,28 @@ impl Audit {
                     Box::pin(async move { sqlite::add(connection, &due, &block).await })
                 });
                 add.await
+            }
+        }
+    }
+
+    /// For how many whole seconds the oldest of up to `most` entries that are to be sealed next has waited; `None` if
+    /// none waits.
+    ///
+    /// # Errors
+    /// The record could not be read.
+    pub async fn waits_for(&self, most: u32) -> Result<Option<i64>, AuditError> {
+        match self {
+            Self::Postgres(engine) => {
+                let asked = engine.sealer.run("waits_for", move |connection| {
+                    Box::pin(async move { postgres::waits_for(connection, most).await })
+                });
+                asked.await
+            }
+            Self::Sqlite(engine) => {
+                let asked = engine.readers.run("waits_for", move |connection| {
+                    Box::pin(async move { sqlite::waits_for(connection, most).await })
+                });
+                asked.await
             }
         }
     }

@@ -96,6 +96,17 @@ pub(super) fn hashes(leaves: &[Leaf]) -> Vec<u8> {
     leaves.iter().flat_map(|leaf| leaf.hash).collect()
 }
 
+/// A block is sealed on top of none that was not signed: what is chained to that proves nothing.
+pub(super) fn is_sound(last: Option<&Checkpoint>) -> sqlx::Result<()> {
+    match last {
+        Some(last) if !last.is_signed() => Err(sqlx::Error::ColumnDecode {
+            index: format!("signature of block {}", last.head.number),
+            source: "it is not that of the key it names".into(),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// A key that does not sign is no fault of the database, but there is nobody else to tell it.
 pub(super) fn unsigned(error: seal::KeyError) -> sqlx::Error {
     sqlx::Error::Encode(error.into())

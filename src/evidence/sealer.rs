@@ -99,8 +99,17 @@ impl Desk {
         self.round(&key, &clock, most).await;
     }
 
-    /// Seals block after block while they are full.
+    /// Seals what there is to seal, and tells how long what is left has waited.
     async fn round(&self, key: &SealKey, clock: &Clock, most: u32) {
+        self.seal_all(key, clock, most).await;
+        // Where it cannot be told, sealing has failed too and said so; the last figure stands.
+        if let Ok(waits) = self.audit.waits_for(most).await {
+            self.metrics.unsealed(waits.unwrap_or(0));
+        }
+    }
+
+    /// Seals block after block while they are full.
+    async fn seal_all(&self, key: &SealKey, clock: &Clock, most: u32) {
         loop {
             match self.audit.seal(key, clock.now(), most).await {
                 Ok(Sealing::Sealed { block, entries }) => {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use sqlx::{Connection, PgConnection, types::Json};
+use sqlx::{PgConnection, types::Json};
 use time::OffsetDateTime;
 
 use super::{
@@ -60,42 +60,19 @@ pub(in crate::audit) async fn stands(
     sqlx::query_scalar(KEY_STANDS).bind(caller).bind(key).bind(Moment(at)).fetch_one(connection).await
 }
 
-/// Records attempts, all of them or nothing; answers which are recorded: all but those whose keys are somebody's.
+/// Records attempts, all of them or nothing, and claims their keys for that long; answers which are recorded: all but
+/// those whose keys are somebody's. Waits for whoever is writing the same key.
+///
+/// One statement, since a settled kill takes sessions and events only from the transaction that records it.
 pub(super) async fn record_together(
     connection: &mut PgConnection,
     attempts: &[&Attempt],
     ttl: Duration,
 ) -> sqlx::Result<HashSet<KillId>> {
-    if !attempts.iter().any(|attempt| goes_in_two(attempt)) {
-        return record(connection, attempts, ttl).await;
-    }
-    let mut tx = connection.begin().await?;
-    let recorded = record(&mut tx, attempts, ttl).await?;
-    if recorded.is_empty() {
-        tx.rollback().await?;
-    } else {
-        tx.commit().await?;
-    }
-    Ok(recorded)
-}
-
-/// True if recording it takes two statements, which must be in one transaction: once a settled kill is there, it
-/// takes no more sessions, so those go before it.
-fn goes_in_two(attempt: &Attempt) -> bool {
-    !attempt.kill.status.is_open() && !attempt.kill.sessions.is_empty()
-}
-
-/// Records attempts and claims their keys for that long; answers which are recorded: all but those whose keys are
-/// somebody's. Waits for whoever is writing the same key.
-async fn record(connection: &mut PgConnection, attempts: &[&Attempt], ttl: Duration) -> sqlx::Result<HashSet<KillId>> {
-    let early = Sessions::of(attempts.iter().filter(|attempt| goes_in_two(attempt)).map(|attempt| &attempt.kill));
-    if !early.ids.is_empty() {
-        sqlx::query_with(WRITE_SESSIONS, early.arguments()?).execute(&mut *connection).await?;
-    }
-    let open = attempts.iter().map(|attempt| &attempt.kill).filter(|kill| kill.status.is_open());
+    let sessions = Sessions::of(attempts.iter().map(|attempt| &attempt.kill));
     let told = || attempts.iter().flat_map(|attempt| attempt.webhooks.iter().map(|webhook| (attempt.kill.id, webhook)));
     let statement = if told().next().is_some() { RECORD_AND_TELL } else { RECORD };
-    let mut query = sqlx::query_scalar_with(statement, Sessions::of(open).arguments()?)
+    let mut query = sqlx::query_scalar_with(statement, sessions.arguments()?)
         .bind(column(attempts, |attempt| attempt.kill.id))
         .bind(column(attempts, |attempt| attempt.kill.status.as_str()))
         .bind(column(attempts, |attempt| &attempt.kill.caller))
@@ -133,10 +110,6 @@ async fn record(connection: &mut PgConnection, attempts: &[&Attempt], ttl: Durat
     let recorded: Vec<KillId> = query.fetch_all(connection).await?;
     Ok(recorded.into_iter().collect())
 }
-
-const WRITE_SESSIONS: &str = "
-    INSERT INTO kill_sessions (kill_id, session_id, position, outcome, detail, identity)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::jsonb[])";
 
 /// The statement that records attempts, with what `$more` adds to it.
 macro_rules! record {

@@ -11,7 +11,7 @@ use crate::{
         line::Line,
         moment::Moment,
         removal::RemovalRow,
-        sealed::{BlockRow, HeadRow, add_block, hashes, head_columns, is_damage, leaves, unsigned},
+        sealed::{BlockRow, HeadRow, add_block, hashes, head_columns, is_damage, is_sound, leaves, unsigned},
         sql::{BLOCK_BEFORE, IDS, IDS_AFTER},
     },
     domain::KillId,
@@ -47,7 +47,11 @@ async fn try_seal(
 ) -> sqlx::Result<Sealing> {
     // The lines are read by several statements, and all see the same moment.
     let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
-    if !sqlx::query_scalar::<_, bool>(ALONE).fetch_one(&mut *tx).await? {
+    if !sqlx::query_scalar::<_, bool>(ANY).fetch_one(&mut *tx).await? {
+        tx.rollback().await?;
+        return Ok(Sealing::Nothing);
+    }
+    if sqlx::query_scalar::<_, bool>(ALONE).fetch_optional(&mut *tx).await?.is_none() {
         tx.rollback().await?;
         return Ok(Sealing::Elsewhere);
     }
@@ -60,6 +64,7 @@ async fn try_seal(
     let others: Vec<Leaf> = if lines.len() == taken.len() { Vec::new() } else { removed(&mut tx, &taken).await? };
     let leaves = leaves(lines, others, &taken).await;
     let last = last_head(&mut tx).await?;
+    is_sound(last.as_ref())?;
     let block = Block::seal(leaves, last.as_ref().map(|last| &last.head), now, key).map_err(unsigned)?;
     add(&mut tx, &block).await?;
     tx.commit().await?;
@@ -94,8 +99,12 @@ async fn try_lines(connection: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<
     lines
 }
 
-/// One gateway at a time, for each record; the lock ends with the transaction.
-const ALONE: &str = "SELECT pg_try_advisory_xact_lock((x'6b67'::bigint << 32) | 'blocks'::regclass::oid::bigint)";
+/// One gateway at a time, for each record; the lock ends with the transaction. It is a row, so that it takes the right
+/// to seal to keep others from sealing.
+const ALONE: &str = "SELECT turn FROM sealing FOR UPDATE SKIP LOCKED";
+
+/// Whether there is anything: else nothing is locked, and so nothing written.
+const ANY: &str = "SELECT EXISTS (SELECT FROM unsealed)";
 
 const TAKE: &str = "
     WITH due AS MATERIALIZED (
@@ -218,6 +227,16 @@ async fn try_standing(connection: &mut PgConnection, ids: &[KillId]) -> sqlx::Re
     tx.rollback().await?;
     standing
 }
+
+/// For how many seconds the oldest of up to `most` entries that are to be sealed next has waited; `None` if none waits.
+pub(in crate::audit) async fn waits_for(connection: &mut PgConnection, most: u32) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar(WAITS_FOR).bind(i64::from(most)).fetch_one(connection).await
+}
+
+const WAITS_FOR: &str = "
+    SELECT CASE WHEN min(since) <= now() THEN extract(epoch FROM now() - min(since))::bigint
+        WHEN min(since) IS NOT NULL THEN 0 END
+    FROM (SELECT since FROM unsealed ORDER BY entry_id LIMIT $1) AS next";
 
 /// Those of them that are to be sealed.
 pub(in crate::audit) async fn waiting(connection: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Uuid>> {

@@ -13,7 +13,7 @@ use crate::{
         Removal, Sealing, Standing,
         line::{Line, WholeRow},
         moment::Moment,
-        sealed::{BlockRow, HeadRow, add_block, hashes, head_columns, is_damage, leaves},
+        sealed::{BlockRow, HeadRow, add_block, hashes, head_columns, is_damage, is_sound, leaves},
         sql::{BLOCK_BEFORE, IDS, IDS_AFTER},
     },
     domain::KillId,
@@ -45,6 +45,7 @@ pub(in crate::audit) async fn due(connection: &mut SqliteConnection, most: u32) 
     if entries.is_empty() {
         return Ok(None);
     }
+    is_sound(last.as_ref())?;
     Ok(Some(Due { leaves: leaves(lines, Vec::new(), &ids).await, entries, last }))
 }
 
@@ -207,6 +208,14 @@ async fn try_standing(connection: &mut SqliteConnection, ids: &[KillId]) -> sqlx
     let rows: Vec<StandingRow> = sqlx::query_as(STANDING).bind(as_json(ids)).fetch_all(connection).await?;
     Ok(rows.into_iter().map(|row| Standing::Kill { line: Box::new(row.line.read()), waits: row.waits }).collect())
 }
+
+/// For how many seconds the oldest of up to `most` entries that are to be sealed next has waited; `None` if none waits.
+pub(in crate::audit) async fn waits_for(connection: &mut SqliteConnection, most: u32) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar(WAITS_FOR).bind(i64::from(most)).fetch_one(connection).await
+}
+
+const WAITS_FOR: &str = "
+    SELECT max(unixepoch() - min(since) / 1000, 0) FROM (SELECT since FROM unsealed ORDER BY entry_id LIMIT $1)";
 
 /// Those of them that are to be sealed.
 pub(in crate::audit) async fn waiting(connection: &mut SqliteConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Uuid>> {

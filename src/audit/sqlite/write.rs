@@ -51,13 +51,16 @@ pub(in crate::audit) async fn begin(
 }
 
 async fn record(tx: &mut SqliteConnection, attempt: &Attempt) -> sqlx::Result<()> {
-    // Sessions go before their kill: once a settled kill is there, it takes no more.
-    write_sessions(tx, attempt.kill.id, &attempt.kill.sessions).await?;
-    write_kill(tx, attempt).await?;
     let kill = &attempt.kill;
+    // A settled kill takes no sessions and no event, so it is settled once it has them.
+    write_kill(tx, attempt).await?;
+    write_sessions(tx, kill.id, &kill.sessions).await?;
     write_event(tx, kill, kill.requested_at, "recorded", None, Some(&attempt.gateway)).await?;
     for webhook in &attempt.webhooks {
         sqlx::query(TELL).bind(webhook).bind(kill.id).bind(Moment(kill.requested_at)).execute(&mut *tx).await?;
+    }
+    if !kill.status.is_open() {
+        sqlx::query(SETTLE).bind(kill.id).bind(kill.status.as_str()).execute(&mut *tx).await?;
     }
     if kill.status.is_open() { write_lease(tx, kill.id, attempt.deadline).await } else { rests(tx, kill.id).await }
 }
@@ -103,11 +106,12 @@ pub(in crate::audit) async fn stands(
     sqlx::query_scalar(KEY_STANDS).bind(caller).bind(key).bind(Moment(at)).fetch_one(connection).await
 }
 
+/// Writes the kill, as pending if it is settled.
 async fn write_kill(tx: &mut SqliteConnection, attempt: &Attempt) -> sqlx::Result<()> {
     let kill = &attempt.kill;
     sqlx::query(WRITE_KILL)
         .bind(kill.id)
-        .bind(kill.status.as_str())
+        .bind(if kill.status.is_open() { kill.status } else { Status::Pending }.as_str())
         .bind(&kill.caller)
         .bind(&kill.on_behalf_of)
         .bind(&kill.reason)
@@ -144,6 +148,8 @@ const WRITE_KILL: &str = "
         list_complete, confirms)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
         $24, $25, $26)";
+
+const SETTLE: &str = "UPDATE kills SET status = $2 WHERE id = $1";
 
 /// Adds sessions and outcomes; answers the ids of those that are new or have another outcome than before.
 async fn write_sessions(tx: &mut SqliteConnection, kill: KillId, sessions: &[Session]) -> sqlx::Result<Vec<String>> {

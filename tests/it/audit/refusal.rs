@@ -14,6 +14,10 @@ on_both_engines! {
     nothing_can_be_removed,
     events_cannot_be_changed,
     the_sessions_of_a_settled_kill_cannot_be_changed_or_added_to,
+    the_events_of_a_settled_kill_cannot_be_added_to,
+    what_belongs_to_no_kill_cannot_be_added,
+    an_event_is_the_next_one,
+    a_row_cannot_be_replaced_through_its_number,
     only_known_words_are_taken,
     every_column_of_a_kill_is_either_asked_or_learned,
 }
@@ -113,6 +117,64 @@ async fn the_sessions_of_a_settled_kill_cannot_be_changed_or_added_to(book: &Boo
         "INSERT INTO kill_sessions (kill_id, session_id, position, outcome) SELECT id, '9', 9, 'killed' FROM kills",
     ];
     refuses(book, "the sessions of a settled kill never change", &changes).await;
+}
+
+async fn the_events_of_a_settled_kill_cannot_be_added_to(book: &Book) {
+    settled(book).await;
+    let added = |seq: &str| {
+        format!(
+            "INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail) \
+             SELECT kill_id, {seq}, at, 'looked', 'failed', gateway, '{{}}' FROM kill_events WHERE seq = 3"
+        )
+    };
+    refuses(book, "a settled kill has no more of them", &[&added("4"), &added("40"), &added("2147483647")]).await;
+    assert_eq!(book.events().await.len(), 3);
+}
+
+async fn what_belongs_to_no_kill_cannot_be_added(book: &Book) {
+    book.begin(&attempt(NOON)).await;
+    let id = if book.is_postgres() { "'019cbfff-0000-7000-8000-000000000000'" } else { "zeroblob(16)" };
+    // Another program need not hold foreign keys.
+    let off = if book.is_postgres() { "" } else { "PRAGMA foreign_keys = OFF; " };
+    let event = format!(
+        "{off}INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail) \
+         SELECT {id}, seq, at, kind, status, gateway, detail FROM kill_events"
+    );
+    let session = format!(
+        "{off}INSERT INTO kill_sessions (kill_id, session_id, position, outcome) VALUES ({id}, '1', 0, 'killed')"
+    );
+    refuses(book, "of a kill that is there", &[&event, &session]).await;
+}
+
+async fn an_event_is_the_next_one(book: &Book) {
+    book.begin(&attempt(NOON)).await;
+    let event = "INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail) \
+                 SELECT kill_id, 3, at, kind, status, gateway, detail FROM kill_events";
+    refuses(book, "the next one", &[event]).await;
+    let next = event.replace("kill_id, 3", "kill_id, 2");
+    assert_eq!(book.raw(&next).await, Ok(1));
+}
+
+/// Only SQLite has such numbers.
+async fn a_row_cannot_be_replaced_through_its_number(book: &Book) {
+    settled(book).await;
+    book.begin(&attempt(NOON)).await;
+    let kills = "INSERT OR REPLACE INTO kills (rowid, id, status, caller, dry_run, gateway, requested_at)";
+    let changes = [
+        "UPDATE OR REPLACE kills SET rowid = 1 WHERE rowid = 2",
+        "UPDATE kills SET rowid = 9 WHERE rowid = 2",
+        &format!("{kills} VALUES (1, zeroblob(16), 'failed', 'x', 0, 'x', 0)"),
+        &format!("{kills} VALUES (9, zeroblob(16), 'failed', 'x', 0, 'x', 0)"),
+        &format!("{kills} VALUES (-1, zeroblob(16), 'failed', 'x', 0, 'x', 0)"),
+    ];
+    if book.is_postgres() {
+        return;
+    }
+    refuses(book, "append-only", &changes).await;
+    let events = "INSERT OR REPLACE INTO kill_events (rowid, kill_id, seq, at, kind, status, detail) \
+                  SELECT 1, kill_id, 3, at, kind, status, detail FROM kill_events WHERE seq = 1";
+    let blocks = "INSERT OR REPLACE INTO blocks (rowid, number) VALUES (1, 2)";
+    refuses(book, "no column named rowid", &[events, blocks]).await;
 }
 
 async fn only_known_words_are_taken(book: &Book) {

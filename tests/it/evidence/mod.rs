@@ -6,6 +6,7 @@ mod export;
 mod open;
 mod removal;
 mod rows;
+mod sealer;
 mod sealing;
 
 use std::time::Duration;
