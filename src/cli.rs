@@ -19,7 +19,7 @@ use crate::{
 mod export;
 
 pub use crate::demo::demo;
-pub use export::export;
+pub use export::{Replace, export};
 
 pub mod evidence;
 

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use killgate::{
+    cli::Replace,
     evidence::WhichPart,
     history::{Format, Wanted},
 };
@@ -75,6 +76,9 @@ enum AuditCommand {
         /// The file; it is there once it is complete
         #[arg(long, value_name = "FILE")]
         output: PathBuf,
+        /// Replace a file that is there already
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         wanted: Box<Wanted>,
     },
@@ -167,8 +171,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 async fn audit(command: AuditCommand) -> anyhow::Result<ExitCode> {
     use killgate::cli;
     match command {
-        AuditCommand::Export { configured, format, output, wanted } => {
-            println!("{}", cli::export(&configured.load()?, format, &output, *wanted).await?);
+        AuditCommand::Export { configured, format, output, force, wanted } => {
+            let replace = if force { Replace::File } else { Replace::Nothing };
+            println!("{}", cli::export(&configured.load()?, format, &output, replace, *wanted).await?);
         }
         AuditCommand::Keygen => cli::evidence::keygen()?,
         AuditCommand::Verify { configured, export, keys, checkpoints, partial } => {

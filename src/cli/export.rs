@@ -16,12 +16,39 @@ use crate::{
     history::{Export, Format, Wanted},
 };
 
+/// What an export may take the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replace {
+    Nothing,
+    /// A regular file; never a device, a directory or a link, which somebody else may mean by that name.
+    File,
+}
+
+impl Replace {
+    fn check(self, output: &Path) -> anyhow::Result<()> {
+        let name = output.display();
+        match fs::symlink_metadata(output) {
+            Ok(there) if !there.is_file() => bail!("--output: {name} is not a regular file"),
+            Ok(_) if self == Self::Nothing => bail!("--output: {name} is there already; --force replaces it"),
+            // Where nothing is there and nothing can be, whoever writes is told.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}
+
 /// Writes the file under another name and gives it its own once it is complete; answers what is in it.
 ///
 /// # Errors
-/// A filter that cannot be, a record that cannot be read to its end, a file that cannot be written. Then there is no
+/// A path that must not be replaced, a filter that cannot be, a record that cannot be read to its end, a file that cannot be written. Then there is no
 /// file of that name, or the one that was there before.
-pub async fn export(config: &Config, format: Format, output: &Path, wanted: Wanted) -> anyhow::Result<String> {
+pub async fn export(
+    config: &Config,
+    format: Format,
+    output: &Path,
+    replace: Replace,
+    wanted: Wanted,
+) -> anyhow::Result<String> {
+    replace.check(output)?;
     let filter = wanted.filter().map_err(|problem| {
         let field = problem.field.unwrap_or_default().replace('_', "-");
         anyhow::anyhow!("--{field}: {}", problem.detail)
@@ -43,6 +70,7 @@ pub async fn export(config: &Config, format: Format, output: &Path, wanted: Want
     progress.finish_and_clear();
     audit.close().await;
     let kills = written?;
+    replace.check(output)?;
     fs::rename(&unfinished.0, output).with_context(|| format!("cannot write {}", output.display()))?;
     Ok(format!("{kills} kills in {}", output.display()))
 }

@@ -14,6 +14,7 @@ use crate::support::gateway::{Engine, Gateway};
 on_both_engines! {
     the_command_writes_what_the_gateway_streams,
     a_file_is_there_whole_or_not_at_all,
+    nothing_is_replaced_unasked_and_only_a_file_ever,
 }
 
 fn export(gateway: &Gateway, directory: &Path, arguments: &[&str]) -> Output {
@@ -34,9 +35,9 @@ async fn the_command_writes_what_the_gateway_streams(engine: Engine) {
     let output = directory.path().join("kills");
     for (arguments, query, kills) in [
         (&["--output", "kills"][..], "", 120),
-        (&["--output", "kills", "--format", "csv", "--status", "failed"], "format=csv&status=failed", 30),
+        (&["--output", "kills", "--force", "--format", "csv", "--status", "failed"], "format=csv&status=failed", 30),
         (
-            &["--output", "kills", "--instance-id", "in07", "--since", "2026-01-01T00:00:00Z"],
+            &["--output", "kills", "--force", "--instance-id", "in07", "--since", "2026-01-01T00:00:00Z"],
             "instance_id=in07&since=2026-01-01T00:00:00Z",
             6,
         ),
@@ -66,4 +67,26 @@ async fn a_file_is_there_whole_or_not_at_all(engine: Engine) {
         assert!(!done.status.success() && told.contains(says), "{told}");
     }
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+async fn nothing_is_replaced_unasked_and_only_a_file_ever(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    fs::write(place("there"), "mine").unwrap();
+    fs::create_dir(place("folder")).unwrap();
+    std::os::unix::fs::symlink("there", place("link")).unwrap();
+    for (arguments, says) in [
+        (&["--output", "there"][..], "there is there already; --force replaces it"),
+        (&["--output", "link", "--force"], "link is not a regular file"),
+        (&["--output", "folder", "--force"], "folder is not a regular file"),
+        (&["--output", "/dev/null", "--force"], "/dev/null is not a regular file"),
+    ] {
+        let done = export(&gateway, directory.path(), arguments);
+        let told = String::from_utf8(done.stderr).unwrap();
+        assert!(!done.status.success() && told.contains(says), "{told}");
+    }
+    assert_eq!(fs::read_to_string(place("there")).unwrap(), "mine");
+    assert!(export(&gateway, directory.path(), &["--output", "there", "--force"]).status.success());
+    assert!(fs::read_to_string(place("link")).unwrap().contains("\"manifest\""));
 }
