@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     clock::Clock,
-    domain::{Order, Status},
+    domain::{Order, SessionId, Status},
     metrics::Metrics,
     vendor::{Answer, Call, Effect, Fault, FaultKind, Known, Listing, Replay, Reply, Step, Vendor, account::Account},
 };
@@ -107,6 +107,14 @@ impl Driver {
                 None
             }
         }
+    }
+
+    /// Which sessions the database would pick now; `None` where it picks none of an order's, or cannot be asked. Each
+    /// call may wait for its turn as long as any call may.
+    pub(super) async fn picks(&self, order: &Order) -> Option<Result<Vec<SessionId>, Stop>> {
+        let call = self.vendor.preview(order)?;
+        let mut run = Run::new(Class::Read, Instant::now() + self.limit.max_wait);
+        Some(self.exchange(&call, &mut run, |reply| self.vendor.picks(reply)).await)
     }
 
     /// Reads one page after another until the list has ended. Each may wait for its turn as long as any call may, but

@@ -2,9 +2,12 @@
 //!
 //! The invariant: where a look is needed and cannot be had, nothing is sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use crate::domain::{Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status};
+use crate::domain::{
+    Identity, Kill, LiveSession, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId,
+    Status,
+};
 
 use super::{
     Kills,
@@ -60,6 +63,9 @@ impl Kills {
 
     /// What a preview shows of the sessions that would be ended: `alive` for each that would be sent.
     pub(super) async fn preview(&self, driver: &Driver, asked: &Asked, literals: bool, kill: &mut Kill) {
+        if matches!(asked.order.selector, Selector::Intelligent) {
+            return self.preview_picks(driver, &asked.order, literals, kill).await;
+        }
         let Some(plan) = plan(driver, &asked.order, &asked.pins) else { return };
         match self.victims(&plan, asked, literals).await {
             Ok((victims, look)) => {
@@ -71,6 +77,39 @@ impl Kills {
             }
             Err(problem) => tracing::info!(kill_id = %kill.id, code = problem.code.as_str(), "a preview saw nothing"),
         }
+    }
+
+    /// What a preview shows of the sessions that the database would pick now: `alive` for each, and whose it is where a
+    /// list tells. Protection is told and changes nothing, since the database knows nothing of it.
+    async fn preview_picks(&self, driver: &Driver, order: &Order, literals: bool, kill: &mut Kill) {
+        let ids = match driver.picks(order).await {
+            Some(Ok(ids)) => ids,
+            Some(Err(stop)) => return tracing::info!(kill_id = %kill.id, ?stop, "a preview saw nothing"),
+            None => return,
+        };
+        kill.sessions = ids.iter().map(|id| Session::new(id, Outcome::Alive)).collect();
+        if ids.is_empty() {
+            return;
+        }
+        let at = self.0.clock.now();
+        let list = match self.read_list(&order.target, &Match::default(), literals).await {
+            Ok(list) => list,
+            Err(problem) => {
+                return tracing::info!(kill_id = %kill.id, code = problem.code.as_str(), "a preview saw ids only");
+            }
+        };
+        let seen: HashMap<&str, &LiveSession> = list.sessions.iter().map(|seen| (seen.id.as_str(), seen)).collect();
+        for session in &mut kill.sessions {
+            let seen = seen.get(session.id.as_str());
+            session.identity = seen.map(|seen| Identity::of(seen));
+            session.detail = match seen.map(|seen| self.0.targets.protection(&order.target, seen)) {
+                Some(why) => {
+                    why.map(|why| format!("protected ({why}), and the database may end it all the same").into())
+                }
+                None => list.complete.then(|| "not on the list that was read right after".into()),
+            };
+        }
+        kill.look = Some(Look { at, complete: list.complete, to_kill_ms: None });
     }
 
     /// Looks, records what was seen, and answers the order that may be sent; `None` where none may.

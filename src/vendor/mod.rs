@@ -32,7 +32,7 @@ pub use coordinates::{Complaint, coordinates};
 pub use fault::{Fault, FaultKind, Replay};
 pub use listing::{List, Listing, Next, Page};
 
-use crate::domain::{Match, Order, Target, VendorName};
+use crate::domain::{Match, Order, SessionId, Target, VendorName};
 
 /// How one vendor lists and ends database sessions. Pure: it says what to send and what an answer means.
 pub trait Vendor: Debug + Send + Sync {
@@ -54,6 +54,20 @@ pub trait Vendor: Debug + Send + Sync {
     /// # Errors
     /// A [`Fault`] says why the call did not do its work, or that nobody can tell.
     fn next(&self, order: &Order, known: &Known, reply: &Reply) -> Result<Step, Fault>;
+
+    /// The read-only call that asks which sessions the database would pick now, where the order leaves that to it; `None`
+    /// where nothing is left to it, or it cannot be asked.
+    fn preview(&self, _order: &Order) -> Option<Call> {
+        None
+    }
+
+    /// The sessions that the reply to a [preview](Vendor::preview) names, each once.
+    ///
+    /// # Errors
+    /// A [`Fault`] says why nothing is known of them.
+    fn picks(&self, reply: &Reply) -> Result<Vec<SessionId>, Fault> {
+        Err(Fault::unreadable(reply))
+    }
 
     /// The read-only call that lists live sessions from that row on, counted from 0; `None` where this vendor cannot
     /// list. What is wanted may narrow the list, and never leaves out a session that meets it.

@@ -5,14 +5,14 @@
 //! add up to what was asked. The intelligent kill is a task whose only trace is the history. Threads are listed in
 //! pages; internal ones are not among them.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use actix_web::http::Method;
 use serde_json::{Value, json};
 
 use crate::{
     clock::unix_millis,
-    domain::{Match, Order, Outcome, Selector, Session, Target, VendorName},
+    domain::{Match, Order, Outcome, Selector, Session, SessionId, Target, VendorName},
 };
 
 use super::{
@@ -119,6 +119,20 @@ impl Vendor for TaurusDb {
         })
     }
 
+    fn preview(&self, order: &Order) -> Option<Call> {
+        let picks = matches!(order.selector, Selector::Intelligent);
+        picks.then(|| {
+            let (instance, node) = (order.target.coordinate("instance_id"), order.target.coordinate("node_id"));
+            let path = format!("/v3/{{project_id}}/instances/{instance}/intelligent-kill-session/statistic");
+            let query = vec![("node_id", node.to_owned())];
+            Call::get("intelligent_preview", "intelligent-kill-session/statistic", path, query)
+        })
+    }
+
+    fn picks(&self, reply: &Reply) -> Result<Vec<SessionId>, Fault> {
+        huawei::read(reply, read_picks)
+    }
+
     fn list(&self, target: &Target, _: &Match, row: usize) -> Option<Call> {
         Some(Call::get("list", "processes", processes(target), huawei::page_from(row).into()))
     }
@@ -154,6 +168,21 @@ fn has_run(known: &Known, body: &Value) -> Option<bool> {
     let runs = body["intelligent_kill_session_histories"].as_array()?;
     let ended = |run: &Value| json::id(&run["task_id"]) == known.task_id && !run["end_time"].is_null();
     Some(runs.iter().any(ended))
+}
+
+/// The sessions of every group: a group can lead under each of the three rankings, and is then given three times.
+fn read_picks(body: &Value) -> Option<Vec<SessionId>> {
+    let mut seen = HashSet::new();
+    let mut picks = vec![];
+    for group in body["statistics"].as_array()? {
+        for id in json::ids(&group["ids"])? {
+            let id = CAPABILITIES.session_id.parse(&id)?;
+            if seen.insert(id.clone()) {
+                picks.push(SessionId(id));
+            }
+        }
+    }
+    Some(picks)
 }
 
 fn read_lists(order: &Order, body: &Value) -> Option<Answer> {
