@@ -139,8 +139,11 @@ struct Scene {
 }
 
 impl Scene {
-    /// `None` where the vector's vendor is not in the table, or asks nothing.
+    /// `None` where the vector's vendor is not in the table, asks nothing, or would only preview.
     fn of(vector: &'static Vector) -> Option<Self> {
+        if vector.preview {
+            return None;
+        }
         let (vendor, order) = vector.order().ok()?;
         let known = vector.known();
         let call = play::first_call(vector, vendor, &order, &known)?;

@@ -21,6 +21,9 @@ pub(super) fn play(vector: &Vector) -> Verdict {
         return list(vector, wanted);
     }
     let (vendor, order) = vector.order()?;
+    if vector.preview {
+        return preview(vector, vendor, &order);
+    }
     let known = vector.known();
     let first = first_call(vector, vendor, &order, &known);
     if let Expected::Nothing(nothing) = &vector.result {
@@ -61,6 +64,25 @@ pub(super) fn play(vector: &Vector) -> Verdict {
         };
     }
     Err("has no exchange".to_owned())
+}
+
+/// Asks what the database would pick: one call, one answer.
+fn preview(vector: &Vector, vendor: &dyn Vendor, order: &Order) -> Verdict {
+    let call = vendor.preview(&order.target);
+    if let Expected::Nothing(nothing) = &vector.result {
+        return same("nothing to ask", &nothing.nothing_to_ask, &call.is_none());
+    }
+    let call = call.ok_or("the vendor has nothing to ask")?;
+    let [exchange] = vector.exchanges.as_slice() else { return Err("a preview is one exchange".to_owned()) };
+    same_call(&exchange.call, &call)?;
+    same("effect", &Effect::Read, &call.effect)?;
+    match (&vector.result, vendor.previewed(&exchange.reply.to(call.stage))) {
+        (Expected::Picks(expected), Ok(picks)) => {
+            same("picks", &expected.picks, &picks.into_iter().map(|id| id.0).collect::<Vec<_>>())
+        }
+        (Expected::Fault(expected), Err(fault)) => same_fault(expected, &fault, call.effect),
+        (expected, found) => Err(format!("expected {expected:?}, found {found:?}")),
+    }
 }
 
 /// Reads the pages of the vector's list.

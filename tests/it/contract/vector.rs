@@ -34,6 +34,9 @@ pub(super) struct Vector {
     order: Asked,
     /// Given where the vector begins with a look instead of a kill.
     pub(super) known: Option<Remembered>,
+    /// Whether the vector asks what the database would pick, instead of a kill.
+    #[serde(default)]
+    pub(super) preview: bool,
     pub(super) exchanges: Vec<Exchange>,
     pub(super) result: Expected,
 }
@@ -158,6 +161,7 @@ pub(super) enum Expected {
     Fault(ExpectedFault),
     Answer(ExpectedAnswer),
     List(ExpectedList),
+    Picks(ExpectedPicks),
     Nothing(NothingToAsk),
 }
 
@@ -168,6 +172,13 @@ pub(super) struct ExpectedList {
     /// Members that are `null` are left out.
     pub(super) listed: Vec<Value>,
     pub(super) complete: bool,
+}
+
+/// Which sessions the database would pick.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExpectedPicks {
+    pub(super) picks: Vec<String>,
 }
 
 /// The call did not do its work.

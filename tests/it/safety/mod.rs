@@ -11,6 +11,7 @@ mod echoes;
 mod hang_up;
 mod iam;
 mod keys;
+mod lies;
 mod lost_answers;
 mod order;
 pub(crate) mod process;

@@ -11,6 +11,7 @@ use crate::support::gateway::{Engine, Gateway, Setup, kill_of};
 
 on_both_engines! {
     a_list_waits_until_no_kill_does,
+    no_look_of_any_kind_comes_while_kills_wait_and_no_kill_is_turned_away,
     a_list_goes_at_once_where_nobody_waits,
     what_was_read_in_time_is_told_and_that_it_is_not_all,
 }
@@ -60,6 +61,33 @@ async fn a_list_waits_until_no_kill_does(engine: Engine) {
     let order: Vec<_> = gateway.clouds.calls().iter().filter_map(|call| call.action).collect();
     let expected = [[Action::TaurusdbKill; 14].as_slice(), &[Action::TaurusdbProcesses; 2]].concat();
     assert_eq!(order, expected);
+}
+
+/// Lists, previews and the look of another kill, all asked for while a budget is full of kills.
+async fn no_look_of_any_kind_comes_while_kills_wait_and_no_kill_is_turned_away(engine: Engine) {
+    const WAITING: usize = 14;
+    let (gateway, targets) = nodes(engine, WAITING + 1, 60_000).await;
+    let bodies: Vec<_> = targets[..WAITING].iter().map(|target| kill_of(target.clone(), &[1])).collect();
+    let kills = join_all(bodies.iter().map(|body| gateway.kill(body)));
+    let other = |select: Value, dry_run: bool| json!({ "target": targets[WAITING], "select": select, "reason": "INC-4711", "dry_run": dry_run });
+    let looking = [
+        other(json!({ "match": { "min_seconds": 0, "limit": 1 } }), true),
+        other(json!({ "intelligent": true }), true),
+        other(json!({ "match": { "min_seconds": 0, "limit": 1 } }), false),
+    ];
+    let looks = async {
+        gateway.clouds.arrived(Action::TaurusdbKill, 4).await;
+        let lists = join_all([0, 1, 2].map(|n| look_at(&gateway, &targets[n])));
+        join!(lists, join_all(looking.iter().map(|body| gateway.kill(body))))
+    };
+    let (kills, (lists, looked)) = join!(kills, looks);
+    for answer in kills.iter().chain(&looked) {
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    }
+    assert!(lists.iter().all(|ids| *ids == (2..=9).collect::<Vec<u64>>()), "killed first, then looked at: {lists:?}");
+    let order: Vec<_> = gateway.clouds.calls().iter().filter_map(|call| call.action).collect();
+    assert_eq!(order[..WAITING], [Action::TaurusdbKill; WAITING], "no look among them: {order:?}");
+    assert_eq!(gateway.clouds.violations(), 0);
 }
 
 async fn look_at(gateway: &Gateway, target: &Value) -> Vec<u64> {

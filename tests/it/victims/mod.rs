@@ -27,7 +27,7 @@ fn outcomes(answer: &Answer) -> Vec<(u64, &str)> {
 }
 
 /// The places of the usual aliases.
-fn place(alias: &str) -> Place {
+pub(crate) fn place(alias: &str) -> Place {
     match alias {
         "ledger" => Place::gaussdb(world::GAUSSDB_INSTANCE, world::GAUSSDB_NODE, world::GAUSSDB_COMPONENT),
         "shop" => Place::das(world::DAS_INSTANCE),
