@@ -69,7 +69,7 @@ COMMENT ON COLUMN kills.gateway IS 'The gateway process that received it';
 COMMENT ON COLUMN kills.requested_at IS 'When it was asked, by the gateway''s clock, whole milliseconds';
 COMMENT ON COLUMN kills.looked_at IS 'When the sessions were looked at before the kill; null if they were not';
 COMMENT ON COLUMN kills.list_complete IS 'Whether that list held all sessions; null if there was none';
-COMMENT ON COLUMN kills.sent_at IS 'The moment before the first byte went to a vendor; null if none did';
+COMMENT ON COLUMN kills.sent_at IS 'From then on bytes may have gone to a vendor; null if surely none did';
 COMMENT ON COLUMN kills.completed_at IS 'When the status became final';
 COMMENT ON COLUMN kills.verified_at IS 'When every session had been seen gone on a list, where the kill was settled so';
 COMMENT ON COLUMN kills.upstream_http_status IS 'HTTP status of the vendor''s last answer';

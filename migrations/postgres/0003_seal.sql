@@ -43,8 +43,9 @@ COMMENT ON COLUMN blocks.number IS '1, 2, 3 … without gaps';
 COMMENT ON COLUMN blocks.sealed_at IS 'When, by the gateway''s clock';
 COMMENT ON COLUMN blocks.entries IS 'The kills and removals in it, in the order of their leaves';
 COMMENT ON COLUMN blocks.versions IS
-    'How many events each kill had that was still open then; 0 for what never changes again, settled kills and removals';
-COMMENT ON COLUMN blocks.leaves IS 'The hash of each entry''s line, 32 bytes each';
+    '0 for what never changes again, settled kills and removals; a kill that was open is there twice, with the number of '
+    'events it had: of what was asked and those events, and below zero of its whole line';
+COMMENT ON COLUMN blocks.leaves IS 'The hash of each entry, 32 bytes each';
 COMMENT ON COLUMN blocks.total IS 'Entries of this block and all before it';
 COMMENT ON COLUMN blocks.listing IS 'Hash of entries and versions';
 COMMENT ON COLUMN blocks.root IS 'The Merkle root over the leaves';

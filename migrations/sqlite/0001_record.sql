@@ -44,7 +44,7 @@ CREATE TABLE kills (
     looked_at              INTEGER,
     -- 1 where that list held all sessions; null if there was none.
     list_complete          INTEGER CHECK (list_complete IN (0, 1)),
-    -- The moment before the first byte went to a vendor; null if none did.
+    -- From then on bytes may have gone to a vendor; null if surely none did.
     sent_at                INTEGER,
     -- When the status became final.
     completed_at           INTEGER,

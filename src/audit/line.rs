@@ -41,7 +41,7 @@ pub struct Line {
     /// Whether that list held all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list_complete: Option<bool>,
-    /// The moment before the first byte went to a vendor; `null` if none did.
+    /// From then on bytes may have gone to a vendor; `null` if surely none did.
     pub sent_at: Option<String>,
     pub completed_at: Option<String>,
     /// When every session had been seen gone on a list.

@@ -293,6 +293,9 @@ pub struct Kill {
     pub returned: Option<u32>,
 }
 
+/// How long after its request a kill is looked after; what is not known by then stays as it is.
+pub const LOOKED_AFTER: time::Duration = time::Duration::minutes(15);
+
 #[cfg(test)]
 impl Kill {
     /// A kill that was just asked for, of which nothing else is known.

@@ -16,7 +16,7 @@ mod text;
 
 pub use glob::Glob;
 pub use identity::Identity;
-pub use kill::{Kill, KillId, Look, Problem, ProblemCode, Status, Upstream};
+pub use kill::{Kill, KillId, LOOKED_AFTER, Look, Problem, ProblemCode, Status, Upstream};
 pub use live::{LiveSession, Protection};
 pub use masking::{cut, masked};
 pub use matching::{Match, Ranking};

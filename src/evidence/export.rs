@@ -16,11 +16,11 @@ use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 use super::verify::removed;
 use crate::{
     audit::{Line, Removal},
-    domain::Status,
+    domain::{LOOKED_AFTER, Status},
     history::{Manifest, Place, Wanted},
     seal::{
         BlockLine, Checkpoint, PublicKey,
-        check::{Check, Found, LOOKED_AFTER, PATIENCE, Report, Scope, Waits, Wrong},
+        check::{Check, Found, PATIENCE, Report, Scope, Waits, Wrong},
         hex, leaf,
     },
 };

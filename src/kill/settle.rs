@@ -9,14 +9,13 @@ use std::{collections::HashMap, time::Duration};
 use time::OffsetDateTime;
 
 use crate::{
-    domain::{Kill, LiveSession, Match, Outcome, Problem, ProblemCode, Session, Status},
+    domain::{self, Kill, LiveSession, Match, Outcome, Problem, ProblemCode, Session, Status},
     vendor::{Answer, List, Vendor},
 };
 
 use super::{drive::Driver, longest};
 
-/// How long after its request a kill is looked after; what is not known by then stays as it is.
-pub(super) const LOOKED_AFTER: Duration = Duration::from_mins(15);
+pub(super) const LOOKED_AFTER: Duration = domain::LOOKED_AFTER.unsigned_abs();
 
 const GONE: &str = "seen gone";
 const OTHER: &str = "its id is another session's by now";

@@ -19,14 +19,12 @@ pub use report::{NOTHING_SEALED, Report, VERIFIED, Wrong};
 pub use seals::Opening;
 use seals::{Seal, Seals, State};
 
-use crate::clock::from_unix_millis;
+use crate::{clock::from_unix_millis, domain::LOOKED_AFTER};
 
 use super::{Block, Checkpoint, Hash, Head, Leaf, NO_BLOCK, PublicKey, hex};
 
 /// How long a settled kill may wait to be sealed, as far as one can tell who has only a file: far longer than it does.
 pub const PATIENCE: Duration = Duration::hours(1);
-/// How long after its request a kill is looked after, and so not sealed yet.
-pub const LOOKED_AFTER: Duration = Duration::minutes(15);
 
 /// What is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use killgate::{
     audit::Sealing,
     clock::Clock,
-    seal::{SealKey, check::VERIFIED},
+    seal::{SealKey, check::VERIFIED, hex},
 };
 use secrecy::ExposeSecret as _;
 use sqlx::{Connection as _, PgConnection, QueryBuilder};
@@ -18,35 +18,37 @@ on_both_engines! {
     how_long_the_oldest_entry_waits_is_told,
 }
 
-/// Puts in a block of that number and total, signed by nobody.
-async fn forged(book: &Book, number: i64, total: i64) -> Result<u64, String> {
+/// Puts in a block of that number and total that names the key and is not signed with it.
+async fn forged(book: &Book, key: &SealKey, number: i64, total: i64) -> Result<u64, String> {
     let (bytes, entry, versions, now) = if book.is_postgres() {
         ("decode(repeat('00', {}), 'hex')", "'{019cbfff-0000-7000-8000-000000000000}'", "'{0}'", "now()")
     } else {
         ("zeroblob({})", "zeroblob(16)", "'[0]'", "0")
     };
     let (hash, signature) = (bytes.replace("{}", "32"), bytes.replace("{}", "64"));
+    let key = hex(&key.public());
+    let key = if book.is_postgres() { format!("decode('{key}', 'hex')") } else { format!("x'{key}'") };
     let sql = format!(
         "INSERT INTO blocks (number, sealed_at, entries, versions, leaves, total, listing, root, previous, public_key, \
-         signature) VALUES ({number}, {now}, {entry}, {versions}, {hash}, {total}, {hash}, {hash}, {hash}, {hash}, \
+         signature) VALUES ({number}, {now}, {entry}, {versions}, {hash}, {total}, {hash}, {hash}, {hash}, {key}, \
          {signature})"
     );
     book.raw(&sql).await
 }
 
 async fn a_block_is_the_next_one(book: &Book) {
-    Sealed::fill(book).await;
+    let Sealed { key, .. } = Sealed::fill(book).await;
     for (number, total) in [(5, 11), (i64::MAX, 11), (4, 10), (4, i64::MAX)] {
-        let refused = forged(book, number, total).await.unwrap_err();
+        let refused = forged(book, &key, number, total).await.unwrap_err();
         assert!(refused.contains("a block is the next one"), "{number}, {total}: {refused}");
     }
-    assert!(forged(book, 3, 11).await.is_err(), "that block is there");
+    assert!(forged(book, &key, 3, 11).await.is_err(), "that block is there");
 }
 
 async fn nothing_is_sealed_on_top_of_a_block_that_nobody_signed(book: &Book) {
     let sealed = Sealed::fill(book).await;
     settled(book, 20).await;
-    assert_eq!(forged(book, 4, 11).await, Ok(1));
+    assert_eq!(forged(book, &sealed.key, 4, 11).await, Ok(1));
     let refused = book.audit.seal(&sealed.key, Clock::system().now(), 10).await.unwrap_err();
     assert!(refused.to_string().contains("signature of block 4"), "{refused}");
     assert_eq!(book.audit.heads(0, 10).await.unwrap().len(), 4);
