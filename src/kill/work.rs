@@ -143,13 +143,11 @@ impl Kills {
     /// After the first call that fails no further one is sent: what is wrong with one is wrong with the next.
     async fn kill(&self, driver: &Driver, order: &Order, class: Class) -> Driven {
         let lane = self.lane(driver, order);
-        let mut whole: Option<Driven> = None;
+        let (mut whole, mut has_failed): (Option<Driven>, _) = (None, false);
         for part in driven::parts(order, driver.limit.max_ids_per_call) {
             let until = tokio::time::Instant::now() + driver.limit.max_wait;
-            let next = match &whole {
-                Some(before) if before.problem.is_some() => Driven::unsent(&part),
-                _ => lane.kill(part, class, until).await,
-            };
+            let next = if has_failed { Driven::unsent(&part) } else { lane.kill(part, class, until).await };
+            has_failed |= next.problem.is_some();
             whole = Some(match whole {
                 None => next,
                 Some(before) => before.and(next),

@@ -9,10 +9,10 @@ use super::{Fault, FaultKind, Reply, json};
 
 /// Reads the envelope: the members of `Response`, or the error in it.
 pub(super) fn answer(reply: &Reply) -> Result<Value, Fault> {
-    // The vendor answers 200 whenever it handled the call, so any other status is from something in between.
-    let status = reply.status.as_u16();
-    if status != 200 {
-        let kind = match status {
+    // The vendor answers 200 whenever it handled the call, so any other status is from something in between. What such a
+    // thing passes on as another success is read all the same: the call may have been handled.
+    if !reply.status.is_success() {
+        let kind = match reply.status.as_u16() {
             500.. => FaultKind::ServerError,
             429 => FaultKind::Throttled,
             401 | 403 => FaultKind::Denied,

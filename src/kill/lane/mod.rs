@@ -39,6 +39,8 @@ use queue::Queue;
 const RECONNECTS: u32 = 2;
 /// The pause before a call is sent again that surely did nothing, where the vendor names none.
 const PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause that a vendor may ask for: by then it is asked again, whatever it said.
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 /// How long after its time a kill still waits to hear that there is a turn for it, or none.
 const GRACE: Duration = Duration::from_millis(500);
 /// How much longer each pause is while one turn after another comes too late, and how often it grows.
@@ -204,7 +206,7 @@ impl<C: Calls> Lane<C> {
 
     /// Lets kills wait again after a pause, as far as they can and were not sent too often.
     fn again(&self, group: Group, fault: Fault) {
-        let again_at = Instant::now() + fault.retry_after.unwrap_or(PAUSE);
+        let again_at = Instant::now() + pause_after(&fault);
         let is_unconnected = fault.kind == FaultKind::NotConnected;
         let (again, over) = group.partition(|kill| {
             kill.reconnects += u32::from(is_unconnected);
@@ -252,6 +254,11 @@ impl<C: Calls> Lane<C> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         Held { lane: self, waited: queue.any_waits(), queue }
     }
+}
+
+/// How long nothing is sent after a fault that surely did nothing.
+fn pause_after(fault: &Fault) -> Duration {
+    fault.retry_after.unwrap_or(PAUSE).min(LONGEST_PAUSE)
 }
 
 /// The queue while it is held. When it is let go, it is told whether that has changed what reads have to know.

@@ -1,5 +1,7 @@
 //! What a vendor's answer means: the problem, the record, the outcome of each session, and how often it was asked.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use killgate::sandbox::{Action, Behaviour, Canned};
 use serde_json::{Value, json};
@@ -16,6 +18,7 @@ on_both_engines! {
     throttling_in_any_clothing_is_rate_limited_and_says_when_to_come_again,
     a_lost_answer_is_unknown_and_nothing_is_sent_again,
     a_throttled_call_is_sent_again_within_the_callers_time,
+    after_a_call_that_fails_no_further_one_is_sent,
     a_vendor_that_cannot_be_reached_has_killed_nothing,
     a_target_that_the_vendor_does_not_know_is_not_found,
     too_many_calls_wait_for_no_turn_and_are_told_when_to_come_again,
@@ -152,6 +155,19 @@ async fn a_lost_answer_is_unknown_and_nothing_is_sent_again(engine: Engine) {
     told(&gateway, Action::DcdbKill, Behaviour::Hang, unknown).await;
     told(&gateway, Action::GaussdbKill, Behaviour::Garble, unknown).await;
     told(&gateway, Action::DasKill, Behaviour::Garble, unknown).await;
+}
+
+async fn after_a_call_that_fails_no_further_one_is_sent(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    gateway.clouds.misbehave_times(1, Action::TaurusdbKill, Behaviour::Slow(Duration::from_millis(1)));
+    gateway.clouds.misbehave(Action::TaurusdbKill, Behaviour::Deny);
+    let mut ids: Vec<u64> = (1..=45).collect();
+    ids[0] = 2_075_425;
+    let answer = gateway.kill(&kill_of("orders-ro", &ids)).await;
+    let sessions = answer.body["sessions"].as_array().unwrap_or_else(|| panic!("{}", answer.body));
+    assert_eq!(gateway.clouds.calls_for(Action::TaurusdbKill).len(), 2, "{}", answer.body);
+    assert_eq!((sessions.len(), &sessions[0]["outcome"]), (45, &json!("killed")));
+    assert_eq!((&sessions[44]["outcome"], &sessions[44]["detail"]), (&json!("failed"), &json!("not sent")));
 }
 
 async fn a_throttled_call_is_sent_again_within_the_callers_time(engine: Engine) {

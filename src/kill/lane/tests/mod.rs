@@ -21,6 +21,14 @@ fn code(driven: &Driven) -> Option<ProblemCode> {
     driven.problem.as_ref().map(|problem| problem.code)
 }
 
+#[test]
+fn a_pause_that_the_vendor_asks_for_has_an_end() {
+    let asked = |seconds| Fault { retry_after: seconds, ..Fault::new(FaultKind::Throttled, "kill") };
+    assert_eq!(pause_after(&asked(None)), PAUSE);
+    assert_eq!(pause_after(&asked(Some(Duration::from_secs(7)))), Duration::from_secs(7));
+    assert_eq!(pause_after(&asked(Some(Duration::from_secs(999_999)))), LONGEST_PAUSE);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lone_kill_goes_at_once_and_those_that_wait_share_a_call_with_each_id_once() {
     let world = World::new(1, []);
