@@ -86,7 +86,7 @@ pub(super) fn step(kill: &Kill, looks: i32, now: OffsetDateTime, time: Duration)
     }
 }
 
-/// When a watch is due again after a look, or after one that failed; `None` after the last one.
+/// When a watch is due again after a look that began `now`, or after one that failed; `None` after the last one.
 pub(super) fn next(
     kill: &Kill,
     is_last: bool,

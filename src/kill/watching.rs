@@ -128,10 +128,11 @@ impl Kills {
     /// Reads one list and notes what it says of every kill that it serves.
     async fn look_for(&self, shared: Shared, places: &Semaphore) {
         let inner = &*self.0;
+        let asked_at = inner.clock.now();
         let list = self.list_for(&shared, places).await;
         let now = inner.clock.now();
         for (watch, kill, is_last) in shared.watches {
-            let due_at = returned::next(&kill, is_last, list.is_none(), now, inner.watch_for);
+            let due_at = returned::next(&kill, is_last, list.is_none(), asked_at, inner.watch_for);
             let mut on = Watch { looks: watch.looks + 1, ..watch.clone() };
             if let Some(list) = &list {
                 returned::learn(&mut on, &kill, list, now);
