@@ -4,7 +4,7 @@
 //! be claimed once nothing more will be learned of the kill: the kill is settled, or nobody looks after it any more. So
 //! what is told never changes from one try to the next, whoever makes it. It is gone once it is delivered or given up.
 
-use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
+use sqlx::FromRow;
 use time::OffsetDateTime;
 
 use super::{Audit, AuditError, moment::Moment, on_engine, postgres, row::KillRow, sqlite};
@@ -81,28 +81,13 @@ pub(super) struct DeliveryRow {
 }
 
 impl DeliveryRow {
-    /// The deliveries of those rows that can be read. One that cannot is looked at again when its lease is over, and keeps
-    /// no other from being made.
-    pub(super) fn read_all<'r, R>(rows: &'r [R]) -> Vec<Delivery>
-    where
-        R: Row,
-        Self: FromRow<'r, R>,
-        KillId: Decode<'r, R::Database> + Type<R::Database>,
-        &'static str: ColumnIndex<R>,
-    {
-        let read = |row: &'r R| {
-            Self::from_row(row).and_then(Self::read).inspect_err(|error| {
-                let kill_id = row.try_get::<KillId, _>("id").ok().map(tracing::field::display);
-                tracing::error!(kill_id, %error, "a kill cannot be read, so no webhook is told of it");
-            })
-        };
-        rows.iter().filter_map(|row| read(row).ok()).collect()
-    }
-
-    fn read(self) -> sqlx::Result<Delivery> {
+    pub(super) fn read(self) -> sqlx::Result<Delivery> {
         Ok(Delivery { kill: self.kill.read()?, at: self.at.0, tries: self.tries })
     }
 }
+
+/// Said of a kill that cannot be read; it is looked at again when the lease of its delivery is over.
+pub(super) const NOT_TOLD: &str = "a kill cannot be read, so no webhook is told of it";
 
 /// Ends a delivery that is still this claim's.
 pub(super) const DELIVERED: &str = "DELETE FROM webhook_deliveries WHERE webhook = $1 AND kill_id = $2 AND tries = $3";

@@ -25,6 +25,7 @@ mod record;
 mod removal;
 mod row;
 mod sealed;
+mod sealing;
 mod sql;
 mod sqlite;
 mod stats;
@@ -35,7 +36,6 @@ use std::{path::PathBuf, time::Duration};
 use secrecy::SecretString;
 use time::{Date, OffsetDateTime};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 pub use cursor::{Cursor, CursorError};
 pub use delivery::{Delivery, Unwanted};
@@ -53,7 +53,6 @@ pub use watch::{Returned, Seen, Sightings, Watch};
 
 use crate::{
     domain::{Kill, KillId},
-    seal::{Block, Checkpoint, SealKey},
     window::{Ask, Slot},
 };
 use queue::Entry;
@@ -270,105 +269,6 @@ impl Audit {
     pub async fn stats(&self, filter: &Filter, grouping: &Grouping, limit: u32) -> Result<Vec<Count>, AuditError> {
         let (filter, grouping) = (filter.clone(), grouping.clone());
         on_engine!(self, readers, stats(&filter, &grouping, limit))
-    }
-
-    /// Closes up to `most` of what is to be sealed into the next block. Of several who try at once one succeeds.
-    ///
-    /// Nobody who writes waits for it, unless it is to conclude one of the very kills that are being sealed.
-    ///
-    /// # Errors
-    /// Nothing was sealed, as far as is known; all of it is still there to be sealed. [`AuditError::Corrupt`] where the
-    /// last block is not signed with the key it names: nothing is sealed on top of it.
-    pub async fn seal(&self, key: &SealKey, now: OffsetDateTime, most: u32) -> Result<Sealing, AuditError> {
-        let (key, now) = (key.clone(), moment::whole_millis(now));
-        match self {
-            Self::Postgres(engine) => {
-                let seal = engine.sealer.run("seal", move |connection| {
-                    Box::pin(async move { postgres::seal(connection, &key, now, most).await })
-                });
-                seal.await
-            }
-            Self::Sqlite(engine) => {
-                let due = engine
-                    .readers
-                    .run("seal", move |connection| Box::pin(async move { sqlite::due(connection, most).await }));
-                let Some(mut due) = due.await? else { return Ok(Sealing::Nothing) };
-                let last = due.last.as_ref().map(|last| &last.head);
-                let block = Block::seal(std::mem::take(&mut due.leaves), last, now, &key);
-                let block = block.map_err(|error| AuditError::failed("seal", error.to_string()))?;
-                let add = engine.writer.run("seal", move |connection| {
-                    Box::pin(async move { sqlite::add(connection, &due, &block).await })
-                });
-                add.await
-            }
-        }
-    }
-
-    /// For how many whole seconds the oldest of up to `most` entries that are to be sealed next has waited; `None` if
-    /// none waits.
-    ///
-    /// # Errors
-    /// The record could not be read.
-    pub async fn waits_for(&self, most: u32) -> Result<Option<i64>, AuditError> {
-        match self {
-            Self::Postgres(engine) => {
-                let asked = engine.sealer.run("waits_for", move |connection| {
-                    Box::pin(async move { postgres::waits_for(connection, most).await })
-                });
-                asked.await
-            }
-            Self::Sqlite(engine) => {
-                let asked = engine.readers.run("waits_for", move |connection| {
-                    Box::pin(async move { sqlite::waits_for(connection, most).await })
-                });
-                asked.await
-            }
-        }
-    }
-
-    /// Up to `limit` blocks with numbers above `after`, in their order.
-    ///
-    /// # Errors
-    /// [`AuditError::Corrupt`] where a block does not even have the form of one.
-    pub async fn blocks(&self, after: i64, limit: u32) -> Result<Vec<Block>, AuditError> {
-        on_engine!(self, readers, blocks(after, limit))
-    }
-
-    /// The number of the last block before the first one that was sealed at that time or later.
-    pub async fn block_before(&self, at: OffsetDateTime) -> Result<i64, AuditError> {
-        on_engine!(self, readers, block_before(at))
-    }
-
-    /// The signed heads of such blocks.
-    pub async fn heads(&self, after: i64, limit: u32) -> Result<Vec<Checkpoint>, AuditError> {
-        on_engine!(self, readers, heads(after, limit))
-    }
-
-    /// The signed head of the last block; `None` if there is no block.
-    pub async fn last_head(&self) -> Result<Option<Checkpoint>, AuditError> {
-        on_engine!(self, readers, last_head())
-    }
-
-    /// Up to `limit` ids of kills above `after`, or of the lowest ones, in their order.
-    pub async fn ids(&self, after: Option<KillId>, limit: u32) -> Result<Vec<KillId>, AuditError> {
-        on_engine!(self, readers, ids(after, limit))
-    }
-
-    /// How these kills stand; those that are not there are left out.
-    pub async fn standing(&self, ids: &[KillId]) -> Result<Vec<Standing>, AuditError> {
-        let ids = ids.to_vec();
-        on_engine!(self, readers, standing(&ids))
-    }
-
-    /// Those of these kills and removals that are to be sealed.
-    pub async fn waiting(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, AuditError> {
-        let ids = ids.to_vec();
-        on_engine!(self, readers, waiting(&ids))
-    }
-
-    /// The months that were removed as a whole, oldest first.
-    pub async fn removals(&self) -> Result<Vec<Removal>, AuditError> {
-        on_engine!(self, readers, removals())
     }
 
     /// Makes room ahead of time for the kills of this month and the next ones.

@@ -5,7 +5,7 @@ use sqlx::{ColumnIndex, Decode, FromRow, Row, Type, types::Json};
 use uuid::Uuid;
 
 use super::{moment::Moment, record::Open};
-use crate::domain::{Kill, Look, Problem, Session, Status, Upstream};
+use crate::domain::{Kill, KillId, Look, Problem, Session, Status, Upstream};
 
 /// The columns every reading query selects from `kills k`; `$sessions` is the engine's way to gather the sessions
 /// as one JSON array.
@@ -103,35 +103,38 @@ impl KillRow {
 }
 
 impl OpenRow {
-    /// The kills of those rows that can be read. One that a newer gateway wrote in words of its own is left to such a
-    /// gateway, and keeps no other from being settled.
-    pub(super) fn read_all<'r, R>(rows: &'r [R]) -> Vec<Open>
-    where
-        R: Row,
-        Self: FromRow<'r, R>,
-        Uuid: Decode<'r, R::Database> + Type<R::Database>,
-        &'static str: ColumnIndex<R>,
-    {
-        let read = |row: &'r R| {
-            Self::from_row(row).and_then(Self::read).inspect_err(|error| {
-                let kill_id = row.try_get::<Uuid, _>("id").ok().map(tracing::field::display);
-                tracing::error!(kill_id, %error, "an open kill cannot be read, so it is left alone");
-            })
-        };
-        rows.iter().filter_map(|row| read(row).ok()).collect()
-    }
-
-    fn read(self) -> sqlx::Result<Open> {
+    pub(super) fn read(self) -> sqlx::Result<Open> {
         let sent_at = self.kill.sent_at.map(|moment| moment.0);
         Ok(Open { kill: self.kill.read()?, request: self.request, dry_run: self.dry_run, sent_at })
     }
 }
+
+/// Said of an open kill that cannot be read.
+pub(super) const NOT_SETTLED: &str = "an open kill cannot be read, so it is left alone";
 
 impl KeyRow {
     pub(super) fn read(self, fingerprint: &[u8; 32]) -> sqlx::Result<super::Begun> {
         let same_request = self.fingerprint == fingerprint;
         Ok(super::Begun::Existing { kill: Box::new(self.kill.read()?), same_request })
     }
+}
+
+/// What those rows hold, as far as each can be read. One that cannot, such as one that a newer gateway wrote in words of
+/// its own, is logged as `left_out` says and left alone, and keeps no other from being read.
+pub(super) fn readable<'r, R, T, O>(rows: &'r [R], read: fn(T) -> sqlx::Result<O>, left_out: &str) -> Vec<O>
+where
+    R: Row,
+    T: FromRow<'r, R>,
+    KillId: Decode<'r, R::Database> + Type<R::Database>,
+    &'static str: ColumnIndex<R>,
+{
+    let read = |row: &'r R| {
+        T::from_row(row).and_then(read).inspect_err(|error| {
+            let kill_id = row.try_get::<KillId, _>("id").ok().map(tracing::field::display);
+            tracing::error!(kill_id, %error, "{left_out}");
+        })
+    };
+    rows.iter().filter_map(|row| read(row).ok()).collect()
 }
 
 fn damaged(column: &str) -> sqlx::Error {

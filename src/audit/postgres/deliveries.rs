@@ -7,9 +7,9 @@ use super::{columns, select};
 use crate::{
     audit::{
         Delivery, Unwanted,
-        delivery::{DELIVERED, DeliveryRow, LATER},
+        delivery::{DELIVERED, DeliveryRow, LATER, NOT_TOLD},
         moment::Moment,
-        row::kill_columns,
+        row::{kill_columns, readable},
     },
     domain::KillId,
 };
@@ -35,7 +35,7 @@ pub(in crate::audit) async fn claim_deliveries(
         sqlx::query(CLAIMED).bind(webhook).bind(taken).fetch_all(&mut *tx).await?
     };
     tx.commit().await?;
-    Ok(DeliveryRow::read_all(&rows))
+    Ok(readable(&rows, DeliveryRow::read, NOT_TOLD))
 }
 
 const CLAIM: &str = "

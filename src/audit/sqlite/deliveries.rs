@@ -7,9 +7,9 @@ use super::{BEGIN, columns, select};
 use crate::{
     audit::{
         Delivery, Unwanted,
-        delivery::{DELIVERED, DeliveryRow, LATER},
+        delivery::{DELIVERED, DeliveryRow, LATER, NOT_TOLD},
         moment::Moment,
-        row::kill_columns,
+        row::{kill_columns, readable},
     },
     domain::KillId,
 };
@@ -34,7 +34,7 @@ pub(in crate::audit) async fn claim_deliveries(
         rows.push(sqlx::query(CLAIMED).bind(webhook).bind(id).fetch_one(&mut *tx).await?);
     }
     tx.commit().await?;
-    Ok(DeliveryRow::read_all(&rows))
+    Ok(readable(&rows, DeliveryRow::read, NOT_TOLD))
 }
 
 const CLAIM: &str = "

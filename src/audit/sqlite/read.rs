@@ -12,7 +12,7 @@ use crate::{
         line::{WholeRow, line_columns, whole_columns},
         moment::Moment,
         page::{Dialect, Seen},
-        row::{KillRow, OpenRow, kill_columns},
+        row::{KillRow, NOT_SETTLED, OpenRow, kill_columns, readable},
         stats::CountRow,
     },
     domain::{Kill, KillId},
@@ -121,7 +121,7 @@ pub(in crate::audit) async fn claim(
         rows.push(sqlx::query(CLAIMED).bind(id).fetch_one(&mut *tx).await?);
     }
     tx.commit().await?;
-    Ok(OpenRow::read_all(&rows))
+    Ok(readable(&rows, OpenRow::read, NOT_SETTLED))
 }
 
 const CLAIM: &str = "
