@@ -236,7 +236,8 @@ pub fn targets(config: &Config) -> anyhow::Result<Targets> {
     let protected = config.protect.iter().cloned();
     let protected =
         protected.map(|config::Protect { target: alias, vendor, sessions }| Protected { alias, vendor, sessions });
-    let mut targets = Targets { protected: protected.collect(), ..Targets::default() };
+    let access = config.access.clone();
+    let mut targets = Targets { access, protected: protected.collect(), ..Targets::default() };
     for account in config.accounts.values() {
         let reached = vendor::TABLE.iter().map(|vendor| vendor.name().as_str());
         let vendors = reached.filter(|vendor| account.endpoints.contains_key(*vendor)).collect();

@@ -70,6 +70,9 @@ pub fn configuration(listen: SocketAddr, clouds: &str, record: &Path) -> anyhow:
         audience = "killgate"
         hs256_secret = "{SECRET}"
 
+        [access]
+        coordinates = ["*"]
+
         [accounts.huawei-demo]
         cloud = "huawei"
         region = "{region}"

@@ -108,7 +108,7 @@ fn configuration(listen: SocketAddr, database: &str, vendor: SocketAddr, more: &
     let mut text = format!(
         "[server]\nlisten = \"{listen}\"\n[audit]\ndatabase_url = \"{database}\"\n\
          [auth]\nissuer = \"{ISSUER}\"\naudience = \"{AUDIENCE}\"\nhs256_secret = \"{SECRET}\"\n\
-         [callers]\nkills_per_second = 100000\nburst = 100000\n"
+         [access]\ncoordinates = [\"*\"]\n[callers]\nkills_per_second = 100000\nburst = 100000\n"
     );
     write!(
         text,

@@ -6,6 +6,7 @@
 //! so that no message can quote a secret. The invariant: a [`Config`] that exists is valid, and neither it nor a
 //! [`ConfigError`] ever shows a secret.
 
+mod access;
 mod accounts;
 mod address;
 mod audit;
@@ -45,7 +46,10 @@ pub use targets::Target;
 pub use vendors::{LimitOverrides, Limits};
 pub use webhooks::Webhook;
 
-use crate::vendor::{self, Capabilities, Cloud};
+use crate::{
+    domain::Access,
+    vendor::{self, Capabilities, Cloud},
+};
 use section::{Reading, Section};
 
 /// The file that is read when none is named; it need not exist.
@@ -64,6 +68,8 @@ pub struct Config {
     pub seal: Seal,
     /// `None` where nothing is set; [`Config::auth`] asks for it.
     pub auth: Option<Auth>,
+    /// Who may name places that have no alias.
+    pub access: Access,
     pub callers: Callers,
     pub confirm: Confirm,
     pub accounts: BTreeMap<String, Account>,
@@ -127,6 +133,7 @@ impl Config {
         let confirm = root.table("confirm", Confirm::read);
         let limits = root.tables("vendors", vendors::known_as(vendors), |_, section| LimitOverrides::read(section));
         let accounts = root.tables("accounts", accounts::NAME, |name, section| Account::read(name, section, vendors));
+        let access = root.table("access", |section| access::access(section, &accounts, vendors));
         let targets = root.tables("targets", targets::ALIAS, |_, section| Target::read(section, &accounts, vendors));
         let webhooks = root.tables("webhooks", accounts::NAME, |name, section| Webhook::read(name, section, &accounts));
         let protect = root.list("protect", |section| Protect::read(section, &targets, vendors));
@@ -138,6 +145,7 @@ impl Config {
             audit,
             seal,
             auth,
+            access,
             callers,
             confirm,
             accounts: whole(accounts)?,

@@ -1,7 +1,10 @@
 //! The configuration in a few lines, for the log at the start and for `killgate check`.
 
 use super::{Config, Confirm, Credentials, Keys, Seal, Webhook};
-use crate::{domain::Glob, seal::hex};
+use crate::{
+    domain::{Access, Glob},
+    seal::hex,
+};
 
 impl Config {
     /// One fact a line, and no secret in any of them.
@@ -14,6 +17,7 @@ impl Config {
             format!("audit: {}, migrate {}", self.audit.database.place(), self.audit.migrate),
             format!("seal: {}", self.seal.describe()),
             format!("auth: {}", self.auth.as_ref().map_or_else(|| "not set".to_owned(), describe)),
+            format!("access: {}", describe_access(&self.access)),
             format!("confirm: {}", self.confirm.describe()),
         ];
         for account in self.accounts.values() {
@@ -36,6 +40,13 @@ impl Config {
             seconds => format!("returned: looked for {seconds} s after a kill"),
         });
         lines
+    }
+}
+
+fn describe_access(access: &Access) -> String {
+    match (access.coordinates.len(), access.grants.len()) {
+        (0, 0) => "aliases only".to_owned(),
+        (callers, grants) => format!("aliases, and coordinates by {callers} patterns for callers and {grants} grants"),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Nothing here knows HTTP, SQL or a vendor. A value of these types has been checked: a [`Target`] has every
 //! coordinate its vendor asks for, an [`Order`] names sessions in a way its vendor accepts.
 
+mod access;
 mod glob;
 mod identity;
 mod kill;
@@ -14,6 +15,7 @@ mod selector;
 mod target;
 mod text;
 
+pub use access::{Access, Grant};
 pub use glob::Glob;
 pub use identity::Identity;
 pub use kill::{Kill, KillId, LOOKED_AFTER, Look, Problem, ProblemCode, Status, Upstream};

@@ -64,6 +64,9 @@ pub(super) struct ListingInfo {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AccountLimits {
     pub(super) account: String,
+    /// Whether the caller may name places of this account by their coordinates; where it may not, it has the aliases of
+    /// `GET /targets`.
+    pub(super) by_coordinates: bool,
     /// Calls in any one second, of the whole fleet.
     pub(super) requests_per_second: u32,
     /// What is asked for now: less than the limit after the vendor has throttled.
@@ -94,18 +97,18 @@ pub(super) struct TargetList {
 
 /// List vendors
 ///
-/// What each vendor can do and its limits.
+/// What each vendor can do, its limits, and whether the caller may name places without an alias.
 #[utoipa::path(
     get, path = "/vendors", operation_id = "listVendors", tag = "reference",
     responses((status = 200, description = "Every vendor there is", body = VendorList), TokenProblems),
 )]
 pub(super) async fn vendors(
     request: HttpRequest,
-    _: Authenticated,
+    caller: Authenticated,
     kills: web::Data<Kills>,
 ) -> Result<HttpResponse, Failure> {
     query::none(&request)?;
-    let items = TABLE.iter().map(|vendor| describe(*vendor, &kills)).collect();
+    let items = TABLE.iter().map(|vendor| describe(*vendor, &caller, &kills)).collect();
     Ok(HttpResponse::Ok().json(VendorList { items }))
 }
 
@@ -126,7 +129,7 @@ pub(super) async fn targets(
     Ok(HttpResponse::Ok().json(TargetList { items: aliases.map(|alias| alias.target.clone()).collect() }))
 }
 
-fn describe(vendor: &dyn Vendor, kills: &Kills) -> VendorInfo {
+fn describe(vendor: &dyn Vendor, caller: &Authenticated, kills: &Kills) -> VendorInfo {
     let able: &Capabilities = vendor.capabilities();
     let coordinates = able.coordinates.iter().map(|coordinate| CoordinateInfo {
         name: coordinate.name,
@@ -143,6 +146,7 @@ fn describe(vendor: &dyn Vendor, kills: &Kills) -> VendorInfo {
         let limit = kills.limit(account, vendor)?;
         Some(AccountLimits {
             account: account.clone(),
+            by_coordinates: kills.targets().access.permits(&caller.0.subject, vendor.name().as_str(), account),
             requests_per_second: limit.requests_per_second.get(),
             current_requests_per_second: kills.pace(account, vendor, &limit),
             reserved_percent: limit.reserved_percent,

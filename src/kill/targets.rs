@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    domain::{Glob, LiveSession, Order, Problem, ProblemCode, Protection, Selector, Target, VendorName},
+    domain::{Access, Glob, LiveSession, Order, Problem, ProblemCode, Protection, Selector, Target, VendorName},
     vendor::{self, Cloud, Complaint, Vendor},
 };
 
@@ -35,6 +35,8 @@ pub struct Reach {
 pub struct Targets {
     pub aliases: BTreeMap<String, Alias>,
     pub accounts: BTreeMap<String, Reach>,
+    /// Who may name places without an alias.
+    pub access: Access,
     /// Where sessions are protected by rules.
     pub protected: Vec<Protected>,
 }
@@ -97,7 +99,7 @@ impl Targets {
     /// Whether that caller may end sessions of the target.
     ///
     /// # Errors
-    /// `forbidden` where an alias is for other callers, and for `intelligent` where a rule protects sessions.
+    /// As [`Self::check_read`]; `forbidden` too for `intelligent` where a rule protects sessions.
     pub fn check(&self, caller: &str, order: &Order) -> Result<(), Problem> {
         self.check_read(caller, &order.target)?;
         if order.selector == Selector::Intelligent && self.has_rules(&order.target) {
@@ -116,8 +118,12 @@ impl Targets {
     /// Whether that caller may look at the target's sessions.
     ///
     /// # Errors
-    /// `forbidden` where an alias is for other callers.
+    /// `forbidden` where it may not name places by their coordinates, or where an alias is for other callers.
     pub fn check_read(&self, caller: &str, target: &Target) -> Result<(), Problem> {
+        if !self.access.permits_to_name(caller, target) {
+            let sentence = "this caller may not name places by their coordinates: name one of the aliases of GET /targets";
+            return Err(Problem::new(ProblemCode::Forbidden, sentence).at("target"));
+        }
         if self.permits(caller, target) { Ok(()) } else { Err(not_for_this_caller()) }
     }
 
@@ -141,8 +147,8 @@ impl Targets {
         rule.alias.as_ref().is_none_or(of_alias) && rule.vendor.as_ref().is_none_or(of_vendor)
     }
 
-    /// Whether that caller may use the target. Coordinates in full are open to every caller that may kill, but
-    /// for those that an alias with a list of callers covers.
+    /// Whether the lists of callers let that caller use the target: the alias' own where it is named by one, and those
+    /// of all aliases for that place where it is not.
     fn permits(&self, caller: &str, target: &Target) -> bool {
         let same_place = |alias: &&Alias| alias.target.is_same_place(target);
         let permitted = |alias: &Alias| alias.permits(caller);
@@ -196,7 +202,8 @@ mod tests {
             ("huawei-test".to_owned(), reach(Cloud::Huawei, &["das"])),
             ("tencent-prod".to_owned(), reach(Cloud::Tencent, &["dcdb"])),
         ];
-        let mut targets = Targets { accounts: accounts.into(), ..Targets::default() };
+        let access = Access { coordinates: vec![Glob::parse("*").unwrap()], ..Access::default() };
+        let mut targets = Targets { accounts: accounts.into(), access, ..Targets::default() };
         let mut shard = targets.resolve(shard(None)).unwrap();
         shard.alias = Some("orders".to_owned());
         targets

@@ -1,5 +1,6 @@
 //! The gateway as its callers see it, over real sockets, on both engines.
 
+mod access;
 mod attempts;
 mod auth;
 mod credentials;

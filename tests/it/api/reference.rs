@@ -48,6 +48,7 @@ async fn vendors_tells_what_each_vendor_can_do_and_its_limits(engine: Engine) {
     let limits = json!([{
         "account": "tencent-test", "requests_per_second": 1000, "max_ids_per_call": 100, "max_wait_ms": 150,
         "timeout_ms": 10000, "current_requests_per_second": 1000, "reserved_percent": 20, "is_down": false,
+        "by_coordinates": true,
     }]);
     assert_eq!(dcdb["accounts"], limits);
     assert_eq!(items[0]["accounts"][0]["account"], "huawei-test");

@@ -209,7 +209,9 @@ pub(crate) fn configuration_text(audit: &str, clouds: &str, more: &str) -> Strin
     );
     // Most tests are one busy caller.
     let callers = "\n[callers]\nkills_per_second = 100000\nburst = 100000\n".to_owned();
-    for part in [auth, huawei, tencent, callers] {
+    // And most name places in full.
+    let access = "\n[access]\ncoordinates = [\"*\"]\n".to_owned();
+    for part in [auth, huawei, tencent, callers, access] {
         // A section of the same name in `more` stands instead of the usual one.
         let name = part.split(['[', ']']).nth(1).expect("a section").to_owned();
         if !more.contains(&format!("[{name}]")) {
