@@ -17,11 +17,7 @@ pub(super) fn access(
     Access { coordinates, grants: grants.into_iter().flatten().collect() }
 }
 
-fn grant(
-    section: &mut Section<'_>,
-    accounts: &BTreeMap<String, Option<Account>>,
-    vendors: &Vendors,
-) -> Option<Grant> {
+fn grant(section: &mut Section<'_>, accounts: &BTreeMap<String, Option<Account>>, vendors: &Vendors) -> Option<Grant> {
     section.require(&["callers"]);
     if !section.has("accounts") && !section.has("vendors") {
         section.problem_here("at least one of accounts, vendors is required");

@@ -121,7 +121,8 @@ impl Targets {
     /// `forbidden` where it may not name places by their coordinates, or where an alias is for other callers.
     pub fn check_read(&self, caller: &str, target: &Target) -> Result<(), Problem> {
         if !self.access.permits_to_name(caller, target) {
-            let sentence = "this caller may not name places by their coordinates: name one of the aliases of GET /targets";
+            let sentence =
+                "this caller may not name places by their coordinates: name one of the aliases of GET /targets";
             return Err(Problem::new(ProblemCode::Forbidden, sentence).at("target"));
         }
         if self.permits(caller, target) { Ok(()) } else { Err(not_for_this_caller()) }

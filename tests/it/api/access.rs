@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::support::gateway::{Answer, Engine, Gateway, Setup, kill_of, targets};
 
 /// Only `dba-*` may name places everywhere, and `portal` those of TaurusDB.
-const LISTED: &str = "[access]\ncoordinates = ['dba-*']\n[[access.grant]]\ncallers = ['portal']\nvendors = ['taurusdb']\n";
+const LISTED: &str =
+    "[access]\ncoordinates = ['dba-*']\n[[access.grant]]\ncallers = ['portal']\nvendors = ['taurusdb']\n";
 
 async fn gateway(access: &str) -> Gateway {
     Gateway::start_with(Engine::Sqlite, Setup { more: access.to_owned(), ..Setup::default() }).await
