@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::{Action, Session, session::Table};
 
@@ -14,6 +15,9 @@ pub enum Behaviour {
     /// Works at once, answers late.
     #[serde(rename = "slow_ms", with = "millis")]
     Slow(Duration),
+    /// Works at once, answers when nothing is planned any more: once the clouds [behave](super::Clouds::behave) or start
+    /// again.
+    Hold,
     /// Works, and leaves the connection open without an answer until the server stops.
     Hang,
     /// Works, then closes the connection without a byte: a lost answer.
@@ -138,7 +142,10 @@ pub(super) fn reconnect(lie: Option<&Lie>, table: &mut Table, killed: &[u64]) {
 
 /// What is planned for the coming calls, first come first served.
 #[derive(Debug, Default)]
-pub(super) struct Plans(Vec<Plan>);
+pub(super) struct Plans {
+    plans: Vec<Plan>,
+    cleared: watch::Sender<()>,
+}
 
 #[derive(Debug)]
 struct Plan {
@@ -150,17 +157,24 @@ struct Plan {
 
 impl Plans {
     pub(super) fn add(&mut self, action: Action, behaviour: Behaviour, times: Option<u32>) {
-        self.0.push(Plan { action, behaviour, left: times });
+        self.plans.push(Plan { action, behaviour, left: times });
     }
 
+    /// Nothing is planned any more, and what is held goes.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.plans.clear();
+        self.cleared.send_replace(());
+    }
+
+    /// Hears when nothing is planned any more.
+    pub(super) fn cleared(&self) -> watch::Receiver<()> {
+        self.cleared.subscribe()
     }
 
     /// What this call is to meet, used up by asking.
     pub(super) fn take(&mut self, action: Action) -> Option<Behaviour> {
-        self.0.retain(|plan| plan.left != Some(0));
-        let plan = self.0.iter_mut().find(|plan| plan.action == action)?;
+        self.plans.retain(|plan| plan.left != Some(0));
+        let plan = self.plans.iter_mut().find(|plan| plan.action == action)?;
         plan.left = plan.left.map(|left| left - 1);
         Some(plan.behaviour.clone())
     }

@@ -286,7 +286,7 @@ impl Clouds {
         self.state().plans.add(action, behaviour, Some(times));
     }
 
-    /// Nothing planned any more.
+    /// Nothing planned any more; what is held is answered.
     pub fn behave(&self) {
         self.state().plans.clear();
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::{
     Action, Behaviour, Lie, Verdict,
     answer::{Answer, Refusal},
@@ -13,10 +15,12 @@ use super::{
 use crate::vendor::Cloud;
 
 /// How an answer is delivered.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Delivery {
     Plain,
     After(Duration),
+    /// Once that hears something.
+    Held(watch::Receiver<()>),
     Never,
     /// The connection closes without a byte.
     Closed,
@@ -84,9 +88,11 @@ fn serve(state: &mut State, incoming: &Incoming, route: &Route) -> (Answer, Deli
     let Some(behaviour) = state.plans.take(action) else {
         return (work(state, incoming, route, None).unwrap_or_else(refused), Delivery::Plain);
     };
+    let held = state.plans.cleared();
     let mut work = |lie| work(state, incoming, route, lie).unwrap_or_else(refused);
     let (mut answer, delivery) = match behaviour {
         Behaviour::Slow(time) => (work(None), Delivery::After(time)),
+        Behaviour::Hold => (work(None), Delivery::Held(held)),
         Behaviour::Hang => (work(None), Delivery::Never),
         Behaviour::Drop => (work(None), Delivery::Closed),
         Behaviour::DropBefore => (Answer::bytes(0, None, vec![]), Delivery::Closed),

@@ -127,6 +127,11 @@ async fn answer(request: HttpRequest, body: Bytes, clouds: web::Data<Clouds>) ->
             sleep(time).await;
             whole(answer)
         }
+        Delivery::Held(mut held) => {
+            // The sender lives as long as the clouds.
+            held.changed().await.unwrap_or_default();
+            whole(answer)
+        }
         Delivery::Never => std::future::pending().await,
         Delivery::Closed => {
             cut(&request);

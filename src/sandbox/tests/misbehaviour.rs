@@ -58,6 +58,19 @@ async fn a_slow_answer_comes_late_and_the_work_is_done_at_once() {
 }
 
 #[tokio::test]
+async fn a_held_call_is_answered_once_the_clouds_behave() {
+    let sandbox = world_with(Behaviour::Hold);
+    let held = kill(2_075_425);
+    let release = async {
+        sandbox.clouds.arrived(Action::TaurusdbKill, 1).await;
+        assert!(!is_alive(&sandbox, 2_075_425), "the work is done at once");
+        sandbox.clouds.behave();
+    };
+    let (answer, ()) = tokio::join!(held.send(&sandbox), release);
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
 async fn a_hanging_call_is_answered_by_the_end_of_the_server_only() {
     let sandbox = world_with(Behaviour::Hang);
     let mut stream = kill(2_075_425).open(&sandbox).await.unwrap();
@@ -67,10 +80,8 @@ async fn a_hanging_call_is_answered_by_the_end_of_the_server_only() {
     // Others are served meanwhile.
     assert_eq!(kill(2_075_426).send(&sandbox).await.status, 200);
     assert!(!is_alive(&sandbox, 2_075_425));
-    let start = Instant::now();
     sandbox.stop();
-    assert!(start.elapsed() < Duration::from_secs(1));
-    let end = timeout(Duration::from_secs(5), stream.read_to_end(&mut raw)).await;
+    let end = timeout(Duration::from_mins(1), stream.read_to_end(&mut raw)).await;
     assert!(end.is_ok() && raw.is_empty());
 }
 
