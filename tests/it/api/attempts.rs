@@ -14,7 +14,10 @@ use super::{
     kit::{assert_recorded, recorded},
     on_both_engines,
 };
-use crate::support::gateway::{AUDIENCE, Answer, Engine, Gateway, ISSUER, JWT_SECRET, Setup, kill_of};
+use crate::support::{
+    gateway::{AUDIENCE, Answer, Engine, Gateway, ISSUER, JWT_SECRET, Setup, kill_of},
+    patience::eventually,
+};
 
 on_both_engines! {
     a_refused_attempt_is_recorded_whole,
@@ -215,9 +218,9 @@ async fn a_body_that_breaks_off_is_recorded_as_far_as_it_came(engine: Engine) {
     connection.shutdown().await.expect("half a connection");
     // What is answered to a caller that left is not the point.
     let _ = connection.read_to_end(&mut vec![]).await;
-    let kills = gateway.read("/kills").await;
-    let id = kills.body["items"][0]["id"].as_str().unwrap_or_else(|| panic!("{}", kills.body));
-    assert_whole(&gateway, id, Some(r#""{\"target\":\"orders""#), None).await;
+    let recorded = async || gateway.read("/kills").await.body["items"][0]["id"].as_str().map(str::to_owned);
+    let id = eventually("it is on record", recorded).await;
+    assert_whole(&gateway, &id, Some(r#""{\"target\":\"orders""#), None).await;
 }
 
 async fn a_token_in_the_body_is_not_recorded(engine: Engine) {

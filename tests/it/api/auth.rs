@@ -10,11 +10,11 @@ use serde_json::{Map, Value, json};
 
 use super::{
     kit::{KILL, LIST, Operation, READ, assert_problem, assert_recorded, recorded},
-    on_both_engines,
+    on_one_engine,
 };
 use crate::support::gateway::{AUDIENCE, Answer, Engine, Gateway, ISSUER, JWT_SECRET, Setup, kill_of, token_with};
 
-on_both_engines! {
+on_one_engine! {
     without_a_valid_token_nobody_is_let_in_and_nothing_is_on_record,
     every_operation_but_the_probes_wants_a_token,
     without_the_scope_a_kill_is_refused_and_on_record,

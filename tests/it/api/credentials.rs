@@ -7,13 +7,10 @@ use killgate::{
 };
 use time::Duration;
 
-use super::{
-    kit::{IMPATIENT, assert_recorded},
-    on_both_engines,
-};
+use super::{kit::assert_recorded, on_one_engine};
 use crate::support::gateway::{Answer, Engine, Gateway, Setup, kill_of};
 
-on_both_engines! {
+on_one_engine! {
     a_user_logs_in_once_for_many_kills,
     a_revoked_token_is_renewed_once_and_the_kill_succeeds,
     a_wrong_password_is_tried_once_a_minute,
@@ -120,7 +117,7 @@ async fn temporary_keys_carry_their_token(engine: Engine) {
 }
 
 async fn without_their_token_temporary_keys_are_denied(engine: Engine) {
-    let setup = Setup { more: IMPATIENT.to_owned(), clouds: Some(clouds()), ..Setup::default() };
+    let setup = Setup { clouds: Some(clouds()), ..Setup::default() };
     let gateway = Gateway::start_with(engine, setup).await;
     for (alias, id) in [("orders-ro", 2_075_425), ("orders-shard-1", 1111)] {
         let answer = kill(&gateway, alias, id).await;

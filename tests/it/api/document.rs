@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use actix_web::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{kit::document, on_both_engines};
+use super::{kit::document, on_one_engine};
 use crate::support::gateway::{Answer, Engine, Gateway, kill_of};
 
-on_both_engines! {
+on_one_engine! {
     the_document_is_served,
     every_documented_operation_is_routed,
     the_page_is_served_from_inside,

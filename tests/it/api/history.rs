@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     kit::{LIST, assert_problem},
-    on_both_engines,
+    on_both_engines, on_one_engine,
 };
 use crate::support::gateway::{Answer, Engine, Gateway, kill_of, targets};
 
@@ -16,6 +16,9 @@ on_both_engines! {
     every_filter_narrows_and_all_of_them_hold,
     a_time_window_includes_its_beginning_and_not_its_end,
     pages_neither_skip_nor_repeat_while_new_kills_come,
+}
+
+on_one_engine! {
     a_filter_or_limit_that_cannot_be_is_named,
 }
 

@@ -27,11 +27,11 @@ use tokio::{
 
 use super::{
     kit::{LIST, assert_problem},
-    on_both_engines,
+    on_one_engine,
 };
 use crate::support::gateway::{AUDIENCE, Answer, Engine, Gateway, ISSUER, JWT_SECRET, Setup};
 
-on_both_engines! {
+on_one_engine! {
     each_kind_of_published_key_is_taken,
     a_shared_secret_is_not_taken_beside_a_key_set,
     a_new_key_is_found_and_a_withdrawn_one_forgotten,

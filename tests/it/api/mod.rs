@@ -18,4 +18,4 @@ mod upstream;
 mod validation;
 mod visibility;
 
-use crate::support::gateway::on_both_engines;
+use crate::support::gateway::{on_both_engines, on_one_engine};

@@ -5,17 +5,20 @@ use serde_json::{Value, json};
 
 use super::{
     kit::{KILL, READ, assert_problem, assert_recorded, document, exchange},
-    on_both_engines,
+    on_both_engines, on_one_engine,
 };
 use crate::support::gateway::{Engine, Gateway, kill_of};
 
 on_both_engines! {
+    an_unknown_alias_or_account_is_told_and_on_record,
+}
+
+on_one_engine! {
     what_cannot_be_read_is_malformed_and_on_record,
     a_query_parameter_that_nobody_knows_is_malformed,
     a_body_may_have_64_kib_and_not_a_byte_more,
     an_oversized_body_is_refused_with_and_without_its_length,
     a_body_that_is_not_called_json_is_refused,
-    an_unknown_alias_or_account_is_told_and_on_record,
     what_is_not_there_is_not_found,
     every_path_names_the_method_that_it_takes,
 }

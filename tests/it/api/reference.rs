@@ -5,10 +5,10 @@ use killgate::sandbox::demo as world;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{kit::IMPATIENT, on_both_engines};
+use super::{kit::IMPATIENT, on_one_engine};
 use crate::support::gateway::{Answer, Engine, Gateway, JWT_SECRET, Setup, kill_of, targets};
 
-on_both_engines! {
+on_one_engine! {
     vendors_tells_what_each_vendor_can_do_and_its_limits,
     targets_tells_the_aliases_with_their_coordinates,
     probes_need_no_token,
@@ -47,7 +47,7 @@ async fn vendors_tells_what_each_vendor_can_do_and_its_limits(engine: Engine) {
     assert_eq!(coordinates.iter().map(shape).collect::<Vec<_>>(), expected);
     let limits = json!([{
         "account": "tencent-test", "requests_per_second": 1000, "max_ids_per_call": 100, "max_wait_ms": 150,
-        "timeout_ms": 10000, "current_requests_per_second": 1000, "reserved_percent": 20, "is_down": false,
+        "timeout_ms": 60000, "current_requests_per_second": 1000, "reserved_percent": 20, "is_down": false,
         "by_coordinates": true,
     }]);
     assert_eq!(dcdb["accounts"], limits);

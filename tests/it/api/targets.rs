@@ -4,10 +4,10 @@ use actix_web::http::StatusCode;
 use killgate::sandbox::{Action, Place, Received, demo as world};
 use serde_json::{Value, json};
 
-use super::on_both_engines;
+use super::on_one_engine;
 use crate::support::gateway::{Engine, Gateway, Setup, kill_of, targets};
 
-on_both_engines! {
+on_one_engine! {
     coordinates_in_full_do_as_an_alias_does,
     each_way_to_name_a_dcdb_shard_reaches_the_vendor,
     the_account_may_be_left_out_only_where_one_fits,

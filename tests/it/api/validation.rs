@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::{
     kit::{assert_recorded, recorded},
-    on_both_engines,
+    on_one_engine,
 };
 use crate::support::gateway::{Engine, Gateway, kill_of, targets};
 
-on_both_engines! {
+on_one_engine! {
     an_id_must_be_one_of_its_vendor,
     ids_at_the_edge_of_what_a_vendor_has_are_taken,
     a_selector_never_means_everything,

@@ -5,13 +5,16 @@ use serde_json::{Value, json};
 
 use super::{
     kit::{READ, assert_problem},
-    on_both_engines,
+    on_both_engines, on_one_engine,
 };
 use crate::support::gateway::{Engine, Gateway, Setup, kill_of};
 
 on_both_engines! {
     a_caller_that_may_only_kill_sees_its_own_kills,
     whoever_may_read_sees_everybodys_kills,
+}
+
+on_one_engine! {
     only_permitted_aliases_are_listed,
 }
 

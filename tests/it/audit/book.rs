@@ -114,7 +114,7 @@ impl Book {
 
 /// Settings for a machine that is busy with other tests.
 fn patient() -> Settings {
-    Settings { timeout: Duration::from_secs(20), max_connections: 4, ..Settings::default() }
+    Settings { timeout: Duration::from_mins(1), max_connections: 4, ..Settings::default() }
 }
 
 /// An attempt by `bot` on two sessions, asked at `at` and held by the gateway `here` for ten seconds.

@@ -1,13 +1,11 @@
 //! Whoever looks at a kill while it is open cannot add to it once it is settled. Postgres only: SQLite has one writer.
 
-use std::time::Duration;
-
 use killgate::domain::{Kill, Outcome};
 use secrecy::ExposeSecret as _;
 use sqlx::{Connection as _, PgConnection, QueryBuilder};
 
 use super::book::{Book, NOON, answered, attempt};
-use crate::support::patience::eventually;
+use crate::support::patience::{eventually, in_time};
 
 const SESSION: &str =
     "INSERT INTO kill_sessions (kill_id, session_id, position, outcome) SELECT id, '9', 9, 'killed' FROM kills";
@@ -49,7 +47,7 @@ async fn a_kill_is_not_settled_while_something_is_being_added_to_it() {
             () = waiting => {}
         }
         raw(&mut other, "COMMIT").await.unwrap();
-        tokio::time::timeout(Duration::from_secs(30), concluding).await.expect("it goes on");
+        in_time(concluding).await;
         other.close().await.unwrap();
     }
 }

@@ -1,11 +1,8 @@
 //! Sealing while kills are made.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
 };
 
 use futures_util::future::join_all;
@@ -27,7 +24,7 @@ use super::{MOST, Sealed, seal_with, settled};
 use crate::{
     audit::book::Book,
     support::{
-        gateway::{Client, Engine, Gateway, Setup, configuration, kill_of, on_both_engines},
+        gateway::{Client, Engine, Gateway, Setup, configuration, kill_of, on_both_engines, record_at},
         patience::eventually,
     },
 };
@@ -112,8 +109,7 @@ async fn a_gateway_with_a_key_seals_and_checkpoints_what_it_records(engine: Engi
 async fn three_gateways_on_one_postgres_make_one_unbroken_chain() {
     let key = SealKey::generate().unwrap();
     let first = Gateway::start_with(Engine::Postgres, Setup { more: section(&key), ..Setup::default() }).await;
-    let audit = format!("database_url = \"{}\"\ntimeout_ms = 30000", first.database_url());
-    let config = configuration(&audit, &first.sandbox.url, &section(&key));
+    let config = configuration(&record_at(&first.database_url()), &first.sandbox.url, &section(&key));
     let second = App::start(&config, Clock::system()).await.unwrap();
     let third = App::start(&config, Clock::system()).await.unwrap();
     let clients = [first.client().clone(), Client::new(second.address()), Client::new(third.address())];
@@ -175,14 +171,14 @@ async fn whoever_seals_at_the_same_time_seals_nothing_twice() {
             settled(&book, number).await;
         }
         let others = [book.another().await, book.another().await, book.another().await];
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-        while book.texts("SELECT 'x' FROM unsealed").await.iter().flatten().next().is_some() {
-            assert!(tokio::time::Instant::now() < deadline, "still not sealed");
+        let all_sealed = async || {
             let tries = others.iter().map(|audit| audit.seal(&key, Clock::system().now(), MOST));
             for tried in join_all(tries).await {
                 tried.unwrap();
             }
-        }
+            book.texts("SELECT 'x' FROM unsealed").await.is_empty().then_some(())
+        };
+        eventually("all is sealed", all_sealed).await;
         let report = evidence::verify(&book.audit, vec![key.public()], vec![]).await.unwrap();
         assert_eq!((report.status(), report.verified), (VERIFIED, 40), "{report}");
         assert_eq!(book.audit.last_head().await.unwrap().unwrap().head.total, 40);

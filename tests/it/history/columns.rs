@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{aged, exported, listed, on_both_engines, sha256};
+use super::{aged, exported, listed, on_both_engines, on_one_engine, sha256};
 use crate::{
     audit::book::{NOON, attempt},
     support::gateway::{Engine, Gateway},
@@ -12,6 +12,9 @@ use crate::{
 
 on_both_engines! {
     a_row_is_a_kill_and_the_last_one_the_manifest,
+}
+
+on_one_engine! {
     what_a_spreadsheet_would_run_is_made_text,
 }
 

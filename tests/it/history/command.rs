@@ -8,12 +8,15 @@ use std::{
 
 use tokio::task::block_in_place;
 
-use super::{aged, exported, on_both_engines};
+use super::{aged, exported, on_both_engines, on_one_engine};
 use crate::support::gateway::{Engine, Gateway};
 
 on_both_engines! {
     the_command_writes_what_the_gateway_streams,
     a_file_is_there_whole_or_not_at_all,
+}
+
+on_one_engine! {
     nothing_is_replaced_unasked_and_only_a_file_ever,
 }
 

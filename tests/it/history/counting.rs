@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{aged, on_both_engines};
+use super::{aged, on_both_engines, on_one_engine};
 use crate::{
     audit::book::NOON,
     support::gateway::{Engine, Gateway, kill_of},
@@ -15,6 +15,9 @@ on_both_engines! {
     counts_are_what_counting_the_list_gives,
     without_a_window_the_last_day_is_counted,
     a_caller_that_may_only_kill_counts_its_own,
+}
+
+on_one_engine! {
     a_window_that_is_too_large_is_named,
 }
 

@@ -24,7 +24,8 @@ const LARGE: usize = 60_000;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transfer_breaks_when_its_database_dies_on_postgres() {
     let cluster = Cluster::start();
-    let setup = Setup { database_url: Some(cluster.url().to_owned()), ..Setup::default() };
+    let env = vec![("KILLGATE__AUDIT__TIMEOUT_MS", "3000")];
+    let setup = Setup { database_url: Some(cluster.url().to_owned()), env, ..Setup::default() };
     let gateway = Gateway::start_with(Engine::Postgres, setup).await;
     broken(&gateway, async || block_in_place(|| cluster.stop())).await;
 }

@@ -8,7 +8,7 @@ use killgate::{
 };
 use serde_json::json;
 
-use super::{aged, exported, ids, listed, on_both_engines, opened};
+use super::{aged, exported, ids, listed, on_both_engines, on_one_engine, opened};
 use crate::{
     audit::book::{NOON, attempt},
     support::gateway::{Engine, Gateway},
@@ -17,9 +17,12 @@ use crate::{
 on_both_engines! {
     an_export_is_what_the_list_shows_under_every_filter,
     a_line_is_everything_on_record,
+    pages_are_small_however_large_kills_are,
+}
+
+on_one_engine! {
     an_export_is_for_those_who_may,
     a_format_that_nobody_knows_is_named,
-    pages_are_small_however_large_kills_are,
 }
 
 const QUERIES: [&str; 16] = [

@@ -14,7 +14,7 @@ use actix_web::http::StatusCode;
 use aws_lc_rs::digest;
 use serde_json::Value;
 
-use crate::support::gateway::{Answer, Gateway, on_both_engines};
+use crate::support::gateway::{Answer, Gateway, on_both_engines, on_one_engine};
 
 /// Exports as `auditor`, who may export every kill, and answers the text of the file.
 async fn exported(gateway: &Gateway, query: &str) -> String {

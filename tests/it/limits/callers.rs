@@ -1,13 +1,14 @@
 //! Whoever asks for too much is told so, in the standard way, and on record.
 
-use std::time::Duration;
-
 use actix_web::http::StatusCode;
 use killgate::sandbox::{Action, Behaviour};
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{all, assert_accepted, assert_recorded, ids, shards};
-use crate::support::gateway::{Answer, Engine, Gateway, kill_of};
+use crate::support::{
+    gateway::{Answer, Engine, Gateway, kill_of},
+    patience::eventually,
+};
 
 fn split(answers: Vec<Answer>) -> (Vec<Answer>, Vec<Answer>) {
     answers.into_iter().partition(|answer| answer.status == StatusCode::ACCEPTED)
@@ -68,7 +69,7 @@ async fn who_cannot_have_a_turn_in_time_is_told_when_there_is_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_that_hangs_up_does_not_cancel_its_kill() {
     let gateway = Gateway::start(Engine::Sqlite).await;
-    gateway.clouds.misbehave(Action::DcdbKill, Behaviour::Slow(Duration::from_millis(300)));
+    gateway.clouds.misbehave(Action::DcdbKill, Behaviour::Hold);
     let (token, body) = (Gateway::token("hasty", "sessions:kill"), kill_of("orders-shard-1", &[1111]).to_string());
     let request = format!(
         "POST /sessions/kill HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
@@ -79,6 +80,10 @@ async fn a_caller_that_hangs_up_does_not_cancel_its_kill() {
     connection.write_all(request.as_bytes()).await.unwrap();
     gateway.clouds.arrived(Action::DcdbKill, 1).await;
     drop(connection);
-    let done = async { while gateway.read("/kills?caller=hasty&status=succeeded").await.body["items"][0].is_null() {} };
-    timeout(Duration::from_secs(20), done).await.expect("the kill is seen through");
+    gateway.clouds.behave();
+    let done = async || {
+        let kills = gateway.read("/kills?caller=hasty&status=succeeded").await.body;
+        (!kills["items"][0].is_null()).then_some(())
+    };
+    eventually("the kill is seen through", done).await;
 }

@@ -11,7 +11,7 @@ mod window;
 
 use actix_web::http::StatusCode;
 use futures_util::future::join_all;
-use killgate::sandbox::{Action, Clouds, Place};
+use killgate::sandbox::{Action, Behaviour, Canned, Clouds, Place};
 use serde_json::{Value, json};
 
 use crate::support::gateway::{Answer, Engine, Gateway, Setup};
@@ -56,6 +56,24 @@ fn ids(target: &Value, ids: &[u64]) -> Value {
 /// Makes all those kills at once.
 async fn all(gateway: &Gateway, bodies: &[Value]) -> Vec<Answer> {
     join_all(bodies.iter().map(|body| gateway.kill(body))).await
+}
+
+/// What a vendor says that wants nobody to come for so long: whoever comes meanwhile, on any machine, finds that others
+/// wait.
+fn asked_to_pause(seconds: u32) -> Behaviour {
+    let throttled = r#"{"Response":{"Error":{"Code":"RequestLimitExceeded","Message":""},"RequestId":"r"}}"#;
+    let mut pause = Canned::json(200, throttled);
+    pause.headers.insert("Retry-After".to_owned(), seconds.to_string());
+    Behaviour::Status(pause)
+}
+
+/// Calls a second that are asked for of DCDB now, as `GET /vendors` says.
+async fn current(gateway: &Gateway) -> u64 {
+    let answer = gateway.client().get("/vendors", &Gateway::token("dba", "sessions:kill")).await;
+    let mut vendors = answer.body["items"].as_array().unwrap().iter();
+    let dcdb = vendors.find(|vendor| vendor["name"] == "dcdb").unwrap();
+    let account = &dcdb["accounts"][0];
+    account["current_requests_per_second"].as_u64().unwrap()
 }
 
 /// Everybody got what DCDB gives: a task.

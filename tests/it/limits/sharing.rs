@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use killgate::sandbox::{Action, Behaviour, Canned, demo as world};
 use serde_json::{Value, json};
 
-use super::{all, assert_accepted, assert_recorded, ids, sent, shards};
+use super::{all, asked_to_pause, assert_accepted, assert_recorded, ids, sent, shards};
 use crate::support::gateway::{Engine, Gateway, Setup, kill_of};
 
 /// One call a second, and patience.
@@ -19,10 +19,7 @@ const FEW: &str = "
 /// the time it may go. Its first call was throttled, its second one is the same again; `then` is what the others meet.
 async fn asked_to_wait(then: impl IntoIterator<Item = Behaviour>) -> (Gateway, Vec<Value>) {
     let (gateway, targets) = shards(Engine::Postgres, 3, FEW).await;
-    let throttled = r#"{"Response":{"Error":{"Code":"RequestLimitExceeded","Message":""},"RequestId":"r"}}"#;
-    let mut wait = Canned::json(200, throttled);
-    wait.headers.insert("Retry-After".to_owned(), "4".to_owned());
-    for behaviour in [Behaviour::Status(wait), taken()].into_iter().chain(then) {
+    for behaviour in [asked_to_pause(4), taken()].into_iter().chain(then) {
         gateway.clouds.misbehave_times(1, Action::DcdbKill, behaviour);
     }
     let (client, body) = (gateway.client().clone(), ids(&targets[1], &[1]).to_string());

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{all, assert_accepted, ids, sent, shards};
+use super::{all, assert_accepted, current, ids, sent, shards};
 use crate::support::gateway::{Engine, Gateway};
 
 /// Nobody is turned away for waiting.
@@ -12,17 +12,7 @@ const PATIENT: &str = "
     max_wait_ms = 60000
 ";
 
-/// Calls a second that are asked for of DCDB now, as `GET /vendors` says.
-async fn current(gateway: &Gateway) -> u64 {
-    let answer = gateway.client().get("/vendors", &Gateway::token("dba", "sessions:kill")).await;
-    let mut vendors = answer.body["items"].as_array().unwrap().iter();
-    let dcdb = vendors.find(|vendor| vendor["name"] == "dcdb").unwrap();
-    let account = &dcdb["accounts"][0];
-    assert_eq!(account["requests_per_second"], 20, "{account}");
-    account["current_requests_per_second"].as_u64().unwrap()
-}
-
-/// The same for the kills' own budget, as `GET /metrics` says.
+/// Calls a second that are asked for of the kills' own budget now, as `GET /metrics` says.
 async fn pace(gateway: &Gateway) -> Option<u64> {
     let Value::String(text) = gateway.client().get("/metrics", "").await.body else { panic!("metrics are text") };
     let line = r#"killgate_pace{budget="tencent-test/dcdb/KillSession"} "#;

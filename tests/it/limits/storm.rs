@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use killgate::sandbox::{Action, Behaviour, Canned, Clouds};
+use killgate::sandbox::{Action, Behaviour, Clouds};
 use serde_json::Value;
 
-use super::{all, assert_accepted, ids, sent, target};
+use super::{all, asked_to_pause, assert_accepted, ids, sent, target};
 use crate::support::gateway::{Engine, Gateway, Setup};
 
 const KILLS: u64 = 1000;
@@ -16,7 +16,7 @@ async fn a_storm_on_one_shard_is_over_with_a_few_calls_and_each_kill_is_its_own(
     let place = clouds.add_dcdb_shards("tdsqlshard-storm01", 1).remove(0);
     clouds.put_ids(&place, 1..=KILLS);
     // The vendor asks for a pause first, so that on any machine they all have arrived when the calls begin.
-    clouds.misbehave_times(1, Action::DcdbKill, Behaviour::Status(pause()));
+    clouds.misbehave_times(1, Action::DcdbKill, asked_to_pause(5));
     clouds.misbehave(Action::DcdbKill, Behaviour::Slow(Duration::from_millis(50)));
     let more = "[vendors.dcdb]\nmax_wait_ms = 60000\n".to_owned();
     let setup = Setup { more, clouds: Some(clouds.clone()), ..Setup::default() };
@@ -37,13 +37,6 @@ async fn a_storm_on_one_shard_is_over_with_a_few_calls_and_each_kill_is_its_own(
         answers.iter().zip(1..=KILLS).map(|(answer, id)| (answer.kill_id().to_owned(), id.to_string())).collect();
     assert_eq!(asked.len(), 1000, "each has an id of its own");
     assert_eq!(recorded(&gateway).await, asked);
-}
-
-fn pause() -> Canned {
-    let throttled = r#"{"Response":{"Error":{"Code":"RequestLimitExceeded","Message":""},"RequestId":"r"}}"#;
-    let mut pause = Canned::json(200, throttled);
-    pause.headers.insert("Retry-After".to_owned(), "5".to_owned());
-    pause
 }
 
 /// The kills on record, each with its one session.

@@ -7,7 +7,7 @@ use killgate::{
 use proptest::{prelude::*, test_runner::TestRunner};
 use sqlx::{Connection, PgConnection};
 
-use crate::support::postgres::Database;
+use crate::support::{patience::PATIENCE, postgres::Database};
 
 /// A clock that stands where it is set, found before the real one.
 const CLOCK: [&str; 3] = [
@@ -20,7 +20,7 @@ const CLOCK: [&str; 3] = [
 /// A database with the window, and the clock that stands.
 async fn database() -> (Database, PgConnection) {
     let database = Database::fresh().await;
-    let settings = Settings { database_url: Some(database.url().into()), ..Settings::default() };
+    let settings = Settings { database_url: Some(database.url().into()), timeout: PATIENCE, ..Settings::default() };
     Audit::migrate(&settings).await.unwrap();
     let mut connection = PgConnection::connect(&database.url()).await.unwrap();
     for statement in CLOCK {

@@ -67,6 +67,8 @@ pub(super) struct Receiver {
     replies: Arc<Mutex<VecDeque<Reply>>>,
     /// How posts are answered once nothing else is said.
     usually: Reply,
+    /// Posts that hang now, and the most that ever did at once.
+    hanging: Arc<Mutex<(usize, usize)>>,
 }
 
 impl Receiver {
@@ -84,7 +86,7 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hooks/killgate", listener.local_addr().unwrap());
         let replies = Arc::new(Mutex::new(replies.into_iter().collect()));
-        let receiver = Self { url, posts: Arc::default(), replies, usually };
+        let receiver = Self { url, posts: Arc::default(), replies, usually, hanging: Arc::default() };
         let listening = receiver.clone();
         tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
@@ -113,12 +115,28 @@ impl Receiver {
         eventually(&format!("{count} posts"), enough).await
     }
 
+    /// The most posts that hung at the same time.
+    pub(super) fn most_at_once(&self) -> usize {
+        self.hanging.lock().unwrap().1
+    }
+
+    /// Waits until whoever posted has given up.
+    async fn hang(&self, connection: &mut TcpStream) {
+        {
+            let mut hanging = self.hanging.lock().unwrap();
+            hanging.0 += 1;
+            hanging.1 = hanging.1.max(hanging.0);
+        }
+        let _ = connection.read(&mut [0; 16]).await;
+        self.hanging.lock().unwrap().0 -= 1;
+    }
+
     async fn answer(self, mut connection: TcpStream) {
         let Some(post) = read(&mut connection).await else { return };
         self.posts.lock().unwrap().push(post);
         let reply = self.replies.lock().unwrap().pop_front().unwrap_or_else(|| self.usually.clone());
         let mut answer = match &reply {
-            Reply::Hang => return std::future::pending().await,
+            Reply::Hang => return self.hang(&mut connection).await,
             Reply::Status(status) => format!("HTTP/1.1 {status} Whatever\r\n"),
             Reply::Redirect(to) => format!("HTTP/1.1 307 Elsewhere\r\nLocation: {to}\r\n"),
         };

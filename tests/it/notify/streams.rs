@@ -17,7 +17,10 @@ use super::{
 use crate::{
     safety::{process::Served, recorded_as},
     support::{
-        gateway::{AUDIENCE, Answer, Engine, Gateway, ISSUER, JWT_SECRET, Setup, kill_of, on_both_engines, url_of},
+        gateway::{
+            AUDIENCE, Answer, Engine, Gateway, ISSUER, JWT_SECRET, Setup, kill_of, on_both_engines, on_one_engine,
+            record_at, url_of,
+        },
         patience::{eventually, in_time},
     },
 };
@@ -26,16 +29,16 @@ on_both_engines! {
     an_accepted_kill_is_followed_until_it_is_settled,
     a_kill_that_another_gateway_works_on_is_followed,
     a_stream_goes_on_after_the_last_event_that_was_received,
+    a_kill_that_nobody_can_look_at_is_followed_until_nothing_will_come,
+}
+
+on_one_engine! {
     a_caller_follows_its_own_kills_only,
     what_is_wrong_is_told_before_the_stream_begins,
     more_streams_than_there_are_places_are_turned_away,
     a_gateway_that_stops_ends_its_streams,
     a_stream_ends_with_its_token,
-    a_kill_that_nobody_can_look_at_is_followed_until_nothing_will_come,
 }
-
-/// A vendor that does not answer, and calls that wait for it.
-const PATIENT: &str = "[vendors.taurusdb]\ntimeout_ms = 60000\n";
 
 fn names(events: &[Event]) -> Vec<&str> {
     events.iter().map(|event| event.name.as_str()).collect()
@@ -85,15 +88,15 @@ async fn an_accepted_kill_is_followed_until_it_is_settled(engine: Engine) {
 
 async fn a_kill_that_another_gateway_works_on_is_followed(engine: Engine) {
     let here = Gateway::start(engine).await;
-    let audit = format!("database_url = \"{}\"", url_of(&here));
-    let there = Served::start(&audit, &here.sandbox.url, PATIENT).await;
-    here.clouds.misbehave_times(1, Action::TaurusdbKill, Behaviour::Slow(Duration::from_secs(3)));
+    let there = Served::start(&record_at(&url_of(&here)), &here.sandbox.url, "").await;
+    here.clouds.misbehave_times(1, Action::TaurusdbKill, Behaviour::Hold);
     there.kill_and_forget(&kill_of("orders-ro", &[2_075_425]));
     here.clouds.arrived(Action::TaurusdbKill, 1).await;
     let mut stream = Stream::of(&here, &newest(&here).await).await;
     let first = [stream.next().await.unwrap(), stream.next().await.unwrap()];
     assert_eq!(names(&first), ["recorded", "sent"]);
     assert_eq!(first[1].data["status"], "pending");
+    here.clouds.behave();
     let rest = stream.rest().await;
     assert_eq!(names(&rest), ["answered", "kill"]);
     assert_eq!(rest[1].data, here.record(rest[1].data["id"].as_str().unwrap()).await);
@@ -166,9 +169,9 @@ async fn what_is_wrong_is_told_before_the_stream_begins(engine: Engine) {
 
 async fn more_streams_than_there_are_places_are_turned_away(engine: Engine) {
     let env = vec![("KILLGATE__SERVER__MAX_STREAMS", "2")];
-    let gateway = Gateway::start_with(engine, Setup { more: PATIENT.into(), env, ..Setup::default() }).await;
+    let gateway = Gateway::start_with(engine, Setup { env, ..Setup::default() }).await;
     let done = gateway.kill(&kill_of("ledger", &[10_180])).await.kill_id().to_owned();
-    let id = asked(&gateway, Behaviour::Slow(Duration::from_secs(5))).await;
+    let id = asked(&gateway, Behaviour::Hold).await;
     let mut first = Stream::of(&gateway, &id).await;
     let _second = Stream::of(&gateway, &id).await;
     assert_eq!(metric(&gateway, "killgate_streams").await, 2);
@@ -176,6 +179,7 @@ async fn more_streams_than_there_are_places_are_turned_away(engine: Engine) {
     let answer = follow(&gateway, &format!("/kills/{done}/events"), &token, &[]).await;
     crate::api::kit::assert_problem(&answer, ("get", "/kills/{id}/events"), 503, "overloaded");
     assert_eq!(answer.header("retry-after"), Some("5"));
+    gateway.clouds.behave();
     first.rest().await;
     let again = async || {
         let answer = follow(&gateway, &format!("/kills/{done}/events"), &token, &[]).await;
@@ -186,30 +190,34 @@ async fn more_streams_than_there_are_places_are_turned_away(engine: Engine) {
 
 async fn a_gateway_that_stops_ends_its_streams(engine: Engine) {
     let env = vec![("KILLGATE__SERVER__SHUTDOWN_GRACE_MS", "600000")];
-    let gateway = Gateway::start_with(engine, Setup { more: PATIENT.into(), env, ..Setup::default() }).await;
-    let id = asked(&gateway, Behaviour::Slow(Duration::from_secs(5))).await;
+    let gateway = Gateway::start_with(engine, Setup { env, ..Setup::default() }).await;
+    let id = asked(&gateway, Behaviour::Hold).await;
     let mut stream = Stream::of(&gateway, &id).await;
     let first = [stream.next().await.unwrap(), stream.next().await.unwrap()];
     assert_eq!(names(&first), ["recorded", "sent"]);
+    let clouds = gateway.clouds.clone();
     let stopping = tokio::spawn(gateway.stop());
     // The kill itself is waited for, and what comes of it is not told here any more.
     assert_eq!(stream.rest().await, []);
+    clouds.behave();
     in_time(stopping).await.unwrap();
 }
 
 async fn a_stream_ends_with_its_token(engine: Engine) {
     let env = vec![("KILLGATE__AUTH__LEEWAY_S", "0")];
-    let gateway = Gateway::start_with(engine, Setup { more: PATIENT.into(), env, ..Setup::default() }).await;
+    let clock = Clock::manual(Clock::system().now());
+    let setup = Setup { env, clock: Some(clock.clone()), ..Setup::default() };
+    let gateway = Gateway::start_with(engine, setup).await;
     let id = asked(&gateway, Behaviour::Hang).await;
     let grant = Grant {
         issuer: ISSUER,
         audience: AUDIENCE,
         subject: "chatops-bot",
         scope: "sessions:kill",
-        ttl: Duration::from_secs(3),
+        ttl: Duration::from_secs(2),
         extra: serde_json::Map::new(),
     };
-    let token = mint(&grant, &Secret::from(JWT_SECRET.to_owned()), &Clock::system()).unwrap();
+    let token = mint(&grant, &Secret::from(JWT_SECRET.to_owned()), &clock).unwrap();
     let mut stream = Stream::open(gateway.app.address(), &id, &token, "").await;
     assert_eq!(stream.status.as_u16(), 200, "{}", stream.head);
     assert_eq!(names(&stream.rest().await), ["recorded", "sent"]);
@@ -228,7 +236,7 @@ async fn a_kill_that_nobody_can_look_at_is_followed_until_nothing_will_come(engi
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_with_nothing_to_tell_gives_signs_of_life() {
-    let gateway = Gateway::start_with(Engine::Sqlite, Setup { more: PATIENT.into(), ..Setup::default() }).await;
+    let gateway = Gateway::start(Engine::Sqlite).await;
     let id = asked(&gateway, Behaviour::Hang).await;
     let mut stream = Stream::of(&gateway, &id).await;
     for _ in 0..2 {

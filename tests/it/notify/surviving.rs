@@ -11,7 +11,7 @@ use super::{
 use crate::{
     safety::process::Served,
     support::{
-        gateway::{Engine, Gateway, Setup, kill_of, on_both_engines, url_of},
+        gateway::{Engine, Gateway, Setup, kill_of, on_both_engines, record_at, url_of},
         patience::eventually,
     },
 };
@@ -30,8 +30,7 @@ async fn a_gateway_that_dies_leaves_its_deliveries_to_another(engine: Engine) {
     let portal = Receiver::replying([Reply::Status(503), Reply::Hang]).await;
     // Only the one that is to die knows of the webhook as yet.
     let idle = Gateway::start(engine).await;
-    let audit = format!("database_url = \"{}\"", url_of(&idle));
-    let doomed = Served::start(&audit, &idle.sandbox.url, &portal.section("portal")).await;
+    let doomed = Served::start(&record_at(&url_of(&idle)), &idle.sandbox.url, &portal.section("portal")).await;
     let answer = doomed.kill(&kill_of("orders-ro", &[2_075_425])).await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.body);
     // Refused once, and the second try is under way.

@@ -35,7 +35,7 @@ impl TwoRoles {
     /// Makes the role and lets it serve, as the documentation tells it.
     async fn made() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let database = Database::fresh().await;
+        let database = Database::empty().await;
         let name = format!("serving_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         run(&database.url(), &format!("CREATE ROLE {name} LOGIN PASSWORD '{name}'")).await.unwrap();
         let server = database.server().to_owned();

@@ -42,7 +42,8 @@ async fn sigterm_stops_a_gateway_after_it_has_finished() {
 #[tokio::test]
 async fn a_bad_configuration_ends_it_with_the_keys_path() {
     let good = configuration_text("", "http://127.0.0.1:1", "");
-    let bad = good.replace("[audit]", "workers = 65\n[audit]\ntimeout = 3") + "\n[vendors.dcdb]\nmax_wait_ms = -1";
+    let bad = configuration_text("timeout = 3", "http://127.0.0.1:1", "[vendors.dcdb]\nmax_wait_ms = -1\n");
+    let bad = bad.replace("[audit]", "workers = 65\n[audit]");
     for command in [&["serve"][..], &["check"], &["migrate"], &["token", "--sub", "x", "--scope", "y"]] {
         let ended = run(command, &bad).await;
         assert!(!ended.status.success(), "{command:?}");
@@ -96,7 +97,7 @@ async fn a_token_from_the_command_line_opens_the_gateway() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_migrate_made_a_gateway_that_does_not_migrate_can_use() {
-    let (sandbox, database) = (clouds(), Database::fresh().await);
+    let (sandbox, database) = (clouds(), Database::empty().await);
     let audit = format!("database_url = \"{}\"\nmigrate = false", database.url());
     let unmade = Served::start(&audit, &sandbox.url, "").await;
     assert_eq!(unmade.client.get("/readyz", "").await.status.as_u16(), 503);

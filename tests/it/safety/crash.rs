@@ -23,7 +23,7 @@ use tokio::{sync::watch, task::JoinSet, time::timeout};
 use super::{let_nobody_look, order::ids_in, process::Served};
 use crate::support::{
     gateway::{Answer, Client, Engine, Gateway, Setup, kill_of},
-    patience::{PATIENCE, eventually},
+    patience::eventually,
     postgres::Database,
 };
 
@@ -216,7 +216,7 @@ async fn gateways_that_are_killed_two_hundred_times_leave_a_record_that_is_whole
                 asking.spawn(Arc::clone(&callers).ask(doomed.client.clone(), dice.another()));
             }
             // It dies in any case, also where everybody is being turned away just then.
-            let _ = timeout(PATIENCE, Moment::any(&mut dice).come(&clouds, &callers.answers)).await;
+            let _ = timeout(Duration::from_secs(30), Moment::any(&mut dice).come(&clouds, &callers.answers)).await;
             doomed.die().await;
             asking.join_all().await;
         }

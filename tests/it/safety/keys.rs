@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{process::Served, records};
 use crate::support::{
-    gateway::{Answer, Client, Engine, Gateway, Setup, configuration, kill_of},
+    gateway::{Answer, Client, Engine, Gateway, Setup, configuration, kill_of, record_at},
     patience::eventually,
 };
 
@@ -39,8 +39,7 @@ impl Fleet {
     }
 
     async fn another(&mut self) -> Client {
-        let audit = format!("database_url = \"{}\"\ntimeout_ms = 30000", self.first.database_url());
-        let config = configuration(&audit, &self.first.sandbox.url, "");
+        let config = configuration(&record_at(&self.first.database_url()), &self.first.sandbox.url, "");
         let app = App::start(&config, Clock::system()).await.expect("a gateway that starts");
         let client = Client::new(app.address());
         self.others.push(app);
@@ -141,9 +140,10 @@ async fn a_gateway_that_starts_later_knows_the_keys_of_those_before_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_whose_gateway_was_killed_stands_for_the_kill_that_it_left() {
-    let more = "[vendors.taurusdb]\nmax_wait_ms = 100\ntimeout_ms = 1500\n";
-    let next = Gateway::start_with(Engine::Postgres, Setup { more: more.into(), ..Setup::default() }).await;
-    let doomed = Served::start(&format!("database_url = \"{}\"", next.database_url()), &next.sandbox.url, more).await;
+    let clock = Clock::manual(Clock::system().now());
+    let setup = Setup { clock: Some(clock.clone()), ..Setup::default() };
+    let next = Gateway::start_with(Engine::Postgres, setup).await;
+    let doomed = Served::start(&record_at(&next.database_url()), &next.sandbox.url, "").await;
     next.clouds.misbehave_times(1, Action::TaurusdbKill, Behaviour::Hang);
     let lost = tokio::spawn({
         let client = doomed.client.clone();
@@ -157,6 +157,8 @@ async fn a_key_whose_gateway_was_killed_stands_for_the_kill_that_it_left() {
     next.clouds.arrived(Action::TaurusdbKill, 1).await;
     doomed.die().await;
     lost.await.unwrap().expect_err("its gateway is dead");
+    // Longer than the kill may take.
+    clock.set(Clock::system().now() + std::time::Duration::from_mins(2));
 
     let id = records(&next).await[0]["id"].as_str().unwrap().to_owned();
     let settled = async || {

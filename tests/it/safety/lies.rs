@@ -5,10 +5,10 @@ use std::time::Duration;
 use killgate::sandbox::{Action, Behaviour, DasBody, Lie};
 use serde_json::{Value, json};
 
-use super::{IMPATIENT, on_both_engines, recorded_as};
+use super::{IMPATIENT, on_one_engine, recorded_as};
 use crate::support::gateway::{Engine, Gateway, Setup};
 
-on_both_engines! {
+on_one_engine! {
     each_lie_about_a_kill_gives_the_honest_outcome,
     each_lie_about_an_intelligent_kill_gives_the_honest_outcome,
     a_session_that_stays_is_open_where_the_vendor_only_took_the_kill,

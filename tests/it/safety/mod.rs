@@ -24,7 +24,7 @@ mod takeover;
 use std::net::TcpListener;
 
 use crate::support::{
-    gateway::{Answer, Gateway, kill_of, on_both_engines, url_of},
+    gateway::{Answer, Gateway, kill_of, on_both_engines, on_one_engine, url_of},
     patience::eventually,
 };
 use killgate::sandbox::{Action, Behaviour, Clouds};
@@ -33,13 +33,13 @@ use serde_json::{Value, json};
 /// Every vendor gives up on a call soon.
 const IMPATIENT: &str = "
     [vendors.gaussdb]
-    timeout_ms = 400
+    timeout_ms = 1500
     [vendors.das]
-    timeout_ms = 400
+    timeout_ms = 1500
     [vendors.taurusdb]
-    timeout_ms = 400
+    timeout_ms = 1500
     [vendors.dcdb]
-    timeout_ms = 400
+    timeout_ms = 1500
 ";
 
 /// One of the five ways to kill: what the cloud calls it, what a caller sends, how many sessions it names.

@@ -7,8 +7,8 @@ use killgate::sandbox::{Behaviour, Received};
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{IMPATIENT, on_both_engines, operations, records};
-use crate::support::gateway::{Engine, Gateway, Setup, kill_of};
+use super::{on_both_engines, operations, records};
+use crate::support::gateway::{Engine, Gateway, kill_of};
 
 on_both_engines! {
     a_kill_can_be_read_while_its_call_is_at_the_vendor,
@@ -16,12 +16,14 @@ on_both_engines! {
 }
 
 async fn a_kill_can_be_read_while_its_call_is_at_the_vendor(engine: Engine) {
-    let gateway = Gateway::start_with(engine, Setup { more: IMPATIENT.into(), ..Setup::default() }).await;
+    let gateway = Gateway::start(engine).await;
     for operation in operations() {
-        gateway.clouds.misbehave_times(1, operation.action, Behaviour::Hang);
+        gateway.clouds.misbehave_times(1, operation.action, Behaviour::Hold);
         let look = async {
             gateway.clouds.arrived(operation.action, 1).await;
-            records(&gateway).await.remove(0)
+            let seen = records(&gateway).await.remove(0);
+            gateway.clouds.behave();
+            seen
         };
         let (answer, seen) = tokio::join!(gateway.kill(&operation.body), look);
         assert_eq!(seen["id"], answer.kill_id(), "{:?}", operation.action);

@@ -9,6 +9,7 @@ use sqlx::{Connection as _, PgConnection, QueryBuilder};
 use super::{Operation, echoes, operations, process::Served};
 use crate::support::{
     gateway::{Answer, Engine, Gateway, JWT_SECRET, Setup},
+    patience::eventually,
     postgres::Cluster,
 };
 
@@ -128,10 +129,8 @@ impl Observed {
 
     /// Asks for a kill until it goes well: a vendor that throttled or failed is left alone for a moment.
     async fn succeeds(&mut self, body: &Value) {
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-        while !self.kill(body).await.status.is_success() {
-            assert!(std::time::Instant::now() < deadline, "{body} does not go well");
-        }
+        let goes_well = async || self.kill(body).await.status.is_success().then_some(());
+        eventually(&format!("{body} goes well"), goes_well).await;
     }
 
     /// Makes the call of that kill meet each of these, with a good one now and then.

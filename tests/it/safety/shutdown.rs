@@ -24,7 +24,7 @@ async fn a_gateway_that_stops_finishes_what_it_has_begun(engine: Engine) {
     let gateway = Gateway::start(engine).await;
     let (clouds, address) = (gateway.clouds.clone(), gateway.app.address());
     let audit = audit_settings(&gateway.config);
-    clouds.misbehave_times(1, Action::TaurusdbKill, Behaviour::Slow(Duration::from_secs(2)));
+    clouds.misbehave_times(1, Action::TaurusdbKill, Behaviour::Hold);
     let client = gateway.client().clone();
     let caller = tokio::spawn(async move {
         let token = Gateway::token("chatops-bot", "sessions:kill");
@@ -36,6 +36,7 @@ async fn a_gateway_that_stops_finishes_what_it_has_begun(engine: Engine) {
     eventually("nobody listens", async || TcpStream::connect(address).is_err().then_some(())).await;
     assert!(!caller.is_finished() && !stopping.is_finished(), "the kill is still under way");
 
+    clouds.behave();
     let answer = caller.await.unwrap();
     assert_eq!((answer.status.as_u16(), &answer.body["status"]), (200, &"succeeded".into()), "{}", answer.body);
     let (_sandbox, _home) = stopping.await.unwrap();

@@ -2,10 +2,10 @@
 
 use killgate::sandbox::{Action, Session, demo as world};
 
-use super::{ids, listed, look, on_both_engines};
+use super::{ids, listed, look, on_one_engine};
 use crate::support::gateway::{Engine, Gateway};
 
-on_both_engines! {
+on_one_engine! {
     all_criteria_given_must_hold,
     the_vendor_leaves_out_what_it_can,
 }

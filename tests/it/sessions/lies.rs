@@ -2,10 +2,10 @@
 
 use killgate::sandbox::{Action, Behaviour, Clouds, Lie, Place, demo as world};
 
-use super::{ids, listed, look, on_both_engines};
+use super::{ids, listed, look, on_one_engine};
 use crate::support::gateway::{Engine, Gateway};
 
-on_both_engines! {
+on_one_engine! {
     every_page_of_a_long_list_is_read,
     pages_cut_short_are_read_to_the_end,
     a_list_that_is_cut_off_says_so,

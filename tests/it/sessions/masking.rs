@@ -2,10 +2,10 @@
 
 use killgate::sandbox::{Place, Session, demo as world};
 
-use super::{ids, listed, look, look_as, on_both_engines};
+use super::{ids, listed, look, look_as, on_one_engine};
 use crate::support::gateway::{Engine, Gateway};
 
-on_both_engines! {
+on_one_engine! {
     literals_are_for_those_who_may_see_them,
     what_may_not_be_seen_cannot_be_asked_for,
     a_long_statement_is_cut,

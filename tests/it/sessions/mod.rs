@@ -10,7 +10,7 @@ mod turns;
 use actix_web::http::StatusCode;
 use serde_json::Value;
 
-use crate::support::gateway::{Answer, Gateway, on_both_engines};
+use crate::support::gateway::{Answer, Gateway, on_both_engines, on_one_engine};
 
 /// Asks as a DBA, who may see literals too.
 async fn look(gateway: &Gateway, query: &str) -> Answer {

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use killgate::sandbox::{Action, demo as world};
 use serde_json::{Value, json};
 
-use super::{ids, listed, look, on_both_engines};
+use super::{ids, listed, look, on_one_engine};
 use crate::support::gateway::{Engine, Gateway, Setup, targets};
 
-on_both_engines! {
+on_one_engine! {
     every_vendor_lists_its_sessions_in_one_shape,
     coordinates_in_full_list_the_same,
     a_shard_without_a_node_lists_its_primary,

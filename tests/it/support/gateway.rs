@@ -14,7 +14,7 @@ use killgate::{
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use super::postgres::Database;
+use super::{patience::PATIENCE, postgres::Database};
 
 /// What callers of test gateways share with them.
 pub(crate) const JWT_SECRET: &str = "a-secret-that-only-the-tests-know-0001";
@@ -39,6 +39,19 @@ macro_rules! on_both_engines {
     };
 }
 pub(crate) use on_both_engines;
+
+/// Makes a test of every scenario in which it cannot matter where the record is kept: on SQLite.
+macro_rules! on_one_engine {
+    ($($scenario:ident),+ $(,)?) => {
+        mod on_one_engine {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $scenario() {
+                super::$scenario(crate::support::gateway::Engine::Sqlite).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_one_engine;
 
 /// Where a test gateway keeps its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,18 +103,17 @@ impl Gateway {
         let (home, audit) = match (engine, setup.database_url) {
             (Engine::Sqlite, None) => {
                 let directory = tempfile::tempdir().expect("a directory");
-                let path = directory.path().join("killgate.db").display().to_string();
-                (Home::Directory(directory), format!("sqlite_path = \"{path}\""))
+                let audit = record_at(&format!("sqlite:{}", directory.path().join("killgate.db").display()));
+                (Home::Directory(directory), audit)
             }
             (Engine::Postgres, None) => {
                 let database = Database::fresh().await;
-                // Enough for a crowd on a machine that has other things to do.
-                let audit = format!("database_url = \"{}\"\ntimeout_ms = 30000", database.url());
+                let audit = record_at(&database.url());
                 (Home::Database(database), audit)
             }
             (_, Some(url)) => {
                 let directory = tempfile::tempdir().expect("a directory");
-                (Home::Directory(directory), format!("database_url = \"{url}\""))
+                (Home::Directory(directory), record_at(&url))
             }
         };
         let text = configuration_text(&audit, &sandbox.url, &setup.more);
@@ -159,12 +171,38 @@ impl Gateway {
 }
 
 pub(crate) fn token_with(subject: &str, scope: &str, extra: Map<String, Value>) -> String {
-    let ttl = Duration::from_hours(1);
-    let grant = Grant { issuer: ISSUER, audience: AUDIENCE, subject, scope, ttl, extra };
-    mint(&grant, &Secret::from(JWT_SECRET.to_owned()), &Clock::system()).expect("a token")
+    // Good half a day ago and for a day from now, also on a clock that stands or was moved.
+    let made = Clock::manual(Clock::system().now() - Duration::from_hours(12));
+    let grant = Grant { issuer: ISSUER, audience: AUDIENCE, subject, scope, ttl: Duration::from_hours(36), extra };
+    mint(&grant, &Secret::from(JWT_SECRET.to_owned()), &made).expect("a token")
 }
 
-/// The usual configuration: an alias for every vendor, both clouds at `clouds`, limits that do not slow tests.
+/// Lines of `[audit]` for the record at a URL. Its time is enough for a crowd on a machine that has other things to do.
+pub(crate) fn record_at(url: &str) -> String {
+    format!("database_url = \"{url}\"\ntimeout_ms = 60000")
+}
+
+/// `more` with as much time as there can be at every vendor of which it does not say how much there is: tests that are
+/// not about waiting do not end because a machine is slow.
+fn unhurried(mut more: String) -> String {
+    for vendor in ["gaussdb", "das", "taurusdb", "dcdb"] {
+        let head = format!("[vendors.{vendor}]\n");
+        if !more.contains(&head) {
+            write!(more, "\n{head}").expect("a String");
+        }
+        let at = more.find(&head).expect("a section") + head.len();
+        let section = more[at..].split('[').next().unwrap_or_default().to_owned();
+        for time in ["max_wait_ms", "timeout_ms"] {
+            if !section.contains(time) {
+                more.insert_str(at, &format!("{time} = 60000\n"));
+            }
+        }
+    }
+    more
+}
+
+/// The usual configuration: an alias for every vendor, both clouds at `clouds`, limits that do not slow tests, and time
+/// enough at every vendor.
 pub(crate) fn configuration_text(audit: &str, clouds: &str, more: &str) -> String {
     let mut text = format!(
         r#"
@@ -225,7 +263,7 @@ pub(crate) fn configuration_text(audit: &str, clouds: &str, more: &str) -> Strin
             writeln!(text, "{key} = {value}").expect("a String");
         }
     }
-    text.push_str(&more.replace("{clouds}", clouds));
+    text.push_str(&unhurried(more.replace("{clouds}", clouds)));
     text
 }
 
@@ -301,7 +339,7 @@ impl Answer {
 
 impl Client {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        let transport = Transport::start(Duration::from_secs(5)).expect("a transport");
+        let transport = Transport::start(PATIENCE).expect("a transport");
         Self { base: format!("http://{address}"), transport }
     }
 
@@ -336,7 +374,7 @@ impl Client {
             url: format!("{}{path}", self.base).parse().expect("a URL"),
             headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             body: body.into_bytes(),
-            timeout: Duration::from_mins(1),
+            timeout: PATIENCE,
         };
         let response = self.transport.send(request).await?;
         let text = String::from_utf8_lossy(&response.body).into_owned();

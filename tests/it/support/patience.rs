@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-/// The longest that anything may take which is waited for. Far more than a busy machine needs, far less than for ever.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest that anything may take which is waited for. Far more than a busy machine needs, less than for ever.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
 /// What `look` finds, as soon as it finds something.
 pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {

@@ -1,12 +1,19 @@
 //! Postgres for tests: a fresh database for each, and clusters of one's own to break.
 
 use std::{
-    process::{Command, Output},
-    sync::atomic::{AtomicU32, Ordering},
+    fmt::Write as _,
+    process::{Command, Output, Stdio},
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
+    time::Duration,
 };
 
+use killgate::audit::{Audit, Settings};
 use sqlx::{Connection, PgConnection, QueryBuilder};
+use tokio::sync::OnceCell;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/test-postgres.sh");
 const VARIABLE: &str = "KILLGATE_TEST_DATABASE_URL";
@@ -19,24 +26,71 @@ pub(crate) struct Database {
 }
 
 impl Database {
+    /// One that has the tables of today and nothing in them.
+    ///
     /// # Panics
     /// Without a cluster: a test that cannot run must not look like one that passed.
     pub(crate) async fn fresh() -> Self {
+        static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+        let server = server();
+        let template = TEMPLATE.get_or_init(|| template(&server)).await;
+        Self::like(server, template).await
+    }
+
+    /// One that has nothing in it.
+    pub(crate) async fn empty() -> Self {
+        Self::like(server(), "template0").await
+    }
+
+    /// Templates have no visitors, so databases can be made side by side.
+    async fn like(server: String, template: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        #[expect(clippy::disallowed_methods, reason = "tests have no configuration")]
-        let Ok(server) = std::env::var(VARIABLE) else {
-            panic!("{VARIABLE} is not set: run `make test`, or `scripts/test-postgres.sh run -- cargo test`");
-        };
         let name = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        // template0 has no visitors, so databases can be made side by side.
-        execute(&server, &format!("CREATE DATABASE {name} TEMPLATE template0")).await;
+        execute(&server, &format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
         Self { server, name }
     }
 
     pub(crate) fn url(&self) -> String {
-        let (server, _) = self.server.rsplit_once('/').expect("a URL with a database");
-        format!("{server}/{}", self.name)
+        at(&self.server, &self.name)
     }
+}
+
+fn server() -> String {
+    #[expect(clippy::disallowed_methods, reason = "tests have no configuration")]
+    let server = std::env::var(VARIABLE);
+    server.unwrap_or_else(|_| {
+        panic!("{VARIABLE} is not set: run `make test`, or `scripts/test-postgres.sh run -- cargo test`")
+    })
+}
+
+/// The URL of another database of the same cluster.
+fn at(server: &str, database: &str) -> String {
+    let (server, _) = server.rsplit_once('/').expect("a URL with a database");
+    format!("{server}/{database}")
+}
+
+/// The database that fresh ones are copies of, migrated once for each state of the migrations. Whoever comes first makes
+/// it, under another name until it is whole.
+async fn template(server: &str) -> String {
+    let mut name = "killgate_template_".to_owned();
+    for byte in sqlx::migrate!("migrations/postgres").iter().flat_map(|one| one.checksum.iter().take(2)) {
+        write!(name, "{byte:02x}").expect("a String");
+    }
+    let mut connection = PgConnection::connect(server).await.expect("the test cluster runs");
+    sqlx::query("SELECT pg_advisory_lock(4711)").execute(&mut connection).await.expect("a turn");
+    let sql = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)";
+    let is_there: bool = sqlx::query_scalar(sql).bind(&name).fetch_one(&mut connection).await.expect("an answer");
+    if !is_there {
+        let part = format!("{name}_part");
+        execute(server, &format!("DROP DATABASE IF EXISTS {part} WITH (FORCE)")).await;
+        execute(server, &format!("CREATE DATABASE {part} TEMPLATE template0")).await;
+        let url = Some(at(server, &part).into());
+        let settings = Settings { database_url: url, timeout: Duration::from_mins(1), ..Settings::default() };
+        Audit::migrate(&settings).await.expect("it migrates");
+        execute(server, &format!("ALTER DATABASE {part} RENAME TO {name}")).await;
+    }
+    connection.close().await.expect("a goodbye");
+    name
 }
 
 impl Database {
@@ -72,13 +126,15 @@ async fn execute(url: &str, sql: &str) {
 pub(crate) struct Cluster {
     url: String,
     dir: String,
+    /// Server processes that hear nothing, and no end either.
+    silent: Mutex<Vec<i32>>,
 }
 
 impl Cluster {
     pub(crate) fn start() -> Self {
         let answer = script(&["start"]);
         let mut lines = answer.lines().map(str::to_owned);
-        Self { url: lines.next().expect("a URL"), dir: lines.next().expect("a directory") }
+        Self { url: lines.next().expect("a URL"), dir: lines.next().expect("a directory"), silent: Mutex::default() }
     }
 
     /// Its database, with the user and the password.
@@ -97,8 +153,8 @@ impl Cluster {
     }
 
     /// Makes one of its server processes fall silent without closing its connection.
-    #[expect(clippy::unused_self, reason = "processes of the shared cluster are to be left alone")]
     pub(crate) fn silence(&self, process: i32) {
+        self.silent.lock().unwrap().push(process);
         let silenced = Command::new("kill").args(["-STOP", &process.to_string()]).status();
         assert!(silenced.expect("kill runs").success());
     }
@@ -106,6 +162,10 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        for process in self.silent.get_mut().unwrap().drain(..) {
+            // It may have been ended already.
+            let _ = Command::new("kill").args(["-CONT", &process.to_string()]).stderr(Stdio::null()).status();
+        }
         script(&["stop", &self.dir]);
     }
 }

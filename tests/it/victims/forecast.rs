@@ -4,10 +4,10 @@ use actix_web::http::StatusCode;
 use killgate::sandbox::{Action, Behaviour};
 use serde_json::json;
 
-use super::{kill_by, on_both_engines, outcomes, place};
+use super::{kill_by, on_one_engine, outcomes, place};
 use crate::support::gateway::{Answer, Engine, Gateway};
 
-on_both_engines! {
+on_one_engine! {
     a_preview_of_an_intelligent_kill_names_what_the_database_names_now,
     where_the_list_cannot_be_read_what_was_named_is_shown_all_the_same,
     where_the_database_refuses_to_name_any_nothing_is_shown,

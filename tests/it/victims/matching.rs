@@ -4,10 +4,10 @@ use actix_web::http::StatusCode;
 use killgate::sandbox::{Action, Behaviour, Lie};
 use serde_json::json;
 
-use super::{ids_of, kill_by, on_both_engines, outcomes, place};
+use super::{ids_of, kill_by, on_one_engine, outcomes, place};
 use crate::support::gateway::{Engine, Gateway};
 
-on_both_engines! {
+on_one_engine! {
     a_match_ends_what_meets_all_of_it_at_every_vendor,
     a_match_that_nothing_meets_sends_nothing,
     a_match_on_a_cut_off_list_says_that_it_was_cut_off,

@@ -12,7 +12,7 @@ mod returned;
 use killgate::sandbox::{Place, demo as world};
 use serde_json::{Value, json};
 
-use crate::support::gateway::{Answer, Gateway, on_both_engines};
+use crate::support::gateway::{Answer, Gateway, on_both_engines, on_one_engine};
 
 /// A kill by selector.
 fn kill_by(target: &str, select: impl Into<Value>) -> Value {

@@ -9,10 +9,10 @@ use killgate::{
 };
 use serde_json::{Value, json};
 
-use super::{ids_of, kill_by, on_both_engines, outcomes, place};
+use super::{ids_of, kill_by, on_one_engine, outcomes, place};
 use crate::support::gateway::{Answer, Engine, Gateway, Setup, kill_of, targets};
 
-on_both_engines! {
+on_one_engine! {
     a_match_with_many_victims_needs_a_confirm_at_every_vendor,
     what_the_vendor_ends_by_itself_is_counted_first,
     without_a_list_the_vendors_own_way_is_gone_uncounted,

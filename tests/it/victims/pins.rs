@@ -4,10 +4,10 @@ use actix_web::http::StatusCode;
 use killgate::sandbox::{Action, Behaviour, Lie};
 use serde_json::{Value, json};
 
-use super::{kill_by, on_both_engines, outcomes, place};
+use super::{kill_by, on_one_engine, outcomes, place};
 use crate::support::gateway::{Engine, Gateway};
 
-on_both_engines! {
+on_one_engine! {
     a_pinned_session_is_sent_only_if_it_is_the_same,
     a_pin_that_cannot_be_checked_is_refused,
     a_pin_that_is_not_one_is_named,

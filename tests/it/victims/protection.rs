@@ -5,10 +5,10 @@ use killgate::sandbox::{Action, Behaviour};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
-use super::{ids_of, kill_by, on_both_engines, outcomes, place};
+use super::{ids_of, kill_by, on_one_engine, outcomes, place};
 use crate::support::gateway::{Engine, Gateway, Setup, kill_of};
 
-on_both_engines! {
+on_one_engine! {
     a_protected_session_is_spared_and_the_others_are_ended,
     a_kill_of_protected_sessions_alone_is_refused,
     what_is_built_in_protects_from_a_match,

@@ -8,7 +8,7 @@ use killgate::{
 };
 use serde_json::{Value, json};
 
-use super::{kill_by, on_both_engines, place};
+use super::{kill_by, on_both_engines, on_one_engine, place};
 use crate::support::{
     gateway::{Engine, Gateway, Setup, kill_of},
     patience::eventually,
@@ -17,8 +17,11 @@ use crate::support::{
 on_both_engines! {
     sessions_of_a_pool_that_reconnects_are_counted,
     none_that_came_is_0_at_the_end_and_one_list_serves_all_kills_of_a_target,
-    only_who_is_alike_and_new_counts,
     a_last_look_that_fails_is_tried_again,
+}
+
+on_one_engine! {
+    only_who_is_alike_and_new_counts,
     nobody_is_watched_where_that_is_off_or_nobody_can_be_recognised,
 }
 
