@@ -12,7 +12,7 @@ REDOCLY := @redocly/cli@2.77.0
 
 .PHONY: help
 help: ## Show these targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo run
 demo: ## Simulated clouds, gateway and embedded record, with curl lines to paste
@@ -24,6 +24,11 @@ run: ## The gateway, with ./killgate.toml or the file in KILLGATE_CONFIG
 .PHONY: test
 test: ## All tests, on SQLite and on a throw-away Postgres
 	scripts/test-postgres.sh run -- $(CARGO) test
+
+.PHONY: test-under-load
+test-under-load: ## All tests at the lowest priority beside busy loops: no verdict may hang on speed
+	$(CARGO) test --no-run
+	scripts/under-load.sh scripts/test-postgres.sh run -- $(CARGO) test
 
 .PHONY: bench
 bench: ## Figures beside what they are to be compared with, on a throw-away durable Postgres
