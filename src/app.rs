@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use url::Url;
 
 use crate::{
-    audit::{self, Audit},
+    audit::{self, Audit, AuditError},
     auth::{Auth, Fetch},
     clock::{Clock, id_at},
     config::{self, Config},
@@ -55,6 +55,7 @@ pub struct App {
     following: Following,
     sealer: Option<Sealer>,
     couriers: Couriers,
+    drain: Duration,
     grace: Duration,
 }
 
@@ -67,6 +68,12 @@ impl App {
         let callers = config.auth()?;
         let transport = Transport::start(CONNECT_TIMEOUT).context("the transport cannot be started")?;
         let audit = Audit::open(&audit_settings(config)).await.context("audit.database_url")?;
+        match audit.examine().await {
+            Err(error @ AuditError::Unavailable { .. }) => {
+                tracing::warn!(%error, "the record cannot be reached yet: no kill is taken until it can");
+            }
+            examined => examined.context("audit.database_url")?,
+        }
         let metrics = Arc::new(Metrics::default());
         let webhooks = Webhooks::new(&config.webhooks);
         let kills = Kills::new(Parts {
@@ -100,7 +107,18 @@ impl App {
         let (serving, reconciling) = (tokio::spawn(server), tokio::spawn(kills.clone().reconcile()));
         let sealer = Sealer::start(&config.seal, audit.clone(), clock.clone(), Arc::clone(&metrics), &transport);
         let couriers = Couriers::start(&webhooks, &Desk { audit, clock, metrics, transport });
-        Ok(Self { address, kills, server: handle, serving, reconciling, following, sealer, couriers, grace })
+        Ok(Self {
+            address,
+            kills,
+            server: handle,
+            serving,
+            reconciling,
+            following,
+            sealer,
+            couriers,
+            drain: config.server.drain,
+            grace,
+        })
     }
 
     /// Where it listens; the port that was taken where port 0 was asked for.
@@ -112,6 +130,13 @@ impl App {
     #[must_use]
     pub const fn kills(&self) -> &Kills {
         &self.kills
+    }
+
+    /// Says at `/readyz` that it is going, and takes requests for `server.drain_ms` all the same: until others have noticed,
+    /// they still send some.
+    pub async fn drain(&self) {
+        self.kills.leave();
+        tokio::time::sleep(self.drain).await;
     }
 
     /// Takes no more requests, finishes those under way and every kill that is on record, and closes the record.

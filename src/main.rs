@@ -42,7 +42,13 @@ enum Command {
         serving_role: Option<String>,
     },
     /// Check the configuration and say what it means
-    Check(Configured),
+    Check {
+        #[command(flatten)]
+        configured: Configured,
+        /// Connect to the record too, and say what keeps it from being one
+        #[arg(long)]
+        connect: bool,
+    },
     /// Taking the record out, its evidence, and what only its owner may do
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -96,9 +102,10 @@ enum AuditCommand {
         /// An export to check instead of the record; needs no configuration, no database and no network
         #[arg(long, value_name = "FILE", requires = "keys")]
         export: Option<PathBuf>,
-        /// A public key that blocks may be signed with, as keygen told it; without it the configured key's
-        #[arg(long = "key", value_name = "PUB", value_parser = killgate::cli::evidence::public_key)]
-        keys: Vec<killgate::seal::PublicKey>,
+        /// A public key that blocks may be signed with, as keygen told it; without it the configured key's. PUB:..N is good
+        /// up to block N only
+        #[arg(long = "key", value_name = "PUB", value_parser = killgate::cli::evidence::trusted_key)]
+        keys: Vec<killgate::seal::check::Trusted>,
         /// A file of checkpoints from outside
         #[arg(long, value_name = "FILE")]
         checkpoints: Option<PathBuf>,
@@ -156,7 +163,13 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Migrate { configured, serving_role } => {
             cli::migrate(&configured.load()?, serving_role.as_deref()).await?;
         }
-        Command::Check(configured) => println!("{}", cli::check(&configured.load()?)?),
+        Command::Check { configured, connect } => {
+            let config = configured.load()?;
+            println!("{}", cli::check(&config)?);
+            if connect {
+                println!("{}", cli::check_record(&config).await?);
+            }
+        }
         Command::Audit(command) => return audit(command).await,
         Command::Openapi => println!("{}", cli::openapi()?),
         Command::Token { configured, sub, scope, ttl } => {

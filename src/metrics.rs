@@ -53,6 +53,7 @@ pub struct Metrics {
     audit_failures: Counter,
     sealed: Counter,
     seal_failures: Counter,
+    seal_held_off: Counter,
     unsealed_seconds: Gauge,
     checkpoint_failures: Counter,
     deliveries: Family<DeliveryLabels, Counter>,
@@ -75,6 +76,12 @@ impl Default for Metrics {
         let (sealed, seal_failures, checkpoint_failures) = (Counter::default(), Counter::default(), Counter::default());
         registry.register("sealed", "Entries of the record that this gateway sealed", sealed.clone());
         registry.register("seal_failures", "Blocks that could not be sealed yet", seal_failures.clone());
+        let seal_held_off = Counter::default();
+        registry.register(
+            "seal_held_off",
+            "Rounds in which somebody kept this gateway from sealing, 5 s or longer, while no block came",
+            seal_held_off.clone(),
+        );
         let unsealed_seconds = Gauge::default();
         registry.register(
             "unsealed_seconds",
@@ -99,6 +106,7 @@ impl Default for Metrics {
             audit_failures,
             sealed,
             seal_failures,
+            seal_held_off,
             unsealed_seconds,
             checkpoint_failures,
             deliveries,
@@ -146,6 +154,11 @@ impl Metrics {
     /// A block could not be sealed yet.
     pub fn seal_failure(&self) {
         self.seal_failures.inc();
+    }
+
+    /// Somebody keeps this gateway from sealing, and nobody seals.
+    pub fn held_off(&self) {
+        self.seal_held_off.inc();
     }
 
     /// For how many seconds the oldest entry that is to be sealed next has waited.

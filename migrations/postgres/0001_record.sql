@@ -37,6 +37,8 @@ CREATE TABLE kills (
     upstream_error_code   text,
     upstream_error_message text,
     problem               jsonb,
+    closed                boolean     NOT NULL DEFAULT false,
+    words                 text[]      NOT NULL DEFAULT '{}',
     -- Which transaction recorded it: tells a reader what was not committed yet when its first page was read.
     recorded_in           bigint      NOT NULL DEFAULT pg_current_xact_id()::text::bigint
 ) PARTITION BY RANGE (id);
@@ -78,12 +80,11 @@ COMMENT ON COLUMN kills.upstream_task_id IS 'The vendor''s task, where the opera
 COMMENT ON COLUMN kills.upstream_error_code IS 'The vendor''s error code';
 COMMENT ON COLUMN kills.upstream_error_message IS 'The vendor''s error text; withheld where it may echo credentials';
 COMMENT ON COLUMN kills.problem IS 'Why it was not done, as answered to the caller';
+COMMENT ON COLUMN kills.closed IS 'True where nobody looks after it any more, whatever its status: then nothing of it changes';
+COMMENT ON COLUMN kills.words IS 'What the reason is found by, as the gateway takes it apart: the same in every locale';
 COMMENT ON COLUMN kills.recorded_in IS 'The transaction that recorded it; for readers of several pages only';
 
--- Whole words in the caller's reason, whatever stands between them.
-CREATE FUNCTION words(of_text text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN to_tsvector('simple'::regconfig, regexp_replace(of_text, '[^[:alnum:]]+', ' ', 'g'));
-CREATE INDEX kills_by_reason ON kills USING gin (words(reason)) WHERE reason IS NOT NULL;
+CREATE INDEX kills_by_reason ON kills USING gin (words) WHERE words <> '{}';
 
 CREATE TABLE kill_sessions (
     kill_id    uuid    NOT NULL,
@@ -166,13 +167,14 @@ BEGIN
         USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
 END $$;
 
--- A settled kill never changes; an open one may only learn. The function is called only where the condition says that
+-- A settled or closed kill never changes; an open one may only learn. The function is called only where the condition says that
 -- something is wrong, since it is held against every change of every kill. Each column of kills is either named here as
 -- part of what was asked or is one that may be learned; a test reads the table and holds it against this list.
 CREATE FUNCTION kill_may_not_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'kills: %', CASE
             WHEN OLD.status NOT IN ('pending', 'accepted', 'unknown') THEN 'a settled kill never changes'
+            WHEN OLD.closed THEN 'a closed kill never changes'
             WHEN NEW.status = 'pending' AND OLD.status <> 'pending'
                 OR OLD.sent_at IS NOT NULL AND NEW.sent_at IS DISTINCT FROM OLD.sent_at
                 THEN 'what was sent or answered is never taken back'
@@ -182,6 +184,7 @@ END $$;
 
 CREATE TRIGGER kills_may_only_learn BEFORE UPDATE ON kills FOR EACH ROW
     WHEN (OLD.status NOT IN ('pending', 'accepted', 'unknown')
+        OR OLD.closed
         OR NEW.status = 'pending' AND OLD.status <> 'pending'
         OR OLD.sent_at IS NOT NULL AND NEW.sent_at IS DISTINCT FROM OLD.sent_at
         OR NEW.id IS DISTINCT FROM OLD.id
@@ -199,6 +202,7 @@ CREATE TRIGGER kills_may_only_learn BEFORE UPDATE ON kills FOR EACH ROW
         OR NEW.idempotency_key IS DISTINCT FROM OLD.idempotency_key
         OR NEW.gateway IS DISTINCT FROM OLD.gateway
         OR NEW.requested_at IS DISTINCT FROM OLD.requested_at
+        OR NEW.words IS DISTINCT FROM OLD.words
         OR NEW.recorded_in IS DISTINCT FROM OLD.recorded_in)
     EXECUTE FUNCTION kill_may_not_change();
 
@@ -219,8 +223,8 @@ BEGIN
     IF ids IS NULL THEN
         RETURN NULL;
     END IF;
-    SELECT count(*) FILTER (WHERE status IN ('pending', 'accepted', 'unknown')) INTO taken FROM (
-        SELECT status FROM kills WHERE id = ANY (ids) AND id BETWEEN ids[1] AND ids[cardinality(ids)]
+    SELECT count(*) FILTER (WHERE status IN ('pending', 'accepted', 'unknown') AND NOT closed) INTO taken FROM (
+        SELECT status, closed FROM kills WHERE id = ANY (ids) AND id BETWEEN ids[1] AND ids[cardinality(ids)]
             AND xmin <> pg_current_xact_id()::xid
         ORDER BY id FOR SHARE
     ) AS of_others;
@@ -229,12 +233,12 @@ BEGIN
         taken := taken + (SELECT count(*) FROM kills
             WHERE id = ANY (ids) AND id BETWEEN ids[1] AND ids[cardinality(ids)]
             AND xmin = pg_current_xact_id()::xid
-            AND (recorded_in = this OR status IN ('pending', 'accepted', 'unknown')));
+            AND (recorded_in = this OR status IN ('pending', 'accepted', 'unknown') AND NOT closed));
     END IF;
     IF taken < cardinality(ids) THEN
         RAISE EXCEPTION '%', CASE TG_ARGV[0]
-                WHEN 'kill_events' THEN 'kill_events: an event is of a kill that is there, and a settled kill has no more of them'
-                ELSE 'kill_sessions: a session is of a kill that is there, and the sessions of a settled kill never change' END
+                WHEN 'kill_events' THEN 'kill_events: an event is of a kill that is there, and a settled kill has no more of them, nor has a closed one'
+                ELSE 'kill_sessions: a session is of a kill that is there, and the sessions of a settled kill never change, nor those of a closed one' END
             USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
     END IF;
     IF TG_ARGV[0] = 'kill_events' THEN
@@ -369,3 +373,17 @@ DO $$ BEGIN
 END $$;
 
 SELECT make_months(now(), 3);
+
+-- Which versions of killgate may serve on these tables.
+CREATE TABLE serving (
+    turn       boolean     PRIMARY KEY DEFAULT true CHECK (turn),
+    -- A migration after which older versions cannot serve any more says so here.
+    from_version bigint    NOT NULL,
+    tried_at   timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO serving (from_version) VALUES (8);
+
+COMMENT ON TABLE serving IS 'One row: who may serve, and the last trial of a gateway; bookkeeping, no history';
+COMMENT ON COLUMN serving.turn IS 'Always true';
+COMMENT ON COLUMN serving.from_version IS 'Who knows no migration with this number or a later one may not serve';
+COMMENT ON COLUMN serving.tried_at IS 'When a gateway last tried whether anything can be written';

@@ -1,7 +1,7 @@
 -- Evidence that nobody touched the record: settled kills are closed into blocks, each of which names the one before it
 -- and is signed with a key that the database does not have.
 
--- What is to be sealed next: kills that nobody is working on any more, and removals.
+-- What is to be sealed next: kills that nobody is working on any more, and removals. Empty until there is a key.
 CREATE TABLE unsealed (
     entry_id uuid PRIMARY KEY,
     -- How many times it was put here; an entry that is being sealed cannot be put here unnoticed.
@@ -17,12 +17,58 @@ COMMENT ON COLUMN unsealed.since IS 'When it was put here first, by the database
 -- Who seals locks the one row of this table, so that nobody else does meanwhile. An advisory lock could be held by
 -- anybody who may connect.
 CREATE TABLE sealing (
-    turn boolean PRIMARY KEY DEFAULT true CHECK (turn)
+    turn  boolean     PRIMARY KEY DEFAULT true CHECK (turn),
+    since timestamptz
 );
 INSERT INTO sealing DEFAULT VALUES;
 
 COMMENT ON TABLE sealing IS 'One row, locked by the gateway that seals; bookkeeping, no history';
 COMMENT ON COLUMN sealing.turn IS 'Always true';
+COMMENT ON COLUMN sealing.since IS 'When a gateway with a key began to seal; null before, and then nothing waits to be sealed';
+
+-- From now on what nobody works on waits to be sealed, and all that was recorded so far does. Whoever records meanwhile
+-- waits, so that nothing is left out.
+CREATE FUNCTION begin_sealing() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    leased uuid[];
+BEGIN
+    IF EXISTS (SELECT FROM sealing WHERE since IS NOT NULL) THEN
+        RETURN false;
+    END IF;
+    leased := array(SELECT kill_id FROM kill_leases);
+    INSERT INTO unsealed (entry_id)
+    SELECT k.id FROM kills k WHERE NOT EXISTS (SELECT FROM kill_leases l WHERE l.kill_id = k.id)
+    ON CONFLICT DO NOTHING;
+    -- What was recorded or concluded while that went on, which is little: only now does anybody wait.
+    LOCK TABLE kills IN SHARE ROW EXCLUSIVE MODE;
+    INSERT INTO unsealed (entry_id)
+    SELECT k.id FROM kills k WHERE (k.id = ANY (leased) OR k.id >= first_id(now() - interval '1 day'))
+        AND NOT EXISTS (SELECT FROM kill_leases l WHERE l.kill_id = k.id)
+    ON CONFLICT DO NOTHING;
+    UPDATE sealing SET since = clock_timestamp() WHERE since IS NULL;
+    INSERT INTO unsealed (entry_id) SELECT id FROM removals ON CONFLICT DO NOTHING;
+    RETURN true;
+END $$;
+REVOKE EXECUTE ON FUNCTION begin_sealing FROM PUBLIC;
+
+-- A kill that is settled when it is recorded waits to be sealed. The owner does it, so that a role that serves puts nothing
+-- there by itself.
+CREATE FUNCTION settled_kills_rest() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    INSERT INTO unsealed (entry_id)
+    SELECT id FROM recorded
+    WHERE (closed OR status NOT IN ('pending', 'accepted', 'unknown'))
+        AND EXISTS (SELECT FROM sealing WHERE since IS NOT NULL);
+    RETURN NULL;
+END $$;
+REVOKE EXECUTE ON FUNCTION settled_kills_rest FROM PUBLIC;
+CREATE TRIGGER settled_rest AFTER INSERT ON kills REFERENCING NEW TABLE AS recorded
+    FOR EACH STATEMENT EXECUTE FUNCTION settled_kills_rest();
+DO $$ BEGIN
+    EXECUTE format('ALTER FUNCTION begin_sealing() SET search_path = %I, pg_temp', current_schema());
+    ALTER FUNCTION begin_sealing() SET lock_timeout = '2s';
+    EXECUTE format('ALTER FUNCTION settled_kills_rest() SET search_path = %I, pg_temp', current_schema());
+END $$;
 
 CREATE TABLE blocks (
     number     bigint      PRIMARY KEY CHECK (number > 0),
@@ -93,6 +139,16 @@ BEGIN
     IF to_regclass('kills_' || name) IS NULL THEN
         RAISE EXCEPTION 'there is no month %', name USING ERRCODE = 'undefined_table';
     END IF;
+    removal := (gen_random_uuid(), starts::date, 0, NULL, NULL, date_trunc('milliseconds', clock_timestamp()),
+        session_user, why);
+    -- Nobody writes into the month from here on, while all others go on; so what takes time is done before the moment in
+    -- which everybody waits.
+    EXECUTE format('LOCK TABLE %I, %I, %I IN SHARE MODE', 'kills_' || name, 'kill_sessions_' || name,
+        'kill_events_' || name);
+    SELECT count(*) INTO removal.kills FROM kills WHERE id >= lowest AND id < beyond;
+    SELECT id INTO removal.first_kill FROM kills WHERE id >= lowest AND id < beyond ORDER BY id LIMIT 1;
+    SELECT id INTO removal.last_kill FROM kills WHERE id >= lowest AND id < beyond ORDER BY id DESC LIMIT 1;
+    -- Behind this lock every kill waits, and it waits behind everybody who reads: see lock_timeout below.
     LOCK TABLE ONLY kills, ONLY kill_sessions, ONLY kill_events IN ACCESS EXCLUSIVE MODE;
     IF EXISTS (SELECT FROM kill_leases WHERE kill_id >= lowest AND kill_id < beyond) THEN
         RAISE EXCEPTION 'kills of the month % are still looked after', name
@@ -102,13 +158,8 @@ BEGIN
         RAISE EXCEPTION 'kills of the month % are still to be sealed', name
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    removal := (gen_random_uuid(), starts::date, 0, NULL, NULL, date_trunc('milliseconds', clock_timestamp()),
-        session_user, why);
-    SELECT count(*) INTO removal.kills FROM kills WHERE id >= lowest AND id < beyond;
-    SELECT id INTO removal.first_kill FROM kills WHERE id >= lowest AND id < beyond ORDER BY id LIMIT 1;
-    SELECT id INTO removal.last_kill FROM kills WHERE id >= lowest AND id < beyond ORDER BY id DESC LIMIT 1;
     INSERT INTO removals SELECT removal.*;
-    INSERT INTO unsealed (entry_id) VALUES (removal.id);
+    INSERT INTO unsealed (entry_id) SELECT removal.id WHERE EXISTS (SELECT FROM sealing WHERE since IS NOT NULL);
     DELETE FROM unsealed WHERE entry_id >= lowest AND entry_id < beyond;
     DELETE FROM idempotency_keys WHERE kill_id >= lowest AND kill_id < beyond;
     EXECUTE format('DROP TABLE %I, %I, %I', 'kill_events_' || name, 'kill_sessions_' || name, 'kills_' || name);
@@ -117,4 +168,5 @@ END $$;
 REVOKE EXECUTE ON FUNCTION remove_month FROM PUBLIC;
 DO $$ BEGIN
     EXECUTE format('ALTER FUNCTION remove_month(date, text) SET search_path = %I, pg_temp', current_schema());
+    ALTER FUNCTION remove_month(date, text) SET lock_timeout = '1s';
 END $$;

@@ -12,11 +12,16 @@ BEGIN
         'SELECT, INSERT ON kill_returns',
         'SELECT, INSERT, UPDATE, DELETE ON kill_watches',
         'SELECT ON removals',
-        'SELECT, INSERT, UPDATE, DELETE ON kill_leases, idempotency_keys, unsealed',
+        'SELECT, INSERT, UPDATE, DELETE ON kill_leases, idempotency_keys',
+        'SELECT, UPDATE (times), DELETE ON unsealed',
         'SELECT, INSERT, UPDATE, DELETE ON webhook_deliveries',
         'SELECT, INSERT, UPDATE ON turns',
-        'SELECT, UPDATE ON sealing',
-        'EXECUTE ON FUNCTION make_months(timestamptz, integer)'
+        'SELECT, UPDATE (turn) ON sealing',
+        'SELECT, UPDATE (turn, tried_at) ON serving',
+        'SELECT ON _sqlx_migrations',
+        'EXECUTE ON FUNCTION make_months(timestamptz, integer)',
+        'EXECUTE ON FUNCTION begin_sealing()',
+        'EXECUTE ON FUNCTION conclude_kills'
     ] LOOP
         EXECUTE format('GRANT %s TO %I', allowed, gateway);
     END LOOP;

@@ -29,7 +29,8 @@ BEGIN
 END $$;
 
 -- What was learned of open kills, in one call and so in one round trip: sessions and events first, for as soon as a kill is
--- settled it takes no more of them. Locks the kills in the order of their ids; answers which of them were open.
+-- settled it takes no more of them. Locks the kills in the order of their ids; answers which of them were open. It runs as
+-- its owner, so that it alone closes kills and says what waits to be sealed.
 CREATE FUNCTION conclude_kills(
     of_kill uuid[], of_session text[], positions integer[], outcomes text[], session_details text[],
     identities jsonb[],
@@ -37,13 +38,14 @@ CREATE FUNCTION conclude_kills(
     request_ids text[], task_ids text[], error_codes text[], error_messages text[], ends boolean[],
     due timestamptz[], times timestamptz[], kinds text[], details jsonb[], releases boolean[],
     looks timestamptz[], completes boolean[], verifications timestamptz[], lowest uuid, highest uuid
-) RETURNS SETOF uuid LANGUAGE plpgsql AS $$
+) RETURNS SETOF uuid LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     still_open uuid[];
     changed    jsonb;
 BEGIN
     still_open := array(SELECT id FROM kills WHERE id = ANY (ids) AND id BETWEEN lowest AND highest
-                        AND status IN ('pending', 'accepted', 'unknown') ORDER BY id FOR NO KEY UPDATE);
+                        AND status IN ('pending', 'accepted', 'unknown') AND NOT closed
+                        ORDER BY id FOR NO KEY UPDATE);
     IF still_open = '{}' THEN
         RETURN;
     END IF;
@@ -88,7 +90,7 @@ BEGIN
             upstream_error_code = g.error_code, upstream_error_message = g.error_message,
             looked_at = coalesce(g.looked_at, k.looked_at),
             list_complete = coalesce(g.list_complete, k.list_complete),
-            verified_at = coalesce(g.verified_at, k.verified_at)
+            verified_at = coalesce(g.verified_at, k.verified_at), closed = g.ends
         FROM given g WHERE k.id = g.id AND k.id BETWEEN lowest AND highest
         RETURNING k.id, k.gateway, k.caller, k.idempotency_key
     ), ended AS (
@@ -98,11 +100,16 @@ BEGIN
         SELECT k.id, k.gateway, g.due_at FROM given g JOIN kill k ON k.id = g.id WHERE g.due_at IS NOT NULL
         ON CONFLICT (kill_id) DO UPDATE SET due_at = excluded.due_at
     ), rests AS (
-        INSERT INTO unsealed (entry_id) SELECT g.id FROM given g WHERE g.ends
+        INSERT INTO unsealed (entry_id) SELECT g.id FROM given g
+        WHERE g.ends AND EXISTS (SELECT FROM sealing WHERE since IS NOT NULL)
         ON CONFLICT (entry_id) DO UPDATE SET times = unsealed.times + 1
     ), released AS (
         DELETE FROM idempotency_keys i USING given g, kill k
         WHERE g.releases AND k.id = g.id AND i.caller = k.caller AND i.key = k.idempotency_key AND i.kill_id = k.id
     )
     SELECT id FROM kill;
+END $$;
+REVOKE EXECUTE ON FUNCTION conclude_kills FROM PUBLIC;
+DO $$ BEGIN
+    EXECUTE format('ALTER FUNCTION conclude_kills SET search_path = %I, pg_temp', current_schema());
 END $$;

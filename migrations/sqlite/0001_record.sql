@@ -61,17 +61,18 @@ CREATE TABLE kills (
     -- The vendor's error text; withheld where it may echo credentials.
     upstream_error_message TEXT,
     -- JSON: why it was not done, as answered to the caller.
-    problem                TEXT    CHECK (json_valid(problem))
+    problem                TEXT    CHECK (json_valid(problem)),
+    -- 1 where nobody looks after it any more, whatever its status: then nothing of it changes.
+    closed                 INTEGER NOT NULL DEFAULT 0 CHECK (closed IN (0, 1))
 ) STRICT;
 CREATE INDEX kills_by_caller ON kills (caller, id DESC);
 CREATE INDEX kills_by_instance ON kills (instance_id, id DESC) WHERE instance_id IS NOT NULL;
 CREATE INDEX kills_by_alias ON kills (alias, id DESC) WHERE alias IS NOT NULL;
 CREATE INDEX kills_by_account ON kills (vendor, account, id DESC) WHERE vendor IS NOT NULL;
 
--- Whole words in the caller's reason; a row for each kill that has one.
-CREATE VIRTUAL TABLE kill_reasons USING fts5 (reason, content = '', tokenize = 'unicode61 remove_diacritics 0');
-CREATE TRIGGER kills_by_reason AFTER INSERT ON kills WHEN NEW.reason IS NOT NULL
-    BEGIN INSERT INTO kill_reasons (rowid, reason) VALUES (NEW.rowid, NEW.reason); END;
+-- What reasons are found by, as the gateway takes them apart, with spaces between; a row for each kill that has any. To this
+-- tokenizer all that is not ASCII is part of a word, so it takes nothing further apart.
+CREATE VIRTUAL TABLE kill_reasons USING fts5 (words, content = '', tokenize = 'ascii');
 
 -- The sessions of a kill and what is known of each.
 CREATE TABLE kill_sessions (
@@ -165,10 +166,13 @@ CREATE TRIGGER kill_events_are_not_replaced BEFORE INSERT ON kill_events
     WHEN EXISTS (SELECT 1 FROM kill_events WHERE kill_id = NEW.kill_id AND seq = NEW.seq)
     BEGIN SELECT RAISE(ABORT, 'kill_events: what was recorded is never changed (append-only)'); END;
 
--- A settled kill never changes; an open one may only learn.
+-- A settled or closed kill never changes; an open one may only learn.
 CREATE TRIGGER kills_are_settled BEFORE UPDATE ON kills
     WHEN OLD.status NOT IN ('pending', 'accepted', 'unknown')
     BEGIN SELECT RAISE(ABORT, 'kills: a settled kill never changes'); END;
+CREATE TRIGGER kills_are_closed BEFORE UPDATE ON kills
+    WHEN OLD.closed = 1 AND OLD.status IN ('pending', 'accepted', 'unknown')
+    BEGIN SELECT RAISE(ABORT, 'kills: a closed kill never changes'); END;
 CREATE TRIGGER kills_may_only_learn BEFORE UPDATE OF
     id, caller, on_behalf_of, reason, target, selector, request, dry_run, client_address, client_id, token_id,
     request_id, idempotency_key, gateway, requested_at ON kills
@@ -181,20 +185,32 @@ CREATE TRIGGER kills_are_not_taken_back BEFORE UPDATE ON kills
 
 -- Sessions, outcomes and events are added while their kill is there and open; events only as the next ones.
 CREATE TRIGGER kill_sessions_settled_insert BEFORE INSERT ON kill_sessions
-    WHEN NOT EXISTS (SELECT 1 FROM kills WHERE id = NEW.kill_id AND status IN ('pending', 'accepted', 'unknown'))
+    WHEN NOT EXISTS (SELECT 1 FROM kills WHERE id = NEW.kill_id AND status IN ('pending', 'accepted', 'unknown') AND closed = 0)
     BEGIN SELECT RAISE(ABORT,
-        'kill_sessions: a session is of a kill that is there, and the sessions of a settled kill never change'); END;
+        'kill_sessions: a session is of a kill that is there, and the sessions of a settled kill never change, nor those of a closed one'); END;
 CREATE TRIGGER kill_events_are_of_open_kills BEFORE INSERT ON kill_events
     WHEN NOT EXISTS (SELECT 1 FROM kill_events WHERE kill_id = NEW.kill_id AND seq = NEW.seq)
-        AND NOT EXISTS (SELECT 1 FROM kills WHERE id = NEW.kill_id AND status IN ('pending', 'accepted', 'unknown'))
+        AND NOT EXISTS (SELECT 1 FROM kills WHERE id = NEW.kill_id AND status IN ('pending', 'accepted', 'unknown') AND closed = 0)
     BEGIN SELECT RAISE(ABORT,
-        'kill_events: an event is of a kill that is there, and a settled kill has no more of them'); END;
+        'kill_events: an event is of a kill that is there, and a settled kill has no more of them, nor has a closed one'); END;
 CREATE TRIGGER kill_events_are_in_order BEFORE INSERT ON kill_events
     WHEN NEW.seq > 1 AND NOT EXISTS (SELECT 1 FROM kill_events WHERE kill_id = NEW.kill_id AND seq = NEW.seq - 1)
-        AND EXISTS (SELECT 1 FROM kills WHERE id = NEW.kill_id AND status IN ('pending', 'accepted', 'unknown'))
+        AND EXISTS (SELECT 1 FROM kills WHERE id = NEW.kill_id AND status IN ('pending', 'accepted', 'unknown') AND closed = 0)
     BEGIN SELECT RAISE(ABORT, 'kill_events: an event is the next one of its kill'); END;
 CREATE TRIGGER kill_sessions_settled_update BEFORE UPDATE ON kill_sessions
-    WHEN EXISTS (SELECT 1 FROM kills WHERE id = OLD.kill_id AND status NOT IN ('pending', 'accepted', 'unknown'))
-    BEGIN SELECT RAISE(ABORT, 'kill_sessions: the sessions of a settled kill never change'); END;
+    WHEN EXISTS (SELECT 1 FROM kills WHERE id = OLD.kill_id
+        AND (status NOT IN ('pending', 'accepted', 'unknown') OR closed = 1))
+    BEGIN SELECT RAISE(ABORT, 'kill_sessions: the sessions of a settled kill never change, nor those of a closed one'); END;
 CREATE TRIGGER kill_sessions_stay BEFORE UPDATE OF kill_id, session_id, position ON kill_sessions
     BEGIN SELECT RAISE(ABORT, 'kill_sessions: which session was meant never changes'); END;
+
+-- Which versions of killgate may serve on these tables; one row.
+CREATE TABLE serving (
+    -- Always 1.
+    turn         INTEGER NOT NULL PRIMARY KEY CHECK (turn = 1),
+    -- Who knows no migration with this number or a later one may not serve.
+    from_version INTEGER NOT NULL,
+    -- When a gateway last tried whether anything can be written.
+    tried_at     INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO serving (turn, from_version) VALUES (1, 5);

@@ -10,6 +10,13 @@ CREATE TABLE unsealed (
     since    INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER))
 ) STRICT, WITHOUT ROWID;
 
+-- Since when a gateway with a key seals, one row; without it nothing waits to be sealed.
+CREATE TABLE sealing (
+    -- Always 1.
+    turn  INTEGER NOT NULL PRIMARY KEY CHECK (turn = 1),
+    since INTEGER NOT NULL
+) STRICT;
+
 -- Sealed runs of finished kills, each chained to the one before it.
 CREATE TABLE blocks (
     -- 1, 2, 3 … without gaps.

@@ -1,10 +1,10 @@
 //! A place in a list, and what could be seen when the list was begun.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use thiserror::Error;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::{
@@ -34,7 +34,7 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// How long before it a kill may have been asked that was not committed yet: far longer than any write may take or
     /// clocks differ. Older ones are seen whatever their numbers, which mean nothing once a database was restored.
-    pub(super) const REACH: Duration = Duration::from_hours(1);
+    pub(super) const REACH: Duration = Duration::HOUR;
 
     /// Reads `milliseconds:first:end:open,…`, the latter three as Postgres writes a snapshot.
     pub(super) fn read(text: &str) -> sqlx::Result<Self> {
@@ -47,6 +47,16 @@ impl Snapshot {
         };
         read().ok_or_else(|| sqlx::Error::Decode("not a snapshot".into()))
     }
+}
+
+/// The times that a cursor may tell: those of the years that the record takes.
+const MILLIS: std::ops::Range<i64> = 0..unix_seconds_of_9999() * 1000;
+
+/// Most writes that were under way: far more than a database has connections.
+const MOST_OPEN: usize = 10_000;
+
+const fn unix_seconds_of_9999() -> i64 {
+    time::macros::datetime!(9999-01-01 0:00 UTC).unix_timestamp()
 }
 
 /// The text is not a cursor that was ever given out.
@@ -77,10 +87,14 @@ impl FromStr for Cursor {
         let (at, rest) = rest.split_first_chunk::<8>().ok_or(CursorError)?;
         let (end, rest) = rest.split_first_chunk::<8>().ok_or(CursorError)?;
         let end = i64::from_be_bytes(*end);
+        let at = i64::from_be_bytes(*at);
         let (before_end, []) = rest.as_chunks::<4>() else { return Err(CursorError) };
+        if !MILLIS.contains(&at) || end < 0 || before_end.len() > MOST_OPEN {
+            return Err(CursorError);
+        }
         let open = before_end.iter().map(|bytes| end.checked_sub(u32::from_be_bytes(*bytes).into()));
         let open = open.collect::<Option<_>>().ok_or(CursorError)?;
-        let seen = Snapshot { at: from_unix_millis(i64::from_be_bytes(*at)), end, open };
+        let seen = Snapshot { at: from_unix_millis(at), end, open };
         Ok(Self { after: Uuid::from_bytes(*after), seen })
     }
 }
@@ -89,8 +103,13 @@ impl FromStr for Cursor {
 mod tests {
     use time::macros::datetime;
 
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
-    use crate::clock::id_at;
+    use crate::{
+        audit::{Audit, Filter},
+        clock::id_at,
+    };
 
     #[test]
     fn a_cursor_reads_back_and_nothing_else_does() {
@@ -102,6 +121,31 @@ mod tests {
         for text in ["", "AAAA", "not a cursor", &format!("{cursor}A"), &format!("{cursor}="), &cursor.to_string()[3..]]
         {
             assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_cursor_does_any_harm(bytes in vec(any::<u8>(), 0..200)) {
+            if let Ok(cursor) = URL_SAFE_NO_PAD.encode(bytes).parse::<Cursor>() {
+                let filter = Filter { before: Some(cursor.clone()), ..Filter::default() };
+                prop_assert!(Audit::page_sql(&filter, 10).contains("kills"));
+                prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
+            }
+        }
+
+        #[test]
+        fn whatever_a_cursor_says_it_saw_is_a_filter_or_no_cursor(at: i64, end: i64, open in vec(any::<u32>(), 0..4)) {
+            let mut bytes = id_at(datetime!(2026-01-02 0:00 UTC)).as_bytes().to_vec();
+            bytes.extend(at.to_be_bytes());
+            bytes.extend(end.to_be_bytes());
+            bytes.extend(open.iter().flat_map(|number| number.to_be_bytes()));
+            if let Ok(cursor) = URL_SAFE_NO_PAD.encode(bytes).parse::<Cursor>() {
+                let filter = Filter { before: Some(cursor), ..Filter::default() };
+                prop_assert!(Audit::page_sql(&filter, 10).contains("kills"));
+            } else {
+                prop_assert!(!MILLIS.contains(&at) || end < 0);
+            }
         }
     }
 

@@ -50,7 +50,10 @@ impl AuditError {
         match error {
             E::Database(refusal) => Self::from_refusal(operation, refusal.as_ref()),
             E::Io(error) => Self::unavailable(operation, format!("connection: {}", error.kind())),
-            E::Tls(_) => Self::unavailable(operation, "TLS could not be established"),
+            E::Tls(_) => Self::unavailable(
+                operation,
+                "TLS could not be established; where the server has none, sslmode=disable in the URL goes without",
+            ),
             E::PoolTimedOut => Self::unavailable(operation, "no connection in time"),
             E::PoolClosed => Self::unavailable(operation, "closed"),
             E::WorkerCrashed | E::BeginFailed | E::Protocol(_) => Self::unavailable(operation, "connection broken"),
@@ -83,6 +86,15 @@ impl AuditError {
         // Classes 22 (data) and 23 (constraints) quote values in their text, unless the text is from our own triggers.
         if !code.starts_with("22") && (!code.starts_with("23") || code == "23001") {
             why = format!("{why}, {}", refusal.message());
+        }
+        if refusal.message().contains("unsupported startup parameter") {
+            // https://www.pgbouncer.org/config.html#ignore_startup_parameters
+            let why = format!(
+                "a pooler such as PgBouncer is in between and does not take what sessions begin with: {why}; \
+                               killgate needs sessions of its own: ignore_startup_parameters = extra_float_digits and \
+                               pool_mode = session"
+            );
+            return Self::failed(operation, why);
         }
         if passes(&code) { Self::unavailable(operation, why) } else { Self::failed(operation, why) }
     }

@@ -62,6 +62,9 @@ pub struct Line {
     pub gateway: String,
     /// Every change of the kill, oldest first.
     pub events: Vec<LineEvent>,
+    /// Whether nobody looks after it any more; no part of the text.
+    #[serde(skip)]
+    pub closed: bool,
 }
 
 /// One session of a kill.
@@ -109,10 +112,10 @@ impl Line {
         serde_json::to_string(self).expect("every key of a line is a text")
     }
 
-    /// The line as it is sealed: once and for all where it is settled. One that is open is sealed twice, as
+    /// The line as it is sealed: once and for all where it is settled or closed. One that is open is sealed twice, as
     /// [`Line::opening`] and as it stands.
     pub fn leaves(&self) -> impl Iterator<Item = Leaf> {
-        let may_change = Status::parse(&self.status).is_some_and(Status::is_open);
+        let may_change = !self.closed && Status::parse(&self.status).is_some_and(Status::is_open);
         let version = if may_change { self.version() } else { 0 };
         let whole = Leaf { id: self.id, version: -version, hash: self.hash() };
         let opening = self.opening(version).map(|hash| Leaf { id: self.id, version, hash });
@@ -151,7 +154,7 @@ macro_rules! line_columns {
          k.client_address, k.client_id, k.token_id, k.request_id, k.idempotency_key, k.gateway, k.requested_at, \
          k.looked_at, k.list_complete, k.sent_at, k.completed_at, k.verified_at, k.confirms, \
          k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, k.upstream_error_code, \
-         k.upstream_error_message, k.problem"
+         k.upstream_error_message, k.problem, k.closed"
     };
 }
 pub(super) use line_columns;
@@ -194,6 +197,7 @@ pub(super) struct LineRow {
     upstream_error_code: Option<String>,
     upstream_error_message: Option<String>,
     problem: Option<Json<Value>>,
+    closed: bool,
 }
 
 /// A line in one row.
@@ -258,6 +262,7 @@ impl LineRow {
             idempotency_key: self.idempotency_key,
             gateway: self.gateway,
             events,
+            closed: self.closed,
         }
     }
 }

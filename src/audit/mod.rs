@@ -16,6 +16,7 @@ mod error;
 mod events;
 mod lane;
 mod line;
+mod migrations;
 mod moment;
 mod opening;
 mod page;
@@ -29,7 +30,9 @@ mod sealing;
 mod sql;
 mod sqlite;
 mod stats;
+mod trials;
 mod watch;
+mod words;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -50,6 +53,7 @@ pub use sealed::{Sealing, Standing};
 pub use sqlite::Sqlite;
 pub use stats::{By, Count, Grouping, Per};
 pub use watch::{Returned, Seen, Sightings, Watch};
+pub use words::words;
 
 use crate::{
     domain::{Kill, KillId},
@@ -179,7 +183,13 @@ impl Audit {
     pub async fn begin(&self, attempt: &Attempt, key_ttl: Duration) -> Result<Begun, AuditError> {
         let attempt = attempt.storable();
         match attempt.claims().cloned() {
-            Some(key) => on_engine!(self, writer, begin(&attempt, &key, key_ttl)),
+            Some(key) => {
+                // The queues ask for themselves.
+                if let Self::Postgres(engine) = self {
+                    engine.sure().await?;
+                }
+                on_engine!(self, writer, begin(&attempt, &key, key_ttl))
+            }
             None => self.write(Entry::Attempt(Box::new(attempt))).await.map(|_| Begun::New),
         }
     }
@@ -281,13 +291,39 @@ impl Audit {
         on_engine!(self, writer, forget_keys(now))
     }
 
-    /// Whether it can record.
+    /// Whether the database is one that can hold the record, as far as time does not heal it: its encoding, the version of
+    /// its tables, and a session for each connection.
+    ///
+    /// # Errors
+    /// [`AuditError::Failed`] where it is none, [`AuditError::Unavailable`] where that cannot be told now.
+    pub async fn examine(&self) -> Result<(), AuditError> {
+        match self {
+            Self::Postgres(engine) => engine.sure().await,
+            Self::Sqlite(engine) => {
+                let versions = engine
+                    .readers
+                    .run("examine", move |connection| Box::pin(async move { sqlite::versions(connection).await }));
+                let (applied, from) = versions.await?;
+                migrations::fits("examine", sqlite::newest(), applied, from)
+            }
+        }
+    }
+
+    /// Whether it can record: tried by writing. Those who ask at the same time share one trial.
     ///
     /// # Errors
     /// It cannot.
     pub async fn ping(&self) -> Result<(), AuditError> {
-        let writable = on_engine!(self, writer, ping())?;
-        if writable { Ok(()) } else { Err(AuditError::unavailable("ping", "the database takes no writes")) }
+        let trials = match self {
+            Self::Postgres(engine) => &engine.trials,
+            Self::Sqlite(engine) => &engine.trials,
+        };
+        trials
+            .share(async {
+                self.examine().await?;
+                on_engine!(self, writer, ping())
+            })
+            .await
     }
 
     /// Lets go of all connections.

@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     line::{Line, LineEvent},
@@ -48,12 +49,20 @@ impl check::Opening for Line {
     fn opening(&self, version: i32) -> Option<Hash> {
         Self::opening(self, version)
     }
+
+    fn events_at(&self) -> impl Iterator<Item = OffsetDateTime> {
+        self.events.iter().filter_map(|event| OffsetDateTime::parse(&event.at, &Rfc3339).ok())
+    }
 }
 
 /// A removal has no events.
 impl check::Opening for Removal {
     fn opening(&self, _: i32) -> Option<Hash> {
         None
+    }
+
+    fn events_at(&self) -> impl Iterator<Item = OffsetDateTime> {
+        std::iter::empty()
     }
 }
 
@@ -88,6 +97,7 @@ impl<'l> Opening<'l> {
             idempotency_key,
             gateway,
             events: _,
+            closed: _,
         } = line;
         Self {
             id: *id,
@@ -139,10 +149,12 @@ mod tests {
     }
 
     #[test]
-    fn an_open_kill_has_two_leaves_and_a_settled_one_has_one() {
+    fn an_open_kill_has_two_leaves_and_a_settled_or_closed_one_has_one() {
         let mut line: Line = serde_json::from_str(LINE).unwrap();
         assert_eq!(line.leaves().map(|leaf| leaf.version).collect::<Vec<_>>(), [2, -2]);
-        line.status = "succeeded".into();
+        line.closed = true;
+        assert_eq!(line.leaves().map(|leaf| leaf.version).collect::<Vec<_>>(), [0]);
+        (line.closed, line.status) = (false, "succeeded".into());
         assert_eq!(line.leaves().map(|leaf| leaf.version).collect::<Vec<_>>(), [0]);
     }
 }

@@ -216,10 +216,15 @@ impl Filter {
             }
         }
         let Some(Cursor { seen: Snapshot { at, end, open }, .. }) = &self.before else { return };
-        query.push(" AND NOT (").push(column).push(" >= ").push_bind(first_id_from(*at - Snapshot::REACH));
+        query.push(" AND NOT (").push(column).push(" >= ").push_bind(first_id_from(at.saturating_sub(Snapshot::REACH)));
         query.push(" AND (").push(mark).push(" >= ").push_bind(*end);
-        for number in open {
-            query.push(" OR ").push(mark).push(" = ").push_bind(*number);
+        // A list and no chain of comparisons, which SQLite takes up to a depth only.
+        if let Some((first, others)) = open.split_first() {
+            query.push(" OR ").push(mark).push(" IN (").push_bind(*first);
+            for number in others {
+                query.push(", ").push_bind(*number);
+            }
+            query.push(")");
         }
         query.push("))");
     }

@@ -65,6 +65,9 @@ impl Entry {
 pub(super) type Write<DB> =
     for<'c> fn(&'c mut <DB as Database>::Connection, &'c [Entry]) -> BoxFuture<'c, sqlx::Result<Vec<bool>>>;
 
+/// Asks whether the database is one that may be written to; cheap once it was found so.
+pub(super) type Sure = Arc<dyn Fn() -> BoxFuture<'static, Result<(), AuditError>> + Send + Sync>;
+
 /// Where writes wait. Clones are the same queue; its writers end with the last one.
 #[derive(Debug, Clone)]
 pub(super) struct Queue {
@@ -83,12 +86,12 @@ struct Waiting {
 type Answer = oneshot::Sender<Result<bool, AuditError>>;
 
 impl Queue {
-    /// A queue with that many writers on the lane's home runtime.
-    pub(super) fn start<DB: Database>(lane: &Lane<DB>, writers: usize, write: Write<DB>) -> Self {
+    /// A queue with that many writers on the lane's home runtime. Nothing is written before they are `sure`.
+    pub(super) fn start<DB: Database>(lane: &Lane<DB>, sure: Option<&Sure>, writers: usize, write: Write<DB>) -> Self {
         let (sender, waiting) = mpsc::channel(ROOM);
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..writers {
-            drop(lane.home.spawn(Writer { lane: lane.clone(), write }.run(Arc::clone(&waiting))));
+            drop(lane.home.spawn(Writer { lane: lane.clone(), sure: sure.cloned(), write }.run(Arc::clone(&waiting))));
         }
         Self { sender, home: lane.home.clone(), limit: lane.limit }
     }
@@ -118,12 +121,13 @@ impl Queue {
 /// Writes batches, one after the other.
 struct Writer<DB: Database> {
     lane: Lane<DB>,
+    sure: Option<Sure>,
     write: Write<DB>,
 }
 
 impl<DB: Database> Clone for Writer<DB> {
     fn clone(&self) -> Self {
-        Self { lane: self.lane.clone(), write: self.write }
+        Self { lane: self.lane.clone(), sure: self.sure.clone(), write: self.write }
     }
 }
 
@@ -186,6 +190,10 @@ impl<DB: Database> Writer<DB> {
         members: Range<usize>,
         deadline: Instant,
     ) -> Result<Vec<bool>, AuditError> {
+        if let Some(sure) = &self.sure {
+            let sure = timeout_at(deadline, sure()).await;
+            sure.map_err(|_| AuditError::too_slow("write", self.lane.limit))??;
+        }
         let (entries, write) = (Arc::clone(entries), self.write);
         self.lane
             .work(deadline, "write", move |connection| {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::moment::whole_millis;
+use super::{moment::whole_millis, words::words};
 use crate::{
     clock::unix_millis,
     domain::{Kill, KillId, Problem, ProblemCode, Session, Status},
@@ -93,6 +93,12 @@ impl Attempt {
     /// The key to claim: none for a kill that is rate-limited at once, so that the caller may come again with it.
     pub(super) fn claims(&self) -> Option<&IdempotencyKey> {
         self.key.as_ref().filter(|_| self.kill.status != Status::RateLimited)
+    }
+
+    /// What its reason is found by, with spaces between; `None` where there is nothing.
+    pub(super) fn words(&self) -> Option<String> {
+        let words = words(self.kill.reason.as_deref()?);
+        (!words.is_empty()).then(|| words.join(" "))
     }
 
     /// The same, as every engine can keep it.

@@ -25,8 +25,10 @@ pub enum Sealing {
 pub enum Standing {
     Kill {
         line: Box<Line>,
-        /// Whether it is to be sealed, or still worked on.
+        /// Whether it is to be sealed, or nothing is.
         waits: bool,
+        /// Whether somebody still works on it.
+        is_held: bool,
     },
     /// It is there and does not read as a kill.
     Unreadable(KillId),

@@ -10,6 +10,28 @@ use crate::{
 };
 
 impl Audit {
+    /// Lets everything that nobody works on wait to be sealed from now on, all that was recorded so far included; true if
+    /// nothing did until now. Without it nothing waits, so that a record without a key does not gather what nobody takes.
+    ///
+    /// # Errors
+    /// It did not begin; it may be tried again.
+    pub async fn begin_sealing(&self) -> Result<bool, AuditError> {
+        match self {
+            Self::Postgres(engine) => {
+                let begin = engine.sealer.run("begin_sealing", move |connection| {
+                    Box::pin(async move { postgres::begin_sealing(connection).await })
+                });
+                begin.await
+            }
+            Self::Sqlite(engine) => {
+                let begin = engine.writer.run("begin_sealing", move |connection| {
+                    Box::pin(async move { sqlite::begin_sealing(connection).await })
+                });
+                begin.await
+            }
+        }
+    }
+
     /// Closes up to `most` of what is to be sealed into the next block. Of several who try at once one succeeds.
     ///
     /// Nobody who writes waits for it, unless it is to conclude one of the very kills that are being sealed.

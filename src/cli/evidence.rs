@@ -13,8 +13,8 @@ use crate::{
     domain::plain_text,
     evidence::{self, WhichPart},
     seal::{
-        Checkpoint, PublicKey, SealKey,
-        check::{Report, Wrong},
+        Checkpoint, SealKey,
+        check::{Report, Trusted, Wrong},
         hex, unhex,
     },
 };
@@ -38,9 +38,9 @@ pub fn keygen() -> anyhow::Result<()> {
 ///
 /// # Errors
 /// It could not be checked.
-pub async fn verify(config: &Config, mut keys: Vec<PublicKey>, checkpoints: Option<&Path>) -> anyhow::Result<u8> {
+pub async fn verify(config: &Config, mut keys: Vec<Trusted>, checkpoints: Option<&Path>) -> anyhow::Result<u8> {
     if keys.is_empty() {
-        keys.extend(config.seal.key.as_ref().map(SealKey::public));
+        keys.extend(config.seal.key.as_ref().map(|key| Trusted::always(key.public())));
     }
     ensure!(!keys.is_empty(), "--key: required where no seal.key is set");
     let (checkpoints, others) = read(checkpoints)?;
@@ -61,7 +61,7 @@ pub async fn verify(config: &Config, mut keys: Vec<PublicKey>, checkpoints: Opti
 /// It could not be checked.
 pub fn verify_export(
     export: &Path,
-    keys: Vec<PublicKey>,
+    keys: Vec<Trusted>,
     checkpoints: Option<&Path>,
     of: WhichPart,
 ) -> anyhow::Result<u8> {
@@ -91,12 +91,17 @@ fn tell(mut report: Report, others: &[usize]) -> u8 {
     report.status()
 }
 
-/// A public key as `killgate audit keygen` tells it.
+/// A public key as `killgate audit keygen` tells it; with `:..N` behind it one that is good up to block N only.
 ///
 /// # Errors
 /// It is none.
-pub fn public_key(text: &str) -> Result<PublicKey, String> {
-    unhex(text.trim()).ok_or_else(|| "must be a public key of 64 hexadecimal digits".to_owned())
+pub fn trusted_key(text: &str) -> Result<Trusted, String> {
+    let wrong = || "must be a public key of 64 hexadecimal digits, or one such as KEY:..250".to_owned();
+    let (key, until) = match text.trim().split_once(":..") {
+        Some((key, until)) => (key, Some(until.parse().ok().filter(|until| *until >= 0).ok_or_else(wrong)?)),
+        None => (text.trim(), None),
+    };
+    Ok(Trusted { key: unhex(key).ok_or_else(wrong)?, until })
 }
 
 /// Removes the kills of a month as a whole; a record of it stays.

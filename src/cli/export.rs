@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -77,7 +78,8 @@ pub async fn export(
 
 async fn write(mut export: Export, path: &Path, progress: &ProgressBar) -> anyhow::Result<u64> {
     let failed = || format!("cannot write {}", path.display());
-    let mut file = File::create_new(path).with_context(failed)?;
+    // Whoever may read the record may read this, and nobody else.
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path).with_context(failed)?;
     while let Some(piece) = export.next().await? {
         file.write_all(&piece).with_context(failed)?;
         progress.set_position(export.kills());

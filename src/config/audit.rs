@@ -8,6 +8,10 @@ use super::{Secret, section::Section};
 
 const DATABASE_URL: &str = "must be a URL such as postgres://killgate@localhost/killgate or sqlite:killgate.db; \
      a record in memory is no record";
+/// What begins a part of a URL ends the part before it, so a password with one of these names another host.
+const FRAGMENT: &str = "must not hold a #: in a user or password it is written %23";
+const UNESCAPED: &str =
+    "has an @ where none belongs: in a user or password / is written %2F, ? is %3F, @ is %40, and so in a name too";
 
 /// Where and how the record is kept.
 #[derive(Debug, Clone)]
@@ -36,13 +40,9 @@ pub enum Database {
 
 impl Audit {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
-        let database = section.secret("database_url").and_then(|url| {
-            let database = Database::at(url);
-            if database.is_none() {
-                section.problem("database_url", DATABASE_URL);
-            }
-            database
-        });
+        let database = section
+            .secret("database_url")
+            .and_then(|url| Database::at(url).map_err(|expected| section.problem("database_url", expected)).ok());
         let path = section.text("sqlite_path").unwrap_or_else(|| "killgate.db".to_owned());
         let hours: u64 = section.number("idempotency_ttl_hours", 1..=8760).unwrap_or(24);
         Self {
@@ -56,15 +56,33 @@ impl Audit {
 }
 
 impl Database {
-    fn at(url: Secret) -> Option<Self> {
+    /// # Errors
+    /// What was expected, in words that show nothing of the URL.
+    fn at(url: Secret) -> Result<Self, &'static str> {
         let text = url.expose();
         if let Some(path) = text.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             let file = !path.is_empty() && !path.contains(['?', '#']) && !path.contains(":memory:");
-            return file.then(|| Self::Sqlite(PathBuf::from(path)));
+            return file.then(|| Self::Sqlite(PathBuf::from(path))).ok_or(DATABASE_URL);
         }
-        let parsed = Url::parse(text).ok()?;
-        matches!(parsed.scheme(), "postgres" | "postgresql").then_some(Self::Postgres(url))
+        if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
+            return Err(DATABASE_URL);
+        }
+        if text.contains('#') {
+            return Err(FRAGMENT);
+        }
+        let parsed = Url::parse(text);
+        let in_password = |url: &Url| {
+            url.username().is_empty() && url.path().contains('@')
+                || url.query_pairs().any(|(name, _)| name.contains('@'))
+        };
+        match parsed {
+            Ok(parsed) if in_password(&parsed) => Err(UNESCAPED),
+            Ok(_) => Ok(Self::Postgres(url)),
+            // The usual cause is a password that ends before its @.
+            Err(_) if text.contains('@') => Err(UNESCAPED),
+            Err(_) => Err(DATABASE_URL),
+        }
     }
 
     /// Which database this is, without user, password or parameters.
@@ -102,6 +120,20 @@ mod tests {
         assert!(!format!("{audit:?}").contains("canary"));
         for url in ["sqlite:a/k.db", "sqlite://a/k.db"] {
             assert_eq!(read(&format!("audit.database_url = '{url}'")).audit.database.place(), "sqlite a/k.db");
+        }
+    }
+
+    #[test]
+    fn a_password_that_names_another_host_is_refused_with_a_hint() {
+        let told = |url: &str| problems(&format!("audit.database_url = '{url}'"));
+        for url in ["postgres://u:12#canary@db/k", "postgres://u:p#canary@db/k", "postgres://u:p@db/k#canary"] {
+            assert!(told(url)[0].contains("%23") && !told(url)[0].contains("canary"), "{url}: {:?}", told(url));
+        }
+        for url in ["postgres://u:12/canary@db/k", "postgres://u:12?canary@db/k", "postgres://u:p/canary@db/k"] {
+            assert!(told(url)[0].contains("%2F") && !told(url)[0].contains("canary"), "{url}: {:?}", told(url));
+        }
+        for url in ["postgres://u:12%23x%2F@db/k", "postgres://db:5432/k?user=me@server", "postgres://u%40s:p@db/k"] {
+            read(&format!("audit.database_url = '{url}'"));
         }
     }
 

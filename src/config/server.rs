@@ -16,6 +16,9 @@ pub struct Server {
     /// `shutdown_grace_ms`: how long requests under way may take once the gateway is told to stop: 0 to 600000 ms,
     /// 30000 by default.
     pub shutdown_grace: Duration,
+    /// `drain_ms`: how long `/readyz` says no while requests are still taken once the gateway is told to stop: 0 to
+    /// 600000 ms, 0 by default.
+    pub drain: Duration,
     /// `max_streams`: how many callers may follow kills at a time: 1 to 100000, 256 by default.
     pub max_streams: usize,
     pub log: Log,
@@ -44,10 +47,12 @@ impl Server {
         let listen = section
             .parsed("listen", "must be an address and port such as 127.0.0.1:8080", |text| text.trim().parse().ok());
         let grace = section.number("shutdown_grace_ms", 0..=600_000).unwrap_or(30_000);
+        let drain = section.number("drain_ms", 0..=600_000).unwrap_or(0);
         Self {
             listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             workers: section.number("workers", 1..=64).unwrap_or(2),
             shutdown_grace: Duration::from_millis(grace),
+            drain: Duration::from_millis(drain),
             max_streams: section.number("max_streams", 1..=100_000).map_or(256, |most: u32| most as usize),
             log: section.table("log", Log::read),
         }
@@ -77,23 +82,25 @@ mod tests {
         let server = read("").server;
         assert_eq!(server.listen.to_string(), "127.0.0.1:8080");
         assert_eq!((server.workers, server.shutdown_grace.as_secs(), server.max_streams), (2, 30, 256));
+        assert!(server.drain.is_zero());
         assert_eq!((server.log.format, server.log.filter.as_str()), (super::LogFormat::Human, "info"));
     }
 
     #[test]
     fn each_bad_value_is_told_with_its_path() {
-        let toml = "[server]\nlisten = 'here'\nworkers = 65\nshutdown_grace_ms = -1\nmax_streams = 0\nlog.format = 'xml'\n\
+        let toml = "[server]\nlisten = 'here'\nworkers = 65\nshutdown_grace_ms = -1\ndrain_ms = -1\nmax_streams = 0\nlog.format = 'xml'\n\
                     log.filter = 'a=b=c'\nlistn = '127.0.0.1:1'";
         assert_eq!(
             problems(toml),
             [
                 "server.listen: must be an address and port such as 127.0.0.1:8080",
                 "server.shutdown_grace_ms: must be a whole number from 0 to 600000, not -1",
+                "server.drain_ms: must be a whole number from 0 to 600000, not -1",
                 "server.workers: must be a whole number from 1 to 64, not 65",
                 "server.max_streams: must be a whole number from 1 to 100000, not 0",
                 "server.log.format: must be human or json",
                 "server.log.filter: must be a filter such as info,killgate=debug",
-                "server.listn: unknown key, expected one of listen, shutdown_grace_ms, workers, max_streams, log",
+                "server.listn: unknown key, expected one of listen, shutdown_grace_ms, drain_ms, workers, max_streams, log",
             ]
         );
     }

@@ -3,6 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
@@ -55,7 +56,7 @@ impl Tail {
             text.push_str(&checkpoint.text());
             text.push('\n');
         }
-        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         self.is_torn = false;

@@ -19,8 +19,8 @@ use crate::{
     domain::{LOOKED_AFTER, Status},
     history::{Manifest, Place, Wanted},
     seal::{
-        BlockLine, Checkpoint, PublicKey,
-        check::{Check, Found, PATIENCE, Report, Scope, Waits, Wrong},
+        BlockLine, Checkpoint,
+        check::{Check, Found, PATIENCE, Report, Scope, Trusted, Waits, Wrong},
         hex, leaf,
     },
 };
@@ -75,7 +75,7 @@ impl Kind {
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn verify(path: &Path, keys: Vec<PublicKey>, checkpoints: Vec<Checkpoint>, of: WhichPart) -> io::Result<Report> {
+pub fn verify(path: &Path, keys: Vec<Trusted>, checkpoints: Vec<Checkpoint>, of: WhichPart) -> io::Result<Report> {
     let ending = Ending::of(path)?;
     let filters = ending.manifest.as_ref().map(|manifest| &manifest.filters);
     let is_whole = filters.is_some_and(|filters| *filters == Wanted::default());

@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
+    time::Instant,
 };
 
 use super::outlet::{Messenger, Outlet};
@@ -22,6 +23,11 @@ use crate::{
 
 /// How long the last blocks and checkpoints may take once the gateway stops.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// For how long nobody may have sealed anything, while somebody keeps this gateway from it, before that is an alarm.
+const HELD_OFF: Duration = Duration::from_secs(5);
+/// How long until the next try, where sealing could not begin.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Who goes on. Blocks end before checkpoints, so that the last one is delivered too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,40 +99,71 @@ impl Sealer {
 
 impl Desk {
     async fn seal(self, key: SealKey, clock: Clock, most: u32, mut stage: watch::Receiver<Stage>) {
-        while waits(self.every, &mut stage, Stage::Checkpoints).await {
-            self.round(&key, &clock, most).await;
+        while let Err(error) = self.audit.begin_sealing().await {
+            self.metrics.seal_failure();
+            tracing::warn!(%error, "sealing could not begin yet");
+            if !waits(self.every.max(AGAIN), &mut stage, Stage::Checkpoints).await {
+                return;
+            }
         }
-        self.round(&key, &clock, most).await;
+        let mut held_off = HeldOff::default();
+        while waits(self.every, &mut stage, Stage::Checkpoints).await {
+            self.round(&key, &clock, most, &mut held_off).await;
+        }
+        self.round(&key, &clock, most, &mut held_off).await;
     }
 
     /// Seals what there is to seal, and tells how long what is left has waited.
-    async fn round(&self, key: &SealKey, clock: &Clock, most: u32) {
-        self.seal_all(key, clock, most).await;
+    async fn round(&self, key: &SealKey, clock: &Clock, most: u32, held_off: &mut HeldOff) {
+        let is_held_off = self.seal_all(key, clock, most).await;
+        // A gateway that seals in our place adds blocks.
+        let last = if is_held_off { self.audit.last_head().await.ok().flatten() } else { None };
+        if held_off.note(is_held_off, last.map(|last| last.head.number), Instant::now()) {
+            self.metrics.held_off();
+            tracing::error!("somebody keeps this gateway from sealing, and nothing is sealed meanwhile");
+        }
         // Where it cannot be told, sealing has failed too and said so; the last figure stands.
         if let Ok(waits) = self.audit.waits_for(most).await {
             self.metrics.unsealed(waits.unwrap_or(0));
         }
     }
 
-    /// Seals block after block while they are full.
-    async fn seal_all(&self, key: &SealKey, clock: &Clock, most: u32) {
+    /// Seals block after block while they are full; true if somebody else was at it.
+    async fn seal_all(&self, key: &SealKey, clock: &Clock, most: u32) -> bool {
         loop {
             match self.audit.seal(key, clock.now(), most).await {
                 Ok(Sealing::Sealed { block, entries }) => {
                     self.metrics.sealed(entries);
                     tracing::debug!(block, entries, "sealed");
                     if entries < i64::from(most) {
-                        return;
+                        return false;
                     }
                 }
-                Ok(Sealing::Nothing | Sealing::Elsewhere) => return,
+                Ok(Sealing::Nothing) => return false,
+                Ok(Sealing::Elsewhere) => return true,
                 Err(error) => {
                     self.metrics.seal_failure();
                     tracing::warn!(%error, "a block could not be sealed yet");
-                    return;
+                    return false;
                 }
             }
         }
+    }
+}
+
+/// Since when somebody else was always at it, and the last block then.
+#[derive(Debug, Default)]
+struct HeldOff(Option<(Instant, Option<i64>)>);
+
+impl HeldOff {
+    /// Notes how a round went; true where that is an alarm.
+    fn note(&mut self, is_held_off: bool, last: Option<i64>, now: Instant) -> bool {
+        match self.0 {
+            _ if !is_held_off => self.0 = None,
+            Some((since, block)) if block == last => return now - since >= HELD_OFF,
+            Some(_) | None => self.0 = Some((now, last)),
+        }
+        false
     }
 }
 
@@ -135,5 +172,20 @@ pub(super) async fn waits(time: Duration, stage: &mut watch::Receiver<Stage>, en
     tokio::select! {
         () = tokio::time::sleep(time) => true,
         _ = stage.wait_for(|stage| *stage >= end) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealer_that_is_held_off_for_five_seconds_while_no_block_comes_is_an_alarm() {
+        let (begin, mut held_off) = (Instant::now(), HeldOff::default());
+        let mut note =
+            |seconds, is_held_off, last| held_off.note(is_held_off, Some(last), begin + Duration::from_secs(seconds));
+        assert!(!note(0, true, 1) && !note(4, true, 1) && note(5, true, 1) && note(6, true, 1));
+        assert!(!note(7, true, 2) && !note(11, true, 2) && note(12, true, 2), "others sealed meanwhile");
+        assert!(!note(13, false, 2) && !note(14, true, 2) && !note(18, true, 2));
     }
 }

@@ -13,8 +13,8 @@ use uuid::Uuid;
 use crate::{
     audit::{Audit, AuditError, Removal, Standing},
     seal::{
-        Checkpoint, Leaf, PublicKey,
-        check::{Check, Found, Removed, Report, Scope, Waits, Wrong},
+        Checkpoint, Leaf,
+        check::{Check, Found, Removed, Report, Scope, Trusted, Waits, Wrong},
     },
 };
 
@@ -29,7 +29,7 @@ const ROUNDS: u32 = 100;
 ///
 /// # Errors
 /// It could not be checked: the database is away, or a month was removed meanwhile.
-pub async fn verify(audit: &Audit, keys: Vec<PublicKey>, checkpoints: Vec<Checkpoint>) -> anyhow::Result<Report> {
+pub async fn verify(audit: &Audit, keys: Vec<Trusted>, checkpoints: Vec<Checkpoint>) -> anyhow::Result<Report> {
     let mut check = Check::new(Scope::Record, keys, checkpoints);
     let removals = audit.removals().await?;
     blocks(audit, &mut check).await?;
@@ -104,12 +104,12 @@ async fn kills(audit: &Audit, check: &mut Check) -> Result<(), AuditError> {
 async fn tell(audit: &Audit, check: &mut Check, ids: &[Uuid]) -> Result<(), AuditError> {
     for standing in audit.standing(ids).await? {
         match standing {
-            Standing::Kill { line, waits } => check.entry(&Found {
+            Standing::Kill { line, waits, is_held } => check.entry(&Found {
                 id: line.id,
                 hash: line.hash(),
                 events: line.version(),
                 opening: &*line,
-                waits: waits_if(waits),
+                waits: if is_held && !waits { Waits::Held } else { waits_if(waits) },
             }),
             Standing::Unreadable(id) => check.unreadable(id),
         }

@@ -2,11 +2,11 @@
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 use utoipa::IntoParams;
 
 use crate::{
-    audit::Filter,
+    audit::{Filter, words},
     domain::{Problem, Status, plain_text},
     kill::request::MAX_NAME,
 };
@@ -114,19 +114,36 @@ impl Wanted {
     }
 }
 
-fn time(field: &str, text: Option<&str>) -> Result<Option<OffsetDateTime>, Problem> {
-    let parsed = text.map(|text| OffsetDateTime::parse(text, &Rfc3339)).transpose();
-    parsed.map_err(|_| Problem::invalid(field, "must be a time such as 2026-01-02T03:04:05Z"))
-}
+/// The years, UTC, of the times that may be asked for; those beyond cannot be written in every answer and every engine.
+const YEARS: std::ops::RangeInclusive<i32> = 1970..=9998;
 
-/// The words of a text, without what stands between them.
-fn words(text: &str) -> Vec<String> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+fn time(field: &str, text: Option<&str>) -> Result<Option<OffsetDateTime>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let at = OffsetDateTime::parse(text, &Rfc3339).ok().and_then(|at| at.checked_to_offset(UtcOffset::UTC));
+    let at = at.ok_or_else(|| Problem::invalid(field, "must be a time such as 2026-01-02T03:04:05Z"))?;
+    if YEARS.contains(&at.year()) {
+        Ok(Some(at))
+    } else {
+        Err(Problem::invalid(field, "must be a time of the years 1970 to 9998"))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_of_a_year_that_every_answer_can_write() {
+        let filter = |since: &str| Wanted { since: Some(since.to_owned()), ..Wanted::default() }.filter();
+        for bad in
+            ["0000-01-01T00:00:00Z", "1970-01-01T00:00:00+01:00", "9999-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59"]
+        {
+            assert_eq!(filter(bad).unwrap_err().field.as_deref(), Some("since"), "{bad}");
+        }
+        for good in ["1970-01-01T00:00:00Z", "9998-12-31T23:59:59Z", "2026-01-02T03:04:05+08:00"] {
+            assert!(filter(good).is_ok(), "{good}");
+        }
+    }
 
     #[test]
     fn every_filter_is_named() {

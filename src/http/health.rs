@@ -35,9 +35,13 @@ pub(super) async fn live() -> HttpResponse {
 /// Can kills be recorded
 #[utoipa::path(
     get, path = "/readyz", operation_id = "ready", tag = "operations", security(()),
-    responses((status = 200, description = "It can record", body = Health), NotReady),
+    responses((status = 200, description = "It can record and does not stop", body = Health), NotReady),
 )]
 pub(super) async fn ready(kills: web::Data<Kills>) -> Result<HttpResponse, Failure> {
+    if kills.is_leaving() {
+        let sentence = "this gateway is about to stop; it takes requests for a little while";
+        return Err(Problem::new(ProblemCode::Overloaded, sentence).retry_after(1).into());
+    }
     match kills.audit().ping().await {
         Ok(()) => Ok(HttpResponse::Ok().json(OK)),
         Err(error) => {

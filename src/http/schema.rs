@@ -257,7 +257,13 @@ pub(super) struct NotReady;
 
 impl IntoResponses for NotReady {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(&[METHOD, ("503", "`audit_unavailable`: nothing can be recorded now, so every kill is refused")])
+        problems(&[
+            METHOD,
+            (
+                "503",
+                "`audit_unavailable`: nothing can be recorded now, so every kill is refused; `overloaded`: the gateway is about to stop",
+            ),
+        ])
     }
 }
 

@@ -31,7 +31,10 @@ pub mod turns;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -110,9 +113,21 @@ struct Inner {
     /// Kills outlive the request and its worker thread, so they run here.
     runtime: Handle,
     in_flight: watch::Sender<usize>,
+    /// Whether the gateway is about to stop.
+    is_leaving: AtomicBool,
 }
 
 impl Kills {
+    /// The gateway is about to stop: others are to be asked from now on.
+    pub fn leave(&self) {
+        self.0.is_leaving.store(true, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.0.is_leaving.load(Ordering::Relaxed)
+    }
+
     /// Must be called on the runtime that kills shall run on, which must outlive the HTTP workers.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
@@ -140,6 +155,7 @@ impl Kills {
             watch_for,
             runtime,
             in_flight,
+            is_leaving: AtomicBool::new(false),
         }))
     }
 

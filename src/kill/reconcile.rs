@@ -107,7 +107,8 @@ impl Kills {
             settle::abandon(&mut kill, sent_at.is_some(), now);
             let driver = order_of(&kill).and_then(|order| self.driver(&order.target).ok());
             let look = driver.zip(sent_at);
-            ("abandoned", look.and_then(|(driver, sent_at)| settle::look_after_loss(&driver, &kill, sent_at, now)))
+            let look = look.and_then(|(driver, sent_at)| settle::look_after_loss(&driver, &kill, sent_at, now));
+            ("abandoned", look.or_else(|| settle::last_word(&kill, now)))
         } else {
             self.look(&mut kill, sent_at, places).await;
             ("looked", settle::next_look(&kill, inner.clock.now()))

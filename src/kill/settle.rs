@@ -65,6 +65,13 @@ pub(super) fn look_after_loss(
     Some(now.max(sent_at + longest(driver.limit, kill.sessions.len())))
 }
 
+/// Until when a kill whose gateway died stays open where nobody can look: that gateway may only have been cut off from the
+/// record, and still knows what became of it. `None` where it is settled.
+pub(super) fn last_word(kill: &Kill, now: OffsetDateTime) -> Option<OffsetDateTime> {
+    let end = (kill.requested_at + LOOKED_AFTER).max(now + Duration::from_mins(1));
+    kill.status.is_open().then_some(end)
+}
+
 /// When to look again: soon at first, then ever more rarely, and at last no more.
 pub(super) fn next_look(kill: &Kill, now: OffsetDateTime) -> Option<OffsetDateTime> {
     let pause = (age(kill, now) / 4).clamp(Duration::from_secs(1), Duration::from_mins(1));

@@ -146,6 +146,10 @@ impl check::Opening for Settled {
     fn opening(&self, _: i32) -> Option<Hash> {
         None
     }
+
+    fn events_at(&self) -> impl Iterator<Item = OffsetDateTime> {
+        std::iter::empty()
+    }
 }
 
 /// The definition of RFC 6962, word for word.
@@ -199,7 +203,7 @@ proptest! {
         let mut lines: Vec<Vec<u8>> = lines.into_iter().map(String::into_bytes).collect();
         let block = Block::seal(found(&lines), None, OffsetDateTime::UNIX_EPOCH, &key).unwrap();
         let verify = |lines: &[Vec<u8>]| {
-            let mut check = check::Check::new(check::Scope::Record, vec![key.public()], vec![]);
+            let mut check = check::Check::new(check::Scope::Record, vec![check::Trusted::always(key.public())], vec![]);
             check.block(&block);
             for leaf in found(lines) {
                 let Leaf { id, hash, .. } = leaf;
@@ -223,7 +227,7 @@ proptest! {
         let at = at.index(line.len());
         line[at] ^= change;
         let faults = serde_json::from_slice::<BlockLine>(&line).ok().and_then(|line| line.read().ok()).map(|read| {
-            let mut check = check::Check::new(check::Scope::Record, vec![block.head.public_key], vec![]);
+            let mut check = check::Check::new(check::Scope::Record, vec![check::Trusted::always(block.head.public_key)], vec![]);
             check.block(&read);
             (check.finish(&[]).count(check::Wrong::Chain), read == block)
         });

@@ -102,7 +102,8 @@ pub(super) async fn record_together(
         .bind(column(attempts, |attempt| attempt.claims().map(|_| Moment(attempt.kill.requested_at + ttl))))
         .bind(column(attempts, |attempt| attempt.kill.look.map(|look| Moment(look.at))))
         .bind(column(attempts, |attempt| attempt.kill.look.map(|look| look.complete)))
-        .bind(column(attempts, |attempt| attempt.kill.confirms));
+        .bind(column(attempts, |attempt| attempt.kill.confirms))
+        .bind(column(attempts, Attempt::words));
     if told().next().is_some() {
         query = query.bind(told().map(|(kill, _)| kill).collect::<Vec<_>>());
         query = query.bind(told().map(|(_, webhook)| webhook.as_str()).collect::<Vec<_>>());
@@ -120,11 +121,12 @@ macro_rules! record {
             $14::text[], $15::boolean[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[],
             $22::timestamptz[], $23::timestamptz[], $24::integer[], $25::text[], $26::text[], $27::text[],
             $28::text[], $29::jsonb[], $30::timestamptz[], $31::jsonb[], $32::bytea[], $33::timestamptz[], $34::timestamptz[], $35::boolean[],
-            $36::uuid[])
+            $36::uuid[], $37::text[])
         AS given (id, status, caller, on_behalf_of, reason, target, selector, request, dry_run, client_address,
             client_id, token_id, request_id, idempotency_key, gateway, requested_at, completed_at,
             upstream_http_status, upstream_request_id, upstream_task_id, upstream_error_code, upstream_error_message,
-            problem, due_at, detail, fingerprint, expires_at, looked_at, list_complete, confirms)
+            problem, due_at, detail, fingerprint, expires_at, looked_at, list_complete, confirms,
+            words)
     ), claimed AS (",
     claim_key!(
         "SELECT caller, idempotency_key, fingerprint, id, requested_at, expires_at FROM given \
@@ -137,11 +139,11 @@ macro_rules! record {
         INSERT INTO kills (id, status, caller, on_behalf_of, reason, target, selector, request, dry_run,
             client_address, client_id, token_id, request_id, idempotency_key, gateway, requested_at, completed_at,
             upstream_http_status, upstream_request_id, upstream_task_id, upstream_error_code, upstream_error_message,
-            problem, looked_at, list_complete, confirms)
+            problem, looked_at, list_complete, confirms, words)
         SELECT id, status, caller, on_behalf_of, reason, target, selector, request, dry_run,
             client_address, client_id, token_id, request_id, idempotency_key, gateway, requested_at, completed_at,
             upstream_http_status, upstream_request_id, upstream_task_id, upstream_error_code, upstream_error_message,
-            problem, looked_at, list_complete, confirms
+            problem, looked_at, list_complete, confirms, coalesce(string_to_array(words, ' '), '{}')
         FROM admitted
     ), session AS (
         INSERT INTO kill_sessions (kill_id, session_id, position, outcome, detail, identity)
@@ -151,8 +153,6 @@ macro_rules! record {
     ), lease AS (
         INSERT INTO kill_leases (kill_id, gateway, due_at)
         SELECT id, gateway, due_at FROM admitted WHERE due_at IS NOT NULL
-    ), rests AS (
-        INSERT INTO unsealed (entry_id) SELECT id FROM admitted WHERE due_at IS NULL
     )",
     $more,
     "INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail)
@@ -168,7 +168,7 @@ const RECORD: &str = record!(" ");
 const RECORD_AND_TELL: &str = record!(
     ", told AS (
         INSERT INTO webhook_deliveries (webhook, kill_id, due_at)
-        SELECT t.webhook, t.kill_id, a.requested_at FROM unnest($37::uuid[], $38::text[]) AS t (kill_id, webhook)
+        SELECT t.webhook, t.kill_id, a.requested_at FROM unnest($38::uuid[], $39::text[]) AS t (kill_id, webhook)
         JOIN admitted a ON a.id = t.kill_id
     ) "
 );

@@ -29,7 +29,11 @@ pub(super) async fn standing(connection: &mut PgConnection, ids: &[Uuid]) -> sql
     let mut rest = Rest::of(connection, ids).await?;
     Ok(kills
         .into_iter()
-        .map(|kill| Standing::Kill { line: Box::new(rest.complete(kill.line)), waits: kill.waits })
+        .map(|StandingRow { line, waits, is_held }| Standing::Kill {
+            line: Box::new(rest.complete(line)),
+            waits,
+            is_held,
+        })
         .collect())
 }
 
@@ -74,6 +78,7 @@ struct StandingRow {
     #[sqlx(flatten)]
     line: LineRow,
     waits: bool,
+    is_held: bool,
 }
 
 #[derive(FromRow)]
@@ -99,11 +104,13 @@ struct EventRow {
 const KILLS: &str =
     concat!("SELECT ", line_columns!(), " FROM kills k WHERE k.id = ANY($1) AND k.id BETWEEN $2 AND $3");
 
-/// The same, and whether a kill is to be sealed or still worked on.
+/// The same, and whether a kill is to be sealed, as all are before there is a key, or still worked on.
 const STANDING: &str = concat!(
     "SELECT ",
     line_columns!(),
-    ", u.entry_id IS NOT NULL OR l.kill_id IS NOT NULL AS waits FROM kills k \
+    ", u.entry_id IS NOT NULL \
+       OR NOT EXISTS (SELECT FROM blocks) AND NOT EXISTS (SELECT FROM sealing WHERE since IS NOT NULL) AS waits, \
+     l.kill_id IS NOT NULL AS is_held FROM kills k \
      LEFT JOIN unsealed u ON u.entry_id = k.id LEFT JOIN kill_leases l ON l.kill_id = k.id \
      WHERE k.id = ANY($1) AND k.id BETWEEN $2 AND $3"
 );

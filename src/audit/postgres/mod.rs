@@ -4,25 +4,31 @@
 //! of their ids, then their leases, then their keys. Who claims a key holds nothing else meanwhile, and only one key
 //! at a time. Those who take what is due pass over what others hold.
 
-use std::time::Duration;
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use fitness::Fitness;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    ConnectOptions, Connection, PgConnection, PgPool, Row as _,
+    migrate::MigrateError,
+    postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 use time::Date;
 use tokio::runtime::Handle;
+use url::Url;
 
 use super::{
     AuditError,
     lane::{Lane, Trouble},
-    queue::Queue,
+    migrations,
+    queue::{Queue, Sure},
+    trials::Trials,
 };
 
 mod attempts;
 mod deliveries;
 mod events;
+mod fitness;
 mod lines;
 mod read;
 mod seal;
@@ -35,12 +41,17 @@ pub(in crate::audit) use deliveries::{claim_deliveries, deliver_later, delivered
 pub(in crate::audit) use events::{events, progress};
 pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, page_sql, ping, stats};
 pub(in crate::audit) use seal::{
-    block_before, blocks, heads, ids, last_head, removals, seal, standing, waiting, waits_for,
+    begin_sealing, block_before, blocks, heads, ids, last_head, removals, seal, standing, waiting, waits_for,
 };
 pub(in crate::audit) use turns::take_turns;
 pub(in crate::audit) use watch::{claim_watches, note_look, watch};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
+
+/// The newest version of the tables that this program knows.
+pub(super) fn newest() -> i64 {
+    migrations::newest(&MIGRATIONS)
+}
 
 /// The record on Postgres.
 #[derive(Debug, Clone)]
@@ -56,6 +67,8 @@ pub struct Postgres {
     pub(in crate::audit) sealer: Lane<sqlx::Postgres>,
     /// For whatever else is not written in batches.
     pub(in crate::audit) lane: Lane<sqlx::Postgres>,
+    fitness: Arc<Fitness>,
+    pub(in crate::audit) trials: Trials,
 }
 
 /// How many batches of a kind are written at a time: while one is made durable another travels, and one that the network
@@ -100,9 +113,17 @@ impl Postgres {
             Lane::new(pool, Handle::current(), limit, trouble.clone())
         };
         let writers = (3 * WRITERS).min(max_connections / 2).max(1);
+        let fitness = Arc::new(Fitness::new(options.clone(), limit));
         let writer = lane(writers, Some(WRITER));
         let queue = || {
-            Queue::start(&writer, WRITERS as usize, |connection, entries| Box::pin(write::write(connection, entries)))
+            let sure = Arc::clone(&fitness);
+            let sure: Sure = Arc::new(move || {
+                let fitness = Arc::clone(&sure);
+                Box::pin(async move { fitness.sure().await })
+            });
+            Queue::start(&writer, Some(&sure), WRITERS as usize, |connection, entries| {
+                Box::pin(write::write(connection, entries))
+            })
         };
         let turners = TURNERS.min(max_connections / 4).max(1);
         let others = max_connections.saturating_sub(writers + turners + 1).max(1);
@@ -121,14 +142,38 @@ impl Postgres {
             turns: lane(turners, None),
             sealer,
             lane: lane(others, None),
+            fitness,
+            trials: Trials::default(),
         })
+    }
+
+    /// Whether the database can hold the record; what was found once is not asked again.
+    ///
+    /// # Errors
+    /// [`AuditError::Failed`] where it cannot, [`AuditError::Unavailable`] where that cannot be told now.
+    pub(in crate::audit) async fn sure(&self) -> Result<(), AuditError> {
+        self.fitness.sure().await
     }
 
     /// Brings the tables up to date on a connection of its own, which may take its time.
     pub(in crate::audit) async fn migrate(url: &SecretString, limit: Duration) -> Result<(), AuditError> {
-        let mut connection = connect("migrate", url, limit).await?;
-        MIGRATIONS.run(&mut connection).await.map_err(|error| AuditError::from_migration(&error))?;
-        connection.close().await.map_err(|error| AuditError::from_sqlx("migrate", &error))
+        let migrator = migrations::beside_newer(&MIGRATIONS);
+        for tried in 1.. {
+            let mut connection = connect("migrate", url, limit).await?;
+            fitness::encoding(&mut connection).await.map_err(|error| error.during("migrate"))?;
+            let failed = |error: sqlx::Error| AuditError::from_sqlx("migrate", &error);
+            sqlx::query(BRIEFLY).execute(&mut connection).await.map_err(failed)?;
+            match migrator.run(&mut connection).await {
+                Ok(()) => return connection.close().await.map_err(failed),
+                Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) if is_locked(&error) => {
+                    // The connection holds the lock against other migrations, so it goes.
+                    connection.close().await.map_err(failed)?;
+                    again("migrate", tried).await?;
+                }
+                Err(error) => return Err(AuditError::from_migration(&error)),
+            }
+        }
+        Ok(())
     }
 
     /// Grants a role what serving needs.
@@ -149,11 +194,40 @@ impl Postgres {
         const REMOVE: &str = "SELECT remove_month($1, $2)";
         let failed = |error: sqlx::Error| AuditError::from_sqlx("remove_month", &error);
         let mut connection = connect("remove_month", url, limit).await?;
-        let kills =
-            sqlx::query_scalar(REMOVE).bind(month).bind(reason).fetch_one(&mut connection).await.map_err(failed)?;
-        connection.close().await.map_err(failed)?;
-        Ok(kills)
+        for tried in 1.. {
+            match sqlx::query_scalar(REMOVE).bind(month).bind(reason).fetch_one(&mut connection).await {
+                Ok(kills) => {
+                    connection.close().await.map_err(failed)?;
+                    return Ok(kills);
+                }
+                Err(error) if is_locked(&error) => again("remove_month", tried).await?,
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(0)
     }
+}
+
+/// Whoever changes tables waits for their readers, and everybody who comes after waits for both: so only for so long.
+const BRIEFLY: &str = "SELECT set_config('lock_timeout', '1s', false)";
+/// How often it is tried to change tables that somebody reads, and how long others go on in between.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Whether a lock was not had in time.
+fn is_locked(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|refusal| refusal.code().as_deref() == Some("55P03"))
+}
+
+/// Waits for another try.
+async fn again(operation: &'static str, tried: u32) -> Result<(), AuditError> {
+    if tried >= TRIES {
+        let why = "somebody reads or writes the record all the time, such as a backup or an open transaction: nothing \
+                   was changed, try again when that is over";
+        return Err(AuditError::unavailable(operation, why));
+    }
+    tokio::time::sleep(PAUSE).await;
+    Ok(())
 }
 
 /// A connection of one's own, made within the limit.
@@ -171,9 +245,23 @@ fn options(url: &SecretString) -> Result<PgConnectOptions, AuditError> {
         return Err(wrong());
     }
     let options: PgConnectOptions = url.parse().map_err(|_| wrong())?;
+    let options = if wants_tls(&options, url) { options.ssl_mode(PgSslMode::Require) } else { options };
     let named = options.get_application_name().is_some();
     let options = if named { options } else { options.application_name("killgate") };
     Ok(options.disable_statement_logging())
+}
+
+/// Whether the connection must be encrypted though nobody said so: the driver would go in plain text where the server, or
+/// whoever is in between, says that it knows no TLS.
+fn wants_tls(options: &PgConnectOptions, url: &str) -> bool {
+    let host = options.get_host();
+    let is_near = options.get_socket().is_some()
+        || host.starts_with('/')
+        || host == "localhost"
+        || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let is_said = Url::parse(url)
+        .is_ok_and(|url| url.query_pairs().any(|(name, _)| matches!(name.as_ref(), "sslmode" | "ssl-mode")));
+    !is_near && !is_said && matches!(options.get_ssl_mode(), PgSslMode::Prefer)
 }
 
 /// A pool whose connections begin with `SESSION`, and with `more` if there is more.
@@ -202,24 +290,25 @@ fn pool(
         .before_acquire(move |connection, connected| {
             let doubtful = connected.idle_for > FRESH || trouble.within(connected.idle_for);
             Box::pin(async move {
-                if doubtful {
-                    connection.ping().await?;
-                }
-                Ok(true)
+                // One that takes no writes any more is of the old primary, or the next one is not.
+                Ok(!doubtful || sqlx::raw_sql(IS_OFF).fetch_one(connection).await?.try_get::<String, _>(0)? == "off")
             })
         })
         .connect_lazy_with(options.clone())
 }
 
+const IS_OFF: &str = "SHOW transaction_read_only";
+
 /// The server gives up when we do, so that nothing waits there for a connection we have dropped. A statement sees
 /// what was committed before it, whatever the database's own defaults: a begin must see what another one, on whose
-/// key it waited, has just committed. What is committed is on disk, though a database may be set to say so sooner: a
+/// key it waited, has just committed. Whether it takes writes stays as the server has it: one that was set read-only is
+/// no primary any more. What is committed is on disk, though a database may be set to say so sooner: a
 /// mark that a crash took back would make a call that left look like one that did not. Nothing here runs long enough to be worth compiling, however much a planner that
 /// counts all partitions expects of it.
 const SESSION: &str = "SELECT set_config('statement_timeout', $1, false), \
      set_config('idle_in_transaction_session_timeout', $1, false), set_config('TimeZone', 'UTC', false), \
      set_config('default_transaction_isolation', 'read committed', false), \
-     set_config('default_transaction_read_only', 'off', false), set_config('jit', 'off', false), \
+     set_config('jit', 'off', false), \
      set_config('synchronous_commit', \
      CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, \
      false)";
@@ -228,3 +317,22 @@ const SESSION: &str = "SELECT set_config('statement_timeout', $1, false), \
 /// that grow. Planning them anew each time would take longer than running them.
 const WRITER: &str = "SELECT set_config('plan_cache_mode', 'force_generic_plan', false), \
      set_config('enable_seqscan', 'off', false)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_the_machine_the_record_is_reached_by_tls_unless_the_url_says_otherwise() {
+        let mode = |url: &str| options(&SecretString::from(url)).unwrap().get_ssl_mode();
+        for url in ["postgres://u@db.example.com/k", "postgres://u@10.0.0.1/k?application_name=x"] {
+            assert!(matches!(mode(url), PgSslMode::Require), "{url}");
+        }
+        for url in ["postgres://u@localhost/k", "postgres://u@127.0.0.1:5433/k", "postgres://u@[::1]/k"] {
+            assert!(matches!(mode(url), PgSslMode::Prefer), "{url}");
+        }
+        assert!(matches!(mode("postgres://u@db/k?sslmode=prefer"), PgSslMode::Prefer));
+        assert!(matches!(mode("postgres://u@db/k?sslmode=verify-full"), PgSslMode::VerifyFull));
+        assert!(matches!(mode("postgres:///k?host=/run/postgresql"), PgSslMode::Prefer));
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
 
-use super::{columns, select};
+use super::{attempts::record_together, columns, select, write::conclude};
 use crate::{
     audit::{
         Count, Filter, Grouping, Line, Open, Page,
@@ -62,10 +62,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     seen: "(SELECT (extract(epoch FROM now()) * 1000)::bigint || ':' || pg_current_snapshot())",
     mark: "k.recorded_in",
     session_mark: "s.recorded_in",
-    words: [
-        " AND k.reason IS NOT NULL AND words(k.reason) @@ plainto_tsquery('simple', regexp_replace(",
-        ", '[^[:alnum:]]+', ' ', 'g'))",
-    ],
+    words: [" AND k.words <> '{}' AND k.words @> string_to_array(", ", ' ')"],
     one_text: |words| words.join(" "),
     hour: "floor(extract(epoch FROM k.requested_at) / 3600)::bigint * 3600000",
     day: "floor(extract(epoch FROM k.requested_at) / 86400)::bigint * 86400000",
@@ -130,9 +127,18 @@ const FORGET_KEYS: &str = "
         SELECT caller, key FROM idempotency_keys WHERE expires_at <= $1 FOR UPDATE SKIP LOCKED
     )";
 
-/// True where kills could be written: not a standby, the tables are there, the role may.
-pub(in crate::audit) async fn ping(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::query_scalar(PING).fetch_one(connection).await
+/// Does everything that recording and concluding do, with no kill, and commits a row of bookkeeping: so all tables are there
+/// with their columns, may be written, are not locked, and a commit is done in time.
+pub(in crate::audit) async fn ping(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let mut tx = connection.begin().await?;
+    record_together(&mut tx, &[], Duration::ZERO).await?;
+    conclude(&mut tx, &[]).await?;
+    sqlx::query(TRY).execute(&mut *tx).await?;
+    tx.commit().await
 }
 
-const PING: &str = "SELECT current_setting('transaction_read_only') = 'off' AND has_table_privilege('kills', 'INSERT')";
+const TRY: &str = "UPDATE serving SET tried_at = clock_timestamp()";
+
+/// The version of the tables, and from which one on they may be served.
+pub(super) const VERSIONS: &str =
+    "SELECT (SELECT max(version) FROM _sqlx_migrations WHERE success), from_version FROM serving";

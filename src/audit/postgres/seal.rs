@@ -34,6 +34,12 @@ pub(in crate::audit) async fn seal(
     }
 }
 
+/// Lets everything that nobody works on wait to be sealed from now on, what was recorded so far included; true if nothing did
+/// until now.
+pub(in crate::audit) async fn begin_sealing(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT begin_sealing()").fetch_one(connection).await
+}
+
 /// Whether somebody changed what was to be sealed after this transaction had begun to look.
 fn is_overtaken(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|refusal| refusal.code().as_deref() == Some("40001"))

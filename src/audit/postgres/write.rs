@@ -139,7 +139,7 @@ async fn mark_sent(connection: &mut PgConnection, marks: &[&Mark]) -> sqlx::Resu
 const MARK_SENT: &str = "SELECT mark_kills_sent($1, $2, $3, $4, $5)";
 
 /// Answers the kills that were open.
-async fn conclude(connection: &mut PgConnection, conclusions: &[&Conclusion]) -> sqlx::Result<Vec<KillId>> {
+pub(super) async fn conclude(connection: &mut PgConnection, conclusions: &[&Conclusion]) -> sqlx::Result<Vec<KillId>> {
     let due = |conclusion: &Conclusion| match conclusion.lease() {
         Lease::Until(at) => Some(Moment(at)),
         Lease::Keep | Lease::End => None,

@@ -87,12 +87,13 @@ pub(super) const LINE: &str = line!();
 pub(super) const LINES_OF: &str =
     concat!("SELECT ", line!(), " FROM kills k WHERE k.id IN (SELECT unhex(value) FROM json_each($1))");
 
-/// The same, and whether a kill is to be sealed or still worked on, as of the same moment.
+/// The same, and whether a kill is to be sealed, as all are before there is a key, or still worked on; as of one moment.
 pub(super) const STANDING: &str = concat!(
     "SELECT ",
     line!(),
-    ", EXISTS (SELECT 1 FROM unsealed WHERE entry_id = k.id) OR EXISTS (SELECT 1 FROM kill_leases WHERE kill_id = k.id) \
-     AS waits FROM kills k WHERE k.id IN (SELECT unhex(value) FROM json_each($1))"
+    ", EXISTS (SELECT 1 FROM unsealed WHERE entry_id = k.id) \
+       OR NOT EXISTS (SELECT 1 FROM blocks) AND NOT EXISTS (SELECT 1 FROM sealing) AS waits, \
+     EXISTS (SELECT 1 FROM kill_leases WHERE kill_id = k.id) AS is_held FROM kills k WHERE k.id IN (SELECT unhex(value) FROM json_each($1))"
 );
 
 /// One file holds all months.
@@ -137,12 +138,19 @@ pub(in crate::audit) async fn forget_keys(connection: &mut SqliteConnection, now
 
 const FORGET_KEYS: &str = "DELETE FROM idempotency_keys WHERE expires_at <= $1";
 
-/// True where kills could be written: takes the write lock for a moment and looks at the table.
-pub(in crate::audit) async fn ping(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+/// Looks at the tables that a kill is written into and commits a row of bookkeeping, as each kill does.
+pub(in crate::audit) async fn ping(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     let mut tx = connection.begin_with(BEGIN).await?;
-    sqlx::query(PING).fetch_optional(&mut *tx).await?;
-    tx.rollback().await?;
-    Ok(true)
+    sqlx::query(FIND).bind(KillId::nil()).fetch_optional(&mut *tx).await?;
+    sqlx::query(TRY).execute(&mut *tx).await?;
+    tx.commit().await
 }
 
-const PING: &str = "SELECT 1 FROM kills LIMIT 1";
+const TRY: &str = "UPDATE serving SET tried_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+
+/// The version of the tables, and from which one on they may be served.
+pub(in crate::audit) async fn versions(connection: &mut SqliteConnection) -> sqlx::Result<(Option<i64>, i64)> {
+    sqlx::query_as(VERSIONS).fetch_one(connection).await
+}
+
+const VERSIONS: &str = "SELECT (SELECT max(version) FROM _sqlx_migrations WHERE success), from_version FROM serving";

@@ -70,6 +70,25 @@ async fn try_lines(connection: &mut SqliteConnection, ids: &[Uuid]) -> sqlx::Res
     Ok(rows.into_iter().map(WholeRow::read).collect())
 }
 
+/// Lets everything that nobody works on wait to be sealed from now on, what was recorded so far included; true if nothing did
+/// until now.
+pub(in crate::audit) async fn begin_sealing(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    let mut tx = connection.begin_with(BEGIN).await?;
+    let begun = sqlx::query(BEGIN_SEALING).execute(&mut *tx).await?.rows_affected() > 0;
+    if begun {
+        sqlx::query(ALL_REST).execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
+    Ok(begun)
+}
+
+const BEGIN_SEALING: &str = "
+    INSERT INTO sealing (turn, since) VALUES (1, CAST(unixepoch('subsec') * 1000 AS INTEGER)) ON CONFLICT DO NOTHING";
+
+const ALL_REST: &str = "
+    INSERT INTO unsealed (entry_id) SELECT id FROM kills WHERE id NOT IN (SELECT kill_id FROM kill_leases)
+    ON CONFLICT DO NOTHING";
+
 const DUE: &str = "SELECT entry_id, times FROM unsealed ORDER BY entry_id LIMIT $1";
 
 const LAST: &str =
@@ -202,11 +221,14 @@ struct StandingRow {
     #[sqlx(flatten)]
     line: WholeRow,
     waits: bool,
+    is_held: bool,
 }
 
 async fn try_standing(connection: &mut SqliteConnection, ids: &[KillId]) -> sqlx::Result<Vec<Standing>> {
     let rows: Vec<StandingRow> = sqlx::query_as(STANDING).bind(as_json(ids)).fetch_all(connection).await?;
-    Ok(rows.into_iter().map(|row| Standing::Kill { line: Box::new(row.line.read()), waits: row.waits }).collect())
+    let standing =
+        |StandingRow { line, waits, is_held }| Standing::Kill { line: Box::new(line.read()), waits, is_held };
+    Ok(rows.into_iter().map(standing).collect())
 }
 
 /// For how many seconds the oldest of up to `most` entries that are to be sealed next has waited; `None` if none waits.

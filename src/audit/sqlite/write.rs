@@ -54,6 +54,9 @@ async fn record(tx: &mut SqliteConnection, attempt: &Attempt) -> sqlx::Result<()
     let kill = &attempt.kill;
     // A settled kill takes no sessions and no event, so it is settled once it has them.
     write_kill(tx, attempt).await?;
+    if let Some(words) = attempt.words() {
+        sqlx::query(WRITE_WORDS).bind(kill.id).bind(words).execute(&mut *tx).await?;
+    }
     write_sessions(tx, kill.id, &kill.sessions).await?;
     write_event(tx, kill, kill.requested_at, "recorded", None, Some(&attempt.gateway)).await?;
     for webhook in &attempt.webhooks {
@@ -64,6 +67,8 @@ async fn record(tx: &mut SqliteConnection, attempt: &Attempt) -> sqlx::Result<()
     }
     if kill.status.is_open() { write_lease(tx, kill.id, attempt.deadline).await } else { rests(tx, kill.id).await }
 }
+
+const WRITE_WORDS: &str = "INSERT INTO kill_reasons (rowid, words) SELECT rowid, $2 FROM kills WHERE id = $1";
 
 const TELL: &str = "INSERT INTO webhook_deliveries (webhook, kill_id, due_at) VALUES ($1, $2, $3)";
 
@@ -208,7 +213,8 @@ async fn rests(tx: &mut SqliteConnection, kill: KillId) -> sqlx::Result<()> {
 }
 
 const RESTS: &str = "
-    INSERT INTO unsealed (entry_id) VALUES ($1) ON CONFLICT (entry_id) DO UPDATE SET times = times + 1";
+    INSERT INTO unsealed (entry_id) SELECT $1 WHERE EXISTS (SELECT 1 FROM sealing)
+    ON CONFLICT (entry_id) DO UPDATE SET times = times + 1";
 
 async fn mark_sent(tx: &mut SqliteConnection, mark: &Mark) -> sqlx::Result<bool> {
     let (id, gateway, at) = (mark.id, &mark.gateway, Moment(mark.at));
@@ -231,6 +237,7 @@ const SENT: &str = "
 
 async fn conclude(tx: &mut SqliteConnection, conclusion: &Conclusion) -> sqlx::Result<bool> {
     let kill = &conclusion.kill;
+    // None where it is not there, or closed.
     let status: Option<String> = sqlx::query_scalar(STATUS).bind(kill.id).fetch_optional(&mut *tx).await?;
     if !status.as_deref().and_then(Status::parse).is_some_and(Status::is_open) {
         return Ok(false);
@@ -251,6 +258,7 @@ async fn conclude(tx: &mut SqliteConnection, conclusion: &Conclusion) -> sqlx::R
         .bind(kill.look.map(|look| Moment(look.at)))
         .bind(kill.look.map(|look| look.complete))
         .bind(kill.verified_at.map(Moment))
+        .bind(conclusion.lease() == Lease::End)
         .execute(&mut *tx)
         .await?;
     match conclusion.lease() {
@@ -272,7 +280,7 @@ const RELEASE_KEY: &str = "
     DELETE FROM idempotency_keys
     WHERE (caller, key) = (SELECT caller, idempotency_key FROM kills WHERE id = $1) AND kill_id = $1";
 
-const STATUS: &str = "SELECT status FROM kills WHERE id = $1";
+const STATUS: &str = "SELECT status FROM kills WHERE id = $1 AND closed = 0";
 
 const END_LEASE: &str = "DELETE FROM kill_leases WHERE kill_id = $1";
 
@@ -280,5 +288,5 @@ const CONCLUDE: &str = "
     UPDATE kills SET status = $2, completed_at = $3, problem = $4, upstream_http_status = $5,
         upstream_request_id = $6, upstream_task_id = $7, upstream_error_code = $8, upstream_error_message = $9,
         looked_at = coalesce($10, looked_at), list_complete = coalesce($11, list_complete),
-        verified_at = coalesce($12, verified_at)
+        verified_at = coalesce($12, verified_at), closed = $13
     WHERE id = $1";

@@ -26,6 +26,29 @@ use super::{Block, Checkpoint, Hash, Head, Leaf, NO_BLOCK, PublicKey, hex};
 /// How long a settled kill may wait to be sealed, as far as one can tell who has only a file: far longer than it does.
 pub const PATIENCE: Duration = Duration::hours(1);
 
+/// How far the clocks of gateways may be apart.
+const CLOCKS: Duration = Duration::minutes(1);
+
+/// A key that blocks may be signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trusted {
+    pub key: PublicKey,
+    /// The last block that it is good for; `None` where it still is.
+    pub until: Option<i64>,
+}
+
+impl Trusted {
+    /// A key that is good for every block.
+    #[must_use]
+    pub const fn always(key: PublicKey) -> Self {
+        Self { key, until: None }
+    }
+
+    fn is_good_for(&self, block: i64) -> bool {
+        self.until.is_none_or(|until| block <= until)
+    }
+}
+
 /// What is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -51,6 +74,8 @@ struct Last {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waits {
     Yes,
+    /// Somebody still works on it, as far as anybody does for so long.
+    Held,
     No,
     /// A file does not say; then it does as far as the last block is older than this.
     Until(OffsetDateTime),
@@ -73,11 +98,13 @@ pub struct Found<'e, O> {
 #[derive(Debug)]
 pub struct Check {
     scope: Scope,
-    keys: Vec<PublicKey>,
+    keys: Vec<Trusted>,
     checkpoints: BTreeMap<i64, Vec<Checkpoint>>,
     last: Option<Last>,
     seals: Seals,
     suspects: BTreeSet<Uuid>,
+    /// Those of them that somebody has worked on for too long.
+    held: BTreeSet<Uuid>,
     waiting: BTreeSet<Uuid>,
     report: Report,
 }
@@ -85,21 +112,17 @@ pub struct Check {
 impl Check {
     /// A check with these keys, of which every block must have one, and with these outside checkpoints.
     #[must_use]
-    pub fn new(scope: Scope, keys: Vec<PublicKey>, checkpoints: Vec<Checkpoint>) -> Self {
+    pub fn new(scope: Scope, keys: Vec<Trusted>, checkpoints: Vec<Checkpoint>) -> Self {
         let mut report = Report::with(checkpoints.len());
         let mut by_number = BTreeMap::<i64, Vec<Checkpoint>>::new();
         for checkpoint in checkpoints {
             let number = checkpoint.head.number;
             if !checkpoint.is_signed() {
                 report.found(Wrong::Checkpoint, format_args!("the checkpoint of block {number} has a wrong signature"));
-            } else if keys.contains(&checkpoint.head.public_key) {
-                by_number.entry(number).or_default().push(checkpoint);
+            } else if let Some(fault) = foreign(&keys, &checkpoint.head) {
+                report.found(Wrong::Checkpoint, format_args!("the checkpoint of block {number} is {fault}"));
             } else {
-                let key = hex(&checkpoint.head.public_key);
-                report.found(
-                    Wrong::Checkpoint,
-                    format_args!("the checkpoint of block {number} is of another key, {key}"),
-                );
+                by_number.entry(number).or_default().push(checkpoint);
             }
         }
         Self {
@@ -109,6 +132,7 @@ impl Check {
             last: None,
             seals: Seals::default(),
             suspects: BTreeSet::new(),
+            held: BTreeSet::new(),
             waiting: BTreeSet::new(),
             report,
         }
@@ -135,9 +159,8 @@ impl Check {
         for what in faults(block) {
             self.report.found(Wrong::Chain, format_args!("block {number}: {what}"));
         }
-        if !self.keys.contains(&head.public_key) {
-            let key = hex(&head.public_key);
-            self.report.found(Wrong::Chain, format_args!("block {number}: it is signed with another key, {key}"));
+        if let Some(fault) = foreign(&self.keys, head) {
+            self.report.found(Wrong::Chain, format_args!("block {number}: it is {fault}"));
         }
         for checkpoint in self.checkpoints.remove(&number).unwrap_or_default() {
             if checkpoint.head != *head {
@@ -149,7 +172,7 @@ impl Check {
             }
         }
         let block = u32::try_from(number).unwrap_or(u32::MAX);
-        self.seals.add(leaves, block);
+        self.seals.add(leaves, block, head.sealed_at);
         let Head { total, sealed_at, .. } = *head;
         self.last = Some(Last { number, hash: Some(head.hash()), total, sealed_at });
     }
@@ -211,8 +234,27 @@ impl Check {
             // That much was told already.
             Some(_) if is_disputed => {}
             Some(broken) => self.report.found(Wrong::Changed, broken),
-            None if is_last => {}
+            None if is_last => self.out_of_time(found, last.block),
             None => self.changed_since(found, Some(last)),
+        }
+    }
+
+    /// Tells of events that cannot have been when they say: each is at the request or later, at the one before it or later,
+    /// and before it was sealed, as far as clocks agree.
+    fn out_of_time<O: Opening>(&mut self, found: &Found<'_, O>, block: u32) {
+        let (id, Some(sealed_at)) = (found.id, self.seals.sealed_at(block)) else { return };
+        let mut before = asked_at(id);
+        for (number, at) in (1..).zip(found.opening.events_at()) {
+            let what = if before.is_some_and(|before| at.saturating_add(CLOCKS) < before) {
+                "is before what it follows"
+            } else if at > sealed_at.saturating_add(CLOCKS) {
+                "is later than its block"
+            } else {
+                before = before.max(Some(at));
+                continue;
+            };
+            self.seals.mark(id, State::Seen);
+            return self.report.found(Wrong::Changed, format_args!("{id}: event {number} {what}, block {block}"));
         }
     }
 
@@ -220,7 +262,11 @@ impl Check {
     fn changed_since<O>(&mut self, found: &Found<'_, O>, last: Option<Seal>) {
         let id = found.id;
         match found.waits {
-            Waits::Yes => drop(self.waiting.insert(id)),
+            Waits::Held if self.is_held_too_long(id) => {
+                self.held.insert(id);
+                self.suspects.insert(id);
+            }
+            Waits::Yes | Waits::Held => drop(self.waiting.insert(id)),
             Waits::No => drop(self.suspects.insert(id)),
             Waits::Until(sealed_by) => {
                 // Whoever forges the events of a kill forges its id too, or it belongs where no block can tell of it.
@@ -234,6 +280,12 @@ impl Check {
                 }
             }
         }
+    }
+
+    /// Whether blocks were sealed long after the kill must have been out of everybody's hands.
+    fn is_held_too_long(&self, id: Uuid) -> bool {
+        let end = asked_at(id).map(|at| at.saturating_add(LOOKED_AFTER + PATIENCE));
+        end.zip(self.last).is_some_and(|(end, last)| end < last.sealed_at)
     }
 
     /// The file says that it is of a part of the record; `is_wanted` where that was asked for.
@@ -259,6 +311,7 @@ impl Check {
         again.extend(self.seals.all().filter(|seal| i64::from(seal.block) > block).map(|seal| seal.id));
         for id in &again {
             self.waiting.remove(id);
+            self.held.remove(id);
             self.seals.mark(*id, State::Unseen);
         }
         again.into_iter().collect()
@@ -278,6 +331,10 @@ impl Check {
                 let what = format_args!("{id} has changed since block {block} and was not sealed again");
                 self.report.found(Wrong::Changed, what);
             }
+            None if self.held.contains(&id) => {
+                let what = format_args!("{id} is in no block: it is held open, long after anybody looked after it");
+                self.report.found(Wrong::Added, what);
+            }
             None => self.report.found(Wrong::Added, format_args!("{id} is in no block and does not wait for one")),
         }
     }
@@ -290,6 +347,19 @@ impl Check {
     /// Notes something that is wrong beside blocks and entries.
     pub fn found(&mut self, wrong: Wrong, what: impl std::fmt::Display) {
         self.report.found(wrong, what);
+    }
+}
+
+/// Why a head is of no key that is good for it, in words.
+fn foreign(keys: &[Trusted], head: &Head) -> Option<String> {
+    let key = hex(&head.public_key);
+    let of_key = keys.iter().filter(|trusted| trusted.key == head.public_key);
+    match of_key.map(|trusted| (trusted.is_good_for(head.number), trusted.until)).max() {
+        Some((true, _)) => None,
+        Some((false, until)) => {
+            Some(format!("signed with a key that is good up to block {} only, {key}", until.unwrap_or(0)))
+        }
+        None => Some(format!("signed with another key, {key}")),
     }
 }
 

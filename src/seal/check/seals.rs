@@ -1,15 +1,19 @@
 //! All seals of all entries.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Found, Hash, Leaf};
+use super::{Found, Hash, LOOKED_AFTER, Leaf, PATIENCE, asked_at};
 
 /// What hashes the part of an entry that never changes again.
 pub trait Opening {
     /// [`super::super::leaf`] of what was asked and of the first `version` events; `None` where there are fewer.
     fn opening(&self, version: i32) -> Option<Hash>;
+
+    /// The times of its events, in their order.
+    fn events_at(&self) -> impl Iterator<Item = OffsetDateTime>;
 }
 
 /// One leaf of one block.
@@ -63,10 +67,13 @@ pub(super) struct Seals {
     is_unsorted: bool,
     /// Entries of which one block contradicts another.
     disputed: BTreeSet<Uuid>,
+    /// When each block was sealed.
+    times: BTreeMap<u32, OffsetDateTime>,
 }
 
 impl Seals {
-    pub(super) fn add(&mut self, leaves: &[Leaf], block: u32) {
+    pub(super) fn add(&mut self, leaves: &[Leaf], block: u32, sealed_at: OffsetDateTime) {
+        self.times.insert(block, sealed_at);
         let seal = |leaf: &Leaf| {
             let Leaf { id, version, hash } = *leaf;
             Seal { id, hash, version, block, state: State::Unseen }
@@ -81,8 +88,12 @@ impl Seals {
             return Vec::new();
         }
         self.entries.sort_unstable_by_key(|seal| (seal.id, seal.block, seal.version));
-        let mut disputes = Vec::new();
+        let (mut disputes, mut late) = (Vec::new(), Vec::new());
         for of_one in self.entries.chunk_by(|one, next| one.id == next.id) {
+            let id = of_one[0].id;
+            if let Some(block) = self.too_late(of_one) {
+                late.push((id, block));
+            }
             let Some(at) = of_one.iter().position(|seal| seal.version == 0) else { continue };
             let (settled, later) = (of_one[at], &of_one[at + 1..]);
             let other = later.iter().find(|seal| seal.hash != settled.hash || seal.version != 0);
@@ -91,7 +102,24 @@ impl Seals {
                 disputes.push(format!("{id} was settled in block {block} and is another in block {}", other.block));
             }
         }
+        for (id, block) in late {
+            if self.disputed.insert(id) {
+                disputes.push(format!("{id} was sealed anew in block {block}, long after anybody looked after it"));
+            }
+        }
         disputes
+    }
+
+    pub(super) fn sealed_at(&self, block: u32) -> Option<OffsetDateTime> {
+        self.times.get(&block).copied()
+    }
+
+    /// The block in which an entry was sealed anew though nobody looked after it any more.
+    fn too_late(&self, of_one: &[Seal]) -> Option<u32> {
+        let first = of_one.first()?;
+        let end = asked_at(first.id)?.saturating_add(LOOKED_AFTER + PATIENCE);
+        let mut again = of_one.iter().filter(|seal| seal.block != first.block && seal.version != 0);
+        again.find(|seal| self.sealed_at(seal.block).is_some_and(|at| at > end)).map(|seal| seal.block)
     }
 
     pub(super) fn is_disputed(&self, id: Uuid) -> bool {

@@ -108,7 +108,7 @@ async fn an_outcome_that_is_refused_fails_alone(book: &Book) {
     begin_all(book, &attempts).await;
     let mut kills: Vec<Kill> = attempts.iter().map(|attempt| killed(&attempt.kill)).collect();
     let accepted = answered(&kills[4], &[("1111", Outcome::Accepted)]);
-    book.audit.conclude(&accepted, NOON, "answered", None).await.unwrap();
+    book.audit.conclude(&accepted, NOON, "answered", Some(NOON)).await.unwrap();
     // What was answered is never taken back.
     kills[4].status = Status::Pending;
     for (n, concluded) in conclude_all(&book.audit, &kills).await.iter().enumerate() {
@@ -157,8 +157,10 @@ async fn of_one_kill_at_once_one_write_follows_the_other(book: &Book) {
 
     let done = killed(&attempt.kill);
     let accepted = answered(&attempt.kill, &[("1111", Outcome::Killed), ("2222", Outcome::Accepted)]);
-    let concluded = conclude_all(&book.audit, &[accepted, done.clone(), done.clone()]).await;
-    assert_eq!(concluded, [Ok(true), Ok(true), Ok(false)]);
+    let looked_after = book.audit.conclude(&accepted, NOON, "answered", Some(NOON));
+    let twice = [done.clone(), done.clone()];
+    let (accepted, rest) = tokio::join!(looked_after, conclude_all(&book.audit, &twice));
+    assert_eq!((accepted, rest), (Ok(true), vec![Ok(true), Ok(false)]));
     assert_eq!(book.found(&done).await, done);
     let steps = ["1 recorded pending here", "2 answered accepted here"];
     assert_eq!(book.events().await[..2], steps);

@@ -64,7 +64,8 @@ async fn a_kill_with_nothing_to_look_for_is_left_alone(book: &Book) {
     book.audit.conclude(&lost, NOON, "answered", None).await.unwrap();
     assert_eq!(book.audit.claim("there", NOON + MINUTE, LEASE, 10).await, Ok(vec![]));
     let found_out = answered(&kill, &[("1111", Outcome::Killed)]);
-    assert_eq!(book.audit.conclude(&found_out, NOON, "looked", None).await, Ok(true), "it may still be settled");
+    assert_eq!(book.audit.conclude(&found_out, NOON, "looked", None).await, Ok(false), "it is closed");
+    assert_eq!(book.found(&kill).await.status, Status::Unknown);
 }
 
 async fn a_pending_kill_keeps_its_deadline_whatever_is_learned(book: &Book) {

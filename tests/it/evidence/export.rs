@@ -7,7 +7,7 @@ use killgate::{
     evidence::{WhichPart, verify_export},
     seal::{
         BlockLine, Checkpoint, SealKey,
-        check::{NOTHING_SEALED, Report, VERIFIED, Wrong},
+        check::{NOTHING_SEALED, Report, Trusted, VERIFIED, Wrong},
         hex,
     },
 };
@@ -72,7 +72,7 @@ impl Export {
 
     pub(super) fn verify(&self, key: &SealKey, checkpoints: Vec<Checkpoint>) -> Report {
         let of = if self.is_wanted { WhichPart::Some } else { WhichPart::All };
-        verify_export(&self.file(), vec![key.public()], checkpoints, of).unwrap()
+        verify_export(&self.file(), vec![Trusted::always(key.public())], checkpoints, of).unwrap()
     }
 }
 
@@ -116,7 +116,7 @@ async fn an_export_that_was_cut_off_is_found(book: &Book) {
     let whole = std::fs::read_to_string(&file).unwrap();
     let verify = |text: &str| {
         std::fs::write(&file, text).unwrap();
-        verify_export(&file, vec![sealed.key.public()], vec![], WhichPart::All).unwrap()
+        verify_export(&file, vec![Trusted::always(sealed.key.public())], vec![], WhichPart::All).unwrap()
     };
     let before_the_manifest = whole.trim_end().rfind('\n').unwrap() + 1;
     assert_told(&verify(&whole[..before_the_manifest]), Wrong::Missing, "cut off before its manifest");
@@ -217,7 +217,7 @@ async fn a_manifest_of_other_kills_is_found(book: &Book) {
     let changed = std::fs::read_to_string(&file).unwrap().replace("\"last\":{\"id\":\"", "\"last\":{\"id\":\"0");
     let changed = changed.replacen("\"last\":{\"id\":\"00", "\"last\":{\"id\":\"1", 1);
     std::fs::write(&file, changed).unwrap();
-    let report = verify_export(&file, vec![sealed.key.public()], vec![], WhichPart::All).unwrap();
+    let report = verify_export(&file, vec![Trusted::always(sealed.key.public())], vec![], WhichPart::All).unwrap();
     assert_only(&report, &[Wrong::Changed]);
     assert_told(&report, Wrong::Changed, "the first and the last kill are not those");
 }

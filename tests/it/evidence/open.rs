@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use killgate::{
+    clock::Clock,
     domain::{Kill, Outcome},
     seal::check::{VERIFIED, Wrong},
 };
 
 use super::{Sealed, assert_only, assert_told, export::Export, literal, on_both_engines};
-use crate::audit::book::{Book, NOON, answered, attempt};
+use crate::audit::book::{Book, answered, attempt};
 
 on_both_engines! {
     an_open_kill_that_was_rewritten_and_sealed_again_is_found,
@@ -17,12 +18,15 @@ on_both_engines! {
     an_open_kill_that_lost_events_is_found,
 }
 
-/// A sealed kill whose fate is not known.
+/// A kill whose fate is not known, sealed although somebody looks after it.
 async fn open(sealed: &Sealed<'_>) -> Kill {
-    let at = NOON + Duration::from_millis(30);
+    // Within the time in which a kill is looked after.
+    let at = Clock::system().now();
     let kill = sealed.book.begin(&attempt(at)).await;
     let lost = answered(&kill, &[("1111", Outcome::Unknown), ("2222", Outcome::Killed)]);
-    sealed.book.audit.conclude(&lost, at, "answered", None).await.unwrap();
+    sealed.book.audit.conclude(&lost, at, "answered", Some(at)).await.unwrap();
+    let rests = format!("INSERT INTO unsealed (entry_id) VALUES ({})", literal(sealed.book, kill.id));
+    assert_eq!(sealed.book.raw(&rests).await, Ok(1));
     sealed.seal().await;
     kill
 }
@@ -38,7 +42,7 @@ async fn settle(sealed: &Sealed<'_>, kill: &Kill) {
 /// One more event, with the kill where whatever is to be sealed waits.
 async fn put_forward(sealed: &Sealed<'_>, kill: &Kill) {
     let id = literal(sealed.book, kill.id);
-    let now = if sealed.book.is_postgres() { "now()" } else { "1772625600000" };
+    let now = if sealed.book.is_postgres() { "now()" } else { "CAST(unixepoch('subsec') * 1000 AS INTEGER)" };
     sealed
         .tamper(&format!(
             "INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail)

@@ -81,6 +81,7 @@ async fn how_long_the_oldest_entry_waits_is_told(book: &Book) {
 #[tokio::test]
 async fn only_who_may_seal_keeps_others_from_sealing() {
     let book = Book::on_postgres().await;
+    book.audit.begin_sealing().await.unwrap();
     settled(&book, 1).await;
     let key = SealKey::generate().unwrap();
     let url = book.settings.database_url.as_ref().unwrap().expose_secret();

@@ -11,7 +11,10 @@ use killgate::{
     audit::{Audit, Sealing, Settings},
     clock::Clock,
     evidence::{self, read_checkpoints},
-    seal::{Checkpoint, SealKey, check::VERIFIED},
+    seal::{
+        Checkpoint, SealKey,
+        check::{Trusted, VERIFIED},
+    },
 };
 use secrecy::ExposeSecret as _;
 use sqlx::{PgPool, QueryBuilder};
@@ -20,7 +23,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{MOST, Sealed, seal_with, settled};
+use super::{MOST, Sealed, seal_with, settled, settled_at};
 use crate::{
     audit::book::Book,
     support::{
@@ -101,7 +104,7 @@ async fn a_gateway_with_a_key_seals_and_checkpoints_what_it_records(engine: Engi
     // The last moment is the next try.
     let taken: Vec<Checkpoint> = taken.lock().unwrap().iter().map(|line| Checkpoint::read(line).unwrap()).collect();
     assert_eq!(taken.last(), heads.last());
-    let report = evidence::verify(&audit, vec![key.public()], taken).await.unwrap();
+    let report = evidence::verify(&audit, vec![Trusted::always(key.public())], taken).await.unwrap();
     assert_eq!((report.status(), report.verified), (VERIFIED, 3), "{report}");
 }
 
@@ -124,7 +127,7 @@ async fn three_gateways_on_one_postgres_make_one_unbroken_chain() {
     }
     let record = Audit::open(&killgate::app::audit_settings(&first.config)).await.unwrap();
     let (_sandbox, _home) = first.stop().await;
-    let report = evidence::verify(&record, vec![key.public()], vec![]).await.unwrap();
+    let report = evidence::verify(&record, vec![Trusted::always(key.public())], vec![]).await.unwrap();
     assert_eq!((report.status(), report.verified), (VERIFIED, 150), "{report}");
     assert!(report.blocks >= 150 / 7, "{report}");
     let last = record.last_head().await.unwrap().unwrap();
@@ -136,7 +139,7 @@ async fn verified_while_it_grows(book: &Book) {
     let sealed = Sealed::fill(book).await;
     let writer = async {
         for number in 100..160 {
-            settled(book, number).await;
+            settled_at(book, Clock::system().now()).await;
             if number % 3 == 0 {
                 seal_with(book, &sealed.key).await;
             }
@@ -167,6 +170,7 @@ async fn a_record_on_sqlite_verifies_while_it_grows() {
 async fn whoever_seals_at_the_same_time_seals_nothing_twice() {
     for book in [Book::on_postgres().await, Book::on_sqlite().await] {
         let key = SealKey::generate().unwrap();
+        assert_eq!(book.audit.begin_sealing().await, Ok(true));
         for number in 0..40 {
             settled(&book, number).await;
         }
@@ -179,7 +183,7 @@ async fn whoever_seals_at_the_same_time_seals_nothing_twice() {
             book.texts("SELECT 'x' FROM unsealed").await.is_empty().then_some(())
         };
         eventually("all is sealed", all_sealed).await;
-        let report = evidence::verify(&book.audit, vec![key.public()], vec![]).await.unwrap();
+        let report = evidence::verify(&book.audit, vec![Trusted::always(key.public())], vec![]).await.unwrap();
         assert_eq!((report.status(), report.verified), (VERIFIED, 40), "{report}");
         assert_eq!(book.audit.last_head().await.unwrap().unwrap().head.total, 40);
     }
@@ -198,9 +202,10 @@ async fn a_role_that_only_serves_can_seal_and_verify_and_cannot_change_a_block()
     let settings = Settings { database_url: Some(url.as_str().into()), migrate: false, ..book.settings.clone() };
     let serving = Audit::open(&settings).await.unwrap();
     let key = SealKey::generate().unwrap();
+    assert_eq!((serving.begin_sealing().await, serving.begin_sealing().await), (Ok(true), Ok(false)));
     let sealed = serving.seal(&key, Clock::system().now(), MOST).await.unwrap();
     assert_eq!(sealed, Sealing::Sealed { block: 1, entries: 1 });
-    let report = evidence::verify(&serving, vec![key.public()], vec![]).await.unwrap();
+    let report = evidence::verify(&serving, vec![Trusted::always(key.public())], vec![]).await.unwrap();
     assert_eq!((report.status(), report.verified), (VERIFIED, 1), "{report}");
 
     let pool = PgPool::connect(url.as_str()).await.unwrap();

@@ -56,6 +56,7 @@ async fn the_serving_role_serves() {
     audit.make_months(next_year).await.unwrap();
     assert_eq!(audit.forget_keys(next_year).await, Ok(1));
     let key = SealKey::generate().unwrap();
+    assert_eq!(audit.begin_sealing().await, Ok(true));
     let sealing = audit.seal(&key, Clock::system().now(), 100).await;
     assert_eq!(sealing, Ok(Sealing::Sealed { block: 1, entries: 4 }));
     assert_eq!(audit.blocks(0, 10).await.unwrap().len(), 1);
@@ -69,8 +70,10 @@ async fn the_serving_role_serves() {
 async fn the_serving_role_adds_blocks_and_keeps_its_bookkeeping() {
     let two = TwoRoles::made().await;
     let id = id_at(Clock::system().now());
+    run(&two.database.url(), &format!("INSERT INTO unsealed (entry_id) VALUES ('{id}')")).await.unwrap();
     for sql in [
-        &format!("INSERT INTO unsealed (entry_id) VALUES ('{id}')"),
+        "SELECT begin_sealing()",
+        "UPDATE serving SET tried_at = now()",
         "UPDATE unsealed SET times = times + 1",
         "DELETE FROM unsealed",
         &format!("INSERT INTO webhook_deliveries (webhook, kill_id, due_at) VALUES ('portal', '{id}', now())"),

@@ -67,6 +67,12 @@ async fn the_serving_role_cannot_change_what_was_recorded() {
         ("DELETE FROM kill_returns", "permission denied"),
         ("TRUNCATE kill_returns", "permission denied"),
         ("DROP TRIGGER is_kept ON kill_returns", "must be owner"),
+        // What closes a kill, and what waits to be sealed.
+        ("UPDATE kills SET closed = false", "permission denied"),
+        (&format!("INSERT INTO unsealed (entry_id) VALUES ('{id}')"), "permission denied"),
+        ("UPDATE unsealed SET entry_id = gen_random_uuid()", "permission denied"),
+        ("UPDATE sealing SET since = NULL", "permission denied"),
+        ("UPDATE serving SET from_version = 1", "permission denied"),
         // Blocks and removals.
         ("UPDATE blocks SET total = 1", "permission denied"),
         ("DELETE FROM blocks", "permission denied"),

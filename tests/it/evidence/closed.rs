@@ -1,0 +1,148 @@
+//! What became of a kill that nobody looks after any more: nobody tells it anew, whatever its status.
+
+use std::time::Duration;
+
+use killgate::{
+    clock::Clock,
+    domain::{Kill, Outcome},
+    seal::check::{VERIFIED, Wrong},
+};
+
+use super::{Sealed, assert_only, assert_told, free, literal, on_both_engines, settled};
+use crate::audit::book::{Book, NOON, answered, attempt};
+
+on_both_engines! {
+    a_closed_kill_takes_no_event_and_no_outcome,
+    a_closed_kill_that_was_rewritten_and_sealed_again_is_found,
+    a_kill_that_was_sealed_anew_when_nobody_looked_after_it_is_found,
+    events_that_cannot_have_been_then_are_found,
+    a_kill_that_is_held_open_is_found,
+    without_a_key_nothing_waits_and_with_one_everything_does,
+}
+
+/// A kill that the vendor took, and of which nothing more can be learned.
+async fn closed(book: &Book) -> Kill {
+    let kill = book.begin(&attempt(NOON + Duration::from_millis(30))).await;
+    book.audit.mark_sent(kill.id, "here", kill.requested_at).await.unwrap();
+    let taken = answered(&kill, &[("1111", Outcome::Accepted), ("2222", Outcome::Accepted)]);
+    assert_eq!(book.audit.conclude(&taken, kill.requested_at, "answered", None).await, Ok(true));
+    taken
+}
+
+/// What makes the kill a success, as whoever rewrites it would.
+fn success(book: &Book, kill: &Kill) -> [String; 3] {
+    let id = literal(book, kill.id);
+    let now = if book.is_postgres() { "now()" } else { "CAST(unixepoch('subsec') * 1000 AS INTEGER)" };
+    [
+        format!(
+            "INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail)
+             VALUES ({id}, 4, {now}, 'looked', 'succeeded', 'here', '{{}}')"
+        ),
+        format!("UPDATE kill_sessions SET outcome = 'killed', detail = 'seen gone' WHERE kill_id = {id}"),
+        format!("UPDATE kills SET status = 'succeeded', verified_at = {now}, completed_at = {now} WHERE id = {id}"),
+    ]
+}
+
+async fn a_closed_kill_takes_no_event_and_no_outcome(book: &Book) {
+    let kill = closed(book).await;
+    for sql in success(book, &kill) {
+        let refused = book.raw(&sql).await.expect_err(&sql);
+        assert!(refused.contains("closed"), "{sql}: {refused}");
+    }
+    let opened = book.raw("UPDATE kills SET closed = NOT closed").await.unwrap_err();
+    assert!(opened.contains("a closed kill never changes") || opened.contains("boolean"), "{opened}");
+    let found_out = answered(&kill, &[("1111", Outcome::Killed), ("2222", Outcome::Killed)]);
+    assert_eq!(book.audit.conclude(&found_out, NOON, "looked", Some(NOON)).await, Ok(false));
+    assert_eq!(book.found(&kill).await.sessions, kill.sessions);
+    // One that is looked after does learn.
+    let kill = book.begin(&attempt(NOON + Duration::from_millis(31))).await;
+    let taken = answered(&kill, &[("1111", Outcome::Accepted), ("2222", Outcome::Accepted)]);
+    assert_eq!(book.audit.conclude(&taken, NOON, "answered", Some(NOON)).await, Ok(true));
+    let found_out = answered(&kill, &[("1111", Outcome::Killed), ("2222", Outcome::Killed)]);
+    assert_eq!(book.audit.conclude(&found_out, NOON, "looked", None).await, Ok(true));
+}
+
+async fn a_closed_kill_that_was_rewritten_and_sealed_again_is_found(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    let kill = closed(book).await;
+    sealed.seal().await;
+    assert_eq!(sealed.verify().await.verified, 11);
+    sealed.tamper("UPDATE kills SET closed = NOT closed").await;
+    for sql in success(book, &kill) {
+        sealed.tamper(&sql).await;
+    }
+    sealed.tamper(&format!("INSERT INTO unsealed (entry_id) VALUES ({})", literal(book, kill.id))).await;
+    sealed.seal().await;
+    let report = sealed.verify_with(sealed.checkpoints().await).await;
+    assert_only(&report, &[Wrong::Changed]);
+    assert_told(&report, Wrong::Changed, &format!("{} was settled in block", kill.id));
+}
+
+async fn a_kill_that_was_sealed_anew_when_nobody_looked_after_it_is_found(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    let kill = closed(book).await;
+    // As if it were still open: then it is sealed as what may learn more.
+    sealed.tamper("UPDATE kills SET closed = NOT closed WHERE status = 'accepted'").await;
+    sealed.seal().await;
+    assert_only(&sealed.verify().await, &[]);
+    let [event, outcome, _] = success(book, &kill);
+    for sql in [event, outcome] {
+        sealed.tamper(&sql).await;
+    }
+    sealed.tamper(&format!("INSERT INTO unsealed (entry_id) VALUES ({})", literal(book, kill.id))).await;
+    sealed.seal().await;
+    let report = sealed.verify().await;
+    assert_only(&report, &[Wrong::Changed]);
+    assert_told(&report, Wrong::Changed, "was sealed anew in block 5");
+}
+
+async fn events_that_cannot_have_been_then_are_found(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    free(book).await;
+    let an_hour = if book.is_postgres() { "interval '1 hour'" } else { "3600000" };
+    let later_than_sealed =
+        if book.is_postgres() { "now() + interval '1 hour'" } else { "unixepoch() * 1000 + 3600000" };
+    let times = [
+        (2, format!("at - {an_hour}"), "is before what it follows"),
+        (1, format!("at + {an_hour}"), "is before what it follows"),
+        (3, later_than_sealed.to_owned(), "is later than its block"),
+    ];
+    for (number, (event, at, _)) in (20..).zip(&times) {
+        let kill = settled(book, number).await;
+        let id = literal(book, kill.id);
+        sealed.tamper(&format!("UPDATE kill_events SET at = {at} WHERE seq = {event} AND kill_id = {id}")).await;
+    }
+    sealed.seal().await;
+    let report = sealed.verify().await;
+    assert_only(&report, &[Wrong::Changed]);
+    assert_eq!((report.count(Wrong::Changed), report.verified), (3, 10), "{report}");
+    for (_, _, told) in times {
+        assert_told(&report, Wrong::Changed, told);
+    }
+}
+
+async fn a_kill_that_is_held_open_is_found(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    book.begin(&attempt(Clock::system().now())).await;
+    assert_only(&sealed.verify().await, &[]);
+    // Asked months before the last block was sealed.
+    let kill = book.begin(&attempt(NOON + Duration::from_millis(30))).await;
+    let report = sealed.verify().await;
+    assert_only(&report, &[Wrong::Added]);
+    assert_told(&report, Wrong::Added, &format!("{} is in no block: it is held open", kill.id));
+}
+
+async fn without_a_key_nothing_waits_and_with_one_everything_does(book: &Book) {
+    let waiting = async || book.texts("SELECT 'x' FROM unsealed").await.len();
+    closed(book).await;
+    settled(book, 20).await;
+    book.begin(&attempt(NOON + Duration::from_millis(31))).await;
+    assert_eq!(waiting().await, 0);
+    assert_eq!((book.audit.begin_sealing().await, book.audit.begin_sealing().await), (Ok(true), Ok(false)));
+    assert_eq!(waiting().await, 2, "not what is worked on");
+    let sealed = Sealed::fill(book).await;
+    let report = sealed.verify().await;
+    assert_eq!(report.verified, 12, "{report}");
+    assert_eq!(report.status() & !Wrong::Added.status(), VERIFIED, "{report}");
+    assert_eq!(waiting().await, 0);
+}
