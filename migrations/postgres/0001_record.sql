@@ -34,6 +34,7 @@ CREATE TABLE kills (
     upstream_http_status  integer,
     upstream_request_id   text,
     upstream_task_id      text,
+    upstream_evidence_url text,
     upstream_error_code   text,
     upstream_error_message text,
     problem               jsonb,
@@ -77,6 +78,7 @@ COMMENT ON COLUMN kills.verified_at IS 'When every session had been seen gone on
 COMMENT ON COLUMN kills.upstream_http_status IS 'HTTP status of the vendor''s last answer';
 COMMENT ON COLUMN kills.upstream_request_id IS 'The id under which the vendor''s support finds the call';
 COMMENT ON COLUMN kills.upstream_task_id IS 'The vendor''s task, where the operation is asynchronous';
+COMMENT ON COLUMN kills.upstream_evidence_url IS 'Where the vendor keeps its own account of what it did';
 COMMENT ON COLUMN kills.upstream_error_code IS 'The vendor''s error code';
 COMMENT ON COLUMN kills.upstream_error_message IS 'The vendor''s error text; withheld where it may echo credentials';
 COMMENT ON COLUMN kills.problem IS 'Why it was not done, as answered to the caller';

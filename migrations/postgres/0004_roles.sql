@@ -7,7 +7,7 @@ BEGIN
         format('USAGE ON SCHEMA %I', current_schema()),
         'SELECT, INSERT ON kills, kill_sessions, kill_events, blocks',
         'UPDATE (status, looked_at, list_complete, sent_at, completed_at, verified_at, problem, upstream_http_status, upstream_request_id, upstream_task_id,
-            upstream_error_code, upstream_error_message) ON kills',
+            upstream_evidence_url, upstream_error_code, upstream_error_message) ON kills',
         'UPDATE (outcome, detail, identity) ON kill_sessions',
         'SELECT, INSERT ON kill_returns',
         'SELECT, INSERT, UPDATE, DELETE ON kill_watches',

@@ -35,7 +35,7 @@ CREATE FUNCTION conclude_kills(
     of_kill uuid[], of_session text[], positions integer[], outcomes text[], session_details text[],
     identities jsonb[],
     ids uuid[], statuses text[], completions timestamptz[], problems jsonb[], http_statuses integer[],
-    request_ids text[], task_ids text[], error_codes text[], error_messages text[], ends boolean[],
+    request_ids text[], task_ids text[], evidence_urls text[], error_codes text[], error_messages text[], ends boolean[],
     due timestamptz[], times timestamptz[], kinds text[], details jsonb[], releases boolean[],
     looks timestamptz[], completes boolean[], verifications timestamptz[], lowest uuid, highest uuid
 ) RETURNS SETOF uuid LANGUAGE plpgsql SECURITY DEFINER AS $$
@@ -79,15 +79,17 @@ BEGIN
 
     RETURN QUERY
     WITH given AS (
-        SELECT * FROM unnest(ids, statuses, completions, problems, http_statuses, request_ids, task_ids, error_codes,
+        SELECT * FROM unnest(ids, statuses, completions, problems, http_statuses, request_ids, task_ids,
+            evidence_urls, error_codes,
             error_messages, ends, due, releases, looks, completes, verifications)
-        AS g (id, status, completed_at, problem, http_status, request_id, task_id, error_code, error_message, ends,
+        AS g (id, status, completed_at, problem, http_status, request_id, task_id, evidence_url,
+            error_code, error_message, ends,
             due_at, releases, looked_at, list_complete, verified_at)
         WHERE g.id = ANY (still_open)
     ), kill AS (
         UPDATE kills k SET status = g.status, completed_at = g.completed_at, problem = g.problem,
             upstream_http_status = g.http_status, upstream_request_id = g.request_id, upstream_task_id = g.task_id,
-            upstream_error_code = g.error_code, upstream_error_message = g.error_message,
+            upstream_evidence_url = g.evidence_url, upstream_error_code = g.error_code, upstream_error_message = g.error_message,
             looked_at = coalesce(g.looked_at, k.looked_at),
             list_complete = coalesce(g.list_complete, k.list_complete),
             verified_at = coalesce(g.verified_at, k.verified_at), closed = g.ends

@@ -56,6 +56,8 @@ CREATE TABLE kills (
     upstream_request_id    TEXT,
     -- The vendor's task, where the operation is asynchronous.
     upstream_task_id       TEXT,
+    -- Where the vendor keeps its own account of what it did.
+    upstream_evidence_url  TEXT,
     -- The vendor's error code.
     upstream_error_code    TEXT,
     -- The vendor's error text; withheld where it may echo credentials.

@@ -86,6 +86,7 @@ pub struct LineUpstream {
     pub http_status: Option<i32>,
     pub request_id: Option<String>,
     pub task_id: Option<String>,
+    pub evidence_url: Option<String>,
     pub error_code: Option<String>,
     pub error_message: Option<String>,
 }
@@ -153,8 +154,8 @@ macro_rules! line_columns {
         "k.id, k.status, k.caller, k.on_behalf_of, k.reason, k.target, k.selector, k.request, k.dry_run, \
          k.client_address, k.client_id, k.token_id, k.request_id, k.idempotency_key, k.gateway, k.requested_at, \
          k.looked_at, k.list_complete, k.sent_at, k.completed_at, k.verified_at, k.confirms, \
-         k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, k.upstream_error_code, \
-         k.upstream_error_message, k.problem, k.closed"
+         k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, \
+         k.upstream_evidence_url, k.upstream_error_code, k.upstream_error_message, k.problem, k.closed"
     };
 }
 pub(super) use line_columns;
@@ -194,6 +195,7 @@ pub(super) struct LineRow {
     upstream_http_status: Option<i32>,
     upstream_request_id: Option<String>,
     upstream_task_id: Option<String>,
+    upstream_evidence_url: Option<String>,
     upstream_error_code: Option<String>,
     upstream_error_message: Option<String>,
     problem: Option<Json<Value>>,
@@ -242,6 +244,7 @@ impl LineRow {
                 http_status: self.upstream_http_status,
                 request_id: self.upstream_request_id,
                 task_id: self.upstream_task_id,
+                evidence_url: self.upstream_evidence_url,
                 error_code: self.upstream_error_code,
                 error_message: self.upstream_error_message,
             },

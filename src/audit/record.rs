@@ -174,6 +174,7 @@ fn storable(kill: &Kill) -> Kill {
         &mut kill.reason,
         &mut kill.upstream.request_id,
         &mut kill.upstream.task_id,
+        &mut kill.upstream.evidence_url,
         &mut kill.upstream.error_code,
         &mut kill.upstream.error_message,
     ] {

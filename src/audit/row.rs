@@ -14,7 +14,7 @@ macro_rules! kill_columns {
         concat!(
             "k.id, k.status, k.caller, k.on_behalf_of, k.reason, k.target, k.selector, k.requested_at, ",
             "k.looked_at, k.list_complete, k.sent_at, k.completed_at, k.verified_at, k.confirms, k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, ",
-            "k.upstream_error_code, k.upstream_error_message, k.problem, ",
+            "k.upstream_evidence_url, k.upstream_error_code, k.upstream_error_message, k.problem, ",
             "(SELECT r.returned FROM kill_returns r WHERE r.kill_id = k.id ORDER BY r.look DESC LIMIT 1) AS returned, ",
             $sessions,
             " AS sessions"
@@ -42,6 +42,7 @@ pub(super) struct KillRow {
     upstream_http_status: Option<i32>,
     upstream_request_id: Option<String>,
     upstream_task_id: Option<String>,
+    upstream_evidence_url: Option<String>,
     upstream_error_code: Option<String>,
     upstream_error_message: Option<String>,
     problem: Option<Json<Problem>>,
@@ -84,6 +85,7 @@ impl KillRow {
                 http_status: http_status.map_err(|_| damaged("upstream_http_status"))?,
                 request_id: self.upstream_request_id,
                 task_id: self.upstream_task_id,
+                evidence_url: self.upstream_evidence_url,
                 error_code: self.upstream_error_code,
                 error_message: self.upstream_error_message,
             },

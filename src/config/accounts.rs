@@ -69,7 +69,7 @@ impl Account {
             }
             endpoints(section, cloud, allow_http, vendors)
         });
-        let limits = section.tables("vendors", vendors::known_as(vendors), |_, section| LimitOverrides::read(section));
+        let limits = section.tables("vendors", vendors::known_as(vendors), LimitOverrides::read);
         Some(Self {
             name: name.to_owned(),
             cloud,

@@ -131,7 +131,7 @@ impl Config {
         let auth = root.table_if_set("auth", Auth::read);
         let callers = root.table("callers", Callers::read);
         let confirm = root.table("confirm", Confirm::read);
-        let limits = root.tables("vendors", vendors::known_as(vendors), |_, section| LimitOverrides::read(section));
+        let limits = root.tables("vendors", vendors::known_as(vendors), LimitOverrides::read);
         let accounts = root.tables("accounts", accounts::NAME, |name, section| Account::read(name, section, vendors));
         let access = root.table("access", |section| access::access(section, &accounts, vendors));
         let targets = root.tables("targets", targets::ALIAS, |_, section| Target::read(section, &accounts, vendors));

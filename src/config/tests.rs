@@ -20,6 +20,7 @@ pub(super) static DCDB: Capabilities = Capabilities {
     session_id: IdRule::Token,
     selectors: &[],
     max_ids_per_call: 100,
+    most_ids_per_call: None,
     requests_per_second: 20,
     counted_per_action: true,
     can_look: true,

@@ -6,14 +6,14 @@ use super::{
     Vendors,
     section::{Naming, Section},
 };
-use crate::vendor::Capabilities;
+use crate::vendor::{self, Capabilities};
 
 /// Limits as far as they are set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LimitOverrides {
     /// Calls in any one second, of the whole fleet: 1 to 10000.
     pub requests_per_second: Option<u32>,
-    /// Sessions in one call: 1 to 1000.
+    /// Sessions in one call: 1 to 1000, or to what the vendor publishes as the most.
     pub max_ids_per_call: Option<usize>,
     /// Longest wait for a turn before 429: 0 to 60000 ms.
     pub max_wait_ms: Option<u32>,
@@ -43,10 +43,12 @@ pub struct Limits {
 }
 
 impl LimitOverrides {
-    pub(super) fn read(section: &mut Section<'_>) -> Self {
+    pub(super) fn read(vendor: &str, section: &mut Section<'_>) -> Self {
+        let able = vendor::find(vendor).map(|vendor| vendor.capabilities());
+        let most_ids = able.and_then(|able| able.most_ids_per_call).unwrap_or(1000);
         Self {
             requests_per_second: section.number("requests_per_second", 1..=10_000),
-            max_ids_per_call: section.number("max_ids_per_call", 1..=1000),
+            max_ids_per_call: section.number("max_ids_per_call", 1..=most_ids),
             max_wait_ms: section.number("max_wait_ms", 0..=60_000),
             timeout_ms: section.number("timeout_ms", 100..=120_000),
             reserved_percent: section.number("reserved_percent", 0..=90),
@@ -113,6 +115,16 @@ mod tests {
         assert_eq!(limits("u"), Limits { requests_per_second: 10, timeout: Duration::from_secs(10), ..t });
         let built_in = read("").limits("dcdb", "t", &DCDB);
         assert_eq!((built_in.requests_per_second, built_in.max_wait), (20, Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn what_a_vendor_publishes_as_the_most_ids_no_configuration_goes_beyond() {
+        let expected = "vendors.taurusdb.max_ids_per_call: must be a whole number from 1 to 20, not 21";
+        assert_eq!(problems("[vendors.taurusdb]\nmax_ids_per_call = 21"), [expected]);
+        let of_account = format!("{}[accounts.h.vendors.taurusdb]\nmax_ids_per_call = 100", super::super::tests::HUAWEI);
+        let expected = "accounts.h.vendors.taurusdb.max_ids_per_call: must be a whole number from 1 to 20, not 100";
+        assert_eq!(problems(&of_account), [expected]);
+        assert_eq!(read("[vendors.das]\nmax_ids_per_call = 1000").vendors["das"].max_ids_per_call, Some(1000));
     }
 
     #[test]

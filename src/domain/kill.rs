@@ -122,6 +122,9 @@ pub struct Upstream {
     pub request_id: Option<String>,
     /// The vendor's task, where the operation is asynchronous.
     pub task_id: Option<String>,
+    /// Where the vendor keeps its own account of what it did, such as the list of the sessions that it picked; without
+    /// what in it is a credential. Null where it keeps none.
+    pub evidence_url: Option<String>,
     /// The vendor's error code.
     pub error_code: Option<String>,
     /// The vendor's error text; withheld where it may echo credentials.

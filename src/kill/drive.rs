@@ -234,7 +234,7 @@ impl Driver {
     /// The answer as it may be recorded and shown: what stands in a header may be an echo as well.
     fn clean(&self, mut answer: Answer) -> Answer {
         let redactor = self.account.redactor();
-        for text in [&mut answer.request_id, &mut answer.task_id].into_iter().flatten() {
+        for text in [&mut answer.request_id, &mut answer.task_id, &mut answer.evidence_url].into_iter().flatten() {
             *text = redactor.clean(text);
         }
         answer

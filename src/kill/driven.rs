@@ -36,8 +36,8 @@ pub(super) struct Driven {
 
 impl Driven {
     pub(super) fn answered(answer: Answer, http_status: Option<u16>) -> Self {
-        let Answer { status, sessions, task_id, request_id } = answer;
-        let upstream = Upstream { http_status, request_id, task_id, ..Upstream::default() };
+        let Answer { status, sessions, task_id, request_id, evidence_url } = answer;
+        let upstream = Upstream { http_status, request_id, task_id, evidence_url, ..Upstream::default() };
         Self { status, sessions, upstream, problem: None }
     }
 
@@ -57,6 +57,7 @@ impl Driven {
             http_status: fault.http_status,
             request_id: fault.request_id.clone(),
             task_id: None,
+            evidence_url: None,
             error_code: fault.code.clone(),
             error_message: fault.message.clone(),
         };

@@ -81,7 +81,7 @@ impl Kills {
 
     async fn list(&self, target: &Target, wanted: &Match, literals: bool) -> Result<Looked, Problem> {
         check(target, wanted)?;
-        let list = self.read_list(target, wanted, literals).await?;
+        let (list, _) = self.read_list(target, wanted, literals).await?;
         let told = |mut session: LiveSession| {
             let protection = self.0.targets.protection(target, &session);
             session.statement = session.statement.as_deref().map(|statement| cut(statement, MAX_STATEMENT));
@@ -92,8 +92,13 @@ impl Kills {
     }
 
     /// Every session that the vendor lists, with statements as the caller may see them: who may not see a literal cannot
-    /// ask for one either.
-    pub(super) async fn read_list(&self, target: &Target, wanted: &Match, literals: bool) -> Result<List, Problem> {
+    /// ask for one either. And where they live, which may be known more exactly than before: on which node.
+    pub(super) async fn read_list(
+        &self,
+        target: &Target,
+        wanted: &Match,
+        literals: bool,
+    ) -> Result<(List, Target), Problem> {
         let driver = self.driver(target)?;
         let mut listing = Listing::new(driver.vendor, target.clone(), wanted.clone());
         let until = Instant::now() + driver.limit.max_wait + driver.limit.timeout;
@@ -104,13 +109,14 @@ impl Kills {
             Ok(Err(stop)) => return Err(unread(&stop)),
             Err(_) => return Err(Problem::new(ProblemCode::UpstreamFailed, "the vendor did not list them in time")),
         }
+        let target = listing.target().clone();
         let mut list = listing.into_list();
         if !literals {
             for session in &mut list.sessions {
                 session.statement = session.statement.as_deref().map(masked);
             }
         }
-        Ok(list)
+        Ok((list, target))
     }
 }
 

@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::time::timeout;
 
 use crate::{
-    domain::{Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status},
-    vendor::{List, ListingKind},
+    domain::{Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status, Target},
+    vendor::{self, List, ListingKind},
 };
 
 use super::{
@@ -108,7 +108,7 @@ impl Kills {
         }
         let Some(plan) = plan(driver, asked) else { return };
         match self.victims(&plan, asked, literals).await {
-            Ok((victims, look, _)) => {
+            Ok((victims, look, ..)) => {
                 kill.look = Some(look);
                 kill.sessions = victims.sessions;
                 for session in kill.sessions.iter_mut().filter(|session| session.outcome == Outcome::Unknown) {
@@ -133,7 +133,7 @@ impl Kills {
         kill: &mut Kill,
     ) -> Result<Option<(Order, usize)>, Problem> {
         let looked = self.victims(plan, asked, literals);
-        let (victims, look, list) = if plan.own_way {
+        let (victims, look, list, place) = if plan.own_way {
             match timeout(COUNTING, looked).await {
                 Ok(Ok(found)) => found,
                 Ok(Err(Problem { code, .. })) => return Ok(Some(uncounted(kill, asked, code.as_str()))),
@@ -160,7 +160,8 @@ impl Kills {
             return Ok(None);
         }
         let selector = if own_way { asked.order.selector.clone() } else { Selector::Ids(victims.send) };
-        let order = Order { target: asked.order.target.clone(), selector };
+        // It goes to the node that was looked at, whichever is the primary by then.
+        let order = Order { target: place, selector };
         let now = self.0.clock.now();
         let deadline = now + longest(driver.limit, order.selector.ids().len());
         let watch = self.watch(driver, kill, &list, &plan.wanted);
@@ -169,15 +170,24 @@ impl Kills {
         Ok(Some((order, many)))
     }
 
-    async fn victims(&self, plan: &Plan, asked: &Asked, literals: bool) -> Result<(Victims, Look, List), Problem> {
+    /// Which sessions may be sent, what was seen of them, and where that was.
+    async fn victims(
+        &self,
+        plan: &Plan,
+        asked: &Asked,
+        literals: bool,
+    ) -> Result<(Victims, Look, List, Target), Problem> {
         let target = &asked.order.target;
         let at = self.0.clock.now();
-        let list = self.read_list(target, &plan.wanted, literals).await?;
+        let (list, place) = self.read_list(target, &plan.wanted, literals).await?;
         let protection = |session: &_| self.0.targets.protection(target, session);
         let judge = Judge { list: &list, is_narrowed: plan.is_narrowed, pins: &asked.pins, protection, at };
         let look = Look { at, complete: list.complete, to_kill_ms: None };
-        let victims = judge.judge(&asked.order.selector);
-        Ok((victims, look, list))
+        let mut victims = judge.judge(&asked.order.selector);
+        if let Some(vendor) = vendor::find(target.vendor.as_str()) {
+            victims = victims.taken_by(vendor.capabilities().session_id);
+        }
+        Ok((victims, look, list, place))
     }
 }
 

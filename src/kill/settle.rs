@@ -109,6 +109,7 @@ pub(super) fn learn(kill: &mut Kill, answer: Answer, now: OffsetDateTime) {
             *known = Session { identity: known.identity.take(), ..session };
         }
     }
+    kill.upstream.evidence_url = answer.evidence_url.or(kill.upstream.evidence_url.take());
     let status = if kill.sessions.is_empty() { answer.status } else { Status::of(&kill.sessions) };
     stand(kill, status, now);
 }

@@ -9,8 +9,10 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{
     domain::{Identity, LiveSession, Match, Outcome, Selector, Session, SessionId},
-    vendor::List,
+    vendor::{IdRule, List},
 };
+
+const BEYOND: &str = "not sent: beyond what the vendor's kill takes";
 
 /// What must be true of a session beyond its id, all that is given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,6 +50,21 @@ pub(super) struct Victims {
     pub(super) send: Vec<SessionId>,
     /// Every session that the kill is about: those that may be sent as `unknown`, all others with their outcomes.
     pub(super) sessions: Vec<Session>,
+}
+
+impl Victims {
+    /// The same without those whose ids the vendor's kill does not take, though its list shows them. One such id makes
+    /// the vendor refuse a whole call.
+    pub(super) fn taken_by(mut self, rule: IdRule) -> Self {
+        let is_taken = |id: &str| rule.parse(id).is_some();
+        self.send.retain(|id| is_taken(&id.0));
+        let beyond = |session: &&mut Session| session.outcome == Outcome::Unknown && !is_taken(&session.id);
+        for session in self.sessions.iter_mut().filter(beyond) {
+            session.outcome = Outcome::Failed;
+            session.detail = Some(BEYOND.into());
+        }
+        self
+    }
 }
 
 /// What sessions are judged by.
@@ -147,6 +164,17 @@ mod tests {
         assert_eq!(before(NOW - Duration::seconds(60)), Outcome::Changed, "it may have begun then or later");
         let identity = Some(Identity::of(&session(2, "app")));
         assert_eq!(outcome(Pin { identity, ..pin() }), Outcome::Changed);
+    }
+
+    #[test]
+    fn what_the_vendors_kill_does_not_take_is_not_sent_and_keeps_no_other_back() {
+        let list = List { sessions: vec![session(11, "app"), session(200, "app"), session(12, "repl")], complete: true };
+        let selector = Selector::Match(Match { min_seconds: Some(1), ..Match::default() });
+        let victims = judge(&list, &BTreeMap::new(), &selector).taken_by(IdRule::Decimal { max: 100 });
+        assert_eq!(victims.send, [id(11)]);
+        let outcomes: Vec<_> = victims.sessions.iter().map(|session| session.outcome).collect();
+        assert_eq!(outcomes, [Outcome::Unknown, Outcome::Failed, Outcome::Protected]);
+        assert_eq!(victims.sessions[1].detail.as_deref(), Some(BEYOND));
     }
 
     #[test]

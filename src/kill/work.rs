@@ -59,26 +59,27 @@ impl Kills {
 
     /// Looks where that is needed, and then sends.
     async fn act(&self, job: &Job, kill: &mut Kill) -> Driven {
-        let Job { driver, asked, plan, class, literals } = job;
+        let Job { driver, asked, plan, literals, .. } = job;
         let Some(plan) = plan else {
             let selector = &asked.order.selector;
             // Nobody knows how many the database will pick.
             let many = if *selector == Selector::Intelligent { 1 } else { selector.ids().len() };
-            return self.send(driver, &asked.order, many, *class, kill).await;
+            return self.send(job, &asked.order, many, kill).await;
         };
         let (order, many) = match self.look_before(driver, plan, asked, *literals, kill).await {
             Ok(Some(found)) => found,
             Ok(None) => return look::nothing_to_send(kill),
             Err(problem) => return look::not_sent(kill, &asked.order, problem),
         };
-        let sent = self.send(driver, &order, many, *class, kill).await;
+        let sent = self.send(job, &order, many, kill).await;
         look::with_unsent(&kill.sessions, sent)
     }
 
     /// Sends an order that is about so many sessions, unless its target has had its share of the minute.
-    async fn send(&self, driver: &Driver, order: &Order, many: usize, class: Class, kill: &mut Kill) -> Driven {
+    async fn send(&self, job: &Job, order: &Order, many: usize, kill: &mut Kill) -> Driven {
         let at = self.0.clock.now();
-        if let Err(problem) = self.0.caps.take(&order.target, many, at) {
+        // Counted where it was asked for: the order may name the node that was looked at.
+        if let Err(problem) = self.0.caps.take(&job.asked.order.target, many, at) {
             return Driven::not_sent(order, problem);
         }
         if let Err(problem) = self.mark_sent(kill, at).await {
@@ -87,7 +88,7 @@ impl Kills {
         if let Some(look) = &mut kill.look {
             look.to_kill_ms = Some(unix_millis(at) - unix_millis(look.at));
         }
-        self.kill(driver, order, class).await
+        self.kill(&job.driver, order, job.class).await
     }
 
     /// Somebody else has settled the kill: what is on record is what is answered.

@@ -34,10 +34,8 @@ pub enum Action {
     DcdbFlow,
     /// `DescribeProcessList`
     DcdbProcesses,
-    /// `DescribeDCDBInstanceNodeInfo`
-    DcdbNodes,
-    /// `DescribeDCDBShards`
-    DcdbShards,
+    /// `DescribeDCDBInstanceDetail`
+    DcdbDetail,
 }
 
 impl Action {
@@ -53,7 +51,7 @@ impl Action {
             | Self::IntelligentPreview
             | Self::IntelligentHistory => "taurusdb",
             Self::IamToken => "iam",
-            Self::DcdbKill | Self::DcdbFlow | Self::DcdbProcesses | Self::DcdbNodes | Self::DcdbShards => "dcdb",
+            Self::DcdbKill | Self::DcdbFlow | Self::DcdbProcesses | Self::DcdbDetail => "dcdb",
         }
     }
 

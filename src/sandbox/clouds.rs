@@ -42,7 +42,7 @@ impl Clouds {
         Self::at(Clock::system())
     }
 
-    /// An empty world on that clock, which dates signatures and tokens. Rates and delays pass in real time.
+    /// An empty world on that clock, which dates signatures, tokens and the history. Rates and other delays pass in real time.
     #[must_use]
     pub fn at(clock: Clock) -> Self {
         let day = Duration::from_hours(24);
@@ -182,7 +182,7 @@ impl Clouds {
         self.state().times.flow = time;
     }
 
-    /// How long an intelligent kill takes to enter the history; 1 s until set.
+    /// How long an intelligent kill takes to enter the history, by the clouds' clock; 1 s until set.
     pub fn set_history_delay(&self, time: Duration) {
         self.state().times.history = time;
     }

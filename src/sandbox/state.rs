@@ -81,8 +81,8 @@ pub(super) struct Task {
     pub(super) id: i64,
     pub(super) node: Place,
     pub(super) started: OffsetDateTime,
-    /// When it enters the history.
-    pub(super) listed: Instant,
+    /// When it enters the history, by the clouds' clock.
+    pub(super) listed: OffsetDateTime,
 }
 
 /// What an IAM token is good for.

@@ -221,7 +221,7 @@ impl Account {
             None => self.transport.send(request).await,
         };
         match answer {
-            Ok(response) => Ok(reply(call.stage, response)),
+            Ok(response) => Ok(reply(call, response)),
             Err(TransportError::NotConnected(why)) => Err(fault(FaultKind::NotConnected, why)),
             Err(TransportError::TooLate) => Err(Fault::new(FaultKind::TooLate, call.stage)),
             Err(TransportError::Lost(why)) => Err(fault(FaultKind::Lost, why)),
@@ -245,9 +245,10 @@ async fn patient<T>(stamp: &Stamp, login: impl Future<Output = Result<T, Fault>>
     outcome.map_err(|fault| Fault { stage: stamp.stage, ..fault })
 }
 
-fn reply(stage: Stage, response: Response) -> Reply {
+fn reply(call: &Call, response: Response) -> Reply {
     Reply {
-        stage,
+        stage: call.stage,
+        effect: call.effect,
         status: response.status,
         request_id: response.header("x-request-id").map(str::to_owned),
         retry_after: retry_after(&response),

@@ -66,6 +66,8 @@ impl Call {
 pub struct Reply {
     /// The stage of the call that this answers.
     pub stage: Stage,
+    /// What that call may have done: what is not known of its answer is worse for a kill than for a read.
+    pub effect: Effect,
     pub status: StatusCode,
     /// The vendor's request id, where it sent one as a header.
     pub request_id: Option<String>,
@@ -103,13 +105,15 @@ pub struct Answer {
     pub sessions: Vec<Session>,
     pub task_id: Option<String>,
     pub request_id: Option<String>,
+    /// Where the vendor keeps its own account of what it did.
+    pub evidence_url: Option<String>,
 }
 
 impl Answer {
     /// What each session's own outcome adds up to.
     #[must_use]
     pub fn each(sessions: Vec<Session>) -> Self {
-        Self { status: Status::of(&sessions), sessions, task_id: None, request_id: None }
+        Self { status: Status::of(&sessions), sessions, task_id: None, request_id: None, evidence_url: None }
     }
 
     /// The same outcome for every session of the order, and for the order as a whole where it names none.
@@ -124,12 +128,18 @@ impl Answer {
             Outcome::Failed | Outcome::Changed | Outcome::Alive => Status::Failed,
         };
         let sessions = ids.iter().map(|id| Session::new(id, outcome)).collect();
-        Self { status, sessions, task_id: None, request_id: None }
+        Self { status, sessions, task_id: None, request_id: None, evidence_url: None }
     }
 
     #[must_use]
     pub fn task(mut self, task_id: impl Into<String>) -> Self {
         self.task_id = Some(task_id.into());
+        self
+    }
+
+    #[must_use]
+    pub fn evidence(mut self, url: Option<String>) -> Self {
+        self.evidence_url = url;
         self
     }
 

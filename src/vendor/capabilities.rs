@@ -176,6 +176,8 @@ pub struct Capabilities {
     pub selectors: &'static [SelectorKind],
     /// Most ids in one call by default; a call with more is split by the gateway.
     pub max_ids_per_call: usize,
+    /// Most ids in one call that the vendor takes, where it publishes a number; no configuration goes beyond it.
+    pub most_ids_per_call: Option<usize>,
     /// Calls a second by default.
     pub requests_per_second: u32,
     /// True where the vendor counts each action for itself, false where all calls count together.

@@ -26,6 +26,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     selectors: &[SelectorKind::Ids, SelectorKind::MatchOneOf(&["user", "database"])],
     // No maximum is published; a sibling operation allows 20 at a time.
     max_ids_per_call: 100,
+    most_ids_per_call: None,
     // No rate is published; DAS throttles with HTTP 400 and DAS.200002.
     requests_per_second: 5,
     counted_per_action: false,
@@ -120,6 +121,13 @@ impl Vendor for Das {
     }
 
     fn page(&self, _: &Target, row: usize, reply: &Reply) -> Result<Page, Fault> {
-        huawei::page(reply, row, &PROCESS, "processes", "count")
+        let mut page = huawei::page(reply, row, &PROCESS, "processes", "count")?;
+        if let Page::Sessions { sessions, .. } = &mut page {
+            // The sample of the vendor's own definition (2026) writes two dashes for no database.
+            for session in sessions {
+                session.database = session.database.take().filter(|name| name != "--");
+            }
+        }
+        Ok(page)
     }
 }

@@ -27,6 +27,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     selectors: &[SelectorKind::Ids],
     // No maximum is published.
     max_ids_per_call: 100,
+    most_ids_per_call: None,
     // "20 requests per second" for each action, on every page of this product.
     requests_per_second: 20,
     counted_per_action: true,
@@ -125,77 +126,55 @@ impl Vendor for Dcdb {
         Ok(Step::Done(answer.request(json::text(&response["RequestId"]))))
     }
 
-    /// Processes are listed by node. A kill without one goes to the primary, so that is looked for first, and before
-    /// that the shard where only its serial name is known.
+    /// Processes are listed by node. A kill without one goes to the primary, so that is looked for first.
     fn list(&self, target: &Target, wanted: &Match, row: usize) -> Option<Call> {
-        let knows = |name| target.coordinates.contains_key(name);
-        let (stage, name, parameters) = match (knows("node_id"), knows("shard_id")) {
-            (true, _) => ("list", "DescribeProcessList", &PARAMETERS[..]),
-            (false, true) => ("nodes", "DescribeDCDBInstanceNodeInfo", &PARAMETERS[..1]),
-            (false, false) => ("shards", "DescribeDCDBShards", &PARAMETERS[..1]),
-        };
-        let mut body = place(target, parameters);
+        if !target.coordinates.contains_key("node_id") {
+            let body = place(target, &PARAMETERS[..1]);
+            return Some(action("detail", Effect::Read, "DescribeDCDBInstanceDetail", &body.into()));
+        }
+        let mut body = place(target, &PARAMETERS);
         let filters: Vec<_> = [("user", &wanted.user), ("db", &wanted.database)]
             .into_iter()
             .filter_map(|(name, value)| Some(json!({ "Name": name, "Values": [value.as_ref()?] })))
             .collect();
-        if stage == "list" && !filters.is_empty() {
+        if !filters.is_empty() {
             body.insert("Filters".to_owned(), filters.into());
         }
         body.extend([("Offset".to_owned(), json!(row)), ("Limit".to_owned(), json!(PAGE))]);
-        Some(action(stage, Effect::Read, name, &body.into()))
+        Some(action("list", Effect::Read, "DescribeProcessList", &body.into()))
     }
 
     fn page(&self, target: &Target, row: usize, reply: &Reply) -> Result<Page, Fault> {
         let response = tencent::answer(reply)?;
-        let page = match reply.stage {
-            "nodes" => find(target, "node_id", &response, row, &NODES),
-            "shards" => find(target, "shard_id", &response, row, &SHARDS),
-            // No total is told, so that only a page with nothing new is known to be the last.
-            _ => PROCESS.read_all(&response["ProcessList"]).ok_or(FaultKind::Unreadable).map(|sessions| {
+        let page = if reply.stage == "detail" {
+            primary(target, &response).map(Page::At)
+        } else {
+            let sessions = tencent::rows(&response, "ProcessList").and_then(|rows| PROCESS.read_each(rows));
+            sessions.ok_or(FaultKind::Unreadable).map(|sessions| {
+                // No total is told, so that only a page with nothing new is known to be the last.
                 let next = Next::Perhaps(row + sessions.len());
-                Page::Sessions { sessions, next }
-            }),
+                Page::Sessions { sessions, next, total: None }
+            })
         };
         page.map_err(|kind| Fault { request_id: json::text(&response["RequestId"]), ..Fault::of(kind, reply) })
     }
 }
 
-/// Where a coordinate is found out: in which list, in which rows, and under what name.
-struct Directory {
-    rows: &'static str,
-    is_meant: fn(&Target, &Value) -> bool,
-    name: &'static str,
-}
-
-const NODES: Directory = Directory {
-    rows: "NodesInfo",
-    is_meant: |target, node| node["Role"] == "master" && node["ShardId"] == target.coordinate("shard_id"),
-    name: "NodeId",
-};
-const SHARDS: Directory = Directory {
-    rows: "Shards",
-    is_meant: |target, shard| shard["ShardSerialId"] == target.coordinate("shard_serial_id"),
-    name: "ShardInstanceId",
-};
-
-/// The place with that coordinate, or where to look on.
-fn find(target: &Target, name: &'static str, list: &Value, row: usize, of: &Directory) -> Result<Page, FaultKind> {
-    let rows = list[of.rows].as_array().ok_or(FaultKind::Unreadable)?;
-    let Some(found) = rows.iter().find(|row| (of.is_meant)(target, row)) else {
-        let total = list["TotalCount"].as_u64().ok_or(FaultKind::Unreadable)?;
-        let read = row + rows.len();
-        let goes_on = !rows.is_empty() && u64::try_from(read).is_ok_and(|read| read < total);
-        let on = Page::Sessions { sessions: vec![], next: Next::Row(read) };
-        return if goes_on { Ok(on) } else { Err(FaultKind::TargetNotFound) };
+/// The place with the node that is its shard's primary now. The detail of an instance has every shard under both of its
+/// names, with its nodes, in the form in which other actions take them.
+fn primary(target: &Target, detail: &Value) -> Result<Target, FaultKind> {
+    let is_meant = |shard: &&Value| {
+        let is = |name: &str, member: &str| target.coordinates.get(name).is_some_and(|known| shard[member] == **known);
+        is("shard_id", "ShardInstanceId") || is("shard_serial_id", "ShardSerialId")
     };
-    let value = json::text(&found[of.name]).filter(|value| is_name(value)).ok_or(FaultKind::Unreadable)?;
+    let shards = tencent::rows(detail, "Shards").ok_or(FaultKind::Unreadable)?;
+    let shard = shards.iter().find(is_meant).ok_or(FaultKind::TargetNotFound)?;
+    let nodes = json::rows(&shard["NodesInfo"]).ok_or(FaultKind::Unreadable)?;
+    let node = nodes.iter().find(|node| node["Role"] == "master").ok_or(FaultKind::TargetNotFound)?;
+    let node = json::text(&node["NodeId"]).filter(|node| is_name(node)).ok_or(FaultKind::Unreadable)?;
     let mut target = target.clone();
-    target.coordinates.insert(name, value);
-    if name == "shard_id" {
-        target.coordinates.remove("shard_serial_id");
-    }
-    Ok(Page::At(target))
+    target.coordinates.insert("node_id", node);
+    Ok(target)
 }
 
 /// These coordinates of a target, as the product spells them.

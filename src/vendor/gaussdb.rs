@@ -12,7 +12,8 @@ use crate::domain::{LiveSession, Match, Order, Outcome, Session, SessionId, Targ
 
 use super::{
     Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Next, Own,
-    Page, Reply, SelectorKind, Step, Vendor, huawei, json, process::Row,
+    Page, Reply, SelectorKind, Step, Vendor, huawei, json,
+    process::{self, Row},
 };
 
 /// See the module.
@@ -27,6 +28,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     selectors: &[SelectorKind::Ids],
     // No maximum is published; the vendor's console and its list call stop at 200.
     max_ids_per_call: 200,
+    most_ids_per_call: None,
     // No rate is published; write policies as low as 10 a minute were reported for a sister service.
     requests_per_second: 5,
     counted_per_action: false,
@@ -39,14 +41,15 @@ static CAPABILITIES: Capabilities = Capabilities {
 /// The user guide: at most 200 records come back, and there are no pages.
 const MOST_LISTED: usize = 200;
 
-/// Every member is a text but for the times.
+/// Every member is a text but for the times. `exec_time` is how long the session has lived, `query_runtime` how long its
+/// statement has run.
 const SESSION: Row = Row {
     id: "session_id",
     user: "user_name",
     host: "client_ip",
     database: "database_name",
     command: None,
-    seconds: "exec_time",
+    seconds: "query_runtime",
     state: "state",
     statement: "query",
 };
@@ -95,7 +98,7 @@ impl Vendor for GaussDb {
     }
 
     fn next(&self, order: &Order, _: &Known, reply: &Reply) -> Result<Step, Fault> {
-        huawei::answer(reply, |reply| {
+        let answer = huawei::answer(reply, |reply| {
             let body: Value = serde_json::from_slice(&reply.body).ok()?;
             let success = body["success"].as_bool()?;
             let killed = match &body["session_ids"] {
@@ -113,7 +116,8 @@ impl Vendor for GaussDb {
                 }
             });
             Some(Ok(Step::Done(Answer::each(sessions.collect()).request(reply.request_id.clone()))))
-        })
+        });
+        answer.map_err(of_product)
     }
 
     fn list(&self, target: &Target, wanted: &Match, _: usize) -> Option<Call> {
@@ -132,22 +136,47 @@ impl Vendor for GaussDb {
     }
 
     fn page(&self, _: &Target, _: usize, reply: &Reply) -> Result<Page, Fault> {
-        huawei::read(reply, |body| {
-            let sessions: Vec<_> = body["sessions"].as_array()?.iter().map(session).collect::<Option<_>>()?;
+        let page = huawei::read(reply, |body| {
+            // Left out is none, where nothing else is said instead.
+            let rows = match body.as_object()?.get("sessions") {
+                None if body.as_object()?.is_empty() => &[],
+                rows => json::rows(rows?)?,
+            };
+            let sessions: Vec<_> = rows.iter().map(session).collect::<Option<_>>()?;
             let next = if sessions.len() < MOST_LISTED { Next::End } else { Next::Cut };
-            Some(Page::Sessions { sessions, next })
-        })
+            Some(Page::Sessions { sessions, next, total: None })
+        });
+        page.map_err(of_product)
     }
+}
+
+/// What a code means in this product's own table, where a sister product's says something else.
+fn of_product(fault: Fault) -> Fault {
+    match (fault.kind, fault.code.as_deref()) {
+        // The instance is there, and has no node in order.
+        (FaultKind::TargetNotFound, Some("DBS.200408")) => Fault { kind: FaultKind::TargetBusy, ..fault },
+        _ => fault,
+    }
+}
+
+/// How long the session has been at its statement. An idle one has none, however old its last one is, and no statement
+/// runs longer than its session: such a number is in another unit than seconds, which no page states.
+fn at_statement(session: &LiveSession, row: &Value) -> Option<u64> {
+    let is_idle = session.state.as_deref().is_some_and(|state| state.eq_ignore_ascii_case("idle"));
+    let age = process::seconds(&row["exec_time"]);
+    session.seconds.filter(|seconds| !is_idle && age.is_none_or(|age| *seconds <= age + 1))
 }
 
 fn session(row: &Value) -> Option<LiveSession> {
     let session = SESSION.read(row)?;
+    let seconds = at_statement(&session, row);
     // The vendor puts the port into a member of its own, and less than 1 where there is none.
     let port = json::id(&row["client_port"]).filter(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
     let host = session.host.map(|ip| port.map_or_else(|| ip.clone(), |port| format!("{ip}:{port}")));
     let blocker = json::id(&row["block_session"]).filter(|id| id != "0");
     Some(LiveSession {
         host,
+        seconds,
         started_at: row["back_end_start"].as_i64().and_then(moment),
         blocked_by: blocker.and_then(|id| IdRule::Token.parse(&id)).map(SessionId),
         ..session

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::{Coordinate, Fault, FaultKind, Need, Next, Page, Reply, json, process::Row};
+use super::{Coordinate, Effect, Fault, FaultKind, Need, Next, Page, Reply, json, process::Row};
 
 /// An error code and its text, as far as the vendor gave them.
 type Said = (Option<String>, Option<String>);
@@ -34,7 +34,7 @@ fn said(body: &[u8]) -> Said {
 /// The fault that an answer outside 2xx means.
 fn refusal(reply: &Reply) -> Fault {
     let (code, message) = said(&reply.body);
-    let kind = classify(reply.status.as_u16(), code.as_deref());
+    let kind = classify(reply.status.as_u16(), code.as_deref(), reply.effect);
     fault(kind, reply).saying(code, message)
 }
 
@@ -44,36 +44,73 @@ fn fault(kind: FaultKind, reply: &Reply) -> Fault {
     Fault { request_id: reply.request_id.clone().or_else(in_body), ..Fault::of(kind, reply) }
 }
 
-/// Which kind of fault an HTTP status and a code mean together.
-fn classify(status: u16, code: Option<&str>) -> FaultKind {
-    let code = code.unwrap_or_default();
-    // The same gateway product signs as APIGW in front of most services and as APIG elsewhere.
-    let gateway = code.strip_prefix("APIGW.").or_else(|| code.strip_prefix("APIG."));
-    if status >= 500 {
-        return FaultKind::ServerError;
-    }
-    if status == 429 || gateway == Some("0308") || matches!(code, "DAS.200002" | "IAM.0012") {
-        return FaultKind::Throttled;
-    }
-    match (status, code) {
+/// Which kind of fault a status outside 2xx and a code mean together.
+///
+/// These services use 400 also for what went wrong after the order was passed on (`DBS.212015` is a partial success), so
+/// for a kill only a documented refusal says that nothing was done.
+fn classify(status: u16, code: Option<&str>, effect: Effect) -> FaultKind {
+    let is_gateways = code.is_some_and(|code| gateway_number(code).is_some());
+    match status {
+        500.. => FaultKind::ServerError,
+        429 => FaultKind::Throttled,
         // An invalid token is a 403 in the database services, everywhere else a 401.
-        (401, _) | (_, "DBS.280056") => FaultKind::TokenExpired,
-        // A missing permission is a 400 in GaussDB; so are unusable access keys in IAM.
-        (403, _) | (_, "DBS.216003" | "IAM.1104" | "IAM.1105" | "IAM.1106" | "IAM.1107" | "IAM.1108") => {
+        401 => FaultKind::TokenExpired,
+        404 if code.is_none() || is_gateways => FaultKind::Refused,
+        _ => code.and_then(by_code).unwrap_or_else(|| by_status(status, code, effect)),
+    }
+}
+
+/// The number of a code of the API gateway, which signs as APIGW in front of most services and as APIG elsewhere.
+fn gateway_number(code: &str) -> Option<&str> {
+    code.strip_prefix("APIGW.").or_else(|| code.strip_prefix("APIG."))
+}
+
+/// What a code from the tables of refusals means, whatever its status; `None` for any other, behind which something may
+/// have run.
+fn by_code(code: &str) -> Option<FaultKind> {
+    Some(match code {
+        "DAS.200002" | "IAM.0012" => FaultKind::Throttled,
+        "DBS.280056" => FaultKind::TokenExpired,
+        // A missing permission is a 400 in GaussDB, as is failed authentication in DAS; so are unusable access keys in IAM.
+        "DBS.216003" | "DAS.200051" | "IAM.1104" | "IAM.1105" | "IAM.1106" | "IAM.1107" | "IAM.1108" => {
             FaultKind::Denied
         }
-        (404, "") => FaultKind::Refused,
-        (404, _) if gateway.is_some() => FaultKind::Refused,
         // "Not part of this instance" and "wrong node" or "wrong component" come as 400.
-        (404, _) | (_, "DBS.212005" | "DBS.216030" | "DBS.280407" | "DBS.280667" | "DBS.280676") => {
-            FaultKind::TargetNotFound
-        }
-        (409, _) | (_, "DBS.200086" | "DBS.201014" | "DBS.06010001" | "DBS.06020003" | "DBS.280449") => {
+        "DBS.212005" | "DBS.216030" | "DBS.280407" | "DBS.280667" | "DBS.280676" => FaultKind::TargetNotFound,
+        "DBS.200086" | "DBS.201014" | "DBS.06010001" | "DBS.06020003" | "DBS.280449" | "DBS.280800" => {
             FaultKind::TargetBusy
         }
-        // A feature that is not switched on, or a wrong project: nothing that the caller could mend.
-        (_, "DBS.06280105" | "DBS.280408" | "DAS.200113" | "IAM.1109") => FaultKind::Refused,
-        (400 | 413 | 414 | 422 | 494, _) => FaultKind::Rejected,
+        // A feature that is not switched on or not in this kernel, or a wrong project: nothing that the caller could mend.
+        "DBS.06280105" | "DBS.280408" | "DBS.280804" | "DAS.200113" | "IAM.1109" => FaultKind::Refused,
+        // The tables of parameters, and the requests that are empty or name no job.
+        "DBS.200001" | "DBS.200004" | "DBS.200006" | "DBS.200543" | "DBS.200823" | "DBS.200824" | "DBS.280001"
+        | "DBS.280006" | "DBS.280404" | "DBS.280439" | "DBS.280440" | "DBS.280828" | "DBS.290000" | "DBS.06010013"
+        | "DAS.200100" | "DAS.200101" | "DAS.200102" | "DAS.200103" | "DAS.200104" | "DAS.200105" | "DAS.200106"
+        | "DAS.200107" | "DAS.200108" | "DAS.200109" | "DAS.200110" | "DAS.200111" | "DAS.200112" | "DAS.200114" => {
+            FaultKind::Rejected
+        }
+        _ if gateway_number(code) == Some("0308") => FaultKind::Throttled,
+        _ => return None,
+    })
+}
+
+/// Whether the gateway itself could not make sense of a call, and passed nothing on.
+fn is_malformed(code: &str) -> bool {
+    gateway_number(code).is_some_and(|number| matches!(number, "0104" | "0105" | "0106" | "0201" | "0602" | "0607"))
+}
+
+/// What a status means with no code, or with one that nobody knows.
+fn by_status(status: u16, code: Option<&str>, effect: Effect) -> FaultKind {
+    match (status, code) {
+        (403, _) => FaultKind::Denied,
+        (404, _) => FaultKind::TargetNotFound,
+        (409, _) => FaultKind::TargetBusy,
+        // The gateway's own: too large, or not understood by anybody.
+        (413 | 414 | 494, _) | (400 | 422, None) => FaultKind::Rejected,
+        (400, Some(code)) if is_malformed(code) => FaultKind::Rejected,
+        (405, _) => FaultKind::Refused,
+        _ if effect == Effect::Kill => FaultKind::Unreadable,
+        (400 | 422, _) => FaultKind::Rejected,
         _ => FaultKind::Refused,
     }
 }
@@ -87,8 +124,7 @@ pub(super) fn answer<T>(reply: &Reply, read: impl FnOnce(&Reply) -> Option<Resul
         return Err(refusal(reply));
     }
     if let (Some(code), message) = said(&reply.body) {
-        // 400 is the status under which these services report what they refuse.
-        let kind = if is_plainly_refused(&code) { classify(400, Some(&code)) } else { FaultKind::Unreadable };
+        let kind = by_code(&code).unwrap_or(FaultKind::Unreadable);
         return Err(fault(kind, reply).saying(Some(code), message));
     }
     read(reply).unwrap_or_else(|| Err(Fault::unreadable(reply)))
@@ -107,7 +143,7 @@ pub(super) fn page_from(row: usize) -> [(&'static str, String); 2] {
     [("offset", row.to_string()), ("limit", PAGE.to_owned())]
 }
 
-/// A page that begins with that row, of a list that tells how many rows it has.
+/// A page that begins with that row, of a list that tells how many rows it has. Rows that are null or left out are none.
 pub(super) fn page(reply: &Reply, row: usize, of: &Row, rows: &str, total: &str) -> Result<Page, Fault> {
     read(reply, |body| {
         let sessions = of.read_all(&body[rows])?;
@@ -117,16 +153,8 @@ pub(super) fn page(reply: &Reply, row: usize, of: &Row, rows: &str, total: &str)
             _ if sessions.is_empty() => Next::Cut,
             _ => Next::Row(read),
         };
-        Some(Page::Sessions { sessions, next })
+        Some(Page::Sessions { sessions, next, total: Some(total) })
     })
-}
-
-/// Whether a code is from one of the tables of refusals, so that surely nothing ran.
-fn is_plainly_refused(code: &str) -> bool {
-    !matches!(classify(400, Some(code)), FaultKind::Rejected)
-        || ["DBS.200001", "DBS.200004", "DBS.280001", "DBS.290000", "DBS.06010013", "DBS.200006", "DBS.280404"]
-            .contains(&code)
-        || code.starts_with("DAS.2001")
 }
 
 const fn is_hex_like(text: &str, length: usize) -> bool {

@@ -20,3 +20,9 @@ pub(super) fn ids(value: &Value) -> Option<Vec<String>> {
 pub(super) fn text(value: &Value) -> Option<String> {
     value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
+
+/// The rows of a list, none where it is null or left out: what writes the vendors' answers drops lists that are empty;
+/// `None` where it is something else.
+pub(super) fn rows(value: &Value) -> Option<&[Value]> {
+    if value.is_null() { Some(&[]) } else { value.as_array().map(Vec::as_slice) }
+}

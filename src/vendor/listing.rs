@@ -3,7 +3,9 @@
 //! Pages are read one after another while sessions come and go, so rows can move from a page that is still to come
 //! into one that was read. Each page after the first therefore begins some rows before the end of those that were read.
 //! As long as its first row is one of them, fewer have left than it goes back, and none has slipped by; new sessions join
-//! at the end. The invariant: a list is called complete only where the vendor said so and every page began like that.
+//! at the end. A page behind the first that shows nobody new although there should be more is the answer of a vendor that
+//! repeats itself: the reading ends there. The invariant: a list is called complete only where the vendor said so, every
+//! page began like that, and there are as many sessions as the vendor told.
 
 use std::collections::HashSet;
 
@@ -14,11 +16,14 @@ use super::{Call, Fault, Reply, Vendor};
 /// Most rows that a page goes back.
 const OVERLAP: usize = 10;
 
+/// Most rows that are read: no server has so many connections, and a list has an end.
+const MOST_ROWS: usize = 200_000;
+
 /// What one answer to a list call says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Page {
-    /// These sessions, and how the list goes on.
-    Sessions { sessions: Vec<LiveSession>, next: Next },
+    /// These sessions, how the list goes on, and how many sessions it has, where the vendor tells that.
+    Sessions { sessions: Vec<LiveSession>, next: Next, total: Option<usize> },
     /// The list has to be asked for at this place, which is the same one, known more exactly.
     At(Target),
 }
@@ -103,28 +108,31 @@ impl Listing {
     pub fn read(&mut self, reply: &Reply) -> Result<(), Fault> {
         match self.vendor.page(&self.target, self.begin(), reply)? {
             Page::At(target) => (self.target, self.row) = (target, 0),
-            Page::Sessions { sessions, next } => self.take(sessions, next),
+            Page::Sessions { sessions, next, total } => self.take(sessions, next, total),
         }
         Ok(())
     }
 
-    fn take(&mut self, page: Vec<LiveSession>, next: Next) {
+    fn take(&mut self, page: Vec<LiveSession>, next: Next, total: Option<usize>) {
         self.steady &= match page.first() {
             Some(first) if self.overlap() > 0 => self.ids.contains(&first.id),
             Some(_) => self.sessions.is_empty(),
             None => self.overlap() == 0,
         };
         self.widest = self.widest.max(page.len());
+        let known = self.sessions.len();
         for session in page {
             if self.ids.insert(session.id.clone()) {
                 self.sessions.push(session);
             }
         }
+        let is_new = self.sessions.len() > known;
+        let is_short = total.is_some_and(|total| self.sessions.len() < total);
         match next {
-            Next::Row(row) | Next::Perhaps(row) if row > self.row => self.row = row,
+            Next::Row(row) | Next::Perhaps(row) if row > self.row && is_new && row <= MOST_ROWS => self.row = row,
             Next::Perhaps(row) if row == self.row => self.ended = Some(Next::End),
-            Next::Row(_) | Next::Perhaps(_) => self.ended = Some(Next::Cut),
-            Next::End | Next::Cut => self.ended = Some(next),
+            Next::End if !is_short => self.ended = Some(Next::End),
+            Next::Row(_) | Next::Perhaps(_) | Next::End | Next::Cut => self.ended = Some(Next::Cut),
         }
     }
 
@@ -132,6 +140,12 @@ impl Listing {
     #[must_use]
     pub const fn has_begun(&self) -> bool {
         !self.sessions.is_empty() || self.ended.is_some()
+    }
+
+    /// Where the sessions live, as exactly as it is known by now.
+    #[must_use]
+    pub const fn target(&self) -> &Target {
+        &self.target
     }
 
     /// What is known now: complete only at the end of a list that was not cut off and did not move.

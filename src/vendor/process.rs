@@ -20,11 +20,12 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// The session that a row shows; `None` without an id, or without the member that says whose it is.
+    /// The session that a row shows; `None` without an id, or where whose it is is no text. A row without that member is
+    /// of nobody's session: the servers' own threads have none.
     pub(super) fn read(&self, row: &Value) -> Option<LiveSession> {
         // An id that the product's own kill would refuse is shown nevertheless.
         let id = SessionId(IdRule::Token.parse(&json::id(row.get(self.id)?)?)?);
-        let user = row.get(self.user).filter(|user| user.is_string() || user.is_null())?;
+        let user = Some(&row[self.user]).filter(|user| user.is_string() || user.is_null())?;
         let text = |name: &str| json::text(&row[name]);
         Some(LiveSession {
             user: json::text(user),
@@ -38,9 +39,15 @@ impl Row {
         })
     }
 
-    /// Every row of a list; `None` where it is no list or one of them cannot be read.
+    /// Every row; `None` where one of them cannot be read.
+    pub(super) fn read_each(&self, rows: &[Value]) -> Option<Vec<LiveSession>> {
+        rows.iter().map(|row| self.read(row)).collect()
+    }
+
+    /// Every row of a list, none of one that is null or left out; `None` where it is no list or one of them cannot be
+    /// read.
     pub(super) fn read_all(&self, rows: &Value) -> Option<Vec<LiveSession>> {
-        rows.as_array()?.iter().map(|row| self.read(row)).collect()
+        self.read_each(json::rows(rows)?)
     }
 }
 

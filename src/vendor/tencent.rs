@@ -5,26 +5,22 @@
 
 use serde_json::Value;
 
-use super::{Fault, FaultKind, Reply, json};
+use super::{Effect, Fault, FaultKind, Reply, json};
 
 /// Reads the envelope: the members of `Response`, or the error in it.
 pub(super) fn answer(reply: &Reply) -> Result<Value, Fault> {
     // The vendor answers 200 whenever it handled the call, so any other status is from something in between. What such a
     // thing passes on as another success is read all the same: the call may have been handled.
     if !reply.status.is_success() {
-        let kind = match reply.status.as_u16() {
-            500.. => FaultKind::ServerError,
-            429 => FaultKind::Throttled,
-            401 | 403 => FaultKind::Denied,
-            _ => FaultKind::Refused,
-        };
-        return Err(Fault::of(kind, reply));
+        return Err(Fault::of(of_status(reply.status.as_u16(), reply.effect), reply));
     }
     let mut body: Value = serde_json::from_slice(&reply.body).map_err(|_| Fault::unreadable(reply))?;
     // A very old form of error that the vendor's own Go SDK still recognises.
     if let Some(code) = body.get("code").and_then(Value::as_i64).filter(|code| *code != 0) {
         let message = json::text(&body["message"]);
-        return Err(Fault::of(FaultKind::Refused, reply).saying(Some(code.to_string()), message));
+        // 4000 to 4999 are the caller's faults there; behind any other something may have run.
+        let kind = if (4000..5000).contains(&code) { FaultKind::Refused } else { FaultKind::ServerError };
+        return Err(Fault::of(kind, reply).saying(Some(code.to_string()), message));
     }
     let response = body.get_mut("Response").map(Value::take).unwrap_or_default();
     let request_id = json::text(&response["RequestId"]);
@@ -38,6 +34,26 @@ pub(super) fn answer(reply: &Reply) -> Result<Value, Fault> {
     if response.is_object() { Ok(response) } else { Err(Fault::unreadable(reply)) }
 }
 
+/// What a status means that is not the vendor's. Only those that refuse a call before it is passed on say that a kill
+/// did nothing.
+fn of_status(status: u16, effect: Effect) -> FaultKind {
+    match status {
+        500.. => FaultKind::ServerError,
+        429 => FaultKind::Throttled,
+        401 | 403 => FaultKind::Denied,
+        400 | 404 | 405 | 413..=415 | 494 => FaultKind::Refused,
+        _ if effect == Effect::Kill => FaultKind::Unreadable,
+        _ => FaultKind::Refused,
+    }
+}
+
+/// The rows of a list in a good answer; none where the list is null or left out, as the vendor's own definition allows.
+/// An answer without a request id is none of its answers.
+pub(super) fn rows<'a>(response: &'a Value, list: &str) -> Option<&'a [Value]> {
+    json::text(&response["RequestId"])?;
+    json::rows(&response[list])
+}
+
 /// Which kind of fault a code means.
 fn classify(code: &str) -> FaultKind {
     let exact = match code {
@@ -46,15 +62,19 @@ fn classify(code: &str) -> FaultKind {
         "AuthFailure.TokenFailure" => Some(FaultKind::TokenExpired),
         "InvalidParameter.PermissionDenied"
         | "FailedOperation.AuthNoStrategy"
+        | "FailedOperation.UserNotAuthed"
         | "InternalError.CamAuthFailed"
+        | "InternalError.InstanceOperatePermissionError"
         | "OperationDenied.UserHasNoStrategy"
         | "IpInBlacklist"
         | "IpNotInWhitelist" => Some(FaultKind::Denied),
         "InvalidParameter.InstanceNotFound"
         | "InvalidParameterValue.ShardNotExist"
         | "ResourceUnavailable.InstanceAlreadyDeleted" => Some(FaultKind::TargetNotFound),
-        // The task was not even made.
-        "FailedOperation.CreateFlowFailed" => Some(FaultKind::Refused),
+        // The task was not even made, under whatever family.
+        "FailedOperation.CreateFlowFailed" | "InternalError.CreateFlowFailed" | "InternalError.CreateFlowError" => {
+            Some(FaultKind::Refused)
+        }
         _ => None,
     };
     exact.unwrap_or_else(|| match code.split('.').next().unwrap_or_default() {

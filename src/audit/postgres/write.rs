@@ -153,6 +153,7 @@ pub(super) async fn conclude(connection: &mut PgConnection, conclusions: &[&Conc
         .bind(column(conclusions, |conclusion| conclusion.kill.upstream.http_status.map(i32::from)))
         .bind(column(conclusions, |conclusion| &conclusion.kill.upstream.request_id))
         .bind(column(conclusions, |conclusion| &conclusion.kill.upstream.task_id))
+        .bind(column(conclusions, |conclusion| &conclusion.kill.upstream.evidence_url))
         .bind(column(conclusions, |conclusion| &conclusion.kill.upstream.error_code))
         .bind(column(conclusions, |conclusion| &conclusion.kill.upstream.error_message))
         .bind(column(conclusions, |conclusion| conclusion.lease() == Lease::End))
@@ -172,4 +173,4 @@ pub(super) async fn conclude(connection: &mut PgConnection, conclusions: &[&Conc
 }
 
 const CONCLUDE: &str = "SELECT conclude_kills($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
-     $18, $19, $20, $21, $22, $23, $24, $25, $26)";
+     $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)";

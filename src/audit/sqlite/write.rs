@@ -259,6 +259,7 @@ async fn conclude(tx: &mut SqliteConnection, conclusion: &Conclusion) -> sqlx::R
         .bind(kill.look.map(|look| look.complete))
         .bind(kill.verified_at.map(Moment))
         .bind(conclusion.lease() == Lease::End)
+        .bind(&kill.upstream.evidence_url)
         .execute(&mut *tx)
         .await?;
     match conclusion.lease() {
@@ -288,5 +289,5 @@ const CONCLUDE: &str = "
     UPDATE kills SET status = $2, completed_at = $3, problem = $4, upstream_http_status = $5,
         upstream_request_id = $6, upstream_task_id = $7, upstream_error_code = $8, upstream_error_message = $9,
         looked_at = coalesce($10, looked_at), list_complete = coalesce($11, list_complete),
-        verified_at = coalesce($12, verified_at), closed = $13
+        verified_at = coalesce($12, verified_at), closed = $13, upstream_evidence_url = $14
     WHERE id = $1";

@@ -19,7 +19,7 @@ const BEFORE: [&str; 9] =
     ["id", "requested_at", "status", "caller", "on_behalf_of", "reason", "vendor", "account", "target"];
 
 /// The columns after them.
-const AFTER: [&str; 23] = [
+const AFTER: [&str; 24] = [
     "select",
     "sessions",
     "problem_code",
@@ -27,6 +27,7 @@ const AFTER: [&str; 23] = [
     "upstream_http_status",
     "upstream_request_id",
     "upstream_task_id",
+    "upstream_evidence_url",
     "upstream_error_code",
     "upstream_error_message",
     "looked_at",
@@ -90,6 +91,7 @@ pub(super) fn row(line: &Line) -> Vec<u8> {
         line.upstream.http_status.map(|status| status.to_string()).unwrap_or_default(),
         text(&line.upstream.request_id),
         text(&line.upstream.task_id),
+        text(&line.upstream.evidence_url),
         text(&line.upstream.error_code),
         text(&line.upstream.error_message),
         text(&line.looked_at),

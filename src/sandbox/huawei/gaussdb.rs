@@ -126,12 +126,14 @@ pub(super) fn sessions(
     let table = state.world.table_mut(&place).ok_or_else(failed)?;
     let rows: Vec<_> = table.listed().into_iter().filter(|row| wanted.lets(row)).take(cut(lie, MOST)).collect();
     let now = incoming.at.unix_timestamp();
-    let answer: Vec<_> = rows.iter().map(|row| listed(row, &wanted.component, table.began(row.id, now))).collect();
+    let answer: Vec<_> = rows.iter().map(|row| listed(row, &wanted.component, table.began(row.id, now), now)).collect();
     recycle(lie, table, &rows);
     Ok(Answer::json(200, &json!({"sessions": answer})))
 }
 
-fn listed(row: &Session, component: &str, started: i64) -> Value {
+fn listed(row: &Session, component: &str, started: i64, now: i64) -> Value {
+    // The session is at least as old as its statement.
+    let age = (now - started).max(i64::try_from(row.seconds).unwrap_or(i64::MAX));
     let (ip, port) = row.host.split_once(':').unwrap_or((&row.host, ""));
     let mut members: Map<String, Value> = EMPTY.iter().map(|name| ((*name).to_owned(), "".into())).collect();
     let texts = [
@@ -143,7 +145,7 @@ fn listed(row: &Session, component: &str, started: i64) -> Value {
         ("user_name", row.user.clone()),
         ("state", row.state.clone()),
         ("query_runtime", row.seconds.to_string()),
-        ("exec_time", row.seconds.to_string()),
+        ("exec_time", age.to_string()),
         ("query", row.statement.clone()),
         ("component_name", component.to_owned()),
     ];

@@ -1,10 +1,6 @@
 //! TaurusDB intelligent kill: the vendor picks the sessions, by the shape of their statements.
 
-use std::{
-    cmp::Reverse,
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
 use serde_json::json;
 
@@ -57,7 +53,7 @@ pub(super) fn kill(
     // Task ids are milliseconds; two in one millisecond must still differ.
     let newest = state.tasks.last().map_or(0, |task| task.id + 1);
     let id = unix_millis(incoming.at).max(newest);
-    let listed = Instant::now() + state.times.history;
+    let listed = incoming.at + state.times.history;
     state.tasks.push(Task { id, node, started: incoming.at, listed });
     let answer = match lie {
         Some(Lie::KillsButSaysFailed) => {
@@ -104,14 +100,14 @@ pub(super) fn history(state: &State, incoming: &Incoming, route: &Route) -> Resu
     let node = place(&state.world, route.instance, &node)?;
     let asked = |task: &&Task| {
         let started = u64::try_from(unix_millis(task.started)).unwrap_or(0);
-        task.node == node && task.listed <= Instant::now() && (start..=end).contains(&started)
+        task.node == node && task.listed <= incoming.at && (start..=end).contains(&started)
     };
     let found: Vec<_> = state.tasks.iter().filter(asked).collect();
     let row = |task: &&Task| {
         json!({
             "task_id": task.id.to_string(),
             "start_time": task.started.unix_timestamp(),
-            "end_time": (task.started + state.times.history).unix_timestamp(),
+            "end_time": task.listed.unix_timestamp(),
             "download_link": format!("https://obs.example.com/intelligent-kill/{}.csv", task.id),
         })
     };

@@ -74,9 +74,7 @@ pub(super) fn work(
         Action::IntelligentKill => intelligent::kill(state, incoming, route, lie),
         Action::IntelligentPreview => intelligent::preview(state, incoming, route),
         Action::IntelligentHistory => intelligent::history(state, incoming, route),
-        Action::DcdbKill | Action::DcdbFlow | Action::DcdbProcesses | Action::DcdbNodes | Action::DcdbShards => {
-            Err(no_such_api())
-        }
+        Action::DcdbKill | Action::DcdbFlow | Action::DcdbProcesses | Action::DcdbDetail => Err(no_such_api()),
     }?;
     let request_id = crate::clock::id_at(incoming.at).simple().to_string();
     Ok(answer.header("x-request-id", request_id))

@@ -26,8 +26,7 @@ pub(super) fn route(incoming: &Incoming) -> Result<Route<'_>, Refusal> {
         Some("KillSession") => Action::DcdbKill,
         Some("DescribeFlow") => Action::DcdbFlow,
         Some("DescribeProcessList") => Action::DcdbProcesses,
-        Some("DescribeDCDBInstanceNodeInfo") => Action::DcdbNodes,
-        Some("DescribeDCDBShards") => Action::DcdbShards,
+        Some("DescribeDCDBInstanceDetail") => Action::DcdbDetail,
         Some(other) => return Err(refuse("InvalidAction", format!("The action {other} is invalid or not found."))),
         None => return Err(refuse("MissingParameter", "The header X-TC-Action is missing.")),
     };
@@ -55,8 +54,7 @@ pub(super) fn work(
         Action::DcdbKill => dcdb::kill(state, incoming, lie),
         Action::DcdbFlow => dcdb::flow(state, incoming, lie),
         Action::DcdbProcesses => dcdb::processes(state, incoming, lie),
-        Action::DcdbNodes => places::nodes(state, incoming),
-        Action::DcdbShards => places::shards(state, incoming),
+        Action::DcdbDetail => places::detail(state, incoming),
         _ => Err(refuse("InvalidAction", "The action is invalid or not found.")),
     }
 }

@@ -193,6 +193,7 @@ pub(crate) fn answered(kill: &Kill, known: &[(&str, Outcome)]) -> Kill {
             http_status: Some(200),
             request_id: Some("their-1".into()),
             task_id: Some("task-1".into()),
+            evidence_url: Some("https://obs.example.com/runs/1".into()),
             error_code: None,
             error_message: None,
         },

@@ -182,7 +182,7 @@ async fn only_known_words_are_taken(book: &Book) {
 }
 
 /// What a kill may learn while it is open; every other column must be guarded, those of later migrations too.
-const LEARNED: [&str; 17] = [
+const LEARNED: [&str; 18] = [
     "closed",
     "status",
     "looked_at",
@@ -194,6 +194,7 @@ const LEARNED: [&str; 17] = [
     "upstream_http_status",
     "upstream_request_id",
     "upstream_task_id",
+    "upstream_evidence_url",
     "upstream_error_code",
     "upstream_error_message",
     // These follow from the target.

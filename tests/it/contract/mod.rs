@@ -59,7 +59,7 @@ fn no_vector_repeats_a_kill() {
     for scene in &scenes {
         for other in VECTORS.iter().filter(|other| other.folder == scene.vector.folder) {
             for exchange in &other.exchanges {
-                let reply = exchange.reply.to(scene.call.stage);
+                let reply = exchange.reply.to(&scene.call);
                 let after = scene.next(&reply);
                 let again = matches!(
                     &after,
@@ -86,7 +86,7 @@ proptest! {
         let body = damage.done_to(bodies.last().map(|exchange| exchange.reply.bytes()).unwrap_or_default());
         let garbled = serde_json::from_slice::<Value>(&body).is_err();
         let status = StatusCode::from_u16(status).expect("100 to 999 are statuses");
-        let reply = Reply { stage: scene.call.stage, status, request_id: None, retry_after: None, body };
+        let reply = Reply { stage: scene.call.stage, effect: scene.call.effect, status, request_id: None, retry_after: None, body };
 
         if let Ok(Step::Done(answer)) = scene.next(&reply) {
             let asked = scene.order.selector.ids().iter().map(|id| id.0.as_str());
@@ -119,7 +119,7 @@ proptest! {
         let body = damage.done_to(answered.exchanges[0].reply.bytes());
         let garbled = serde_json::from_slice::<Value>(&body).is_err();
         let status = StatusCode::from_u16(status).expect("100 to 999 are statuses");
-        let reply = Reply { stage: call.stage, status, request_id: None, retry_after: None, body };
+        let reply = Reply { stage: call.stage, effect: call.effect, status, request_id: None, retry_after: None, body };
 
         if listing.read(&reply).is_ok() {
             prop_assert!(status.is_success() && !garbled, "{status} {listing:?}");

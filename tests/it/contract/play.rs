@@ -35,7 +35,7 @@ pub(super) fn play(vector: &Vector) -> Verdict {
     for (at, exchange) in vector.exchanges.iter().enumerate() {
         let within = |why| format!("exchange {}: {why}", at + 1);
         same_call(&exchange.call, &call).map_err(within)?;
-        let reply = exchange.reply.to(call.stage);
+        let reply = exchange.reply.to(&call);
         let step = vendor.next(&order, &known, &reply);
         let Some(next) = vector.exchanges.get(at + 1) else {
             return match (&vector.result, step) {
@@ -76,7 +76,7 @@ fn preview(vector: &Vector, vendor: &dyn Vendor, order: &Order) -> Verdict {
     let [exchange] = vector.exchanges.as_slice() else { return Err("a preview is one exchange".to_owned()) };
     same_call(&exchange.call, &call)?;
     same("effect", &Effect::Read, &call.effect)?;
-    match (&vector.result, vendor.previewed(&exchange.reply.to(call.stage))) {
+    match (&vector.result, vendor.previewed(&exchange.reply.to(&call))) {
         (Expected::Picks(expected), Ok(picks)) => {
             same("picks", &expected.picks, &picks.into_iter().map(|id| id.0).collect::<Vec<_>>())
         }
@@ -94,7 +94,7 @@ fn list(vector: &Vector, wanted: Match) -> Verdict {
         let call = listing.call().ok_or_else(|| within("the list has ended".to_owned()))?;
         same_call(&exchange.call, &call).map_err(within)?;
         same("effect", &Effect::Read, &call.effect)?;
-        let reply = exchange.reply.to(call.stage);
+        let reply = exchange.reply.to(&call);
         match (listing.read(&reply), &vector.result) {
             (Ok(()), _) => {}
             (Err(fault), Expected::Fault(expected)) if at + 1 == vector.exchanges.len() => {
@@ -176,7 +176,8 @@ fn same_answer(expected: &ExpectedAnswer, answer: &Answer) -> Verdict {
     same("status", expected.status.as_str(), answer.status.as_str())?;
     same("sessions", &expected.sessions, &answer.sessions)?;
     same("task_id", &expected.task_id, &answer.task_id)?;
-    same("request_id", &expected.request_id, &answer.request_id)
+    same("request_id", &expected.request_id, &answer.request_id)?;
+    same("evidence_url", &expected.evidence_url, &answer.evidence_url)
 }
 
 fn same_fault(expected: &ExpectedFault, fault: &Fault, effect: Effect) -> Verdict {

@@ -8,7 +8,7 @@ use actix_web::http::StatusCode;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use killgate::{
     domain::{Coordinates, Match, Order, Selector, Session, SessionId, Target},
-    vendor::{Capabilities, Known, Reply, Stage, Vendor},
+    vendor::{Call, Capabilities, Known, Reply, Vendor},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -206,6 +206,7 @@ pub(super) struct ExpectedAnswer {
     pub(super) sessions: Vec<Session>,
     pub(super) task_id: Option<String>,
     pub(super) request_id: Option<String>,
+    pub(super) evidence_url: Option<String>,
 }
 
 /// A look that the vendor has no answer for.
@@ -314,11 +315,12 @@ impl Canned {
         }
     }
 
-    /// This reply, as the transport would hand it over for a call of that stage.
-    pub(super) fn to(&self, stage: Stage) -> Reply {
+    /// This reply, as the transport would hand it over for that call.
+    pub(super) fn to(&self, call: &Call) -> Reply {
         let retry_after = self.headers.get("retry-after");
         Reply {
-            stage,
+            stage: call.stage,
+            effect: call.effect,
             status: StatusCode::from_u16(self.status).expect("the status is one"),
             request_id: self.headers.get("x-request-id").cloned(),
             retry_after: retry_after.map(|s| Duration::from_secs(s.parse().expect("retry-after is in seconds"))),

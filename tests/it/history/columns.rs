@@ -62,6 +62,7 @@ async fn a_row_is_a_kill_and_the_last_one_the_manifest(engine: Engine) {
         ("sessions", "1111 killed; 2222 not_found"),
         ("upstream_http_status", "200"),
         ("upstream_task_id", "task-1"),
+        ("upstream_evidence_url", "https://obs.example.com/runs/1"),
         ("request", r#"{"target":"orders","select":{"ids":["1111","2222"]}}"#),
         ("client_address", "192.0.2.7"),
         ("dry_run", "false"),

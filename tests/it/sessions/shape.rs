@@ -78,11 +78,10 @@ async fn a_shard_without_a_node_lists_its_primary(engine: Engine) {
     let shard = format!("vendor=dcdb&instance_id={}", world::DCDB_INSTANCE);
     let by_serial = format!("{shard}&shard_serial_id={}", world::DCDB_SECOND_SHARD_SERIAL);
     assert_eq!(ids(&look(&gateway, &by_serial).await), (2111..2121).collect::<Vec<_>>());
-    assert_eq!(gateway.clouds.calls_for(Action::DcdbShards).len(), 1);
-    assert_eq!(gateway.clouds.calls_for(Action::DcdbNodes).len(), 1);
+    assert_eq!(gateway.clouds.calls_for(Action::DcdbDetail).len(), 1, "under whichever name");
     let standby = format!("{shard}&shard_id={}&node_id={}", world::DCDB_SHARD, world::DCDB_STANDBY_NODE);
     assert_eq!(ids(&look(&gateway, &standby).await), (1311..1319).collect::<Vec<_>>());
-    assert_eq!(gateway.clouds.calls_for(Action::DcdbNodes).len(), 1, "the node was given");
+    assert_eq!(gateway.clouds.calls_for(Action::DcdbDetail).len(), 1, "the node was given");
 }
 
 async fn protected_sessions_say_why(engine: Engine) {
