@@ -241,6 +241,7 @@ fn limits(config: &Config) -> HashMap<(String, &'static str), Limit> {
             let limit = config.limits(vendor.name().as_str(), &account.name, vendor.capabilities());
             let limit = Limit {
                 requests_per_second: NonZeroU32::new(limit.requests_per_second).unwrap_or(NonZeroU32::MIN),
+                requests_per_minute: limit.requests_per_minute.and_then(NonZeroU32::new),
                 max_ids_per_call: limit.max_ids_per_call,
                 max_wait: limit.max_wait,
                 timeout: limit.timeout,
@@ -266,12 +267,13 @@ pub fn targets(config: &Config) -> anyhow::Result<Targets> {
     for account in config.accounts.values() {
         let reached = vendor::TABLE.iter().map(|vendor| vendor.name().as_str());
         let vendors = reached.filter(|vendor| account.endpoints.contains_key(*vendor)).collect();
-        targets.accounts.insert(account.name.clone(), Reach { cloud: account.cloud, vendors });
+        targets.accounts.insert(account.name.clone(), Reach { cloud: account.cloud, site: account.site, vendors });
     }
     for (alias, configured) in &config.targets {
         let vendor = vendor::find(&configured.vendor).with_context(|| format!("targets.{alias}.vendor"))?;
+        let site = config.accounts.get(&configured.account).map(|account| account.site).unwrap_or_default();
         let coordinates =
-            vendor::coordinates(vendor, &configured.coordinates).map_err(|complaint| match complaint {
+            vendor::coordinates(vendor, site, &configured.coordinates).map_err(|complaint| match complaint {
                 Complaint::Unknown { name, expected } => {
                     anyhow::anyhow!(
                         "targets.{alias}.{name}: unknown key, expected one of vendor, account, callers, {expected}"

@@ -15,6 +15,21 @@ pub struct Ask {
     /// Longest wait; beyond it no turn is taken.
     pub patience: i64,
     pub span: i64,
+    /// A limit over a longer span, which holds as well.
+    pub longer: Option<Rate>,
+}
+
+/// Most turns within a span, as in [`Ask::most`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub most: [u32; 3],
+    pub span: i64,
+}
+
+impl Ask {
+    fn rates(&self) -> impl Iterator<Item = Rate> + Clone {
+        [Rate { most: self.most, span: self.span }].into_iter().chain(self.longer)
+    }
 }
 
 /// What a window gives.
@@ -24,7 +39,7 @@ pub struct Slot {
     pub taken: u32,
     /// Microseconds from now to the turns.
     pub wait: i64,
-    /// Turns of all classes left within the span.
+    /// Turns of all classes left within the span, the shorter one where there are two.
     pub left: u32,
 }
 
@@ -53,25 +68,37 @@ impl Window {
     /// count where they stand, so what waits for a later turn takes nothing from who can have an earlier one. Several
     /// are only given at once where nobody has to wait for them: ahead of time each gateway has its one.
     pub fn take(&mut self, now: i64, ask: Ask) -> Slot {
-        self.0.retain(|turn| turn.at > now - ask.span);
+        self.take_from(now, now, ask)
+    }
+
+    /// The same for turns that shall not come before a moment.
+    pub fn take_from(&mut self, now: i64, from: i64, ask: Ask) -> Slot {
+        let longest = ask.rates().map(|rate| rate.span).max().unwrap_or(ask.span);
+        self.0.retain(|turn| turn.at > now - longest);
         // Room comes back where a span that began with a turn ends.
-        let later = self.0.iter().map(|turn| turn.at + ask.span);
-        let mut moments = [now].into_iter().chain(later.filter(|at| *at > now));
+        let ends = self.0.iter().flat_map(|turn| ask.rates().map(move |rate| turn.at + rate.span));
+        let mut later: Vec<i64> = ends.filter(|at| *at > from).collect();
+        later.sort_unstable();
+        let mut moments = [from].into_iter().chain(later);
         let (at, room) =
-            moments.find_map(|at| Some((at, self.room(at, ask))).filter(|(_, room)| *room > 0)).unwrap_or((now, 0));
-        let many = if at > now { 1 } else { ask.many.max(1) };
+            moments.find_map(|at| Some((at, self.room(at, ask))).filter(|(_, room)| *room > 0)).unwrap_or((from, 0));
+        let many = if at > from { 1 } else { ask.many.max(1) };
         let taken = if at - now <= ask.patience { many.min(room) } else { 0 };
         if taken > 0 {
             let grain = if ask.most[0] > GRAINS { (ask.span / i64::from(GRAINS)).max(1) } else { 1 };
             self.insert(at - at.rem_euclid(grain), ask.class, taken);
         }
-        let held = self.0.iter().map(|turn| turn.count).sum();
+        let held = self.0.iter().filter(|turn| turn.at > now - ask.span).map(|turn| turn.count).sum();
         Slot { taken, wait: at - now, left: ask.most[0].saturating_sub(held) }
     }
 
-    /// How many turns fit at that moment.
+    /// How many turns fit at that moment under every rate.
     fn room(&self, at: i64, ask: Ask) -> u32 {
-        let room = (0..=ask.class).zip(ask.most).map(|(class, most)| {
+        ask.rates().map(|rate| self.room_in(at, ask.class, rate)).min().unwrap_or(0)
+    }
+
+    fn room_in(&self, at: i64, class: u8, ask: Rate) -> u32 {
+        let room = (0..=class).zip(ask.most).map(|(class, most)| {
             let counted = || self.0.iter().filter(|turn| turn.class >= class);
             // Of the spans that hold the moment, one that begins with a turn, or with the moment itself, is fullest.
             let begins = counted().map(|turn| turn.at).filter(|begin| (at - ask.span + 1..at).contains(begin));
@@ -102,7 +129,28 @@ mod tests {
     const SPAN: i64 = 1_000_000;
 
     fn ask(class: u8, most: [u32; 3]) -> Ask {
-        Ask { class, most, many: 1, patience: i64::MAX, span: SPAN }
+        Ask { class, most, many: 1, patience: i64::MAX, span: SPAN, longer: None }
+    }
+
+    #[test]
+    fn a_limit_over_a_longer_span_holds_beside_the_shorter_one() {
+        let longer = Some(Rate { most: [3, 2, 1], span: 60 * SPAN });
+        let ask = |class| Ask { longer, ..ask(class, [2, 2, 2]) };
+        let mut window = Window::default();
+        assert_eq!(window.take(0, ask(2)).wait, 0);
+        assert_eq!(window.take(0, ask(2)).wait, 60 * SPAN, "a minute's share of reads is spent");
+        let mut window = Window::default();
+        let waits: Vec<_> = (0..4).map(|_| window.take(0, ask(0)).wait).collect();
+        assert_eq!(waits, [0, 0, SPAN, 60 * SPAN]);
+        assert_eq!(window.take(50 * SPAN, Ask { patience: SPAN, ..ask(0) }).taken, 0);
+    }
+
+    #[test]
+    fn a_turn_that_shall_not_come_before_a_moment_comes_then_or_where_there_is_room() {
+        let mut window = Window::default();
+        assert_eq!(window.take_from(0, 70, ask(0, [1; 3])).wait, 70);
+        assert_eq!(window.take_from(10, 80, ask(0, [1; 3])).wait, 60 + SPAN);
+        assert_eq!(window.take_from(20, 70 - SPAN, ask(0, [1; 3])).wait, -SPAN + 50, "before the first");
     }
 
     #[test]
@@ -166,12 +214,14 @@ mod tests {
             all in 1_u32..30,
             reserved in 0_u32..10,
             reads in 1_u32..10,
+            longer in prop::option::of((1_u32..40, 2_i64..20)),
         ) {
             let most = [all, all.saturating_sub(reserved).max(1), reads];
+            let longer = longer.map(|(most, spans)| Rate { most: [most; 3], span: spans * SPAN });
             let (mut window, mut now, mut taken) = (Window::default(), 0, Vec::new());
             for (pause, class, many) in steps {
                 now += pause;
-                let slot = window.take(now, Ask { many, ..ask(class, most) });
+                let slot = window.take(now, Ask { many, longer, ..ask(class, most) });
                 taken.extend((0..slot.taken).map(|_| (now + slot.wait, class)));
             }
             taken.sort_unstable();
@@ -181,6 +231,10 @@ mod tests {
                 let from = |first: u8| classes.iter().filter(|class| **class >= first).count();
                 prop_assert!(from(0) <= most[0] as usize, "{classes:?}");
                 prop_assert!(from(1) <= most[1] as usize && from(2) <= most[2] as usize, "{classes:?}");
+                if let Some(Rate { most: [most, ..], span }) = longer {
+                    let within = taken.iter().filter(|(other, _)| (at..&(at + span)).contains(&other));
+                    prop_assert!(within.count() <= most as usize);
+                }
             }
         }
     }

@@ -120,6 +120,15 @@ macro_rules! on_engine {
 }
 use on_engine;
 
+/// What a shared window said of its time, and when it was asked and heard here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// Microseconds of the budget's own time.
+    pub at: i64,
+    pub asked: Instant,
+    pub heard: Instant,
+}
+
 impl Audit {
     /// Opens the record. Its connections live on the runtime this is called on, which must outlive every user.
     ///
@@ -230,14 +239,20 @@ impl Audit {
         on_engine!(self, writer, claim(&gateway, now, lease, limit))
     }
 
-    /// Takes turns from the window that all gateways on this database share, and tells when they were asked for;
-    /// `None` where the record cannot be shared, and then the window is the caller's own to keep.
-    pub async fn take_turns(&self, budget: &str, ask: Ask) -> Result<Option<(Instant, Slot)>, AuditError> {
+    /// Takes turns from the window that all gateways on this database share, and tells when they were asked for; with
+    /// what was heard of the same budget before, so that a step of the database's clock is noticed. `None` where the
+    /// record cannot be shared, and then the window is the caller's own to keep.
+    pub async fn take_turns(
+        &self,
+        budget: &str,
+        ask: Ask,
+        before: Option<Heard>,
+    ) -> Result<Option<(Heard, Slot)>, AuditError> {
         match self {
             Self::Postgres(engine) => {
                 let budget = budget.to_owned();
                 let take = engine.turns.run("take_turns", move |connection| {
-                    Box::pin(async move { Ok((Instant::now(), postgres::take_turns(connection, &budget, ask).await?)) })
+                    Box::pin(async move { postgres::take_turns(connection, &budget, ask, before).await })
                 });
                 take.await.map(Some)
             }

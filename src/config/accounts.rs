@@ -9,7 +9,7 @@ use super::{
     section::{Naming, Section},
     vendors,
 };
-use crate::vendor::Cloud;
+use crate::vendor::{Cloud, Site};
 
 /// What an account may be called.
 pub(super) const NAME: Naming<fn(&str) -> bool> =
@@ -24,6 +24,8 @@ pub struct Account {
     pub name: String,
     pub cloud: Cloud,
     pub region: String,
+    /// Tencent only: where nothing is said, what its endpoints say.
+    pub site: Site,
     /// Huawei only: 32 letters or digits; may be left out with `iam`.
     pub project_id: Option<String>,
     pub credentials: Credentials,
@@ -61,6 +63,12 @@ impl Account {
             Cloud::Huawei => (project_id(section), huawei(section)),
             Cloud::Tencent => (None, keys(section, "secret_id", "token")),
         };
+        let given_site = match cloud {
+            Cloud::Huawei => None,
+            Cloud::Tencent => section.parsed("site", "must be mainland or international", |text| {
+                Site::ALL.into_iter().find(|site| site.as_str() == text)
+            }),
+        };
         let allow_http = section.flag("allow_http").unwrap_or(false);
         let is_user = cloud == Cloud::Huawei && section.has("iam");
         let endpoints = section.table("endpoints", |section| {
@@ -74,12 +82,19 @@ impl Account {
             name: name.to_owned(),
             cloud,
             region: region?,
+            site: given_site.unwrap_or_else(|| site_of(&endpoints)),
             project_id,
             credentials: credentials?,
             endpoints,
             vendors: limits,
         })
     }
+}
+
+/// The site that endpoints are of.
+fn site_of(endpoints: &BTreeMap<String, Url>) -> Site {
+    let is_international = |url: &Url| url.host_str().is_some_and(|host| host.contains(".intl."));
+    if endpoints.values().any(is_international) { Site::International } else { Site::Mainland }
 }
 
 fn project_id(section: &mut Section<'_>) -> Option<String> {
@@ -150,6 +165,19 @@ mod tests {
     }
 
     #[test]
+    fn a_tencent_account_is_at_the_site_that_it_or_its_endpoint_says() {
+        let site = |toml: &str| read(toml).accounts["t"].site;
+        let intl = TENCENT.replace("https://dcdb.", "https://dcdb.intl.");
+        let said = |site| format!("{TENCENT}site = '{site}'");
+        assert_eq!((site(TENCENT), site(&intl)), (Site::Mainland, Site::International));
+        assert_eq!(site(&said("international")), Site::International);
+        assert_eq!(site(&format!("{intl}site = 'mainland'")), Site::Mainland, "a proxy may be called anything");
+        assert_eq!(problems(&said("moon")), ["accounts.t.site: must be mainland or international"]);
+        let of_huawei = problems(&format!("{HUAWEI}site = 'mainland'"));
+        assert!(of_huawei[0].starts_with("accounts.h.site: unknown key"), "{of_huawei:?}");
+    }
+
+    #[test]
     fn http_beyond_loopback_is_refused_unless_the_account_says_so() {
         let toml = TENCENT.replace("https://", "http://");
         let expected = "accounts.t.endpoints.dcdb: must be an https URL (http is allowed to loopback or with \
@@ -200,7 +228,7 @@ mod tests {
                 format!("accounts.a.endpoints.dcdb: {}", address::ENDPOINT),
                 "accounts.a.endpoints.das: unknown key, expected one of dcdb".to_owned(),
                 "accounts.a.access_key: unknown key, expected one of cloud, region, secret_id, secret_key, token, \
-                 allow_http, endpoints, vendors"
+                 site, allow_http, endpoints, vendors"
                     .to_owned(),
             ]
         );

@@ -13,7 +13,7 @@ pub(super) const HUAWEI: &str = "[accounts.h]\ncloud = 'huawei'\nregion = 'r-1'\
      secret_key = 'canary-key'\nproject_id = '0611f1bd8b00d5d32f17c017f15b599f'\n\
      endpoints.gaussdb = 'https://gaussdb.example.com'\n";
 
-pub(super) static DCDB: Capabilities = Capabilities {
+pub(super) const DCDB: Capabilities = Capabilities {
     product: "",
     cloud: Cloud::Tencent,
     coordinates: &[],
@@ -22,6 +22,7 @@ pub(super) static DCDB: Capabilities = Capabilities {
     max_ids_per_call: 100,
     most_ids_per_call: None,
     requests_per_second: 20,
+    requests_per_minute: None,
     counted_per_action: true,
     can_look: true,
     listing: None,
@@ -147,7 +148,7 @@ fn a_bad_value_from_the_environment_names_the_variable() {
         [
             "KILLGATE__: has an empty name between its underscores",
             "server.workers: must be a whole number from 1 to 64, not \"many\" (set by KILLGATE__SERVER__WORKERS)",
-            "servre: unknown key, expected one of server, audit, seal, auth, callers, confirm, vendors, accounts, targets, webhooks, protect, returned",
+            "servre: unknown key, expected one of server, audit, seal, auth, callers, confirm, vendors, accounts, access, targets, webhooks, protect, returned",
         ]
     );
 }

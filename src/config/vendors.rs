@@ -13,6 +13,8 @@ use crate::vendor::{self, Capabilities};
 pub struct LimitOverrides {
     /// Calls in any one second, of the whole fleet: 1 to 10000.
     pub requests_per_second: Option<u32>,
+    /// Calls in any one minute, of the whole fleet: 0 to 600, 0 for no such limit.
+    pub requests_per_minute: Option<u32>,
     /// Sessions in one call: 1 to 1000, or to what the vendor publishes as the most.
     pub max_ids_per_call: Option<usize>,
     /// Longest wait for a turn before 429: 0 to 60000 ms.
@@ -30,6 +32,8 @@ pub struct LimitOverrides {
 pub struct Limits {
     /// By default what the vendor documents.
     pub requests_per_second: u32,
+    /// By default what the vendor documents; `None` where it does not count by the minute.
+    pub requests_per_minute: Option<u32>,
     /// By default what the vendor documents.
     pub max_ids_per_call: usize,
     /// 5 s by default.
@@ -48,6 +52,7 @@ impl LimitOverrides {
         let most_ids = able.and_then(|able| able.most_ids_per_call).unwrap_or(1000);
         Self {
             requests_per_second: section.number("requests_per_second", 1..=10_000),
+            requests_per_minute: section.number("requests_per_minute", 0..=600),
             max_ids_per_call: section.number("max_ids_per_call", 1..=most_ids),
             max_wait_ms: section.number("max_wait_ms", 0..=60_000),
             timeout_ms: section.number("timeout_ms", 100..=120_000),
@@ -61,6 +66,7 @@ impl LimitOverrides {
     pub fn or(self, general: Self) -> Self {
         Self {
             requests_per_second: self.requests_per_second.or(general.requests_per_second),
+            requests_per_minute: self.requests_per_minute.or(general.requests_per_minute),
             max_ids_per_call: self.max_ids_per_call.or(general.max_ids_per_call),
             max_wait_ms: self.max_wait_ms.or(general.max_wait_ms),
             timeout_ms: self.timeout_ms.or(general.timeout_ms),
@@ -74,6 +80,7 @@ impl LimitOverrides {
     pub fn resolve(self, built_in: &Capabilities) -> Limits {
         Limits {
             requests_per_second: self.requests_per_second.unwrap_or(built_in.requests_per_second),
+            requests_per_minute: self.requests_per_minute.or(built_in.requests_per_minute).filter(|calls| *calls > 0),
             max_ids_per_call: self.max_ids_per_call.unwrap_or(built_in.max_ids_per_call),
             max_wait: Duration::from_millis(self.max_wait_ms.unwrap_or(5000).into()),
             timeout: Duration::from_millis(self.timeout_ms.unwrap_or(10_000).into()),
@@ -105,6 +112,7 @@ mod tests {
         let limits = |account| config.limits("dcdb", account, &DCDB);
         let t = Limits {
             requests_per_second: 5,
+            requests_per_minute: None,
             max_ids_per_call: 100,
             max_wait: Duration::ZERO,
             timeout: Duration::from_millis(500),
@@ -118,10 +126,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_counted_by_the_minute_is_built_in_and_can_be_changed_or_left_out() {
+        let built_in = Capabilities { requests_per_minute: Some(60), ..DCDB };
+        let of = |toml: &str| read(toml).limits("dcdb", "t", &built_in).requests_per_minute;
+        assert_eq!(of(""), Some(60));
+        assert_eq!(of("[vendors.dcdb]\nrequests_per_minute = 600"), Some(600));
+        assert_eq!(of("[vendors.dcdb]\nrequests_per_minute = 0"), None);
+    }
+
+    #[test]
     fn what_a_vendor_publishes_as_the_most_ids_no_configuration_goes_beyond() {
         let expected = "vendors.taurusdb.max_ids_per_call: must be a whole number from 1 to 20, not 21";
         assert_eq!(problems("[vendors.taurusdb]\nmax_ids_per_call = 21"), [expected]);
-        let of_account = format!("{}[accounts.h.vendors.taurusdb]\nmax_ids_per_call = 100", super::super::tests::HUAWEI);
+        let of_account =
+            format!("{}[accounts.h.vendors.taurusdb]\nmax_ids_per_call = 100", super::super::tests::HUAWEI);
         let expected = "accounts.h.vendors.taurusdb.max_ids_per_call: must be a whole number from 1 to 20, not 100";
         assert_eq!(problems(&of_account), [expected]);
         assert_eq!(read("[vendors.das]\nmax_ids_per_call = 1000").vendors["das"].max_ids_per_call, Some(1000));
@@ -138,8 +156,8 @@ mod tests {
                 "vendors.dcdb.max_ids_per_call: must be a whole number from 1 to 1000, not 0",
                 "vendors.dcdb.max_wait_ms: must be a whole number from 0 to 60000, not 60001",
                 "vendors.dcdb.timeout_ms: must be a whole number from 100 to 120000, not a float",
-                "vendors.dcdb.burst: unknown key, expected one of requests_per_second, max_ids_per_call, \
-                 max_wait_ms, timeout_ms, reserved_percent, max_waiting",
+                "vendors.dcdb.burst: unknown key, expected one of requests_per_second, requests_per_minute, \
+                 max_ids_per_call, max_wait_ms, timeout_ms, reserved_percent, max_waiting",
                 "vendors.oracle: no such vendor, expected one of gaussdb, das, taurusdb, dcdb",
             ]
         );

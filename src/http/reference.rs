@@ -1,12 +1,14 @@
 //! `GET /vendors` and `GET /targets`: what can be asked for, and where.
 
+use std::num::NonZeroU32;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
     kill::Kills,
-    vendor::{Capabilities, ListingKind, Need, TABLE, Vendor},
+    vendor::{Capabilities, Cloud, ListingKind, Need, TABLE, Vendor},
 };
 
 use super::{caller::Authenticated, problem::Failure, query, schema::TokenProblems};
@@ -67,8 +69,21 @@ pub(super) struct AccountLimits {
     /// Whether the caller may name places of this account by their coordinates; where it may not, it has the aliases of
     /// `GET /targets`.
     pub(super) by_coordinates: bool,
+    /// Which of the cloud's sites the account is at; `null` where the cloud has one. A site may lack what another has.
+    #[schema(example = "mainland")]
+    pub(super) site: Option<&'static str>,
+    /// The coordinates that targets of this account can have.
+    #[schema(example = json!(["instance_id", "shard_id", "shard_serial_id", "node_id"]))]
+    pub(super) coordinates: Vec<&'static str>,
+    /// Every form of `select` that a kill of this account can have.
+    #[schema(example = json!(["ids", "match"]))]
+    pub(super) selectors: Vec<String>,
+    /// How live sessions are listed for this account; `null` where they cannot be.
+    pub(super) listing: Option<ListingInfo>,
     /// Calls in any one second, of the whole fleet.
     pub(super) requests_per_second: u32,
+    /// Calls in any one minute, of the whole fleet; `null` where the vendor does not count so.
+    pub(super) requests_per_minute: Option<u32>,
     /// What is asked for now: less than the limit after the vendor has throttled.
     pub(super) current_requests_per_second: u32,
     /// The part of the limit that only urgent kills may use, in per cent.
@@ -129,6 +144,10 @@ pub(super) async fn targets(
     Ok(HttpResponse::Ok().json(TargetList { items: aliases.map(|alias| alias.target.clone()).collect() }))
 }
 
+const fn shown(listing: ListingKind) -> ListingInfo {
+    ListingInfo { needs_one_of: listing.needs_one_of, most: listing.most }
+}
+
 fn describe(vendor: &dyn Vendor, caller: &Authenticated, kills: &Kills) -> VendorInfo {
     let able: &Capabilities = vendor.capabilities();
     let coordinates = able.coordinates.iter().map(|coordinate| CoordinateInfo {
@@ -144,10 +163,17 @@ fn describe(vendor: &dyn Vendor, caller: &Authenticated, kills: &Kills) -> Vendo
     let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let accounts = kills.targets().accounts.keys().filter_map(|account| {
         let limit = kills.limit(account, vendor)?;
+        let site = kills.targets().accounts.get(account)?.site;
+        let able = vendor.capabilities_at(site);
         Some(AccountLimits {
             account: account.clone(),
             by_coordinates: kills.targets().access.permits(&caller.0.subject, vendor.name().as_str(), account),
+            site: (able.cloud == Cloud::Tencent).then(|| site.as_str()),
+            coordinates: able.coordinates.iter().map(|coordinate| coordinate.name).collect(),
+            selectors: able.forms(),
+            listing: able.listing.map(shown),
             requests_per_second: limit.requests_per_second.get(),
+            requests_per_minute: limit.requests_per_minute.map(NonZeroU32::get),
             current_requests_per_second: kills.pace(account, vendor, &limit),
             reserved_percent: limit.reserved_percent,
             is_down: kills.is_down(account, vendor),
@@ -164,7 +190,7 @@ fn describe(vendor: &dyn Vendor, caller: &Authenticated, kills: &Kills) -> Vendo
         session_id: able.session_id.expected(),
         selectors: able.selectors.iter().map(|kind| kind.describe()).collect(),
         can_look: able.can_look,
-        listing: able.listing.map(|ListingKind { needs_one_of, most }| ListingInfo { needs_one_of, most }),
+        listing: able.listing.map(shown),
         counted_per_action: able.counted_per_action,
         accounts: accounts.collect(),
     }

@@ -13,7 +13,10 @@ use crate::{
     clock::Clock,
     domain::{Order, SessionId, Status, Target},
     metrics::Metrics,
-    vendor::{Answer, Call, Effect, Fault, FaultKind, Known, Listing, Replay, Reply, Step, Vendor, account::Account},
+    vendor::{
+        Answer, Call, Capabilities, Effect, Fault, FaultKind, Known, Listing, Replay, Reply, Step, Vendor,
+        account::Account,
+    },
 };
 
 use super::{
@@ -32,6 +35,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub(super) struct Driver {
     pub(super) vendor: &'static dyn Vendor,
+    /// What the vendor can do for this account.
+    pub(super) able: &'static Capabilities,
     pub(super) account: Arc<Account>,
     pub(super) turns: Arc<Turns>,
     pub(super) limit: Limit,
@@ -188,7 +193,7 @@ impl Driver {
 
     /// Waits for a turn to send `call`, but not beyond the time of the run.
     async fn wait_for_turn(&self, call: &Call, run: &Run) -> Result<Turn, Stop> {
-        let budget = Turns::budget(self.account.name(), self.vendor, call);
+        let budget = Turns::budget(&self.account, self.vendor, call);
         loop {
             let patience = run.until.saturating_duration_since(Instant::now());
             let turn = match call.effect {
@@ -250,7 +255,7 @@ impl Driver {
             _ => self.breaker.ended(call.effect, true, Instant::now()),
         }
         if fault == Some(FaultKind::Throttled) {
-            self.turns.throttled(&Turns::budget(self.account.name(), self.vendor, call), &self.limit);
+            self.turns.throttled(&Turns::budget(&self.account, self.vendor, call), &self.limit);
         }
         let (account, vendor) = (self.account.name(), self.vendor.name().as_str());
         self.metrics.call(account, vendor, call.action, fault.map_or("ok", FaultKind::as_str), took);

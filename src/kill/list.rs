@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 
 use crate::{
     domain::{LiveSession, Match, Problem, ProblemCode, Target, cut, masked},
-    vendor::{self, Fault, List, Listing},
+    vendor::{self, Fault, List, Listing, ListingKind},
 };
 
 use super::{
@@ -80,7 +80,8 @@ impl Kills {
     }
 
     async fn list(&self, target: &Target, wanted: &Match, literals: bool) -> Result<Looked, Problem> {
-        check(target, wanted)?;
+        let able = vendor::find(target.vendor.as_str()).map(|vendor| self.0.targets.able(vendor, &target.account));
+        check(target, able.and_then(|able| able.listing), wanted)?;
         let (list, _) = self.read_list(target, wanted, literals).await?;
         let told = |mut session: LiveSession| {
             let protection = self.0.targets.protection(target, &session);
@@ -121,10 +122,10 @@ impl Kills {
 }
 
 /// Whether the vendor can list what is wanted.
-fn check(target: &Target, wanted: &Match) -> Result<(), Problem> {
-    let listing = vendor::find(target.vendor.as_str()).and_then(|vendor| vendor.capabilities().listing);
+fn check(target: &Target, listing: Option<ListingKind>, wanted: &Match) -> Result<(), Problem> {
     let Some(listing) = listing else {
-        return Err(Problem::invalid("target", format!("sessions of {} cannot be listed", target.vendor)));
+        let sentence = format!("{} has no list of sessions at the site of this account", target.vendor);
+        return Err(Problem::invalid("target", sentence));
     };
     let given = wanted.given();
     match listing.needs_one_of {

@@ -37,7 +37,7 @@ pub(super) struct Plan {
 /// How the sessions that an order is about can be listed; `None` where they cannot.
 fn plan(driver: &Driver, asked: &Asked) -> Option<Plan> {
     let Asked { order, pins, bound, .. } = asked;
-    let listing = driver.vendor.capabilities().listing?;
+    let listing = driver.able.listing?;
     let (wanted, is_narrowed) = match (&order.selector, bound) {
         (Selector::Ids(ids), Some(bound)) => confirmed(listing, ids, pins, &bound.listed_by)?,
         (Selector::Ids(ids), None) => {
@@ -86,15 +86,20 @@ impl Kills {
     /// `invalid` where it needs one and the vendor cannot list those sessions.
     pub(super) fn look_needed(&self, driver: &Driver, asked: &Asked) -> Result<Option<Plan>, Problem> {
         let Asked { order, pins, .. } = asked;
-        let has_own_way = driver.vendor.capabilities().selectors.iter().any(|kind| kind.covers(&order.selector));
+        let has_own_way = driver.able.selectors.iter().any(|kind| kind.covers(&order.selector));
         let as_it_is = has_own_way && pins.is_empty() && !self.0.targets.has_rules(&order.target);
         // What a match is about must be counted.
         if as_it_is && !matches!(order.selector, Selector::Match(_)) {
             return Ok(None);
         }
         plan(driver, asked).map(|plan| Some(Plan { own_way: as_it_is, ..plan })).ok_or_else(|| {
-            let sentence = "these sessions cannot be looked at before the kill: the vendor lists them by user only, so \
-                            each must be given with its user, the same for all";
+            let sentence = if driver.able.listing.is_none() {
+                "these sessions cannot be looked at before the kill, and a protection rule covers this target: the vendor \
+                 has no list of them at the site of this account"
+            } else {
+                "these sessions cannot be looked at before the kill: the vendor lists them by user only, so each must be \
+                 given with its user, the same for all"
+            };
             // Without the rules it could be sent as it is.
             let code = if pins.is_empty() { ProblemCode::Forbidden } else { ProblemCode::Invalid };
             Problem::new(code, sentence).at("select")

@@ -102,7 +102,8 @@ struct Inner {
     confirming: Confirming,
     turns: Arc<Turns>,
     breakers: Mutex<HashMap<(String, &'static str), Arc<Breaker>>>,
-    lanes: Mutex<HashMap<String, Arc<Lane<Driver>>>>,
+    /// By account and budget.
+    lanes: Mutex<HashMap<(String, String), Arc<Lane<Driver>>>>,
     targets: Targets,
     webhooks: Webhooks,
     clock: Clock,
@@ -177,8 +178,12 @@ impl Kills {
     /// The text that a scraper reads.
     #[must_use]
     pub fn metrics(&self) -> String {
-        for (budget, pace) in self.0.turns.paces() {
-            self.0.metrics.pace(&budget, pace);
+        for account in self.0.accounts.values() {
+            for vendor in vendor::TABLE {
+                for (budget, pace) in self.0.turns.paces_of(account, *vendor) {
+                    self.0.metrics.pace(&budget, pace);
+                }
+            }
         }
         self.0.metrics.text()
     }
@@ -192,7 +197,8 @@ impl Kills {
     /// Calls a second that this gateway asks for of a vendor account now: less than its limit after throttling.
     #[must_use]
     pub fn pace(&self, account: &str, vendor: &dyn vendor::Vendor, limit: &Limit) -> u32 {
-        self.0.turns.slowest(account, vendor, limit)
+        let all = limit.requests_per_second.get();
+        self.0.accounts.get(account).map_or(all, |account| self.0.turns.slowest(account, vendor, limit))
     }
 
     /// True while a vendor account's endpoint is failing and only probed.
@@ -305,7 +311,8 @@ impl Kills {
         let endpoint = (account.name().to_owned(), vendor.name().as_str());
         let breaker = Arc::clone(lock(&inner.breakers).entry(endpoint).or_default());
         let (turns, clock, metrics) = (Arc::clone(&inner.turns), inner.clock.clone(), Arc::clone(&inner.metrics));
-        Ok(Driver { vendor, account, turns, limit, breaker, clock, metrics })
+        let able = inner.targets.able(vendor, account.name());
+        Ok(Driver { vendor, able, account, turns, limit, breaker, clock, metrics })
     }
 }
 

@@ -129,12 +129,12 @@ impl Kills {
         let Ok(driver) = self.driver(&order.target) else { return };
         let until = Instant::now() + LOOK;
         let Ok(Ok(_place)) = timeout_at(until, places.acquire()).await else { return };
-        let lists = settle::wanted(driver.vendor, kill).is_some();
+        let lists = settle::wanted(driver.able, kill).is_some();
         let task_until = if lists { Instant::now() + TASK } else { until };
         if let Some(answer) = self.ask(&driver, &order, kill, sent_at, until.min(task_until)).await {
             settle::learn(kill, answer, self.0.clock.now());
         }
-        let Some(wanted) = settle::wanted(driver.vendor, kill) else { return };
+        let Some(wanted) = settle::wanted(driver.able, kill) else { return };
         let mut listing = Listing::new(driver.vendor, order.target, wanted);
         // What was read in time counts for what it shows.
         if let Ok(Err(stop)) = timeout_at(until, driver.list(&mut listing, until)).await {

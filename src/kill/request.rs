@@ -172,12 +172,20 @@ impl KillRequest {
         let Some(vendor) = vendor::find(target.vendor.as_str()) else {
             return Err(Problem::invalid("target.vendor", "no such vendor"));
         };
-        let able = vendor.capabilities();
+        let able = targets.able(vendor, &target.account);
         let (selector, pins) = select.check(able.session_id)?;
         if !able.selectors.iter().any(|kind| kind.covers(&selector)) && !able.lists_for(&selector) {
             let detail = format!("{} cannot select sessions in this way", target.vendor);
             let field = format!("select.{}", selector.kind());
             return Err(Problem::new(ProblemCode::UnsupportedSelector, detail).at(field).supported(able.forms()));
+        }
+        if able.listing.is_none() {
+            let asked = [("dry_run", self.dry_run), ("confirm", self.confirm.is_some()), ("select", !pins.is_empty())];
+            if let Some((field, _)) = asked.into_iter().find(|(_, is_asked)| *is_asked) {
+                let sentence = "cannot be had: the vendor has no list of sessions at this account's site, so none can be \
+                                looked at before it is ended; give plain ids and nothing else";
+                return Err(Problem::invalid(field, sentence).supported(able.forms()));
+            }
         }
         let select = recorded_select(&selector, &pins);
         let order = Order { target, selector };
@@ -282,10 +290,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{kill::targets::Reach, vendor::Cloud};
+    use crate::{
+        kill::targets::Reach,
+        vendor::{Cloud, Site},
+    };
 
     fn targets() -> Targets {
-        let reach = |cloud, vendors: &[&'static str]| Reach { cloud, vendors: vendors.iter().copied().collect() };
+        let reach = |cloud, vendors: &[&'static str]| Reach {
+            cloud,
+            site: Site::Mainland,
+            vendors: vendors.iter().copied().collect(),
+        };
         Targets {
             accounts: [
                 ("h".to_owned(), reach(Cloud::Huawei, &["gaussdb", "das", "taurusdb"])),

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use crate::{
     domain::{self, Kill, LiveSession, Match, Outcome, Problem, ProblemCode, Session, Status},
-    vendor::{Answer, List, Vendor},
+    vendor::{Answer, Capabilities, List},
 };
 
 use super::{drive::Driver, longest};
@@ -28,8 +28,8 @@ pub(super) fn is_open(session: &Session) -> bool {
 
 /// What a list has to be asked for that shows every session of the kill that is still open; `None` where there is no
 /// such session or no such list.
-pub(super) fn wanted(vendor: &dyn Vendor, kill: &Kill) -> Option<Match> {
-    let listing = vendor.capabilities().listing?;
+pub(super) fn wanted(able: &Capabilities, kill: &Kill) -> Option<Match> {
+    let listing = able.listing?;
     let mut open = kill.sessions.iter().filter(|session| is_open(session)).peekable();
     open.peek()?;
     listing.of_users(open.map(|session| session.identity.as_ref()?.user.as_ref()))
@@ -39,8 +39,8 @@ pub(super) fn wanted(vendor: &dyn Vendor, kill: &Kill) -> Option<Match> {
 ///
 /// What was sent and not answered may still be on its way, but no longer than a call may take.
 pub(super) fn first_look(driver: &Driver, kill: &Kill, now: OffsetDateTime) -> Option<OffsetDateTime> {
-    let has_task = driver.vendor.capabilities().can_look && kill.upstream.task_id.is_some();
-    let can_look = has_task || wanted(driver.vendor, kill).is_some();
+    let has_task = driver.able.can_look && kill.upstream.task_id.is_some();
+    let can_look = has_task || wanted(driver.able, kill).is_some();
     match kill.status {
         Status::Accepted => can_look.then_some(now),
         Status::Unknown => can_look.then(|| now + driver.limit.timeout),
@@ -61,7 +61,7 @@ pub(super) fn look_after_loss(
     sent_at: OffsetDateTime,
     now: OffsetDateTime,
 ) -> Option<OffsetDateTime> {
-    wanted(driver.vendor, kill)?;
+    wanted(driver.able, kill)?;
     Some(now.max(sent_at + longest(driver.limit, kill.sessions.len())))
 }
 
@@ -246,13 +246,14 @@ mod tests {
 
     #[test]
     fn a_list_that_wants_a_user_is_had_where_one_is_known_for_all() {
-        let das = vendor::find("das").unwrap();
+        let able = |name| vendor::find(name).unwrap().capabilities();
+        let das = able("das");
         let mut kill = kill(Outcome::Accepted);
         assert_eq!(wanted(das, &kill).unwrap().user.as_deref(), Some("report"));
         kill.sessions.push(Session::new(&SessionId("8".into()), Outcome::Accepted));
         assert_eq!(wanted(das, &kill), None);
-        assert_eq!(wanted(vendor::find("gaussdb").unwrap(), &kill), Some(Match::default()));
+        assert_eq!(wanted(able("gaussdb"), &kill), Some(Match::default()));
         kill.sessions.iter_mut().for_each(|session| session.outcome = Outcome::Killed);
-        assert_eq!(wanted(vendor::find("gaussdb").unwrap(), &kill), None);
+        assert_eq!(wanted(able("gaussdb"), &kill), None);
     }
 }

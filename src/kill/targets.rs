@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     domain::{Access, Glob, LiveSession, Order, Problem, ProblemCode, Protection, Selector, Target, VendorName},
-    vendor::{self, Cloud, Complaint, Vendor},
+    vendor::{self, Capabilities, Cloud, Complaint, Site, Vendor},
 };
 
 /// A target as a caller names it: by alias, or by vendor, account and coordinates.
@@ -26,6 +26,7 @@ pub struct Alias {
 #[derive(Debug, Clone)]
 pub struct Reach {
     pub cloud: Cloud,
+    pub site: Site,
     /// The vendors that the account has an endpoint for.
     pub vendors: BTreeSet<&'static str>,
 }
@@ -65,7 +66,7 @@ impl Targets {
             Named::Full { vendor, account, coordinates } => {
                 let vendor = find_vendor(vendor.as_deref())?;
                 let account = self.account(vendor, account)?;
-                let coordinates = vendor::coordinates(vendor, &coordinates).map_err(complain)?;
+                let coordinates = vendor::coordinates(vendor, self.site(&account), &coordinates).map_err(complain)?;
                 Ok(Target { alias: None, vendor: vendor.name(), account, coordinates })
             }
         }
@@ -89,6 +90,16 @@ impl Targets {
             Some(reach) if reach.vendors.contains(name.as_str()) => Ok(given),
             Some(_) => Err(Problem::invalid("target.account", format!("this account has no endpoint for {name}"))),
         }
+    }
+
+    /// What a vendor can do for an account.
+    #[must_use]
+    pub fn able(&self, vendor: &dyn Vendor, account: &str) -> &'static Capabilities {
+        vendor.capabilities_at(self.site(account))
+    }
+
+    fn site(&self, account: &str) -> Site {
+        self.accounts.get(account).map(|reach| reach.site).unwrap_or_default()
     }
 
     fn fitting(&self, vendor: VendorName) -> impl Iterator<Item = &str> {
@@ -197,7 +208,11 @@ mod tests {
     use super::*;
 
     fn targets() -> Targets {
-        let reach = |cloud, vendors: &[&'static str]| Reach { cloud, vendors: vendors.iter().copied().collect() };
+        let reach = |cloud, vendors: &[&'static str]| Reach {
+            cloud,
+            site: Site::Mainland,
+            vendors: vendors.iter().copied().collect(),
+        };
         let accounts = [
             ("huawei-prod".to_owned(), reach(Cloud::Huawei, &["das", "taurusdb"])),
             ("huawei-test".to_owned(), reach(Cloud::Huawei, &["das"])),

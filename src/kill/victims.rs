@@ -168,7 +168,8 @@ mod tests {
 
     #[test]
     fn what_the_vendors_kill_does_not_take_is_not_sent_and_keeps_no_other_back() {
-        let list = List { sessions: vec![session(11, "app"), session(200, "app"), session(12, "repl")], complete: true };
+        let list =
+            List { sessions: vec![session(11, "app"), session(200, "app"), session(12, "repl")], complete: true };
         let selector = Selector::Match(Match { min_seconds: Some(1), ..Match::default() });
         let victims = judge(&list, &BTreeMap::new(), &selector).taken_by(IdRule::Decimal { max: 100 });
         assert_eq!(victims.send, [id(11)]);

@@ -157,11 +157,15 @@ impl Kills {
         whole.unwrap_or_else(|| Driven::lost(order))
     }
 
-    /// Where kills of the same budget wait for their turn.
+    /// Where an account's kills of the same budget wait for their turn. Another account that shares the budget has a lane
+    /// of its own: its calls go to other places.
     fn lane(&self, driver: &Driver, order: &Order) -> Arc<Lane<Driver>> {
-        let budget = Turns::budget(driver.account.name(), driver.vendor, &driver.vendor.open(order));
+        let budget = Turns::budget(&driver.account, driver.vendor, &driver.vendor.open(order));
         let mut lanes = lock(&self.0.lanes);
-        Arc::clone(lanes.entry(budget).or_insert_with_key(|budget| Lane::start(driver.clone(), budget.clone())))
+        let of_account = (driver.account.name().to_owned(), budget);
+        Arc::clone(
+            lanes.entry(of_account).or_insert_with_key(|(_, budget)| Lane::start(driver.clone(), budget.clone())),
+        )
     }
 }
 

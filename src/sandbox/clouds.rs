@@ -56,6 +56,7 @@ impl Clouds {
             log: vec![],
             arrivals: watch::Sender::default(),
             limits: Limits::default(),
+            international: false,
             flows: vec![],
             tasks: vec![],
             tokens: BTreeMap::new(),
@@ -175,6 +176,11 @@ impl Clouds {
 
     pub fn set_tencent(&self, customer: TencentCustomer) {
         self.state().tencent = customer;
+    }
+
+    /// From now on Tencent's is the international site: no list of processes, and no `NodeId`.
+    pub fn make_international(&self) {
+        self.state().international = true;
     }
 
     /// How long a DCDB flow runs before it succeeds; 200 ms until set.

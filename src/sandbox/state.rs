@@ -30,6 +30,8 @@ pub(super) struct State {
     /// Tells whoever waits that the log grew.
     pub(super) arrivals: watch::Sender<()>,
     pub(super) limits: Limits,
+    /// Whether Tencent's is the international site, which lacks some of the other's operations.
+    pub(super) international: bool,
     pub(super) flows: Vec<Flow>,
     pub(super) tasks: Vec<Task>,
     pub(super) tokens: BTreeMap<String, Token>,

@@ -10,6 +10,7 @@ mod token;
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use actix_web::http::StatusCode;
+use aws_lc_rs::digest::{SHA256, digest};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout as within};
 use url::Url;
@@ -121,6 +122,21 @@ impl Account {
     #[must_use]
     pub fn region(&self) -> &str {
         &self.settings.region
+    }
+
+    /// What the vendor counts this account's calls as: whoever has the same credentials at the same endpoint has the same
+    /// name here. It tells nothing of the credentials.
+    #[must_use]
+    pub fn counted_as(&self, vendor: VendorName) -> String {
+        let endpoint = self.settings.endpoints.get(vendor.as_str()).map(|url| url.authority().to_ascii_lowercase());
+        let endpoint = endpoint.unwrap_or_default();
+        let counted = match &self.settings.credentials {
+            Credentials::Keys(keys) => ["key", keys.id.as_str(), "", &endpoint].join("\n"),
+            Credentials::Iam { domain, username, .. } => ["user", domain, username, &endpoint].join("\n"),
+        };
+        let digest = digest(&SHA256, counted.as_bytes());
+        let short: String = digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{vendor}/{short}")
     }
 
     /// True where an endpoint for that vendor is configured.

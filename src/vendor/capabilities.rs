@@ -20,6 +20,28 @@ impl Cloud {
     }
 }
 
+/// Which of a cloud's sites an account is at: they have the same products and not the same operations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Site {
+    /// The one that has everything.
+    #[default]
+    Mainland,
+    International,
+}
+
+impl Site {
+    pub const ALL: [Self; 2] = [Self::Mainland, Self::International];
+
+    /// The word in configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mainland => "mainland",
+            Self::International => "international",
+        }
+    }
+}
+
 /// Whether a coordinate must be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
@@ -180,6 +202,8 @@ pub struct Capabilities {
     pub most_ids_per_call: Option<usize>,
     /// Calls a second by default.
     pub requests_per_second: u32,
+    /// Calls a minute by default, where the vendor counts so.
+    pub requests_per_minute: Option<u32>,
     /// True where the vendor counts each action for itself, false where all calls count together.
     pub counted_per_action: bool,
     /// True where an accepted kill can be looked up afterwards.

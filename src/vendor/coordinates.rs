@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::Coordinates;
 
-use super::{Coordinate, Need, TABLE, Vendor};
+use super::{Coordinate, Need, Site, TABLE, Vendor};
 
 /// What is wrong with a coordinate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,19 +15,28 @@ pub enum Complaint {
     Wrong { name: String, detail: String },
 }
 
-/// Checks that `given` has every coordinate that `vendor` needs, well formed, and no other.
+/// Checks that `given` has every coordinate that `vendor` needs at that site, well formed, and no other.
 ///
 /// # Errors
 /// The first [`Complaint`], in the order in which the vendor lists its coordinates.
-pub fn coordinates(vendor: &dyn Vendor, given: &BTreeMap<String, String>) -> Result<Coordinates, Complaint> {
-    let known = vendor.capabilities().coordinates;
+pub fn coordinates(
+    vendor: &dyn Vendor,
+    site: Site,
+    given: &BTreeMap<String, String>,
+) -> Result<Coordinates, Complaint> {
+    let known = vendor.capabilities_at(site).coordinates;
     if let Some(name) = given.keys().find(|name| known.iter().all(|c| c.name != name.as_str())) {
         let expected = known.iter().map(|c| c.name).collect::<Vec<_>>().join(", ");
         let of_another = TABLE.iter().any(|v| v.capabilities().coordinates.iter().any(|c| c.name == name.as_str()));
         return Err(if of_another {
             Complaint::Wrong {
                 name: name.clone(),
-                detail: format!("{} has no such coordinate; it has {expected}", vendor.name()),
+                detail: if vendor.capabilities().has_coordinate(name) {
+                    let site = site.as_str();
+                    format!("{} has no such coordinate at the {site} site; it has {expected}", vendor.name())
+                } else {
+                    format!("{} has no such coordinate; it has {expected}", vendor.name())
+                },
             }
         } else {
             Complaint::Unknown { name: name.clone(), expected }
@@ -76,7 +85,7 @@ mod tests {
 
     fn check(vendor: &str, given: &[(&str, &str)]) -> Result<Coordinates, Complaint> {
         let given = given.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        coordinates(find(vendor).unwrap(), &given)
+        coordinates(find(vendor).unwrap(), Site::Mainland, &given)
     }
 
     fn wrong(result: Result<Coordinates, Complaint>) -> String {
@@ -102,6 +111,18 @@ mod tests {
         assert!(check("dcdb", &[instance, ("shard_serial_id", "set_1"), ("node_id", "7")]).is_ok());
         assert_eq!(wrong(check("dcdb", &[instance])), "shard_id");
         assert_eq!(wrong(check("dcdb", &[instance, ("shard_id", "a"), ("shard_serial_id", "b")])), "shard_id");
+    }
+
+    #[test]
+    fn a_coordinate_that_one_site_lacks_is_named_with_it() {
+        let given = [("instance_id", "a"), ("shard_id", "b"), ("node_id", "c")];
+        let given = given.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        let Err(Complaint::Wrong { name, detail }) = coordinates(find("dcdb").unwrap(), Site::International, &given)
+        else {
+            panic!("it is taken")
+        };
+        assert_eq!(name, "node_id");
+        assert!(detail.contains("at the international site"), "{detail}");
     }
 
     #[test]

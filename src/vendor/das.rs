@@ -29,6 +29,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     most_ids_per_call: None,
     // No rate is published; DAS throttles with HTTP 400 and DAS.200002.
     requests_per_second: 5,
+    requests_per_minute: None,
     counted_per_action: false,
     can_look: false,
     listing: Some(ListingKind { needs_one_of: &["user", "database"], most: None }),

@@ -12,17 +12,17 @@ use crate::domain::{Match, Order, Outcome, Target, VendorName};
 
 use super::{
     Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Need, Next,
-    Own, Page, Reply, SelectorKind, Stage, Step, Vendor, json, process::Row, tencent,
+    Own, Page, Reply, SelectorKind, Site, Stage, Step, Vendor, json, process::Row, tencent,
 };
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Dcdb;
 
-static CAPABILITIES: Capabilities = Capabilities {
+const MAINLAND: Capabilities = Capabilities {
     product: "Tencent Cloud DCDB (TDSQL for MySQL)",
     cloud: Cloud::Tencent,
-    coordinates: &COORDINATES,
+    coordinates: &[INSTANCE, SHARD, SERIAL, NODE],
     session_id: IdRule::Decimal { max: i64::MAX as u64 },
     selectors: &[SelectorKind::Ids],
     // No maximum is published.
@@ -30,11 +30,17 @@ static CAPABILITIES: Capabilities = Capabilities {
     most_ids_per_call: None,
     // "20 requests per second" for each action, on every page of this product.
     requests_per_second: 20,
+    requests_per_minute: None,
     counted_per_action: true,
     can_look: true,
     listing: Some(ListingKind { needs_one_of: &[], most: None }),
     own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS },
 };
+
+static CAPABILITIES: Capabilities = MAINLAND;
+/// The vendor's international SDK (3.1.193, 2026) has neither `DescribeProcessList` nor `NodeId`.
+static INTERNATIONAL: Capabilities =
+    Capabilities { coordinates: &[INSTANCE, SHARD, SERIAL], listing: None, ..MAINLAND };
 
 /// TDSQL keeps names with this beginning to itself; the rest is MySQL's own. No page lists them.
 const OWN_USERS: &[&str] = &["tdsqlsys_*", "mysql.*", "mariadb.sys", "system user", "event_scheduler"];
@@ -63,12 +69,10 @@ fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(fine)
 }
 
-static COORDINATES: [Coordinate; 4] = [
-    coordinate("instance_id", Need::Required, "tdsqlshard-2gk4nxyz"),
-    coordinate("shard_id", Need::OneOf("shard"), "shard-ljilb4st"),
-    coordinate("shard_serial_id", Need::OneOf("shard"), "set_1468379419_1"),
-    coordinate("node_id", Need::Optional, "681390887981"),
-];
+const INSTANCE: Coordinate = coordinate("instance_id", Need::Required, "tdsqlshard-2gk4nxyz");
+const SHARD: Coordinate = coordinate("shard_id", Need::OneOf("shard"), "shard-ljilb4st");
+const SERIAL: Coordinate = coordinate("shard_serial_id", Need::OneOf("shard"), "set_1468379419_1");
+const NODE: Coordinate = coordinate("node_id", Need::Optional, "681390887981");
 
 /// The coordinates as `KillSession` spells them.
 const PARAMETERS: [(&str, &str); 4] = [
@@ -87,6 +91,13 @@ impl Vendor for Dcdb {
 
     fn capabilities(&self) -> &'static Capabilities {
         &CAPABILITIES
+    }
+
+    fn capabilities_at(&self, site: Site) -> &'static Capabilities {
+        match site {
+            Site::Mainland => &CAPABILITIES,
+            Site::International => &INTERNATIONAL,
+        }
     }
 
     fn open(&self, order: &Order) -> Call {

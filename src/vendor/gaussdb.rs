@@ -31,6 +31,9 @@ static CAPABILITIES: Capabilities = Capabilities {
     most_ids_per_call: None,
     // No rate is published; write policies as low as 10 a minute were reported for a sister service.
     requests_per_second: 5,
+    // "60 calls a minute for each user" in the guide of the RDS family (2026), whose gateway these calls share a policy
+    // with; that it is the same figure is our reading.
+    requests_per_minute: Some(60),
     counted_per_action: false,
     can_look: false,
     listing: Some(ListingKind { needs_one_of: &[], most: Some(MOST_LISTED) }),

@@ -27,7 +27,7 @@ pub mod transport;
 use std::fmt::Debug;
 
 pub use call::{Answer, Call, Effect, Known, Reply, Stage, Step};
-pub use capabilities::{Capabilities, Cloud, Coordinate, IdRule, ListingKind, Need, Own, SelectorKind};
+pub use capabilities::{Capabilities, Cloud, Coordinate, IdRule, ListingKind, Need, Own, SelectorKind, Site};
 pub use coordinates::{Complaint, coordinates};
 pub use fault::{Fault, FaultKind, Replay};
 pub use listing::{List, Listing, Next, Page};
@@ -41,6 +41,11 @@ pub trait Vendor: Debug + Send + Sync {
 
     /// What this vendor can do, as data.
     fn capabilities(&self) -> &'static Capabilities;
+
+    /// The same at one of its cloud's sites, where it can do less than elsewhere.
+    fn capabilities_at(&self, _: Site) -> &'static Capabilities {
+        self.capabilities()
+    }
 
     /// The first call of a kill.
     fn open(&self, order: &Order) -> Call;

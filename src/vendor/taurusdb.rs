@@ -34,6 +34,9 @@ static CAPABILITIES: Capabilities = Capabilities {
     max_ids_per_call: 20,
     most_ids_per_call: Some(20),
     requests_per_second: 5,
+    // "60 calls a minute for each user" in the guide of the RDS family (2026), whose gateway these calls share a policy
+    // with; that it is the same figure is our reading.
+    requests_per_minute: Some(60),
     counted_per_action: false,
     can_look: true,
     listing: Some(ListingKind { needs_one_of: &[], most: None }),

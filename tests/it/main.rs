@@ -13,4 +13,5 @@ mod roles;
 mod safety;
 mod sessions;
 mod support;
+mod vendors;
 mod victims;

@@ -1,5 +1,8 @@
 //! Each vendor's rate limit, kept for the whole fleet: who may send, and when.
 //!
+//! A budget is what the vendor counts together: the calls under one set of credentials to one endpoint, and to one action
+//! where it counts so. Accounts with the same credentials share it.
+//!
 //! A call takes a turn: a slot in time, given out in one place. With Postgres that place is a row, so any number
 //! of gateways share one budget; with SQLite it is this process. The invariant: in no window of one second do
 //! more calls of a budget reach the vendor than its limit.
@@ -12,6 +15,10 @@
 //! rest is left to what comes after that and cannot be taken back: writing, and what the way to the vendor differs
 //! from call to call. A longer span would use less of the limit, a stricter bound would give up turns on a busy
 //! machine. What is not bounded is the time to make a new connection.
+//!
+//! The shared window lives by the database's clock, which may be stepped. Each gateway has one that cannot be: by it a
+//! step is noticed and taken out of the shared window's time, and each keeps to the limit by itself too. What it was given
+//! sooner than that allows it uses later, or not.
 
 mod pace;
 
@@ -28,14 +35,16 @@ use tokio::{
 };
 
 use crate::{
-    audit::{Audit, AuditError},
-    vendor::{Call, Vendor},
-    window::{Ask, Slot, Window},
+    audit::{Audit, AuditError, Heard},
+    vendor::{Call, Vendor, account::Account},
+    window::{Ask, Rate, Slot, Window},
 };
 use pace::Pace;
 
 /// The time over which turns are counted: 90.9 % of a limit is used while somebody always waits.
 pub const SPAN: Duration = Duration::from_millis(1100);
+/// The same for what is counted by the minute.
+pub const LONG_SPAN: Duration = Duration::from_millis(60_100);
 /// The part of a limit that is taken at once: what the vendor takes in 20 ms.
 const AT_ONCE: u32 = 50;
 /// How long after it was to be a turn may be used.
@@ -46,6 +55,8 @@ const LATEST: Duration = Duration::from_millis(50);
 pub struct Limit {
     /// Calls in any one second, of the whole fleet.
     pub requests_per_second: NonZeroU32,
+    /// Calls in any one minute, of the whole fleet, where the vendor counts so.
+    pub requests_per_minute: Option<NonZeroU32>,
     pub max_ids_per_call: usize,
     /// Longest wait for a turn.
     pub max_wait: Duration,
@@ -74,10 +85,15 @@ impl Class {
             Self::Kill => 1,
             Self::Read => 2,
         };
-        let not_urgent = all - all * reserved_percent.min(90) / 100;
-        let most = [all, not_urgent, all / 5].map(|turns| turns.max(1));
-        Ask { class, most, many, patience: micros(patience), span: micros(SPAN) }
+        let most = shares(all, reserved_percent, 5);
+        Ask { class, most, many, patience: micros(patience), span: micros(SPAN), longer: None }
     }
+}
+
+/// What each class and those after it may have together of a budget, of which reads get a part: one of so many.
+fn shares(all: u32, reserved_percent: u32, reads: u32) -> [u32; 3] {
+    let not_urgent = all - all * reserved_percent.min(90) / 100;
+    [all, not_urgent, all / reads].map(|turns| turns.max(1))
 }
 
 /// A turn that was taken, or several for one moment.
@@ -126,11 +142,13 @@ pub struct TooLong(pub Duration);
 pub struct Turns {
     limits: HashMap<(String, &'static str), Limit>,
     audit: Audit,
-    /// For a record that cannot be shared.
+    /// Of this gateway alone: all there is for a record that cannot be shared, and beside it for one that can.
     windows: Mutex<HashMap<String, Window>>,
+    /// What was heard of the shared window the last time, by budget.
+    heard: Mutex<HashMap<String, Heard>>,
     paces: Mutex<HashMap<String, Pace>>,
-    /// Whether kills wait here for turns of a budget.
-    waiting: Mutex<HashMap<String, watch::Sender<bool>>>,
+    /// How many accounts have kills that wait here for turns of a budget.
+    waiting: Mutex<HashMap<String, watch::Sender<usize>>>,
     started: Instant,
 }
 
@@ -142,6 +160,7 @@ impl Turns {
             limits,
             audit,
             windows: Mutex::default(),
+            heard: Mutex::default(),
             paces: Mutex::default(),
             waiting: Mutex::default(),
             started: Instant::now(),
@@ -154,14 +173,11 @@ impl Turns {
         self.limits.get(&(account.to_owned(), vendor.name().as_str())).copied()
     }
 
-    /// The name of what is counted together: an account's calls to a vendor, or to one of its actions.
+    /// The name of what the vendor counts together: calls under one set of credentials to it, or to one of its actions.
     #[must_use]
-    pub fn budget(account: &str, vendor: &dyn Vendor, call: &Call) -> String {
-        if vendor.capabilities().counted_per_action {
-            format!("{account}/{}/{}", vendor.name(), call.action)
-        } else {
-            format!("{account}/{}", vendor.name())
-        }
+    pub fn budget(account: &Account, vendor: &dyn Vendor, call: &Call) -> String {
+        let counted = account.counted_as(vendor.name());
+        if vendor.capabilities().counted_per_action { format!("{counted}/{}", call.action) } else { counted }
     }
 
     /// Takes the next turn of a budget that comes within `patience`, and up to `many` calls' worth of it where nobody
@@ -180,9 +196,17 @@ impl Turns {
         let all = self.pace(budget, limit);
         // Calls that leave together arrive one after the other, and that must not use up what a span has for lateness.
         let many = many.min(all / AT_ONCE).max(1);
-        let ask = class.ask(all, limit.reserved_percent, many, patience);
-        let (asked, slot) = if let Some(shared) = self.audit.take_turns(budget, ask).await? {
-            shared
+        // Half of what is counted by the minute is for reads: a kill that looks first needs as many of them as of its own.
+        let longer = limit.requests_per_minute.map(|most| {
+            let slowed = u64::from(most.get()) * u64::from(all) / u64::from(limit.requests_per_second.get());
+            let most = shares(u32::try_from(slowed).unwrap_or(u32::MAX).max(1), limit.reserved_percent, 2);
+            Rate { most, span: micros(LONG_SPAN) }
+        });
+        let ask = Ask { longer, ..class.ask(all, limit.reserved_percent, many, patience) };
+        let before = lock(&self.heard).get(budget).copied();
+        let (asked, slot) = if let Some((heard, slot)) = self.audit.take_turns(budget, ask, before).await? {
+            lock(&self.heard).insert(budget.to_owned(), heard);
+            (heard.asked, self.as_this_clock_allows(budget, limit, ask, heard.asked, slot))
         } else {
             let now = Instant::now();
             let mut windows = lock(&self.windows);
@@ -191,20 +215,35 @@ impl Turns {
         Ok(Turn::given(slot, asked, all))
     }
 
+    /// What of a turn from the shared window may be used by this gateway's own clock, and when.
+    fn as_this_clock_allows(&self, budget: &str, limit: &Limit, ask: Ask, asked: Instant, given: Slot) -> Slot {
+        if given.taken == 0 {
+            return given;
+        }
+        let all = |most: NonZeroU32, span| Rate { most: [most.get(); 3], span: micros(span) };
+        let Rate { most, span } = all(limit.requests_per_second, SPAN);
+        let longer = limit.requests_per_minute.map(|most| all(most, LONG_SPAN));
+        let own = Ask { class: 0, most, span, longer, many: given.taken, patience: ask.patience };
+        let now = micros(asked - self.started);
+        let slot = lock(&self.windows).entry(budget.to_owned()).or_default().take_from(now, now + given.wait, own);
+        Slot { left: slot.left.min(given.left), ..slot }
+    }
+
     /// Tells reads whether kills wait here for turns of a budget.
     pub fn waits(&self, budget: &str, any: bool) {
         let mut waiting = lock(&self.waiting);
-        waiting.entry(budget.to_owned()).or_insert_with(|| watch::Sender::new(false)).send_replace(any);
+        let accounts = waiting.entry(budget.to_owned()).or_default();
+        accounts.send_modify(|accounts| *accounts = if any { *accounts + 1 } else { accounts.saturating_sub(1) });
     }
 
     /// Waits until no kill waits here for a turn of a budget; false where some do until then.
     pub async fn quiet(&self, budget: &str, until: Instant) -> bool {
         let mut waiting = {
             let mut all = lock(&self.waiting);
-            all.entry(budget.to_owned()).or_insert_with(|| watch::Sender::new(false)).subscribe()
+            all.entry(budget.to_owned()).or_default().subscribe()
         };
         // The sender lives as long as this.
-        timeout_at(until, waiting.wait_for(|any| !any)).await.is_ok()
+        timeout_at(until, waiting.wait_for(|accounts| *accounts == 0)).await.is_ok()
     }
 
     /// Calls a second that this gateway asks for now: the limit, or less after the vendor has throttled.
@@ -219,21 +258,23 @@ impl Turns {
         lock(&self.paces).entry(budget.to_owned()).or_insert_with(new).throttled(Instant::now());
     }
 
-    /// Calls a second that this gateway asks for now, of every budget that it has used.
+    /// Calls a second that this gateway asks for now of the slowest of a vendor account's budgets.
     #[must_use]
-    pub fn paces(&self) -> Vec<(String, u32)> {
-        let now = Instant::now();
-        lock(&self.paces).iter().map(|(budget, pace)| (budget.clone(), pace.now(now))).collect()
+    pub fn slowest(&self, account: &Account, vendor: &dyn Vendor, limit: &Limit) -> u32 {
+        let paces = self.paces_of(account, vendor);
+        paces.into_iter().map(|(_, pace)| pace).min().unwrap_or_else(|| limit.requests_per_second.get())
     }
 
-    /// The same of the slowest of a vendor account's budgets.
+    /// The paces of a vendor account's budgets, under names that tell the account and nothing of its credentials.
     #[must_use]
-    pub fn slowest(&self, account: &str, vendor: &dyn Vendor, limit: &Limit) -> u32 {
-        let of_vendor = format!("{account}/{}", vendor.name());
-        let is_ours =
-            |budget: &str| budget.strip_prefix(&of_vendor).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        let ours = self.paces().into_iter().filter(|(budget, _)| is_ours(budget));
-        ours.map(|(_, pace)| pace).min().unwrap_or_else(|| limit.requests_per_second.get())
+    pub fn paces_of(&self, account: &Account, vendor: &dyn Vendor) -> Vec<(String, u32)> {
+        let counted = account.counted_as(vendor.name());
+        let name = |budget: &str| {
+            let rest = budget.strip_prefix(&counted).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
+            Some(format!("{}/{}{rest}", account.name(), vendor.name()))
+        };
+        let now = Instant::now();
+        lock(&self.paces).iter().filter_map(|(budget, pace)| Some((name(budget)?, pace.now(now)))).collect()
     }
 }
 

@@ -29,6 +29,9 @@ pub(super) fn answer(mut response: Value, at: OffsetDateTime) -> Answer {
 pub(super) fn kill(state: &mut State, incoming: &Incoming, lie: Option<&Lie>) -> Result<Answer, Refusal> {
     let mut body = Members::parse(&incoming.body).map_err(bad)?;
     let node = body.text("NodeId").map_err(bad)?;
+    if state.international && node.is_some() {
+        return Err(bad(Bad::Unknown("NodeId".to_owned())));
+    }
     let ids = body.integers("SessionId").map_err(bad)?;
     let place = place(&state.world, &mut body, node.as_deref())?;
     body.finish().map_err(bad)?;

@@ -51,6 +51,9 @@ pub(super) fn work(
         return Err(refuse("UnknownParameter", "Parameters of a POST belong in its body."));
     }
     match action {
+        Action::DcdbProcesses if state.international => {
+            Err(refuse("InvalidAction", "The action DescribeProcessList is invalid or not found."))
+        }
         Action::DcdbKill => dcdb::kill(state, incoming, lie),
         Action::DcdbFlow => dcdb::flow(state, incoming, lie),
         Action::DcdbProcesses => dcdb::processes(state, incoming, lie),

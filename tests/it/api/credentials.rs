@@ -26,7 +26,8 @@ fn user(password: &str) -> String {
         "[accounts.huawei-test]\ncloud = 'huawei'\nregion = '{region}'\n\
          iam = {{ domain = '{domain}', username = '{name}', password = '{password}' }}\n\
          endpoints = {{ gaussdb = '{{clouds}}', das = '{{clouds}}', taurusdb = '{{clouds}}', iam = '{{clouds}}' }}\n\
-         vendors.gaussdb.requests_per_second = 1000\nvendors.taurusdb.requests_per_second = 1000\n"
+         vendors.gaussdb = {{ requests_per_second = 1000, requests_per_minute = 0 }}\n\
+         vendors.taurusdb = {{ requests_per_second = 1000, requests_per_minute = 0 }}\n"
     )
 }
 

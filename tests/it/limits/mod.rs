@@ -1,6 +1,7 @@
 //! The vendor's limit, kept by a whole fleet, and what waits for it.
 
 mod callers;
+mod counted;
 mod failing;
 mod fleet;
 mod priority;

@@ -2,7 +2,7 @@
 
 use killgate::{
     audit::{Audit, Settings},
-    window::{Ask, Slot, Window},
+    window::{Ask, Rate, Slot, Window},
 };
 use proptest::{prelude::*, test_runner::TestRunner};
 use sqlx::{Connection, PgConnection};
@@ -30,17 +30,31 @@ async fn database() -> (Database, PgConnection) {
 }
 
 async fn take(connection: &mut PgConnection, budget: &str, now: i64, ask: Ask) -> Slot {
+    take_after(connection, budget, now, ask, None).await.0
+}
+
+/// What was heard the last time, and how long ago that was asked for and heard.
+type Before = Option<(i64, i64, i64)>;
+
+async fn take_after(connection: &mut PgConnection, budget: &str, now: i64, ask: Ask, before: Before) -> (Slot, i64) {
     let set = sqlx::query("SELECT set_config('standing.now', $1, false)").bind(now.to_string());
     set.execute(&mut *connection).await.unwrap();
-    let taken = sqlx::query_as("SELECT taken, wait, remaining FROM take_turns($1, $2, $3, $4, $5, $6)")
-        .bind(budget)
-        .bind(i16::from(ask.class))
-        .bind(ask.most.map(|most| i32::try_from(most).unwrap()))
-        .bind(i32::try_from(ask.many).unwrap())
-        .bind(ask.patience)
-        .bind(ask.span);
-    let (taken, wait, left): (i32, i64, i32) = taken.fetch_one(connection).await.unwrap();
-    Slot { taken: u32::try_from(taken).unwrap(), wait, left: u32::try_from(left).unwrap() }
+    let taken = sqlx::query_as(
+        "SELECT taken, wait, remaining, heard FROM take_turns($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+    )
+    .bind(budget)
+    .bind(i16::from(ask.class))
+    .bind(ask.most.map(|most| i32::try_from(most).unwrap()))
+    .bind(i32::try_from(ask.many).unwrap())
+    .bind(ask.patience)
+    .bind(ask.span)
+    .bind(ask.longer.map(|longer| longer.most.map(|most| i32::try_from(most).unwrap())))
+    .bind(ask.longer.map(|longer| longer.span))
+    .bind(before.map(|(at, ..)| at))
+    .bind(before.map(|(_, since, _)| since))
+    .bind(before.map(|(.., since_least)| since_least));
+    let (taken, wait, left, heard): (i32, i64, i32, i64) = taken.fetch_one(connection).await.unwrap();
+    (Slot { taken: u32::try_from(taken).unwrap(), wait, left: u32::try_from(left).unwrap() }, heard)
 }
 
 /// Microseconds since the ask before, and the ask.
@@ -53,9 +67,13 @@ fn asks() -> impl Strategy<Value = Vec<(i64, Ask)>> {
     // And a large one keeps its moments in grains.
     let most = (most, any::<bool>()).prop_map(|(most, large)| if large { most.map(|turns| turns * 50) } else { most });
     let many = prop_oneof![2 => Just(1), 1 => 0..8_u32, 1 => 0..200_u32];
-    let ask = (pause, 0_u8..3, most, many, patience)
-        .prop_map(|(pause, class, most, many, patience)| (pause, Ask { class, most, many, patience, span: SPAN }));
-    prop::collection::vec(ask, 1..80)
+    let ask = (pause, 0_u8..3, most, many, patience).prop_map(|(pause, class, most, many, patience)| {
+        (pause, Ask { class, most, many, patience, span: SPAN, longer: None })
+    });
+    // Some vendors count over a longer span as well.
+    let longer = prop_oneof![1 => Just(None), 1 => Just(Some(Rate { most: [9, 7, 3], span: 4 * SPAN }))];
+    (prop::collection::vec(ask, 1..80), longer)
+        .prop_map(|(asks, longer)| asks.into_iter().map(|(pause, ask)| (pause, Ask { longer, ..ask })).collect())
 }
 
 #[test]
@@ -77,4 +95,31 @@ fn the_shared_window_and_the_one_in_the_process_decide_alike() {
         Ok(())
     });
     alike.unwrap();
+}
+
+#[tokio::test]
+async fn a_step_of_the_clock_is_taken_out_of_the_windows_time_once_for_all_gateways() {
+    const NOON: i64 = 1_700_000_000_000_000;
+    const HOUR: i64 = 3_600_000_000;
+    let (_database, mut connection) = database().await;
+    let ask = Ask { class: 0, most: [2; 3], many: 1, patience: 60_000_000, span: 1_100_000, longer: None };
+    for (budget, step) in [("forward", 1_200_000), ("by an hour", HOUR), ("back", -2 * HOUR)] {
+        let connection = &mut connection;
+        // Two gateways take what there is; a tenth of a second later the clock has been stepped.
+        let (first, heard) = take_after(connection, budget, NOON, ask, None).await;
+        let (second, other) = take_after(connection, budget, NOON, ask, None).await;
+        assert_eq!((first.wait, second.wait), (0, 0), "{budget}");
+        let now = NOON + 100_000 + step;
+        let (third, _) = take_after(connection, budget, now, ask, Some((heard, 100_000, 99_000))).await;
+        assert!((999_000..=1_001_000).contains(&third.wait), "{budget}: {third:?}");
+        let (fourth, _) = take_after(connection, budget, now, ask, Some((other, 100_000, 99_000))).await;
+        assert!((999_000..=1_001_000).contains(&fourth.wait), "{budget}: {fourth:?}");
+        // One that has heard nothing yet is told by the same time.
+        let (fifth, _) = take_after(connection, budget, now, ask, None).await;
+        assert!(fifth.wait > 2_000_000, "{budget}: {fifth:?}");
+    }
+    // An ask that was long on its way is no step.
+    let (_, heard) = take_after(&mut connection, "slow", NOON, ask, None).await;
+    let (_, late) = take_after(&mut connection, "slow", NOON + 400_000, ask, Some((heard, 10_000, 9_000))).await;
+    assert_eq!(late - heard, 400_000);
 }

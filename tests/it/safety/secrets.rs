@@ -85,7 +85,7 @@ fn accounts() -> String {
         world::TENCENT_REGION,
     );
     for vendor in ["gaussdb", "das", "taurusdb"] {
-        write!(text, "[vendors.{vendor}]\nrequests_per_second = 1000\nmax_wait_ms = 400\ntimeout_ms = 2000\n").unwrap();
+        write!(text, "[vendors.{vendor}]\nrequests_per_second = 1000\nrequests_per_minute = 0\nmax_wait_ms = 400\ntimeout_ms = 2000\n").unwrap();
     }
     text + "[vendors.dcdb]\nmax_wait_ms = 400\ntimeout_ms = 2000\n"
 }

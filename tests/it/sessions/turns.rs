@@ -26,7 +26,7 @@ const FIVE: &str = "
     access_key = \"SANDBOXAK00000000001\"
     secret_key = \"sandbox-huawei-secret-key-0000000000000001\"
     endpoints = { gaussdb = \"{clouds}\", das = \"{clouds}\", taurusdb = \"{clouds}\" }
-    vendors.taurusdb = { requests_per_second = 5, max_wait_ms = {max_wait} }
+    vendors.taurusdb = { requests_per_second = 5, requests_per_minute = 0, max_wait_ms = {max_wait} }
 ";
 
 /// A gateway over so many nodes of one instance, each with the threads 1 to 9, where nothing waits longer than that.

@@ -224,8 +224,10 @@ pub(crate) fn configuration_text(audit: &str, clouds: &str, more: &str) -> Strin
         secret_key = "{}"
         endpoints = {{ gaussdb = "{clouds}", das = "{clouds}", taurusdb = "{clouds}" }}
         vendors.gaussdb.requests_per_second = 1000
+        vendors.gaussdb.requests_per_minute = 0
         vendors.das.requests_per_second = 1000
         vendors.taurusdb.requests_per_second = 1000
+        vendors.taurusdb.requests_per_minute = 0
         "#,
         world::HUAWEI_REGION,
         world::HUAWEI_PROJECT_ID,

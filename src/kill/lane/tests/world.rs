@@ -85,6 +85,7 @@ impl World {
     pub(super) fn new(requests_per_second: u32, fates: impl IntoIterator<Item = Fate>) -> Self {
         let limit = Limit {
             requests_per_second: requests_per_second.try_into().unwrap(),
+            requests_per_minute: None,
             max_ids_per_call: 5,
             max_wait: Duration::from_secs(5),
             timeout: Duration::from_secs(10),

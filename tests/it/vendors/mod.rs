@@ -1,0 +1,13 @@
+//! What one vendor, or one of its sites, does differently from the others.
+
+mod beyond;
+mod intelligent;
+mod node;
+mod pages;
+mod refusals;
+mod site;
+
+use crate::{
+    safety::recorded_as,
+    support::gateway::{Engine, Gateway, Setup, on_both_engines},
+};
