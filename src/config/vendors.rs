@@ -48,8 +48,8 @@ pub struct Limits {
 
 impl LimitOverrides {
     pub(super) fn read(vendor: &str, section: &mut Section<'_>) -> Self {
-        let able = vendor::find(vendor).map(|vendor| vendor.capabilities());
-        let most_ids = able.and_then(|able| able.most_ids_per_call).unwrap_or(1000);
+        let published = vendor::find(vendor).and_then(|vendor| vendor.capabilities().most_ids_per_call);
+        let most_ids = published.unwrap_or(1000);
         Self {
             requests_per_second: section.number("requests_per_second", 1..=10_000),
             requests_per_minute: section.number("requests_per_minute", 0..=600),

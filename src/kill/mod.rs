@@ -93,6 +93,9 @@ pub struct Parts {
 #[derive(Debug, Clone)]
 pub struct Kills(Arc<Inner>);
 
+/// By account and budget.
+type Lanes = HashMap<(String, String), Arc<Lane<Driver>>>;
+
 #[derive(Debug)]
 struct Inner {
     audit: Audit,
@@ -102,8 +105,7 @@ struct Inner {
     confirming: Confirming,
     turns: Arc<Turns>,
     breakers: Mutex<HashMap<(String, &'static str), Arc<Breaker>>>,
-    /// By account and budget.
-    lanes: Mutex<HashMap<(String, String), Arc<Lane<Driver>>>>,
+    lanes: Mutex<Lanes>,
     targets: Targets,
     webhooks: Webhooks,
     clock: Clock,

@@ -135,8 +135,8 @@ impl Account {
             Credentials::Iam { domain, username, .. } => ["user", domain, username, &endpoint].join("\n"),
         };
         let digest = digest(&SHA256, counted.as_bytes());
-        let short: String = digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{vendor}/{short}")
+        let short = digest.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        format!("{vendor}/{short:016x}")
     }
 
     /// True where an endpoint for that vendor is configured.

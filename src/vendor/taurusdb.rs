@@ -115,7 +115,7 @@ impl Vendor for TaurusDb {
             let body: Value = serde_json::from_slice(&reply.body).ok()?;
             let answer = match reply.stage {
                 "intelligent_kill" => Answer::all(order, Outcome::Accepted).task(json::id(&body["task_id"])?),
-                "intelligent_history" => match run(known, &body)? {
+                "intelligent_history" => match runs(&body)?.iter().find(|run| is_over(known, run)) {
                     Some(run) => Answer::all(order, Outcome::Killed).evidence(link(run)),
                     None => return Some(Ok(Step::Wait { pause: HISTORY_PAUSE, then: history(order, known) })),
                 },
@@ -170,12 +170,14 @@ fn history(order: &Order, known: &Known) -> Call {
     Call::get("intelligent_history", "intelligent-kill-session/history", path, query)
 }
 
-/// The task's run in the history, which lists runs that have ended: 13 and 62 seconds after their task was made in the
+/// Whether a run of the history is the task's. It lists runs that have ended: 13 and 62 seconds after their task was made in the
 /// samples of the vendor's own definition.
-fn run<'a>(known: &Known, body: &'a Value) -> Option<Option<&'a Value>> {
-    let runs = json::rows(body.get("intelligent_kill_session_histories")?)?;
-    let ended = |run: &&Value| json::id(&run["task_id"]) == known.task_id && !run["end_time"].is_null();
-    Some(runs.iter().find(ended))
+fn is_over(known: &Known, run: &Value) -> bool {
+    json::id(&run["task_id"]) == known.task_id && !run["end_time"].is_null()
+}
+
+fn runs(body: &Value) -> Option<&[Value]> {
+    json::rows(body.get("intelligent_kill_session_histories")?)
 }
 
 /// Where the vendor keeps the list of the sessions that a run ended. For how long, and in what form, is not documented.
