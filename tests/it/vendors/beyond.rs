@@ -22,7 +22,8 @@ async fn killed(alias: &str, ids: &[u64]) -> (Gateway, Value) {
 
 fn fate(kill: &Value, id: u64) -> (&str, &str) {
     let sessions = kill["sessions"].as_array().unwrap();
-    let session = sessions.iter().find(|session| session["id"] == id.to_string()).unwrap();
+    let id = Some(id.to_string());
+    let session = sessions.iter().find(|session| session["id"].as_str() == id.as_deref()).unwrap();
     (session["outcome"].as_str().unwrap(), session["detail"].as_str().unwrap_or_default())
 }
 
