@@ -7,11 +7,13 @@
 #   scripts/test-postgres.sh halt DIR      stop the one in DIR at once, as a crash would
 #   scripts/test-postgres.sh resume DIR    start it again where it was
 #   scripts/test-postgres.sh stop DIR      stop it and remove it
+#   scripts/test-postgres.sh pool URL MODE start a PgBouncer before that database and print its URL and directory
+#   scripts/test-postgres.sh unpool DIR    stop it and remove it
 #
 # With KILLGATE_TEST_DURABLE=1 it keeps its promises, as one in production does: fsync, full_page_writes and
 # synchronous_commit are on. Its directory, below TMPDIR, should then be on a disk. Without that it is as quick as it can.
 #
-# Where no Postgres is installed and this runs as root on a Debian, it is installed with apt-get.
+# Where no Postgres or PgBouncer is installed and this runs as root on a Debian, it is installed with apt-get.
 set -euo pipefail
 
 find_bin() {
@@ -109,7 +111,60 @@ stop() {
     rm -rf "$1" "$1.log"
 }
 
+pool() {
+    if ! [ -x /usr/sbin/pgbouncer ] && ! command -v pgbouncer >/dev/null; then
+        apt-get install -y --no-install-recommends pgbouncer >&2 || {
+            apt-get update >&2
+            apt-get install -y --no-install-recommends pgbouncer >&2
+        }
+    fi
+    local user password host port database try
+    [[ $1 =~ ^postgres(ql)?://([^:@]+):([^@]+)@([^:/]+):([0-9]+)/([^?]+) ]] || exit 2
+    user=${BASH_REMATCH[2]} password=${BASH_REMATCH[3]} host=${BASH_REMATCH[4]} port=${BASH_REMATCH[5]}
+    database=${BASH_REMATCH[6]}
+    DIR=$(as_owner mktemp -d "${TMPDIR:-/tmp}/killgate-pgbouncer.XXXXXX")
+    for try in 1 2 3 4 5; do
+        PORT=$(free_port)
+        as_owner tee "$DIR/pgbouncer.ini" >/dev/null <<INI
+[databases]
+$database = host=$host port=$port dbname=$database user=$user password=$password
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = $PORT
+auth_type = any
+pool_mode = $2
+ignore_startup_parameters = extra_float_digits
+unix_socket_dir =
+logfile = $DIR/log
+pidfile = $DIR/pid
+INI
+        as_owner env -C "$DIR" PATH="$PATH:/usr/sbin" pgbouncer -q -d "$DIR/pgbouncer.ini" >/dev/null 2>&1 </dev/null || continue
+        local wait
+        for wait in $(seq 300); do
+            if [ -s "$DIR/pid" ] && (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; then
+                echo "postgres://$user:x@127.0.0.1:$PORT/$database"
+                echo "$DIR"
+                return
+            fi
+            sleep 0.1
+        done
+    done
+    cat "$DIR/log" >&2
+    exit 1
+}
+
+unpool() {
+    kill "$(cat "$1/pid")" 2>/dev/null || true
+    rm -rf "$1"
+}
+
 case "${1:-}" in
+pool)
+    pool "${2:?a URL}" "${3:?a pool_mode}"
+    ;;
+unpool)
+    unpool "${2:?the directory that pool printed}"
+    ;;
 run)
     shift
     if [ "${1:-}" = -- ]; then shift; fi
@@ -128,7 +183,7 @@ halt | resume | stop)
     "$1" "${2:?the directory that start printed}"
     ;;
 *)
-    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,15s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

@@ -13,6 +13,7 @@ use crate::{
 on_both_engines! {
     a_session_is_found_whatever_its_age,
     a_reason_is_found_by_its_words,
+    a_reason_in_any_script_is_found_by_its_words,
 }
 
 async fn a_session_is_found_whatever_its_age(engine: Engine) {
@@ -31,6 +32,42 @@ async fn a_session_is_found_whatever_its_age(engine: Engine) {
     let window = "session_id=2222&since=2024-06-01T00:00:00Z&until=2024-09-01T00:00:00Z";
     assert_eq!(listed(&gateway, window).await.len(), 9);
     assert!(listed(&gateway, "session_id=222").await.is_empty(), "an id is found as a whole");
+}
+
+async fn a_reason_in_any_script_is_found_by_its_words(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    let audit = gateway.app.kills().audit();
+    let reasons = [
+        "INC-4711 报表失控，先结束会话",
+        "处理INC-4712报表卡死",
+        "レポートINC-4713停止",
+        "보고서INC-4714 중지",
+        "отчётINC-4715 завис",
+        "ÉTÉ Straße İstanbul",
+    ];
+    for (n, reason) in (0..).zip(reasons) {
+        let mut one = attempt(NOON + n * Duration::from_secs(1));
+        one.kill.reason = Some(reason.into());
+        aged::recorded(audit, &one).await;
+    }
+    for (query, expected) in [
+        ("报表", 2),
+        ("INC-4712", 1),
+        ("inc", 5),
+        ("表报", 2),
+        ("レポート", 1),
+        ("ポート", 1),
+        ("보고서", 1),
+        ("보고", 0),
+        ("ОТЧЁТ 4715", 1),
+        ("été strasse", 0),
+        ("été STRAßE", 1),
+        ("报表 4713", 0),
+    ] {
+        let encoded: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
+        let page = gateway.read(&format!("/kills?reason={encoded}")).await;
+        assert_eq!(page.body["items"].as_array().unwrap().len(), expected, "{query}: {}", page.body);
+    }
 }
 
 async fn a_reason_is_found_by_its_words(engine: Engine) {

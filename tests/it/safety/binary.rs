@@ -39,6 +39,27 @@ async fn sigterm_stops_a_gateway_after_it_has_finished() {
     assert!(ended.stderr.contains("confirm.secret is not set"), "{}", ended.stderr);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_in_a_file_has_one_gateway_and_is_nobody_elses_to_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (sandbox, directory) = (clouds(), tempfile::tempdir().unwrap());
+    let record = directory.path().join("k.db");
+    let audit = format!("sqlite_path = \"{}\"", record.display());
+    let first = Served::start(&audit, &sandbox.url, "").await;
+    let second = run(&["serve"], &configuration_text(&audit, &sandbox.url, "")).await;
+    assert!(!second.status.success() && second.stderr.contains("another gateway"), "{}", second.stderr);
+    assert_eq!(first.kill(&kill_of("ledger", &[10_180])).await.status.as_u16(), 200);
+    // Whoever only reads may do so beside it.
+    let file = directory.path().join("k.ndjson");
+    let export = ["audit", "export", "--output", file.to_str().unwrap()];
+    let exported = run(&export, &configuration_text(&audit, &sandbox.url, "")).await;
+    assert!(exported.status.success(), "{}", exported.stderr);
+    for name in ["k.db", "k.db-wal", "k.db-shm", "k.db.lock", "k.ndjson"] {
+        let mode = std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn a_bad_configuration_ends_it_with_the_keys_path() {
     let good = configuration_text("", "http://127.0.0.1:1", "");

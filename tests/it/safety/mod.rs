@@ -15,6 +15,7 @@ mod lies;
 mod lost_answers;
 mod order;
 pub(crate) mod process;
+mod ready;
 mod refusals;
 mod secrets;
 mod settled;

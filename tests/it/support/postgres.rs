@@ -170,6 +170,32 @@ impl Drop for Cluster {
     }
 }
 
+/// PgBouncer before a database; removed with the value.
+#[derive(Debug)]
+pub(crate) struct Pooler {
+    url: String,
+    dir: String,
+}
+
+impl Pooler {
+    /// `mode` is its `pool_mode`.
+    pub(crate) fn start(url: &str, mode: &str) -> Self {
+        let answer = script(&["pool", url, mode]);
+        let mut lines = answer.lines().map(str::to_owned);
+        Self { url: lines.next().expect("a URL"), dir: lines.next().expect("a directory") }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        script(&["unpool", &self.dir]);
+    }
+}
+
 fn script(arguments: &[&str]) -> String {
     let Output { status, stdout, stderr } = Command::new(SCRIPT).args(arguments).output().expect("the script runs");
     assert!(status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&stderr));
