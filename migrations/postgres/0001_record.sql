@@ -381,11 +381,15 @@ CREATE TABLE serving (
     turn       boolean     PRIMARY KEY DEFAULT true CHECK (turn),
     -- A migration after which older versions cannot serve any more says so here.
     from_version bigint    NOT NULL,
-    tried_at   timestamptz NOT NULL DEFAULT now()
+    tried_at   timestamptz NOT NULL DEFAULT now(),
+    room       bytea
 );
+-- Neither compressed nor beside the row: a trial asks for as much room as a kill.
+ALTER TABLE serving ALTER COLUMN room SET STORAGE EXTERNAL;
 INSERT INTO serving (from_version) VALUES (8);
 
 COMMENT ON TABLE serving IS 'One row: who may serve, and the last trial of a gateway; bookkeeping, no history';
 COMMENT ON COLUMN serving.turn IS 'Always true';
 COMMENT ON COLUMN serving.from_version IS 'Who knows no migration with this number or a later one may not serve';
 COMMENT ON COLUMN serving.tried_at IS 'When a gateway last tried whether anything can be written';
+COMMENT ON COLUMN serving.room IS 'Zeros, as many as a kill may need: there was room for them then';

@@ -17,7 +17,7 @@ BEGIN
         'SELECT, INSERT, UPDATE, DELETE ON webhook_deliveries',
         'SELECT, INSERT, UPDATE ON turns',
         'SELECT, UPDATE (turn) ON sealing',
-        'SELECT, UPDATE (turn, tried_at) ON serving',
+        'SELECT, UPDATE (turn, tried_at, room) ON serving',
         'SELECT ON _sqlx_migrations',
         'EXECUTE ON FUNCTION make_months(timestamptz, integer)',
         'EXECUTE ON FUNCTION begin_sealing()',

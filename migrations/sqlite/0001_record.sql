@@ -213,6 +213,8 @@ CREATE TABLE serving (
     -- Who knows no migration with this number or a later one may not serve.
     from_version INTEGER NOT NULL,
     -- When a gateway last tried whether anything can be written.
-    tried_at     INTEGER NOT NULL DEFAULT 0
+    tried_at     INTEGER NOT NULL DEFAULT 0,
+    -- Zeros, as many as a kill may need: there was room for them then.
+    room         BLOB
 ) STRICT;
 INSERT INTO serving (turn, from_version) VALUES (1, 5);

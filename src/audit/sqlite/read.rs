@@ -146,7 +146,8 @@ pub(in crate::audit) async fn ping(connection: &mut SqliteConnection) -> sqlx::R
     tx.commit().await
 }
 
-const TRY: &str = "UPDATE serving SET tried_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+/// A disk that has room for a row may have none for a kill, whose request alone may have 64 KiB.
+const TRY: &str = "UPDATE serving SET tried_at = CAST(unixepoch('subsec') * 1000 AS INTEGER), room = zeroblob(65536)";
 
 /// The version of the tables, and from which one on they may be served.
 pub(in crate::audit) async fn versions(connection: &mut SqliteConnection) -> sqlx::Result<(Option<i64>, i64)> {
