@@ -216,7 +216,7 @@ impl Account {
         match self.settings.cloud {
             Cloud::Tencent => self.exchange(vendor, call, &proof, times).await,
             Cloud::Huawei => {
-                let pass = self.guard.admit(self.clock.now());
+                let pass = self.guard.admit(vendor.as_str(), self.clock.now());
                 let pass = pass.ok_or_else(|| Fault::new(FaultKind::Denied, call.stage))?;
                 let answer = self.exchange(vendor, call, &proof, times).await;
                 if let Ok(reply) = &answer {
