@@ -29,9 +29,9 @@ COPY --from=build /usr/local/bin/killgate /usr/local/bin/killgate
 USER 65532:65532
 # killgate.toml is read from here where it is there; without it the environment says everything.
 WORKDIR /etc/killgate
-# The environment goes before the file: inside a container loopback is of no use to anybody else.
-ENV KILLGATE__SERVER__LISTEN=0.0.0.0:8080 \
-    KILLGATE__AUDIT__SQLITE_PATH=/var/lib/killgate/killgate.db
+# What neither killgate.toml nor the environment sets: inside a container loopback is of no use to anybody else.
+ENV KILLGATE_DEFAULT__SERVER__LISTEN=0.0.0.0:8080 \
+    KILLGATE_DEFAULT__AUDIT__SQLITE_PATH=/var/lib/killgate/killgate.db
 EXPOSE 8080
 # No HEALTHCHECK: the image has no HTTP client. Let the platform ask GET /healthz and GET /readyz.
 # SIGTERM, the default, starts an orderly stop: give it longer than server.shutdown_grace_ms.

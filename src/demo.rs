@@ -9,7 +9,7 @@ use crate::{
     app::App,
     cli,
     clock::Clock,
-    config::{self, Config},
+    config::{self, Config, Database},
     sandbox::{Clouds, Sandbox, demo as world},
     seal::{SealKey, hex},
     telemetry,
@@ -20,15 +20,18 @@ const SECRET: &str = "only-for-the-demo-on-this-very-machine";
 /// How long the printed tokens are good.
 const TOKENS: Duration = Duration::from_hours(24);
 
-/// Runs until Ctrl-C.
+/// Runs until Ctrl-C. Every key can be set in `env`, as for a gateway; `listen` goes before it.
 ///
 /// # Errors
-/// An address that is taken, or a directory for the record that cannot be made.
-pub async fn demo(listen: SocketAddr) -> anyhow::Result<()> {
+/// An address that is taken, a directory for the record that cannot be made, or what is wrong in `env`.
+pub async fn demo(listen: Option<SocketAddr>, env: BTreeMap<String, String>) -> anyhow::Result<()> {
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     let sandbox = Sandbox::start(loopback, Clouds::demo()).context("the simulated clouds cannot listen")?;
     let record = std::env::temp_dir().join(format!("killgate-demo-{}.db", std::process::id()));
-    let ended = run(listen, &sandbox.url, &record).await;
+    let ended = match configuration(listen, env, &sandbox.url, &record) {
+        Ok(config) => run(&config, &sandbox.url).await,
+        Err(error) => Err(error),
+    };
     sandbox.stop();
     for suffix in ["", "-wal", "-shm"] {
         let mut file = record.clone().into_os_string();
@@ -40,11 +43,10 @@ pub async fn demo(listen: SocketAddr) -> anyhow::Result<()> {
 }
 
 #[expect(clippy::print_stdout, reason = "what the command is for")]
-async fn run(listen: SocketAddr, clouds: &str, record: &Path) -> anyhow::Result<()> {
-    let config = configuration(listen, clouds, record)?;
+async fn run(config: &Config, clouds: &str) -> anyhow::Result<()> {
     telemetry::start(&config.server.log)?;
-    let app = App::start(&config, Clock::system()).await?;
-    println!("{}", guide(&config, app.address(), clouds, record)?);
+    let app = App::start(config, Clock::system()).await?;
+    println!("{}", guide(config, app.address(), clouds)?);
     cli::stopped().await?;
     app.stop().await
 }
@@ -53,7 +55,18 @@ async fn run(listen: SocketAddr, clouds: &str, record: &Path) -> anyhow::Result<
 ///
 /// # Errors
 /// What the configuration's own checks find.
-pub fn configuration(listen: SocketAddr, clouds: &str, record: &Path) -> anyhow::Result<Config> {
+pub fn configuration(
+    listen: Option<SocketAddr>,
+    mut env: BTreeMap<String, String>,
+    clouds: &str,
+    record: &Path,
+) -> anyhow::Result<Config> {
+    // Whoever works on something else has this one set too, and the demo's kills belong into no record but its own.
+    env.remove("DATABASE_URL");
+    if listen.is_some() {
+        env.retain(|name, _| !name.eq_ignore_ascii_case("KILLGATE__SERVER__LISTEN"));
+    }
+    let listen = listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
     // Made for this one process: it is in its memory and nowhere else.
     let key = SealKey::generate().and_then(|key| key.base64()).context("a key to seal with")?;
     let text = format!(
@@ -128,17 +141,22 @@ pub fn configuration(listen: SocketAddr, clouds: &str, record: &Path) -> anyhow:
         dcdb = world::DCDB_INSTANCE,
         shard = world::DCDB_SHARD,
     );
-    Ok(config::parse(&text, BTreeMap::new())?)
+    Ok(config::parse(&text, env)?)
 }
 
 /// What to paste, and what it shows.
-fn guide(config: &Config, address: SocketAddr, clouds: &str, record: &Path) -> anyhow::Result<String> {
+fn guide(config: &Config, address: SocketAddr, clouds: &str) -> anyhow::Result<String> {
+    let (record, url) = match &config.audit.database {
+        Database::Sqlite(path) => (path.display().to_string(), format!("sqlite:{}", path.display())),
+        // It may have a password in it.
+        database @ Database::Postgres(_) => (database.place(), "$KILLGATE__AUDIT__DATABASE_URL".to_owned()),
+    };
     let bot = cli::token(config, "chatops-bot", "sessions:kill", TOKENS)?;
     let dba = cli::token(config, "dba", "sessions:read", TOKENS)?;
     let auditor = cli::token(config, "auditor", "kills:read kills:export", TOKENS)?;
     let mut text = format!(
         "killgate demo: gateway http://{address}, documentation http://{address}/docs/, \
-         simulated clouds {clouds}, record {}\n\n\
+         simulated clouds {clouds}, record {record}\n\n\
          Paste these three lines first:\n\n\
          export DBA={dba}\n\
          export BOT={bot}\n\
@@ -146,7 +164,6 @@ fn guide(config: &Config, address: SocketAddr, clouds: &str, record: &Path) -> a
          \n# see before you kill: what has run for a minute, the longest first, without the literals\n\
          curl -s 'http://{address}/sessions?target=orders-ro&min_seconds=60&order=longest' \
          -H \"Authorization: Bearer $DBA\"\n",
-        record.display()
     );
     let kill = |prefer: &str, body: &str| {
         format!(
@@ -173,9 +190,8 @@ fn guide(config: &Config, address: SocketAddr, clouds: &str, record: &Path) -> a
          \n# the sessions that live in the simulated clouds\n\
          curl -s {clouds}/_sandbox/sessions\n\
          \n# has anybody touched the record? (in another terminal)\n\
-         DATABASE_URL=sqlite:{} killgate audit verify --key {}\n\
+         DATABASE_URL={url} killgate audit verify --key {}\n\
          \nCtrl-C stops it and removes the record.",
-        record.display(),
         config.seal.key.as_ref().map(|key| hex(&key.public())).unwrap_or_default(),
     )?;
     Ok(text)

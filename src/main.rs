@@ -21,9 +21,9 @@ struct Cli {
 enum Command {
     /// Simulated clouds, gateway and embedded record, with ready-to-paste curl lines
     Demo {
-        /// Where the gateway listens; port 0 takes a free one
-        #[arg(long, default_value = "127.0.0.1:8080")]
-        listen: SocketAddr,
+        /// Where the gateway listens, by default 127.0.0.1:8080; port 0 takes a free one
+        #[arg(long)]
+        listen: Option<SocketAddr>,
     },
     /// The gateway
     Serve(Configured),
@@ -135,11 +135,13 @@ struct Configured {
 
 impl Configured {
     fn load(&self) -> anyhow::Result<killgate::config::Config> {
-        // Variables that are not text cannot be meant for killgate.
-        let texts =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Ok(killgate::config::load(self.config.as_deref(), texts)?)
+        Ok(killgate::config::load(self.config.as_deref(), environment())?)
     }
+}
+
+/// The variables that are text; others cannot be meant for killgate.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 #[tokio::main(worker_threads = 2)]
@@ -157,7 +159,7 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     use killgate::cli;
     match command {
-        Command::Demo { listen } => cli::demo(listen).await?,
+        Command::Demo { listen } => cli::demo(listen, environment().collect()).await?,
         Command::Serve(configured) => cli::serve(&configured.load()?).await?,
         Command::Sandbox { listen } => cli::sandbox(listen).await?,
         Command::Migrate { configured, serving_role } => {

@@ -4,6 +4,9 @@
 //! cannot have every character, `_` also stands for the `-` or `.` of a name that the file already has:
 //! `KILLGATE__ACCOUNTS__HUAWEI_PROD__REGION` reaches `[accounts.huawei-prod]`. `DATABASE_URL` is
 //! `audit.database_url`, unless the longer name is set as well. Values stay text until a section takes them.
+//!
+//! `KILLGATE_DEFAULT__SERVER__LISTEN` is for whoever packs killgate, not for whoever runs it: it sets what nothing else
+//! sets.
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +19,7 @@ use toml::{Table, Value};
 use super::{ConfigError, DEFAULT_FILE, section::join};
 
 const PREFIX: &str = "KILLGATE__";
+const DEFAULT_PREFIX: &str = "KILLGATE_DEFAULT__";
 
 /// Which variable set which key, and the variables that can set none.
 #[derive(Debug, Default)]
@@ -59,16 +63,34 @@ fn syntax(path: PathBuf, text: &str, error: &toml::de::Error) -> ConfigError {
 /// Sets in `tree` what the environment says.
 pub(super) fn lay_over(tree: &mut Table, env: &BTreeMap<String, String>) -> Overlay {
     let mut overlay = Overlay::default();
+    for (variable, value) in env {
+        if let Some(names) = names(variable, DEFAULT_PREFIX)
+            && !is_set(tree, &names.split("__").collect::<Vec<_>>())
+        {
+            overlay.set(tree, variable, &names.split("__").collect::<Vec<_>>(), value);
+        }
+    }
     if let Some(url) = env.get("DATABASE_URL") {
         overlay.set(tree, "DATABASE_URL", &["audit", "database_url"], url);
     }
     for (variable, value) in env {
-        if let Some(names) = variable.to_ascii_uppercase().strip_prefix(PREFIX) {
-            let names = names.to_ascii_lowercase();
+        if let Some(names) = names(variable, PREFIX) {
             overlay.set(tree, variable, &names.split("__").collect::<Vec<_>>(), value);
         }
     }
     overlay
+}
+
+/// The names that a variable with that prefix leads to.
+fn names(variable: &str, prefix: &str) -> Option<String> {
+    variable.to_ascii_uppercase().strip_prefix(prefix).map(str::to_ascii_lowercase)
+}
+
+/// Whether the tree has a value where the names lead.
+fn is_set(table: &Table, names: &[&str]) -> bool {
+    let Some((name, rest)) = names.split_first() else { return true };
+    let below = existing(table, name).and_then(|key| table.get(&key));
+    below.is_some_and(|below| below.as_table().is_none_or(|table| is_set(table, rest)))
 }
 
 impl Overlay {
@@ -138,6 +160,19 @@ mod tests {
         assert_eq!(tree, expected.parse::<Table>().unwrap());
         assert_eq!(overlay.set_by["accounts.huawei-prod.region"], "KILLGATE__ACCOUNTS__HUAWEI_PROD__REGION");
         assert_eq!(overlay.set_by["targets.\"Orders.ro\".vendor"], "killgate__targets__orders_ro__vendor");
+    }
+
+    #[test]
+    fn a_default_of_whoever_packs_it_goes_below_all_else() {
+        let defaults = [("KILLGATE_DEFAULT__SERVER__LISTEN", "a"), ("KILLGATE_DEFAULT__AUDIT__SQLITE_PATH", "b")];
+        let (tree, _) = laid_over("", &defaults);
+        assert_eq!(tree, "server.listen = 'a'\naudit.sqlite_path = 'b'".parse::<Table>().unwrap());
+        let (tree, _) = laid_over("[server]\nlisten = 'file'\nworkers = 1", &defaults);
+        assert_eq!(tree["server"]["listen"].as_str(), Some("file"));
+        let own = [defaults[0], defaults[1], ("KILLGATE__SERVER__LISTEN", "environment")];
+        let (tree, overlay) = laid_over("", &own);
+        assert_eq!(tree["server"]["listen"].as_str(), Some("environment"));
+        assert_eq!(overlay.set_by["server.listen"], "KILLGATE__SERVER__LISTEN");
     }
 
     #[test]

@@ -127,3 +127,24 @@ async fn every_line_of_the_demo_does_what_it_says_and_ctrl_c_ends_it() {
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "the record is removed");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_demo_does_what_the_environment_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let record = directory.path().join("mine.db").display().to_string();
+    let env = [
+        ("KILLGATE__SERVER__LISTEN", "127.0.0.1:0"),
+        ("KILLGATE__AUDIT__SQLITE_PATH", record.as_str()),
+        ("KILLGATE__TARGETS__LEDGER__CALLERS", "dba"),
+        ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/elsewhere"),
+    ];
+    let process = Process::start(&["demo"], directory.path(), &env);
+    let guide = eventually("the guide", async || Some(process.stdout()).filter(|said| said.contains("Ctrl-C"))).await;
+    assert!(!guide.contains("http://127.0.0.1:8080"), "{guide}");
+    assert!(guide.contains(&format!("record {record}")), "{guide}");
+    let refused = curls(&guide)[3].run().await;
+    assert_eq!(refused.status.as_u16(), 403, "{}", refused.body);
+    process.signal("INT");
+    assert_eq!(process.ended().await.status.code(), Some(0));
+    assert!(std::path::Path::new(&record).exists(), "a record that was named is kept");
+}
