@@ -12,7 +12,7 @@ use std::{
 use actix_web::{HttpServer, dev::ServerHandle, http::Method};
 use anyhow::Context as _;
 use secrecy::SecretString;
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 use url::Url;
 
 use crate::{
@@ -53,6 +53,8 @@ pub struct App {
     serving: JoinHandle<io::Result<()>>,
     reconciling: JoinHandle<()>,
     following: Following,
+    /// Tells those who wait for callers that the gateway stops.
+    stopping: watch::Sender<bool>,
     sealer: Option<Sealer>,
     couriers: Couriers,
     drain: Duration,
@@ -93,9 +95,11 @@ impl App {
         });
         let auth = Auth::new(callers, fetch(transport.clone()), clock.clone());
         let following = Following::start(audit.clone(), clock.clone(), Arc::clone(&metrics), config.server.max_streams);
-        let (for_workers, grace) = (kills.clone(), config.server.shutdown_grace);
-        let followed = following.clone();
-        let server = HttpServer::new(move || http::app(for_workers.clone(), followed.clone(), auth.clone()))
+        let (stopping, to_stop) = watch::channel(false);
+        let (parts, grace) = ((kills.clone(), following.clone(), auth), config.server.shutdown_grace);
+        let service = http::Service::new(parts, Arc::clone(&metrics), config.server.trusted_proxies.clone(), to_stop);
+        let server = HttpServer::new(move || http::app(service.clone()))
+            .on_connect(|connection, _| http::limit_unread(connection))
             .workers(config.server.workers)
             .shutdown_timeout(grace.as_secs())
             .disable_signals()
@@ -114,6 +118,7 @@ impl App {
             serving,
             reconciling,
             following,
+            stopping,
             sealer,
             couriers,
             drain: config.server.drain,
@@ -146,9 +151,10 @@ impl App {
     /// # Errors
     /// What the HTTP server died of, if it did.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { kills, server, serving, reconciling, following, sealer, couriers, grace, .. } = self;
-        // A stream is a request that would stay under way.
+        let Self { kills, server, serving, reconciling, following, stopping, sealer, couriers, grace, .. } = self;
+        // A stream is a request that would stay under way, and so is one whose body is not whole.
         following.stop();
+        stopping.send_replace(true);
         let finish = async {
             server.stop(true).await;
             kills.idle().await;

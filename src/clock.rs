@@ -3,12 +3,15 @@
 //! Times are UTC and whole milliseconds, so that what is answered is what every store keeps and an id made at
 //! an instant sorts with it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    ops::RangeInclusive,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
-use time::OffsetDateTime;
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 use uuid::{NoContext, Timestamp, Uuid};
 
 /// Tells the time; a manual one stands still until a test moves it.
@@ -43,6 +46,19 @@ impl Clock {
         let now = OffsetDateTime::now_utc();
         from_unix_millis(millis.unwrap_or_else(|| unix_millis(now)))
     }
+}
+
+/// The years of times that callers may give: before and after them is no room for what is added or taken away here, nor
+/// for every form that times are written in.
+const YEARS: RangeInclusive<i32> = 1970..=9998;
+/// What [`read_time`] takes, for errors.
+pub const TIME: &str = "must be a time of the years 1970 to 9998 such as 2026-01-02T03:04:05Z";
+
+/// A time as callers write it (RFC 3339), in UTC; `None` where it is none of the years 1970 to 9998.
+#[must_use]
+pub fn read_time(text: &str) -> Option<OffsetDateTime> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?.checked_to_offset(UtcOffset::UTC)?;
+    YEARS.contains(&time.year()).then_some(time)
 }
 
 /// A new UUIDv7 that sorts at the instant `at`.

@@ -42,6 +42,12 @@ struct DeliveryLabels {
     result: &'static str,
 }
 
+/// Labels of a token that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    reason: &'static str,
+}
+
 /// Every metric of one gateway.
 #[derive(Debug)]
 pub struct Metrics {
@@ -58,6 +64,8 @@ pub struct Metrics {
     checkpoint_failures: Counter,
     deliveries: Family<DeliveryLabels, Counter>,
     streams: Gauge,
+    refused_tokens: Family<RefusalLabels, Counter>,
+    bodies: Gauge,
     in_flight: Gauge,
 }
 
@@ -97,6 +105,9 @@ impl Default for Metrics {
         registry.register("webhook_deliveries", "Deliveries to webhooks by what came of each try", deliveries.clone());
         registry.register("streams", "Callers that follow a kill", streams.clone());
         registry.register("kills_in_flight", "Kills being worked on", in_flight.clone());
+        let (refused_tokens, bodies) = (Family::default(), Gauge::default());
+        registry.register("refused_tokens", "Tokens that were refused, by reason", refused_tokens.clone());
+        registry.register("bodies", "Bodies of requests that are being received", bodies.clone());
         Self {
             registry,
             kills,
@@ -111,6 +122,8 @@ impl Default for Metrics {
             checkpoint_failures,
             deliveries,
             streams,
+            refused_tokens,
+            bodies,
             in_flight,
         }
     }
@@ -186,6 +199,17 @@ impl Metrics {
     #[must_use]
     pub const fn streams(&self) -> &Gauge {
         &self.streams
+    }
+
+    /// A token was refused; `reason` is one of the words of [`crate::auth::AuthError`].
+    pub fn refused_token(&self, reason: &'static str) {
+        self.refused_tokens.get_or_create(&RefusalLabels { reason }).inc();
+    }
+
+    /// Bodies of requests that are being received.
+    #[must_use]
+    pub const fn bodies(&self) -> &Gauge {
+        &self.bodies
     }
 
     /// Kills being worked on.

@@ -83,6 +83,7 @@ fn attempt(target: &Value, now: OffsetDateTime) -> Attempt {
             sessions: vec![Session::new(&SessionId("2075425".to_owned()), Outcome::Unknown)],
             caller: "caller".to_owned(),
             on_behalf_of: None,
+            actor: None,
             reason: Some(reason.to_owned()),
             upstream: Upstream::default(),
             problem: None,

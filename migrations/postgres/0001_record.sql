@@ -9,6 +9,7 @@ CREATE TABLE kills (
         'pending', 'accepted', 'succeeded', 'partial', 'failed', 'refused', 'rate_limited', 'unknown', 'preview')),
     caller                text        NOT NULL,
     on_behalf_of          text,
+    actor                 text,
     reason                text,
     target                jsonb,
     selector              jsonb,
@@ -53,7 +54,8 @@ COMMENT ON TABLE kills IS 'One request to end sessions, from the moment it was a
 COMMENT ON COLUMN kills.id IS 'UUIDv7 made at requested_at, so ids sort by time';
 COMMENT ON COLUMN kills.status IS 'Where it stands; pending, accepted and unknown are open, every other word is settled';
 COMMENT ON COLUMN kills.caller IS 'The authenticated subject (JWT sub)';
-COMMENT ON COLUMN kills.on_behalf_of IS 'The person behind a bot';
+COMMENT ON COLUMN kills.on_behalf_of IS 'The person behind a bot: the caller where there is an actor, else the caller''s word';
+COMMENT ON COLUMN kills.actor IS 'Who acted in the caller''s name (JWT act.sub)';
 COMMENT ON COLUMN kills.reason IS 'Why, in the caller''s words';
 COMMENT ON COLUMN kills.target IS 'Alias, vendor, account and coordinates as understood; null if not understood';
 COMMENT ON COLUMN kills.selector IS 'Which sessions, as asked; null if not understood';
@@ -64,7 +66,7 @@ COMMENT ON COLUMN kills.instance_id IS 'Taken from target, first 200 characters'
 COMMENT ON COLUMN kills.request IS 'What the caller sent, compact JSON text; null if unreadable';
 COMMENT ON COLUMN kills.dry_run IS 'True where nothing that changes anything was to be sent';
 COMMENT ON COLUMN kills.client_address IS 'Where the call came from';
-COMMENT ON COLUMN kills.client_id IS 'The client that acted for the caller (JWT azp, client_id or act)';
+COMMENT ON COLUMN kills.client_id IS 'The client that acted for the caller (JWT azp or client_id)';
 COMMENT ON COLUMN kills.token_id IS 'The token used (JWT jti); never the token itself';
 COMMENT ON COLUMN kills.request_id IS 'The id of the HTTP request, as in the logs';
 COMMENT ON COLUMN kills.idempotency_key IS 'The Idempotency-Key header, as sent';
@@ -192,6 +194,7 @@ CREATE TRIGGER kills_may_only_learn BEFORE UPDATE ON kills FOR EACH ROW
         OR NEW.id IS DISTINCT FROM OLD.id
         OR NEW.caller IS DISTINCT FROM OLD.caller
         OR NEW.on_behalf_of IS DISTINCT FROM OLD.on_behalf_of
+        OR NEW.actor IS DISTINCT FROM OLD.actor
         OR NEW.reason IS DISTINCT FROM OLD.reason
         OR NEW.target IS DISTINCT FROM OLD.target
         OR NEW.selector IS DISTINCT FROM OLD.selector

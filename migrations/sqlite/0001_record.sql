@@ -9,8 +9,10 @@ CREATE TABLE kills (
         'pending', 'accepted', 'succeeded', 'partial', 'failed', 'refused', 'rate_limited', 'unknown', 'preview')),
     -- The authenticated subject (JWT sub).
     caller                 TEXT    NOT NULL,
-    -- The person behind a bot.
+    -- The person behind a bot: the caller where there is an actor, else the caller's word.
     on_behalf_of           TEXT,
+    -- Who acted in the caller's name (JWT act.sub).
+    actor                  TEXT,
     -- Why, in the caller's words.
     reason                 TEXT,
     -- JSON: alias, vendor, account and coordinates as understood; null if not understood.
@@ -28,7 +30,7 @@ CREATE TABLE kills (
     dry_run                INTEGER NOT NULL CHECK (dry_run IN (0, 1)),
     -- Where the call came from.
     client_address         TEXT,
-    -- The client that acted for the caller (JWT azp, client_id or act).
+    -- The client that acted for the caller (JWT azp or client_id).
     client_id              TEXT,
     -- The token used (JWT jti); never the token itself.
     token_id               TEXT,
@@ -176,7 +178,7 @@ CREATE TRIGGER kills_are_closed BEFORE UPDATE ON kills
     WHEN OLD.closed = 1 AND OLD.status IN ('pending', 'accepted', 'unknown')
     BEGIN SELECT RAISE(ABORT, 'kills: a closed kill never changes'); END;
 CREATE TRIGGER kills_may_only_learn BEFORE UPDATE OF
-    id, caller, on_behalf_of, reason, target, selector, request, dry_run, client_address, client_id, token_id,
+    id, caller, on_behalf_of, actor, reason, target, selector, request, dry_run, client_address, client_id, token_id,
     request_id, idempotency_key, gateway, requested_at ON kills
     BEGIN SELECT RAISE(ABORT, 'kills: what was asked never changes'); END;
 CREATE TRIGGER kills_are_not_taken_back BEFORE UPDATE ON kills

@@ -30,6 +30,9 @@ pub struct Line {
     pub sessions: Vec<LineSession>,
     pub caller: String,
     pub on_behalf_of: Option<String>,
+    /// Who acted in the caller's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
     pub reason: Option<String>,
     pub upstream: LineUpstream,
     pub problem: Option<Value>,
@@ -151,7 +154,7 @@ impl Line {
 /// The columns of a line from `kills k`, without its sessions and events.
 macro_rules! line_columns {
     () => {
-        "k.id, k.status, k.caller, k.on_behalf_of, k.reason, k.target, k.selector, k.request, k.dry_run, \
+        "k.id, k.status, k.caller, k.on_behalf_of, k.actor, k.reason, k.target, k.selector, k.request, k.dry_run, \
          k.client_address, k.client_id, k.token_id, k.request_id, k.idempotency_key, k.gateway, k.requested_at, \
          k.looked_at, k.list_complete, k.sent_at, k.completed_at, k.verified_at, k.confirms, \
          k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, \
@@ -174,6 +177,7 @@ pub(super) struct LineRow {
     status: String,
     caller: String,
     on_behalf_of: Option<String>,
+    actor: Option<String>,
     reason: Option<String>,
     target: Option<Json<Value>>,
     selector: Option<Json<Value>>,
@@ -239,6 +243,7 @@ impl LineRow {
             sessions,
             caller: self.caller,
             on_behalf_of: self.on_behalf_of,
+            actor: self.actor,
             reason: self.reason,
             upstream: LineUpstream {
                 http_status: self.upstream_http_status,

@@ -30,6 +30,8 @@ pub(super) struct Opening<'l> {
     select: &'l Option<Value>,
     caller: &'l str,
     on_behalf_of: &'l Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<&'l str>,
     reason: &'l Option<String>,
     requested_at: &'l str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +80,7 @@ impl<'l> Opening<'l> {
             sessions: _,
             caller,
             on_behalf_of,
+            actor,
             reason,
             upstream: _,
             problem: _,
@@ -105,6 +108,7 @@ impl<'l> Opening<'l> {
             select,
             caller,
             on_behalf_of,
+            actor: actor.as_deref(),
             reason,
             requested_at,
             confirms: *confirms,

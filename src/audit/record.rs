@@ -21,7 +21,7 @@ pub struct Attempt {
     /// What the caller sent, compact JSON text; `None` if it could not be read.
     pub request: Option<String>,
     pub client_address: Option<String>,
-    /// The client that acted for the caller: the token's `azp`, `client_id` or actor.
+    /// The client that the token was made for: its `azp` or `client_id`.
     pub client_id: Option<String>,
     /// The token's `jti`; never the token.
     pub token_id: Option<String>,
@@ -171,6 +171,7 @@ fn storable(kill: &Kill) -> Kill {
     without_nul(&mut kill.caller);
     for text in [
         &mut kill.on_behalf_of,
+        &mut kill.actor,
         &mut kill.reason,
         &mut kill.upstream.request_id,
         &mut kill.upstream.task_id,

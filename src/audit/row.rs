@@ -12,7 +12,7 @@ use crate::domain::{Kill, KillId, Look, Problem, Session, Status, Upstream};
 macro_rules! kill_columns {
     ($sessions:literal) => {
         concat!(
-            "k.id, k.status, k.caller, k.on_behalf_of, k.reason, k.target, k.selector, k.requested_at, ",
+            "k.id, k.status, k.caller, k.on_behalf_of, k.actor, k.reason, k.target, k.selector, k.requested_at, ",
             "k.looked_at, k.list_complete, k.sent_at, k.completed_at, k.verified_at, k.confirms, k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, ",
             "k.upstream_evidence_url, k.upstream_error_code, k.upstream_error_message, k.problem, ",
             "(SELECT r.returned FROM kill_returns r WHERE r.kill_id = k.id ORDER BY r.look DESC LIMIT 1) AS returned, ",
@@ -29,6 +29,7 @@ pub(super) struct KillRow {
     status: String,
     caller: String,
     on_behalf_of: Option<String>,
+    actor: Option<String>,
     reason: Option<String>,
     target: Option<Json<Value>>,
     selector: Option<Json<Value>>,
@@ -80,6 +81,7 @@ impl KillRow {
             sessions: self.sessions.0,
             caller: self.caller,
             on_behalf_of: self.on_behalf_of,
+            actor: self.actor,
             reason: self.reason,
             upstream: Upstream {
                 http_status: http_status.map_err(|_| damaged("upstream_http_status"))?,

@@ -35,12 +35,12 @@ impl Rules {
         if instant(claims, "nbf")?.is_some_and(|not_before| now + self.leeway < not_before) {
             return Err(AuthError::NotYetValid);
         }
-        let client = text(claims, "azp")?;
+        let client = not_empty(claims, "azp")?;
         Ok(Caller {
             subject: text(claims, "sub")?.ok_or(AuthError::SubjectMissing)?,
             scopes: scopes(claims),
             actor: actor(claims)?,
-            client: if client.is_some() { client } else { text(claims, "client_id")? },
+            client: if client.is_some() { client } else { not_empty(claims, "client_id")? },
             token_id: text(claims, "jti")?,
             expires_at: expires_at.saturating_add(time::Duration::try_from(self.leeway).unwrap_or_default()),
         })
@@ -59,32 +59,42 @@ fn texts(claim: Option<&Value>) -> impl Iterator<Item = &str> {
 
 /// `scope`, or where there is none `scp`, each of which some issuers write as a text and others as a list.
 fn scopes(claims: &Claims) -> BTreeSet<Scope> {
-    let granted = claims.get("scope").or_else(|| claims.get("scp"));
+    let granted = given(claims, "scope").or_else(|| given(claims, "scp"));
     texts(granted).flat_map(str::split_whitespace).filter_map(Scope::parse).collect()
 }
 
+/// A claim that is there; one that is null says nothing.
+fn given<'c>(claims: &'c Claims, name: &str) -> Option<&'c Value> {
+    claims.get(name).filter(|claim| !claim.is_null())
+}
+
 /// A NumericDate: seconds since the epoch, perhaps with a fraction.
-fn instant(claims: &Claims, name: &str) -> Result<Option<OffsetDateTime>, AuthError> {
-    let Some(claim) = claims.get(name) else { return Ok(None) };
+fn instant(claims: &Claims, name: &'static str) -> Result<Option<OffsetDateTime>, AuthError> {
+    let Some(claim) = given(claims, name) else { return Ok(None) };
     let since_epoch = claim.as_f64().and_then(time::Duration::checked_seconds_f64);
     let instant = since_epoch.and_then(|since_epoch| OffsetDateTime::UNIX_EPOCH.checked_add(since_epoch));
-    instant.map(Some).ok_or(AuthError::MalformedClaim)
+    instant.map(Some).ok_or(AuthError::MalformedClaim(name))
 }
 
 /// A text that may be recorded; absent is fine, odd is not.
-fn text(claims: &Claims, name: &str) -> Result<Option<String>, AuthError> {
-    claims.get(name).map(recordable).transpose()
+fn text(claims: &Claims, name: &'static str) -> Result<Option<String>, AuthError> {
+    given(claims, name).map(|claim| recordable(claim, name)).transpose()
+}
+
+/// The same where an empty text says nothing either, as some issuers write it.
+fn not_empty(claims: &Claims, name: &'static str) -> Result<Option<String>, AuthError> {
+    if claims.get(name).and_then(Value::as_str) == Some("") { Ok(None) } else { text(claims, name) }
 }
 
 /// `act.sub`: an actor that cannot be named must not be dropped from the record.
 fn actor(claims: &Claims) -> Result<Option<String>, AuthError> {
-    let Some(act) = claims.get("act") else { return Ok(None) };
-    act.get("sub").ok_or(AuthError::MalformedClaim).and_then(recordable).map(Some)
+    let Some(act) = given(claims, "act") else { return Ok(None) };
+    act.get("sub").ok_or(AuthError::MalformedClaim("act")).and_then(|sub| recordable(sub, "act")).map(Some)
 }
 
-fn recordable(claim: &Value) -> Result<String, AuthError> {
+fn recordable(claim: &Value, name: &'static str) -> Result<String, AuthError> {
     let text = claim.as_str().and_then(|text| plain_text(text, 255).ok());
-    text.map(str::to_owned).ok_or(AuthError::MalformedClaim)
+    text.map(str::to_owned).ok_or(AuthError::MalformedClaim(name))
 }
 
 #[cfg(test)]
@@ -130,8 +140,8 @@ mod tests {
         assert!(caller(&json!({ "nbf": now + 30 })).is_ok());
         assert!(caller(&json!({ "exp": 1_767_323_105.5 })).is_ok());
         for odd in [json!("2026"), json!(1e300), json!(-1e300), json!(9_999_999_999_999_i64), json!(true)] {
-            assert_eq!(caller(&json!({ "exp": odd })), Err(AuthError::MalformedClaim), "{odd}");
-            assert_eq!(caller(&json!({ "nbf": odd })), Err(AuthError::MalformedClaim), "{odd}");
+            assert_eq!(caller(&json!({ "exp": odd })), Err(AuthError::MalformedClaim("exp")), "{odd}");
+            assert_eq!(caller(&json!({ "nbf": odd })), Err(AuthError::MalformedClaim("nbf")), "{odd}");
         }
     }
 
@@ -139,7 +149,7 @@ mod tests {
     fn a_subject_can_be_recorded() {
         assert_eq!(caller(&json!({ "sub": null })), Err(AuthError::SubjectMissing));
         for odd in [json!(""), json!("a\0b"), json!("a\nb"), json!("x".repeat(256)), json!(7)] {
-            assert_eq!(caller(&json!({ "sub": odd })), Err(AuthError::MalformedClaim), "{odd}");
+            assert_eq!(caller(&json!({ "sub": odd })), Err(AuthError::MalformedClaim("sub")), "{odd}");
         }
         assert_eq!(caller(&json!({ "sub": "ä".repeat(255) })).unwrap().subject.chars().count(), 255);
     }
@@ -169,8 +179,13 @@ mod tests {
             (Some("bot"), Some("c"), Some("j"))
         );
         assert_eq!(caller(&json!({ "client_id": "d" })).unwrap().client.as_deref(), Some("d"));
-        for odd in [json!({ "act": "bot" }), json!({ "act": {} }), json!({ "jti": 7 }), json!({ "azp": "\u{7}" })] {
-            assert_eq!(caller(&odd), Err(AuthError::MalformedClaim), "{odd}");
+        for (odd, name) in [
+            (json!({ "act": "bot" }), "act"),
+            (json!({ "act": {} }), "act"),
+            (json!({ "jti": 7 }), "jti"),
+            (json!({ "azp": "\u{7}" }), "azp"),
+        ] {
+            assert_eq!(caller(&odd), Err(AuthError::MalformedClaim(name)), "{odd}");
         }
     }
 }

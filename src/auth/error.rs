@@ -34,11 +34,34 @@ pub enum AuthError {
     NotYetValid,
     #[error("subject missing")]
     SubjectMissing,
-    #[error("malformed claim")]
-    MalformedClaim,
+    /// The claim of that name.
+    #[error("malformed claim {0}")]
+    MalformedClaim(&'static str),
 }
 
 impl AuthError {
+    /// One word for the reason, for metrics.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Malformed => "malformed",
+            Self::TooLong => "too_long",
+            Self::AlgorithmNotAllowed => "algorithm_not_allowed",
+            Self::CriticalHeader => "critical_header",
+            Self::UnknownKey => "unknown_key",
+            Self::KeysUnavailable => "keys_unavailable",
+            Self::BadSignature => "bad_signature",
+            Self::WrongIssuer => "wrong_issuer",
+            Self::WrongAudience => "wrong_audience",
+            Self::ExpiryMissing => "expiry_missing",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::SubjectMissing => "subject_missing",
+            Self::MalformedClaim(_) => "malformed_claim",
+        }
+    }
+
     /// The value of `WWW-Authenticate` (RFC 6750, section 3). Without a token there is nothing to call wrong.
     #[must_use]
     pub fn challenge(self) -> String {

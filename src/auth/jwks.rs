@@ -16,7 +16,7 @@ use super::{
     AuthError,
     jwk::{self, Key},
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, config::without_query};
 
 /// Fetches a key set: the body of a 200, or why there is none.
 pub type Fetch = Arc<dyn Fn(Url) -> BoxFuture<'static, Result<Vec<u8>, String>> + Send + Sync>;
@@ -49,7 +49,7 @@ pub(super) struct Jwks {
 
 impl fmt::Debug for Jwks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Jwks").field("url", &self.url.as_str()).finish_non_exhaustive()
+        f.debug_struct("Jwks").field("url", &without_query(&self.url)).finish_non_exhaustive()
     }
 }
 
@@ -89,7 +89,7 @@ impl Jwks {
         }
         match self.fetched().await {
             Ok(keys) => drop(self.current.send_replace(Some(Arc::new(Set { fetched_at: self.clock.now(), keys })))),
-            Err(reason) => tracing::warn!(url = %self.url, reason, "the key set cannot be fetched"),
+            Err(reason) => tracing::warn!(url = without_query(&self.url), reason, "the key set cannot be fetched"),
         }
         *last = Some(self.clock.now());
     }

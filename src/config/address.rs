@@ -18,6 +18,24 @@ pub(super) fn endpoint(text: &str, allow_http: bool) -> Option<Url> {
     (allowed && plain && url.fragment().is_none() && url.has_host()).then_some(url)
 }
 
+/// What [`key_set`] expects, for errors.
+pub(super) const KEY_SET: &str = "must be an https URL (http is allowed to loopback or with allow_http = true) \
+     without user or fragment";
+
+/// The address of a key set: as an endpoint's, and a query is fine, since some issuers tell their key sets apart by it.
+pub(super) fn key_set(text: &str, allow_http: bool) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    endpoint(&without_query(&url), allow_http).map(|_| url)
+}
+
+/// The address as it may be shown: without its query, which may hold a secret.
+#[must_use]
+pub fn without_query(url: &Url) -> String {
+    let mut shown = url.clone();
+    shown.set_query(None);
+    shown.into()
+}
+
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -45,6 +63,20 @@ mod tests {
         for bad in ["http://das.example.com", "http://localhost.example.com", "http://10.0.0.1", "http://[::2]"] {
             assert!(endpoint(bad, false).is_none(), "{bad}");
             assert!(endpoint(bad, true).is_some(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_set_may_have_a_query_which_is_not_shown() {
+        let url = key_set("https://sso.example.com/keys?p=canary&x=1", false).unwrap();
+        assert_eq!(url.query(), Some("p=canary&x=1"));
+        assert_eq!(without_query(&url), "https://sso.example.com/keys");
+        for bad in [
+            "https://user:canary@sso.example.com/keys",
+            "https://sso.example.com/keys?a#b",
+            "http://sso.example.com/?a",
+        ] {
+            assert!(key_set(bad, false).is_none(), "{bad}");
         }
     }
 

@@ -1,11 +1,11 @@
 //! `[auth]`: whose tokens are taken.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use jsonwebtoken::Algorithm;
 use url::Url;
 
-use super::{Secret, address, section::Section};
+use super::{Secret, address, section::Section, without_query};
 
 /// Whose tokens are taken, and how they are checked.
 #[derive(Debug, Clone)]
@@ -23,19 +23,28 @@ pub struct Auth {
 }
 
 /// What signatures are checked with: exactly one of the two is set.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Keys {
     /// `hs256_secret`, at least 32 bytes.
     Secret(Secret),
     /// `jwks_url`.
     Set {
-        /// An https URL; http is allowed to loopback, or with `auth.allow_http = true`.
+        /// An https URL; http is allowed to loopback, or with `auth.allow_http = true`. Its query may hold a secret.
         url: Url,
         /// `jwks_refresh_floor_s`: shortest time between two fetches: 1 to 3600 s, 30 by default.
         refresh_floor: Duration,
         /// `jwks_max_age_s`: how long a fetched set is good: 10 to 86400 s, 600 by default.
         max_age: Duration,
     },
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret(secret) => f.debug_tuple("Secret").field(secret).finish(),
+            Self::Set { url, .. } => f.debug_struct("Set").field("url", &without_query(url)).finish_non_exhaustive(),
+        }
+    }
 }
 
 impl Auth {
@@ -69,7 +78,7 @@ impl Auth {
 
 fn key_set(section: &mut Section<'_>) -> Option<Keys> {
     let allow_http = section.flag("allow_http").unwrap_or(false);
-    let url = section.parsed("jwks_url", address::ENDPOINT, |text| address::endpoint(text, allow_http));
+    let url = section.parsed("jwks_url", address::KEY_SET, |text| address::key_set(text, allow_http));
     let floor = section.number("jwks_refresh_floor_s", 1..=3600).unwrap_or(30);
     let age = section.number("jwks_max_age_s", 10..=86_400).unwrap_or(600);
     Some(Keys::Set { url: url?, refresh_floor: Duration::from_secs(floor), max_age: Duration::from_secs(age) })
@@ -104,6 +113,15 @@ mod tests {
         assert_eq!(set.algorithms, [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA]);
         let Keys::Set { refresh_floor, max_age, .. } = set.keys else { panic!("{:?}", set.keys) };
         assert_eq!((refresh_floor.as_secs(), max_age.as_secs()), (30, 600));
+    }
+
+    #[test]
+    fn the_query_of_a_key_set_is_kept_and_shown_nowhere() {
+        let config = read(&format!("{WHO}jwks_url = 'https://sso/keys?p=canary'"));
+        let Keys::Set { url, .. } = &config.auth.as_ref().unwrap().keys else { panic!("a key set") };
+        assert_eq!(url.as_str(), "https://sso/keys?p=canary");
+        let shown = format!("{config:?} {}", config.summary().join(" "));
+        assert!(shown.contains("https://sso/keys") && !shown.contains("canary"), "{shown}");
     }
 
     #[test]
@@ -146,7 +164,7 @@ mod tests {
             problems(&http),
             [
                 "auth.jwks_url: must be an https URL (http is allowed to loopback or with allow_http = true) \
-                 without user, query or fragment",
+                 without user or fragment",
                 "auth.jwks_refresh_floor_s: must be a whole number from 1 to 3600, not 0",
                 "auth.jwks_max_age_s: must be a whole number from 10 to 86400, not 1",
             ]

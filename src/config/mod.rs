@@ -14,6 +14,7 @@ mod auth;
 mod callers;
 mod confirm;
 mod error;
+mod network;
 mod protect;
 mod returned;
 mod seal;
@@ -32,11 +33,13 @@ use std::{
 };
 
 pub use accounts::{Account, Credentials};
+pub use address::without_query;
 pub use audit::{Audit, Database};
 pub use auth::{Auth, Keys};
 pub use callers::Callers;
 pub use confirm::Confirm;
 pub use error::{ConfigError, Problem};
+pub use network::Network;
 pub use protect::Protect;
 pub use returned::Returned;
 pub use seal::Seal;

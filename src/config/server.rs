@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use tracing_subscriber::EnvFilter;
 
-use super::section::Section;
+use super::{Network, section::Section};
 
 /// How the gateway runs.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Server {
     pub drain: Duration,
     /// `max_streams`: how many callers may follow kills at a time: 1 to 100000, 256 by default.
     pub max_streams: usize,
+    /// `trusted_proxies`: whose `X-Forwarded-For` and `Forwarded` are believed; nobody's by default.
+    pub trusted_proxies: Vec<Network>,
     pub log: Log,
 }
 
@@ -42,6 +44,8 @@ pub enum LogFormat {
     Json,
 }
 
+const PROXIES: &str = "must be a list of addresses and networks such as 10.0.0.0/8";
+
 impl Server {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let listen = section
@@ -54,6 +58,7 @@ impl Server {
             shutdown_grace: Duration::from_millis(grace),
             drain: Duration::from_millis(drain),
             max_streams: section.number("max_streams", 1..=100_000).map_or(256, |most: u32| most as usize),
+            trusted_proxies: section.list_of("trusted_proxies", PROXIES, Network::parse).unwrap_or_default(),
             log: section.table("log", Log::read),
         }
     }
@@ -83,12 +88,13 @@ mod tests {
         assert_eq!(server.listen.to_string(), "127.0.0.1:8080");
         assert_eq!((server.workers, server.shutdown_grace.as_secs(), server.max_streams), (2, 30, 256));
         assert!(server.drain.is_zero());
+        assert!(server.trusted_proxies.is_empty());
         assert_eq!((server.log.format, server.log.filter.as_str()), (super::LogFormat::Human, "info"));
     }
 
     #[test]
     fn each_bad_value_is_told_with_its_path() {
-        let toml = "[server]\nlisten = 'here'\nworkers = 65\nshutdown_grace_ms = -1\ndrain_ms = -1\nmax_streams = 0\nlog.format = 'xml'\n\
+        let toml = "[server]\nlisten = 'here'\nworkers = 65\nshutdown_grace_ms = -1\ndrain_ms = -1\nmax_streams = 0\ntrusted_proxies = ['10.0.0.0/33']\nlog.format = 'xml'\n\
                     log.filter = 'a=b=c'\nlistn = '127.0.0.1:1'";
         assert_eq!(
             problems(toml),
@@ -98,9 +104,10 @@ mod tests {
                 "server.drain_ms: must be a whole number from 0 to 600000, not -1",
                 "server.workers: must be a whole number from 1 to 64, not 65",
                 "server.max_streams: must be a whole number from 1 to 100000, not 0",
+                "server.trusted_proxies: must be a list of addresses and networks such as 10.0.0.0/8",
                 "server.log.format: must be human or json",
                 "server.log.filter: must be a filter such as info,killgate=debug",
-                "server.listn: unknown key, expected one of listen, shutdown_grace_ms, drain_ms, workers, max_streams, log",
+                "server.listn: unknown key, expected one of listen, shutdown_grace_ms, drain_ms, workers, max_streams, trusted_proxies, log",
             ]
         );
     }

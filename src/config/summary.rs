@@ -1,6 +1,6 @@
 //! The configuration in a few lines, for the log at the start and for `killgate check`.
 
-use super::{Config, Confirm, Credentials, Keys, Seal, Webhook};
+use super::{Config, Confirm, Credentials, Keys, Seal, Webhook, without_query};
 use crate::{
     domain::{Access, Glob},
     seal::hex,
@@ -94,7 +94,7 @@ impl Webhook {
 fn describe(auth: &super::Auth) -> String {
     let keys = match &auth.keys {
         Keys::Secret(_) => "a shared secret".to_owned(),
-        Keys::Set { url, .. } => format!("the key set at {url}"),
+        Keys::Set { url, .. } => format!("the key set at {}", without_query(url)),
     };
     format!("issuer {}, audience {}, {keys}, {:?}", auth.issuer, auth.audience, auth.algorithms)
 }

@@ -190,3 +190,59 @@ fn broken_toml_is_told_by_line_and_never_quoted() {
         assert!(told[0].contains(place), "{toml}: {told:?}");
     }
 }
+
+/// The example, and the reference that explains it.
+const EXAMPLE: &str = include_str!("../../killgate.example.toml");
+const REFERENCE: &str = include_str!("../../docs/configuration.md");
+
+#[test]
+fn the_example_is_accepted_as_it_is() {
+    let env = [
+        ("KILLGATE_DATABASE_URL", "postgres://killgate@localhost/killgate"),
+        ("TENCENTCLOUD_SECRET_ID", "canary"),
+        ("TENCENTCLOUD_SECRET_KEY", "canary"),
+        ("HUAWEICLOUD_SDK_AK", "canary"),
+        ("HUAWEICLOUD_SDK_SK", "canary"),
+    ];
+    assert!(read_with(EXAMPLE, &env).is_ok(), "{}", read_with(EXAMPLE, &env).unwrap_err());
+}
+
+/// The keys that a section says it knows.
+fn known(section: &str) -> Vec<String> {
+    let problems = read_with(&format!("{section}\nzzz = 1"), &[]).unwrap_err().to_string();
+    let line = problems.lines().find(|line| line.contains("zzz: unknown key")).unwrap_or_else(|| panic!("{problems}"));
+    let (_, keys) = line.split_once("expected one of ").unwrap();
+    keys.split(", ").map(str::to_owned).collect()
+}
+
+#[test]
+fn the_example_and_the_reference_have_every_key() {
+    for section in known("") {
+        let headers: &[&str] = match section.as_str() {
+            "accounts" => &["[accounts.a]\ncloud = 'huawei'", "[accounts.a]\ncloud = 'tencent'"],
+            "vendors" => &["[vendors.dcdb]"],
+            // Every other key is a coordinate, and those are the vendors' own.
+            "targets" => &["vendor", "account", "callers"],
+            "webhooks" => &["[webhooks.a]"],
+            "protect" => &["[[protect]]"],
+            "access" => &["[access]", "[[access.grant]]"],
+            "server" | "audit" | "seal" | "auth" | "callers" | "confirm" | "returned" => &[],
+            other => panic!("how is {other} written? say it here"),
+        };
+        let usual = format!("[{section}]");
+        let headers = if headers.is_empty() { vec![usual.as_str()] } else { headers.to_vec() };
+        let reference: String = REFERENCE.split("\n## ").filter(|part| part.contains(&format!("[{section}"))).collect();
+        let keys = |header: &&str| if header.starts_with('[') { known(header) } else { vec![(*header).to_owned()] };
+        for key in headers.iter().flat_map(keys) {
+            let is_of_key = |line: &str| {
+                let line = line.trim_start_matches("# ");
+                let rest = line.strip_prefix(&key).is_some_and(|rest| rest.starts_with([' ', '=', '.']));
+                rest || line.trim_start_matches('[').starts_with(&format!("{section}.{key}]"))
+                    || line.contains(&format!(".{key}."))
+            };
+            assert!(EXAMPLE.lines().any(is_of_key), "killgate.example.toml lacks {section}.{key}");
+            let told = [format!("`{key}`"), format!("`{key}."), format!("`{key} "), format!("[{section}.{key}]")];
+            assert!(told.iter().any(|told| reference.contains(told)), "docs/configuration.md lacks {section}.{key}");
+        }
+    }
+}

@@ -157,6 +157,10 @@ pub enum ProblemCode {
     AuditUnavailable,
     Overloaded,
     OutcomeUnknown,
+    /// The issuer's keys cannot be had, so no token can be checked.
+    KeysUnavailable,
+    /// The body did not arrive in time.
+    TooSlow,
     Internal,
 }
 
@@ -187,6 +191,8 @@ impl ProblemCode {
             Self::AuditUnavailable => "audit_unavailable",
             Self::Overloaded => "overloaded",
             Self::OutcomeUnknown => "outcome_unknown",
+            Self::KeysUnavailable => "keys_unavailable",
+            Self::TooSlow => "too_slow",
             Self::Internal => "internal",
         }
     }
@@ -269,7 +275,12 @@ pub struct Kill {
     /// One outcome for each session; empty where the vendor names none.
     pub sessions: Vec<Session>,
     pub caller: String,
+    /// The person behind a bot. Where the token names an actor this is its subject; else it is the caller's word, which
+    /// nobody has checked.
     pub on_behalf_of: Option<String>,
+    /// Who acted in the caller's name, as the token says it (`act.sub`, RFC 8693).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
     pub reason: Option<String>,
     pub upstream: Upstream,
     /// Why it was not done, where it was not.
@@ -311,6 +322,7 @@ impl Kill {
             sessions: vec![],
             caller: "chatops-bot".into(),
             on_behalf_of: None,
+            actor: None,
             reason: None,
             upstream: Upstream::default(),
             problem: None,

@@ -2,11 +2,12 @@
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
 use utoipa::IntoParams;
 
 use crate::{
     audit::{Filter, words},
+    clock::{TIME, read_time},
     domain::{Problem, Status, plain_text},
     kill::request::MAX_NAME,
 };
@@ -114,18 +115,9 @@ impl Wanted {
     }
 }
 
-/// The years, UTC, of the times that may be asked for; those beyond cannot be written in every answer and every engine.
-const YEARS: std::ops::RangeInclusive<i32> = 1970..=9998;
-
 fn time(field: &str, text: Option<&str>) -> Result<Option<OffsetDateTime>, Problem> {
-    let Some(text) = text else { return Ok(None) };
-    let at = OffsetDateTime::parse(text, &Rfc3339).ok().and_then(|at| at.checked_to_offset(UtcOffset::UTC));
-    let at = at.ok_or_else(|| Problem::invalid(field, "must be a time such as 2026-01-02T03:04:05Z"))?;
-    if YEARS.contains(&at.year()) {
-        Ok(Some(at))
-    } else {
-        Err(Problem::invalid(field, "must be a time of the years 1970 to 9998"))
-    }
+    let read = |text| read_time(text).ok_or_else(|| Problem::invalid(field, TIME));
+    text.map(read).transpose()
 }
 
 #[cfg(test)]

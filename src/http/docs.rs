@@ -16,7 +16,7 @@ use super::{events, export, health, kills, problem::ProblemDocument, reference, 
 #[openapi(
     info(
         title = "killgate",
-        description = "One HTTP gateway through which an organisation ends database sessions: one call for every vendor, every attempt on record.\n\nErrors are RFC 9457 problem documents with a stable `code`, and `kill_id` wherever a record exists. Times are RFC 3339 in UTC, ids are UUIDv7, session ids are texts.",
+        description = "One HTTP gateway through which an organisation ends database sessions: one call for every vendor, every attempt on record.\n\nErrors are RFC 9457 problem documents with a stable `code`, and `kill_id` wherever a record exists. HEAD is answered wherever GET is, without the body. Times are RFC 3339 in UTC, ids are UUIDv7, session ids are texts.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "/", description = "This gateway")),

@@ -13,12 +13,18 @@ use tracing::Span;
 
 use crate::{
     audit::KillEvent,
-    domain::Problem,
+    domain::{KillId, Problem},
     kill::Kills,
     progress::{Following, Told},
 };
 
-use super::{caller::Authenticated, kills::visible, problem::Failure, schema::StreamProblems};
+use super::{
+    answers,
+    caller::Authenticated,
+    kills::{unreadable_record, visible},
+    problem::Failure,
+    schema::StreamProblems,
+};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Asks reverse proxies not to gather what should arrive at once.
@@ -32,7 +38,7 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 /// stream ends. A comment line every 15 seconds is a sign of life.
 ///
 /// A stream also ends when the token runs out, after 20 minutes, and when the gateway stops; then begin again with
-/// `Last-Event-ID`. A caller with only `sessions:kill` follows its own kills.
+/// `Last-Event-ID`. With the `id` of the last event of a kill that is over there is nothing more to tell: 204. A caller with only `sessions:kill` follows its own kills.
 #[utoipa::path(
     get, path = "/kills/{id}/events", operation_id = "followKill", tag = "kills",
     params(
@@ -41,6 +47,7 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
     ),
     responses(
         (status = 200, description = "The stream; this is the `data` of one event", body = KillEvent, content_type = "text/event-stream"),
+        (status = 204, description = "Nothing more will come: all events were received before"),
         StreamProblems,
     ),
 )]
@@ -53,7 +60,19 @@ pub(super) async fn follow(
 ) -> Result<HttpResponse, Failure> {
     let kill = visible(&request, &id, &caller, &kills).await?;
     let after = last_event_id(request.headers())?;
-    let follower = following.follow(&kill, after, caller.0.expires_at)?;
+    let mut response = HttpResponse::Ok();
+    response
+        .content_type("text/event-stream")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((ACCEL_BUFFERING, "no"));
+    if after > 0 && is_all_of(&kills, kill.id, after).await? {
+        // Whoever follows with an EventSource does not ask again then.
+        return Ok(HttpResponse::NoContent().finish());
+    }
+    if answers::is_head(&request) {
+        return Ok(response.streaming(stream::empty::<io::Result<Bytes>>()));
+    }
+    let follower = following.follow(&caller.0.subject, &kill, after, caller.0.expires_at)?;
     let pieces = stream::try_unfold((follower, Span::current()), async |(mut follower, span)| {
         match follower.next().await {
             Ok(told) => Ok(told.map(|told| (written(&told), (follower, span)))),
@@ -64,11 +83,13 @@ pub(super) async fn follow(
             }
         }
     });
-    Ok(HttpResponse::Ok()
-        .content_type("text/event-stream")
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((ACCEL_BUFFERING, "no"))
-        .streaming(pieces))
+    Ok(response.streaming(pieces))
+}
+
+/// Whether the kill is over and has no event after that one.
+async fn is_all_of(kills: &Kills, kill: KillId, after: i32) -> Result<bool, Problem> {
+    let progress = kills.audit().progress(&[kill]).await.map_err(|error| unreadable_record(&error))?;
+    Ok(progress.iter().all(|come| come.is_over && come.seq <= after))
 }
 
 /// The number of the last event that was received; 0 where there was none.

@@ -19,7 +19,9 @@ use crate::{
     kill::Kills,
 };
 
-use super::{caller::Authenticated, kills::unreadable_record, problem::Failure, query, schema::ListProblems};
+use super::{
+    answers, caller::Authenticated, kills::unreadable_record, problem::Failure, query, schema::ListProblems, tokens,
+};
 
 /// How the file is written.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -29,6 +31,10 @@ pub(super) struct Wish {
     /// manifest. `csv`: a row for each kill, then the manifest.
     #[param(value_type = Option<String>, pattern = "^(ndjson|csv)$", default = "ndjson", example = "csv")]
     pub(super) format: Option<String>,
+    /// `true`: a CSV file begins with a mark of UTF-8 (U+FEFF), without which some spreadsheets take it for another
+    /// encoding.
+    #[param(value_type = Option<bool>, default = false)]
+    pub(super) excel: Option<String>,
 }
 
 /// Export kills
@@ -54,16 +60,21 @@ pub(super) async fn export(
     kills: web::Data<Kills>,
 ) -> Result<HttpResponse, Failure> {
     caller.require(&[Scope::KillsExport])?;
-    let (wanted, wish) = query::wanted::<Wish>(request.query_string(), &["format"])?;
+    let (wanted, wish) = query::wanted::<Wish>(request.query_string(), &["format", "excel"])?;
     let filter = wanted.filter()?;
-    let format = wish.format.as_deref().map_or(Some(Format::Ndjson), Format::parse).ok_or_else(|| {
-        let words = Format::ALL.map(|format| format.as_str().to_owned());
-        Problem::invalid("format", "no such format").supported(words.into())
-    })?;
-    let filters = serde_json::to_string(&wanted).unwrap_or_default();
-    let export = Export::begin(kills.audit().clone(), wanted, filter, format).await;
-    let export = export.map_err(|error| unreadable_record(&error))?;
+    let (format, excel) = wish.check()?;
     let name = format!("killgate-{}.{format}", kills.clock().now().date());
+    let mut response = HttpResponse::Ok();
+    response
+        .content_type(format.media_type())
+        .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")))
+        .insert_header((header::CACHE_CONTROL, "no-store"));
+    if answers::is_head(&request) {
+        return Ok(response.streaming(stream::empty::<io::Result<Bytes>>()));
+    }
+    let filters = tokens::without("", &serde_json::to_string(&wanted).unwrap_or_default());
+    let export = Export::begin(kills.audit().clone(), wanted, filter, format).await;
+    let export = export.map_err(|error| unreadable_record(&error))?.for_excel(excel);
     let told = Told { caller: caller.0.subject, filters, format, span: Span::current(), export };
     let pieces = stream::try_unfold(told, async |mut told| match told.export.next().await {
         Ok(piece) => Ok(piece.map(|piece| (Bytes::from(piece), told))),
@@ -73,11 +84,23 @@ pub(super) async fn export(
             Err(io::Error::other("the record could not be read"))
         }
     });
-    Ok(HttpResponse::Ok()
-        .content_type(format.media_type())
-        .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .streaming(pieces))
+    Ok(response.streaming(pieces))
+}
+
+impl Wish {
+    /// The format, and whether it begins with the mark.
+    fn check(&self) -> Result<(Format, bool), Problem> {
+        let format = self.format.as_deref().map_or(Some(Format::Ndjson), Format::parse).ok_or_else(|| {
+            let words = Format::ALL.map(|format| format.as_str().to_owned());
+            Problem::invalid("format", "no such format").supported(words.into())
+        })?;
+        match (self.excel.as_deref(), format) {
+            (None | Some("false"), _) => Ok((format, false)),
+            (Some("true"), Format::Csv) => Ok((format, true)),
+            (Some("true"), Format::Ndjson) => Err(Problem::invalid("excel", "goes with format=csv only")),
+            (Some(_), _) => Err(Problem::invalid("excel", "must be true or false")),
+        }
+    }
 }
 
 /// An export that is told in the log when it ends, however it does.

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError as _,
-    http::header::{self, HeaderMap, HeaderName},
+    http::{
+        StatusCode,
+        header::{self, HeaderMap, HeaderName},
+    },
     web,
 };
 use aws_lc_rs::digest;
@@ -15,18 +18,24 @@ use uuid::Uuid;
 
 use crate::{
     audit::{AuditError, Cursor, Filter, IdempotencyKey},
-    auth::Scope,
+    auth::{Caller, Scope},
     domain::{Kill, Problem, ProblemCode},
     history::Wanted,
-    kill::{Allowance, Context, Kills, Submission, confirm::Given, request::KillRequest},
+    kill::{
+        Allowance, Context, Kills, Submission,
+        confirm::Given,
+        request::{Asked, KillRequest},
+    },
 };
 
 use super::{
     body::{self, Body},
     caller::Authenticated,
+    client,
     problem::Failure,
     query, request_id,
     schema::{KillProblems, ListProblems, ReadProblems},
+    tokens,
 };
 
 /// Longest `Prefer: wait`, in seconds; a longer wish is cut to it.
@@ -68,13 +77,14 @@ pub(super) async fn create(
     payload: web::Payload,
     kills: web::Data<Kills>,
 ) -> Result<HttpResponse, Failure> {
-    let Body { sent, whole, confirm } = body::read(&request, payload).await;
+    let Body { sent, whole, confirm, is_encoded } = body::read(&request, payload).await;
     let key = idempotency_key(request.headers(), sent.as_ref(), confirm.as_ref());
     let asked = caller
         .require(&[Scope::SessionsKill, Scope::SessionsKillUrgent])
         .and_then(|()| query::none(&request))
         .and(whole)
         .and_then(|body| KillRequest::parse(&body)?.with(confirm).check(kills.targets()))
+        .and_then(|asked| vouched_for(&caller.0, asked))
         .and_then(|asked| kills.targets().check(&caller.0.subject, &asked.order).map(|()| asked));
     let allowance = asked.is_ok().then(|| kills.admit(&caller.0.subject));
     let asked = match allowance.as_ref().map(Allowance::check) {
@@ -88,9 +98,10 @@ pub(super) async fn create(
     };
     let context = Context {
         caller: caller.0.subject.clone(),
-        client_id: caller.0.client.clone().or_else(|| caller.0.actor.clone()),
+        actor: caller.0.actor.clone(),
+        client_id: caller.0.client.clone(),
         token_id: caller.0.token_id.clone(),
-        client_address: request.peer_addr().map(|address| address.ip().to_string()),
+        client_address: client::of(&request).map(|address| address.to_string()),
         request_id: Some(request_id::of(&request)),
         key,
         urgent: caller.0.has(Scope::SessionsKillUrgent),
@@ -105,7 +116,11 @@ pub(super) async fn create(
         (Ok(ticket), Some(seconds)) => answer(&kills, ticket.settled(Duration::from_secs(seconds)).await),
     };
     let mut response = answered.unwrap_or_else(|failure: Failure| failure.error_response());
+    let status = response.status();
     let headers = response.headers_mut();
+    if is_encoded && status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        headers.insert(header::ACCEPT_ENCODING, header::HeaderValue::from_static("identity"));
+    }
     if let Some(Allowance { limit, remaining, wait }) = allowance {
         let policy = format!(r#""caller";q={};w={}"#, limit.burst, limit.window_seconds());
         let reset = wait.map_or(0, |wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
@@ -123,6 +138,20 @@ pub(super) async fn create(
         headers.insert(HeaderName::from_static("preference-applied"), applied);
     }
     Ok(response)
+}
+
+/// What is asked, where it does not name another person than the token does.
+///
+/// # Errors
+/// `invalid` where the token says who acts for whom and the request says otherwise.
+fn vouched_for(caller: &Caller, asked: Asked) -> Result<Asked, Problem> {
+    match &asked.on_behalf_of {
+        Some(person) if caller.actor.is_some() && *person != caller.subject => {
+            let sentence = "contradicts the token, whose subject is whom somebody acts for: leave it out";
+            Err(Problem::invalid("on_behalf_of", sentence))
+        }
+        _ => Ok(asked),
+    }
 }
 
 /// The answer to a kill: the kill itself, or why it was not done.
@@ -165,6 +194,9 @@ fn idempotency_key(
     let visible = |bytes: &[u8]| (1..=255).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
     let key = key.to_str().ok().filter(|key| visible(key.as_bytes()));
     let key = key.ok_or_else(|| Problem::invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters"))?;
+    if tokens::is_in(key) {
+        return Err(Problem::invalid("Idempotency-Key", "must not be a token: it is recorded"));
+    }
     // Members of a JSON object are sorted here, so their order makes no other request.
     let mut text = sent.map(ToString::to_string).unwrap_or_default();
     // It was taken out of what was sent, and another one makes another request.

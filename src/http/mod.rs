@@ -2,8 +2,10 @@
 //!
 //! Handlers translate and nothing more: what is allowed, recorded and sent is decided in [`crate::kill`].
 
+mod answers;
 mod body;
 mod caller;
+mod client;
 mod docs;
 mod events;
 mod export;
@@ -16,6 +18,9 @@ mod request_id;
 mod schema;
 mod sessions;
 mod stats;
+mod tokens;
+
+use std::{any::Any, sync::Arc, time::Duration};
 
 use actix_web::{
     App, Error, HttpRequest, HttpResponse, Resource, Route,
@@ -25,24 +30,59 @@ use actix_web::{
     middleware::from_fn,
     web,
 };
+use tokio::sync::watch;
 use tracing_actix_web::TracingLogger;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     auth::Auth,
+    config::Network,
     domain::{Problem, ProblemCode},
     kill::Kills,
+    metrics::Metrics,
     progress::Following,
 };
 
 pub use docs::document;
 use problem::Failure;
 
+/// How long a client may leave unread what it was sent before its connection is broken.
+const UNREAD: Duration = Duration::from_mins(1);
+
+/// One gateway's parts, as its handlers need them.
+#[derive(Debug, Clone)]
+pub struct Service {
+    kills: web::Data<Kills>,
+    following: web::Data<Following>,
+    auth: web::Data<Auth>,
+    refusals: web::Data<caller::Refusals>,
+    proxies: web::Data<client::Proxies>,
+    reading: web::Data<body::Reading>,
+}
+
+impl Service {
+    /// `proxies` are believed where a request comes from; `stopping` becomes true when the gateway is told to stop.
+    #[must_use]
+    pub fn new(
+        (kills, following, auth): (Kills, Following, Auth),
+        metrics: Arc<Metrics>,
+        proxies: Vec<Network>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            kills: web::Data::new(kills),
+            following: web::Data::new(following),
+            auth: web::Data::new(auth),
+            refusals: web::Data::new(caller::Refusals::new(Arc::clone(&metrics))),
+            proxies: web::Data::new(client::Proxies(proxies)),
+            reading: web::Data::new(body::Reading { stopping, metrics }),
+        }
+    }
+}
+
 /// The whole HTTP service over one gateway's parts.
 pub fn app(
-    kills: Kills,
-    following: Following,
-    auth: Auth,
+    service: Service,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -53,11 +93,17 @@ pub fn app(
     >,
 > {
     App::new()
-        .app_data(web::Data::new(kills))
-        .app_data(web::Data::new(following))
-        .app_data(web::Data::new(auth))
+        .app_data(service.kills)
+        .app_data(service.following)
+        .app_data(service.auth)
+        .app_data(service.refusals)
+        .app_data(service.proxies)
+        .app_data(service.reading)
         .configure(routes)
         .default_service(web::to(not_found))
+        .wrap(from_fn(answers::head_as_get))
+        .wrap(from_fn(answers::errors_as_problems))
+        .wrap(from_fn(answers::keep_payload))
         .wrap(TracingLogger::<request_id::Spans>::new())
         .wrap(from_fn(request_id::assign))
 }
@@ -66,25 +112,40 @@ fn routes(service: &mut web::ServiceConfig) {
     // Unless told not to, the page hands the document's address to a validator on the internet.
     let page = Config::from("/openapi.json").validator_url("none");
     service
-        .service(resource("/sessions", "GET", web::get().to(sessions::list)))
+        .service(resource("/sessions", READ, web::get().to(sessions::list)))
         .service(resource("/sessions/kill", "POST", web::post().to(kills::create)))
-        .service(resource("/kills", "GET", web::get().to(kills::list)))
-        .service(resource("/kills/export", "GET", web::get().to(export::export)))
-        .service(resource("/kills/stats", "GET", web::get().to(stats::stats)))
-        .service(resource("/kills/{id}", "GET", web::get().to(kills::read_one)))
-        .service(resource("/kills/{id}/events", "GET", web::get().to(events::follow)))
-        .service(resource("/vendors", "GET", web::get().to(reference::vendors)))
-        .service(resource("/targets", "GET", web::get().to(reference::targets)))
-        .service(resource("/healthz", "GET", web::get().to(health::live)))
-        .service(resource("/readyz", "GET", web::get().to(health::ready)))
-        .service(resource("/metrics", "GET", web::get().to(health::metrics)))
-        .service(resource("/openapi.json", "GET", web::get().to(docs::json)))
-        .service(resource("/docs", "GET", web::get().to(docs::page)))
+        .service(resource("/kills", READ, web::get().to(kills::list)))
+        .service(resource("/kills/export", READ, web::get().to(export::export)))
+        .service(resource("/kills/stats", READ, web::get().to(stats::stats)))
+        .service(resource("/kills/{id}", READ, web::get().to(kills::read_one)))
+        .service(resource("/kills/{id}/events", READ, web::get().to(events::follow)))
+        .service(resource("/vendors", READ, web::get().to(reference::vendors)))
+        .service(resource("/targets", READ, web::get().to(reference::targets)))
+        .service(resource("/healthz", READ, web::get().to(health::live)))
+        .service(resource("/readyz", READ, web::get().to(health::ready)))
+        .service(resource("/metrics", READ, web::get().to(health::metrics)))
+        .service(resource("/openapi.json", READ, web::get().to(docs::json)))
+        .service(resource("/docs", READ, web::get().to(docs::page)))
         .service(SwaggerUi::new("/docs/{_:.*}").config(page))
-        .service(refusing("/docs/{_:.*}", "GET"));
+        .service(refusing("/docs/{_:.*}", READ));
 }
 
-/// One path with the one method it has; every other method is told so.
+/// The methods of a path that is read: HEAD is answered as GET is, without the body.
+const READ: &str = "GET, HEAD";
+
+/// Breaks connections whose client does not read what it is sent; to be called for each as it is made.
+///
+/// The server itself waits for a client for as long as the connection stands.
+pub fn limit_unread(connection: &dyn Any) {
+    #[cfg(target_os = "linux")]
+    if let Some(connection) = connection.downcast_ref::<actix_web::rt::net::TcpStream>()
+        && let Err(error) = socket2::SockRef::from(connection).set_tcp_user_timeout(Some(UNREAD))
+    {
+        tracing::warn!(%error, "how long a client may leave its answer unread cannot be limited");
+    }
+}
+
+/// One path with the methods it has; every other method is told so.
 fn resource(path: &str, allow: &'static str, route: Route) -> Resource {
     refusing(path, allow).route(route)
 }

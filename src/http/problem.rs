@@ -52,6 +52,7 @@ pub(super) const fn status(code: ProblemCode) -> StatusCode {
         ProblemCode::Forbidden => StatusCode::FORBIDDEN,
         ProblemCode::UnknownTarget | ProblemCode::TargetNotFound | ProblemCode::NotFound => StatusCode::NOT_FOUND,
         ProblemCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        ProblemCode::TooSlow => StatusCode::REQUEST_TIMEOUT,
         ProblemCode::InProgress | ProblemCode::TargetBusy => StatusCode::CONFLICT,
         ProblemCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ProblemCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -61,7 +62,9 @@ pub(super) const fn status(code: ProblemCode) -> StatusCode {
         | ProblemCode::UpstreamRejected => StatusCode::UNPROCESSABLE_ENTITY,
         ProblemCode::RateLimited | ProblemCode::UpstreamThrottled => StatusCode::TOO_MANY_REQUESTS,
         ProblemCode::UpstreamFailed | ProblemCode::UpstreamDenied => StatusCode::BAD_GATEWAY,
-        ProblemCode::AuditUnavailable | ProblemCode::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        ProblemCode::AuditUnavailable | ProblemCode::Overloaded | ProblemCode::KeysUnavailable => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         ProblemCode::OutcomeUnknown => StatusCode::GATEWAY_TIMEOUT,
         ProblemCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -91,6 +94,8 @@ const fn title(code: ProblemCode) -> &'static str {
         ProblemCode::AuditUnavailable => "The record could not be written",
         ProblemCode::Overloaded => "Too many callers are waiting",
         ProblemCode::OutcomeUnknown => "The outcome is not known",
+        ProblemCode::KeysUnavailable => "The issuer's keys cannot be had",
+        ProblemCode::TooSlow => "The body did not arrive in time",
         ProblemCode::Internal => "The gateway failed",
     }
 }

@@ -1,5 +1,5 @@
 //! Every request has an id: the caller's `X-Request-Id` where it is usable, else a new one. It stands in every
-//! log line of the request, in the record, and in the answer.
+//! log line of the request, in the record, and in the answer. Where the request comes from stands in the lines too.
 
 use actix_web::{
     Error, HttpMessage, HttpRequest,
@@ -11,6 +11,8 @@ use actix_web::{
 use tracing::Span;
 use tracing_actix_web::RootSpanBuilder;
 use uuid::Uuid;
+
+use super::{client, tokens};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -28,11 +30,13 @@ pub(super) async fn assign(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let usable = |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+    let usable =
+        |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()) && !tokens::is_in(id);
     let given = request.headers().get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).filter(usable);
     let id = given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned);
     let header = HeaderValue::from_str(&id);
     request.extensions_mut().insert(RequestId(id));
+    client::find(&request);
     let mut response = next.call(request).await?;
     if let Ok(id) = header {
         response.headers_mut().insert(X_REQUEST_ID, id);
@@ -48,7 +52,9 @@ impl RootSpanBuilder for Spans {
     fn on_request_start(request: &ServiceRequest) -> Span {
         let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let route = request.match_pattern().unwrap_or_default();
-        tracing::info_span!("request", method = %request.method(), route, request_id = id, status = tracing::field::Empty)
+        let client_address = client::of_service(request).map(tracing::field::display);
+        let status = tracing::field::Empty;
+        tracing::info_span!("request", method = %request.method(), route, request_id = id, client_address, status)
     }
 
     fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {

@@ -97,7 +97,9 @@ const UNAUTHENTICATED: (&str, &str) = ("401", "`unauthenticated`: no, bad, expir
 const QUERY: (&str, &str) = ("400", "`malformed`: an unknown query parameter");
 const METHOD: (&str, &str) = ("405", "`method_not_allowed`: with `Allow`");
 const FORBIDDEN: (&str, &str) = ("403", "`forbidden`: the token lacks the scope");
-const UNAVAILABLE: (&str, &str) = ("503", "`audit_unavailable`: the record could not be read");
+const UNAVAILABLE: (&str, &str) =
+    ("503", "`audit_unavailable`: the record could not be read. `keys_unavailable`: no token can be checked");
+const KEYS: (&str, &str) = ("503", "`keys_unavailable`: no token can be checked");
 
 /// Says which problems a key may bring back: those of kills that keep theirs.
 fn replayed(mut responses: BTreeMap<String, RefOr<Response>>) -> BTreeMap<String, RefOr<Response>> {
@@ -127,12 +129,13 @@ impl IntoResponses for KillProblems {
             ("403", "`forbidden`: scope or policy says no; recorded as `refused`"),
             ("404", "`unknown_target`: no such alias or account. `target_not_found`: the vendor does not know it"),
             METHOD,
+            ("408", "`too_slow`: the body did not arrive in time"),
             (
                 "409",
                 "`in_progress`: the same idempotency key is being worked on. `target_busy`: the instance's state forbids it now",
             ),
             ("413", "`too_large`: over 64 KiB"),
-            ("415", "`unsupported_media_type`: not JSON"),
+            ("415", "`unsupported_media_type`: not JSON, or encoded: then with `Accept-Encoding`"),
             (
                 "422",
                 "`invalid`, `unsupported_selector`, `key_reused`: names the field. `upstream_rejected`: the vendor refused the parameters",
@@ -145,7 +148,7 @@ impl IntoResponses for KillProblems {
             ),
             (
                 "503",
-                "`audit_unavailable`: the record could not be written, so nothing was sent. `overloaded`: too many waiting",
+                "`audit_unavailable`: the record could not be written, so nothing was sent. `overloaded`: too many waiting. `keys_unavailable`: no token can be checked",
             ),
             ("504", "`outcome_unknown`: the answer was lost or unreadable; never repeated blindly"),
         ]))
@@ -182,7 +185,10 @@ impl IntoResponses for SessionProblems {
                 "502",
                 "`upstream_failed`: the vendor refused, was not reached, or its answer was lost or unreadable. `upstream_denied`: it refused the gateway's permission or credentials",
             ),
-            ("503", "`audit_unavailable`: the limit that all gateways share cannot be reached"),
+            (
+                "503",
+                "`audit_unavailable`: the limit that all gateways share cannot be reached. `keys_unavailable`: no token can be checked",
+            ),
         ])
     }
 }
@@ -234,7 +240,7 @@ impl IntoResponses for StreamProblems {
             ("422", "`invalid`: names the header"),
             (
                 "503",
-                "`audit_unavailable`: the record could not be read. `overloaded`: too many callers follow kills; with `Retry-After`",
+                "`audit_unavailable`: the record could not be read. `overloaded`: too many callers follow kills; with `Retry-After`. `keys_unavailable`: no token can be checked",
             ),
         ]));
         responses
@@ -247,7 +253,7 @@ pub(super) struct TokenProblems;
 
 impl IntoResponses for TokenProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(&[QUERY, UNAUTHENTICATED, METHOD])
+        problems(&[QUERY, UNAUTHENTICATED, METHOD, KEYS])
     }
 }
 

@@ -9,9 +9,10 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, Visitor},
 };
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::format_description::well_known::Rfc3339;
 
 use crate::{
+    clock::{TIME, read_time},
     domain::{Problem, Selector, SessionId, plain_text},
     vendor::IdRule,
 };
@@ -67,10 +68,9 @@ impl GivenPin {
                 return Err(Problem::invalid(format!("{field}.{name}"), error.to_string()));
             }
         }
-        let started_before = started_before.map(|text| OffsetDateTime::parse(&text, &Rfc3339)).transpose();
-        let started_before = started_before.map_err(|_| {
-            Problem::invalid(format!("{field}.started_before"), "must be a time such as 2026-01-02T03:04:05Z")
-        })?;
+        let read =
+            |text: String| read_time(&text).ok_or_else(|| Problem::invalid(format!("{field}.started_before"), TIME));
+        let started_before = started_before.map(read).transpose()?;
         Ok(Pin { user, host, started_before, identity: None })
     }
 }

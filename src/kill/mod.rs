@@ -350,6 +350,7 @@ impl Inner {
             status = %kill.status,
             caller = kill.caller,
             on_behalf_of = kill.on_behalf_of,
+            actor = kill.actor,
             vendor,
             account = kill.target.as_ref().and_then(|target| target["account"].as_str()),
             sessions = kill.sessions.len(),

@@ -16,6 +16,8 @@ use super::request::{Asked, MAX_REASON};
 pub struct Context {
     /// The token's subject.
     pub caller: String,
+    /// Who acts in the caller's name, where the token says so: then the caller is the person behind it.
+    pub actor: Option<String>,
     /// The client that the token was made for, where it says so.
     pub client_id: Option<String>,
     /// The token's id, never the token.
@@ -28,6 +30,13 @@ pub struct Context {
     pub urgent: bool,
     /// Whether the caller may see the literals of statements.
     pub literals: bool,
+}
+
+impl Context {
+    /// The person behind a bot, as the token names it: its subject, where it says that somebody else acts.
+    fn person(&self) -> Option<String> {
+        self.actor.as_ref().map(|_| self.caller.clone())
+    }
 }
 
 /// One attempt of an authenticated caller, valid or not.
@@ -51,7 +60,8 @@ pub(super) fn first_record(submission: &Submission, now: OffsetDateTime) -> Kill
         select: sent("select").map(storable),
         sessions: vec![],
         caller: submission.context.caller.clone(),
-        on_behalf_of: sent_text("on_behalf_of"),
+        on_behalf_of: submission.context.person().or_else(|| sent_text("on_behalf_of")),
+        actor: submission.context.actor.clone(),
         reason: sent_text("reason"),
         upstream: Upstream::default(),
         problem: None,
@@ -67,7 +77,7 @@ pub(super) fn first_record(submission: &Submission, now: OffsetDateTime) -> Kill
             kill.target = serde_json::to_value(&asked.order.target).ok();
             kill.select.clone_from(&asked.select);
             kill.reason = Some(asked.reason.clone());
-            kill.on_behalf_of.clone_from(&asked.on_behalf_of);
+            kill.on_behalf_of = submission.context.person().or_else(|| asked.on_behalf_of.clone());
             kill.confirms = asked.bound.as_ref().map(|bound| bound.preview);
             if asked.dry_run {
                 kill.status = Status::Preview;

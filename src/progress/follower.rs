@@ -3,11 +3,11 @@
 use std::{collections::VecDeque, time::Duration};
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
+    sync::watch,
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{Come, Following};
+use super::{Come, Following, Place};
 use crate::{
     audit::{AuditError, KillEvent},
     domain::{Kill, KillId},
@@ -38,7 +38,7 @@ pub struct Follower {
     read: i32,
     stage: Stage,
     until: Instant,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// What comes once all that was read is told.
@@ -55,13 +55,7 @@ enum Stage {
 }
 
 impl Follower {
-    pub(super) fn new(
-        following: Following,
-        place: OwnedSemaphorePermit,
-        kill: &Kill,
-        after: i32,
-        until: Instant,
-    ) -> Self {
+    pub(super) fn new(following: Following, place: Place, kill: &Kill, after: i32, until: Instant) -> Self {
         following.0.metrics.streams().inc();
         let (come, stage) = (following.watch(kill.id), Stage::First { is_over: kill.status.is_final() });
         let events = VecDeque::new();

@@ -14,7 +14,7 @@ use std::{
 
 use time::OffsetDateTime;
 use tokio::{
-    sync::{Notify, Semaphore, watch},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, sleep},
 };
 
@@ -42,6 +42,10 @@ struct Inner {
     clock: Clock,
     metrics: Arc<Metrics>,
     places: Arc<Semaphore>,
+    /// The most that one caller may follow at a time, so that others can too.
+    most_of_one: usize,
+    /// How many each caller follows.
+    callers: Mutex<HashMap<String, usize>>,
     followed: Mutex<HashMap<KillId, watch::Sender<Come>>>,
     /// Wakes the task that asks.
     first: Notify,
@@ -58,29 +62,44 @@ struct Come {
 }
 
 impl Following {
-    /// At most `most` callers follow kills at a time. Must be called on the runtime that outlives the HTTP workers.
+    /// At most `most` kills are followed at a time, three quarters of them by one caller. Must be called on the runtime that outlives the HTTP workers.
     #[must_use]
     pub fn start(audit: Audit, clock: Clock, metrics: Arc<Metrics>, most: usize) -> Self {
         let (places, stop) = (Arc::new(Semaphore::new(most)), watch::Sender::new(false));
-        let (followed, first) = (Mutex::default(), Notify::new());
-        let following = Self(Arc::new(Inner { audit, clock, metrics, places, followed, first, stop }));
+        let (followed, callers, first) = (Mutex::default(), Mutex::default(), Notify::new());
+        let most_of_one = most - most / 4;
+        let inner = Inner { audit, clock, metrics, places, most_of_one, callers, followed, first, stop };
+        let following = Self(Arc::new(inner));
         tokio::spawn(following.clone().ask());
         following
     }
 
-    /// Follows a kill from after that event on, until it is over, that moment comes or the gateway stops.
+    /// Follows a kill for that caller from after that event on, until it is over, that moment comes or the gateway stops.
     ///
     /// # Errors
-    /// `overloaded` where too many follow kills already.
-    pub fn follow(&self, kill: &Kill, after: i32, until: OffsetDateTime) -> Result<Follower, Problem> {
-        let full = |_| {
-            let sentence = "too many callers follow kills already; reading the kill is still possible";
+    /// `overloaded` where too many follow kills already, or this caller too many.
+    pub fn follow(&self, caller: &str, kill: &Kill, after: i32, until: OffsetDateTime) -> Result<Follower, Problem> {
+        let full = |sentence| {
+            let sentence = format!("{sentence}; reading the kill is still possible");
             Problem::new(ProblemCode::Overloaded, sentence).retry_after(5)
         };
-        let place = Arc::clone(&self.0.places).try_acquire_owned().map_err(full)?;
+        let place = Arc::clone(&self.0.places).try_acquire_owned();
+        let place = place.map_err(|_| full("too many callers follow kills already"))?;
+        let place = self.place(caller, place).ok_or_else(|| full("you follow too many kills already"))?;
         let left = Duration::try_from(until - self.0.clock.now()).unwrap_or_default();
         let until = Instant::now() + left.min(LONGEST);
         Ok(Follower::new(self.clone(), place, kill, after, until))
+    }
+
+    /// The place as that caller's, where it has not too many.
+    fn place(&self, caller: &str, place: OwnedSemaphorePermit) -> Option<Place> {
+        let mut callers = lock(&self.0.callers);
+        let held = callers.entry(caller.to_owned()).or_default();
+        if *held >= self.0.most_of_one {
+            return None;
+        }
+        *held += 1;
+        Some(Place { following: self.clone(), caller: caller.to_owned(), _permit: place })
     }
 
     /// Ends all following, and whatever would begin later.
@@ -139,6 +158,26 @@ impl Following {
         let come = lock(&self.0.followed).entry(kill).or_default().subscribe();
         self.0.first.notify_one();
         come
+    }
+}
+
+/// A caller's place among those who follow kills, for as long as it lives.
+#[derive(Debug)]
+struct Place {
+    following: Following,
+    caller: String,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut callers = lock(&self.following.0.callers);
+        if let Some(held) = callers.get_mut(&self.caller) {
+            *held -= 1;
+            if *held == 0 {
+                callers.remove(&self.caller);
+            }
+        }
     }
 }
 

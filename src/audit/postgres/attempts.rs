@@ -103,7 +103,8 @@ pub(super) async fn record_together(
         .bind(column(attempts, |attempt| attempt.kill.look.map(|look| Moment(look.at))))
         .bind(column(attempts, |attempt| attempt.kill.look.map(|look| look.complete)))
         .bind(column(attempts, |attempt| attempt.kill.confirms))
-        .bind(column(attempts, Attempt::words));
+        .bind(column(attempts, Attempt::words))
+        .bind(column(attempts, |attempt| &attempt.kill.actor));
     if told().next().is_some() {
         query = query.bind(told().map(|(kill, _)| kill).collect::<Vec<_>>());
         query = query.bind(told().map(|(_, webhook)| webhook.as_str()).collect::<Vec<_>>());
@@ -121,12 +122,12 @@ macro_rules! record {
             $14::text[], $15::boolean[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[],
             $22::timestamptz[], $23::timestamptz[], $24::integer[], $25::text[], $26::text[], $27::text[],
             $28::text[], $29::jsonb[], $30::timestamptz[], $31::jsonb[], $32::bytea[], $33::timestamptz[], $34::timestamptz[], $35::boolean[],
-            $36::uuid[], $37::text[])
+            $36::uuid[], $37::text[], $38::text[])
         AS given (id, status, caller, on_behalf_of, reason, target, selector, request, dry_run, client_address,
             client_id, token_id, request_id, idempotency_key, gateway, requested_at, completed_at,
             upstream_http_status, upstream_request_id, upstream_task_id, upstream_error_code, upstream_error_message,
             problem, due_at, detail, fingerprint, expires_at, looked_at, list_complete, confirms,
-            words)
+            words, actor)
     ), claimed AS (",
     claim_key!(
         "SELECT caller, idempotency_key, fingerprint, id, requested_at, expires_at FROM given \
@@ -139,11 +140,11 @@ macro_rules! record {
         INSERT INTO kills (id, status, caller, on_behalf_of, reason, target, selector, request, dry_run,
             client_address, client_id, token_id, request_id, idempotency_key, gateway, requested_at, completed_at,
             upstream_http_status, upstream_request_id, upstream_task_id, upstream_error_code, upstream_error_message,
-            problem, looked_at, list_complete, confirms, words)
+            problem, looked_at, list_complete, confirms, words, actor)
         SELECT id, status, caller, on_behalf_of, reason, target, selector, request, dry_run,
             client_address, client_id, token_id, request_id, idempotency_key, gateway, requested_at, completed_at,
             upstream_http_status, upstream_request_id, upstream_task_id, upstream_error_code, upstream_error_message,
-            problem, looked_at, list_complete, confirms, coalesce(string_to_array(words, ' '), '{}')
+            problem, looked_at, list_complete, confirms, coalesce(string_to_array(words, ' '), '{}'), actor
         FROM admitted
     ), session AS (
         INSERT INTO kill_sessions (kill_id, session_id, position, outcome, detail, identity)
@@ -168,7 +169,7 @@ const RECORD: &str = record!(" ");
 const RECORD_AND_TELL: &str = record!(
     ", told AS (
         INSERT INTO webhook_deliveries (webhook, kill_id, due_at)
-        SELECT t.webhook, t.kill_id, a.requested_at FROM unnest($38::uuid[], $39::text[]) AS t (kill_id, webhook)
+        SELECT t.webhook, t.kill_id, a.requested_at FROM unnest($39::uuid[], $40::text[]) AS t (kill_id, webhook)
         JOIN admitted a ON a.id = t.kill_id
     ) "
 );

@@ -141,6 +141,7 @@ async fn write_kill(tx: &mut SqliteConnection, attempt: &Attempt) -> sqlx::Resul
         .bind(kill.look.map(|look| Moment(look.at)))
         .bind(kill.look.map(|look| look.complete))
         .bind(kill.confirms)
+        .bind(&kill.actor)
         .execute(tx)
         .await?;
     Ok(())
@@ -150,9 +151,9 @@ const WRITE_KILL: &str = "
     INSERT INTO kills (id, status, caller, on_behalf_of, reason, target, selector, request, dry_run, client_address,
         client_id, token_id, request_id, idempotency_key, gateway, requested_at, completed_at, upstream_http_status,
         upstream_request_id, upstream_task_id, upstream_error_code, upstream_error_message, problem, looked_at,
-        list_complete, confirms)
+        list_complete, confirms, actor)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-        $24, $25, $26)";
+        $24, $25, $26, $27)";
 
 const SETTLE: &str = "UPDATE kills SET status = $2 WHERE id = $1";
 

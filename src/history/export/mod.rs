@@ -29,6 +29,8 @@ const PAGE: usize = 512 * 1024;
 /// large before its size is known.
 const FIRST: u32 = 100;
 const MOST: u32 = 500;
+/// Tells a spreadsheet that the file is UTF-8.
+const MARK: &str = "\u{feff}";
 
 /// How an export is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +88,8 @@ pub struct Export {
     wanted: Wanted,
     filter: Filter,
     format: Format,
+    /// Whether a mark of UTF-8 comes first.
+    is_marked: bool,
     ahead: Ahead,
     /// How many kills the next page has.
     limit: u32,
@@ -131,6 +135,7 @@ impl Export {
             wanted,
             filter,
             format,
+            is_marked: false,
             ahead: Ahead::First(first),
             limit: FIRST,
             sealed,
@@ -150,7 +155,10 @@ impl Export {
         loop {
             let piece = match std::mem::replace(&mut self.ahead, Ahead::Nothing) {
                 Ahead::First(page) => {
-                    let mut piece = if self.format == Format::Csv { table::header() } else { Vec::new() };
+                    let mut piece = if self.is_marked { MARK.as_bytes().to_vec() } else { Vec::new() };
+                    if self.format == Format::Csv {
+                        piece.extend(table::header());
+                    }
                     self.write_page(page, &mut piece);
                     piece
                 }
@@ -169,6 +177,13 @@ impl Export {
                 return Ok(Some(piece));
             }
         }
+    }
+
+    /// Begins the file with a mark of UTF-8, where that is wanted; before anything of it is given out.
+    #[must_use]
+    pub fn for_excel(mut self, wanted: bool) -> Self {
+        self.is_marked = wanted;
+        self
     }
 
     /// Kills given out so far.

@@ -19,7 +19,7 @@ const BEFORE: [&str; 9] =
     ["id", "requested_at", "status", "caller", "on_behalf_of", "reason", "vendor", "account", "target"];
 
 /// The columns after them.
-const AFTER: [&str; 24] = [
+const AFTER: [&str; 25] = [
     "select",
     "sessions",
     "problem_code",
@@ -37,6 +37,7 @@ const AFTER: [&str; 24] = [
     "dry_run",
     "request",
     "client_address",
+    "actor",
     "client_id",
     "token_id",
     "request_id",
@@ -101,6 +102,7 @@ pub(super) fn row(line: &Line) -> Vec<u8> {
         line.dry_run.to_string(),
         text(&line.request),
         text(&line.client_address),
+        text(&line.actor),
         text(&line.client_id),
         text(&line.token_id),
         text(&line.request_id),

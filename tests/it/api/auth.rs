@@ -21,6 +21,7 @@ on_one_engine! {
     reading_wants_a_scope_too,
     an_alias_may_be_kept_for_some_callers,
     scopes_may_come_as_a_list,
+    a_claim_that_is_null_is_absent,
 }
 
 fn signed(claims: &Value, algorithm: Algorithm, secret: &str) -> String {
@@ -68,7 +69,10 @@ async fn without_a_valid_token_nobody_is_let_in_and_nothing_is_on_record(engine:
         (of(json!({ "aud": "another-service" })), "wrong audience"),
         (of(json!({ "aud": null })), "wrong audience"),
         (of(json!({ "sub": null })), "subject missing"),
-        (of(json!({ "sub": "a\u{0}b" })), "malformed claim"),
+        (of(json!({ "sub": "a\u{0}b" })), "malformed claim sub"),
+        (of(json!({ "jti": "" })), "malformed claim jti"),
+        (of(json!({ "act": {} })), "malformed claim act"),
+        (of(json!({ "nbf": "now" })), "malformed claim nbf"),
         (unsigned, "algorithm not allowed"),
         (format!("Bearer {other_algorithm}"), "algorithm not allowed"),
         (format!("Bearer {other_secret}"), "bad signature"),
@@ -161,4 +165,54 @@ async fn scopes_may_come_as_a_list(engine: Engine) {
     let acting = token_with("alice@example.com", "sessions:kill", extra);
     let answer = gateway.client().post("/sessions/kill", &acting, &[], body).await;
     assert_eq!(answer.body["caller"], "alice@example.com");
+}
+
+async fn a_claim_that_is_null_is_absent(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    let with = |name: &str, value: Value| {
+        let mut claims = claims(&json!({}));
+        claims[name] = value;
+        format!("Bearer {}", signed(&claims, Algorithm::HS256, JWT_SECRET))
+    };
+    for name in ["nbf", "azp", "jti", "act", "client_id", "scp"] {
+        let answer = ask(&gateway, LIST, Some(&with(name, Value::Null))).await;
+        assert_eq!(answer.status, StatusCode::OK, "{name}: {}", answer.body);
+    }
+    for name in ["azp", "client_id"] {
+        let answer = ask(&gateway, LIST, Some(&with(name, json!("")))).await;
+        assert_eq!(answer.status, StatusCode::OK, "{name}: {}", answer.body);
+    }
+    for name in ["exp", "sub", "iss", "aud"] {
+        assert_problem(&ask(&gateway, LIST, Some(&with(name, Value::Null))).await, LIST, 401, "unauthenticated");
+    }
+    let mut claims = claims(&json!({ "scp": ["kills:read"] }));
+    claims["scope"] = Value::Null;
+    let token = format!("Bearer {}", signed(&claims, Algorithm::HS256, JWT_SECRET));
+    assert_eq!(ask(&gateway, LIST, Some(&token)).await.status, StatusCode::OK, "a scope that is null is absent too");
+}
+
+/// What the counter of refused tokens says for a reason.
+async fn refused(gateway: &Gateway, reason: &str) -> u64 {
+    let text = gateway.client().get("/metrics", "").await.body;
+    let name = format!("killgate_refused_tokens_total{{reason=\"{reason}\"}} ");
+    let line = text.as_str().unwrap().lines().find_map(|line| line.strip_prefix(&name));
+    line.map_or(0, |count| count.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_tokens_are_counted_by_reason() {
+    let gateway = Gateway::start(Engine::Sqlite).await;
+    let of = |changes: Value| format!("Bearer {}", signed(&claims(&changes), Algorithm::HS256, JWT_SECRET));
+    for _ in 0..3 {
+        ask(&gateway, LIST, Some(&of(json!({ "exp": 1 })))).await;
+    }
+    ask(&gateway, LIST, Some(&of(json!({ "azp": 7 })))).await;
+    ask(&gateway, LIST, None).await;
+    let counts = [
+        refused(&gateway, "expired").await,
+        refused(&gateway, "malformed_claim").await,
+        refused(&gateway, "missing").await,
+        refused(&gateway, "bad_signature").await,
+    ];
+    assert_eq!(counts, [3, 1, 1, 0]);
 }

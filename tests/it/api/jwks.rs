@@ -36,6 +36,7 @@ on_one_engine! {
     a_shared_secret_is_not_taken_beside_a_key_set,
     a_new_key_is_found_and_a_withdrawn_one_forgotten,
     the_last_keys_stay_good_while_the_issuer_is_away,
+    a_good_token_is_not_blamed_for_keys_that_cannot_be_had,
 }
 
 /// A private key and the JWK of its public half.
@@ -208,4 +209,31 @@ async fn the_last_keys_stay_good_while_the_issuer_is_away(engine: Engine) {
     let answer = list(&gateway, &signer.token(&clock)).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     assert_eq!(list(&gateway, &p256("unknown").token(&clock)).await.status, StatusCode::UNAUTHORIZED);
+}
+
+async fn a_good_token_is_not_blamed_for_keys_that_cannot_be_had(engine: Engine) {
+    let signer = ed25519();
+    let issuer = Issuer::start(&[&signer]).await;
+    let (gateway, clock) = gateway(engine, &issuer).await;
+    issuer.stop().await;
+    let answer = list(&gateway, &signer.token(&clock)).await;
+    assert_problem(&answer, LIST, 503, "keys_unavailable");
+    assert!(answer.header("retry-after").is_some_and(|seconds| seconds.parse::<u32>().unwrap() >= 1));
+    assert_eq!(answer.header("www-authenticate"), None);
+
+    let header = Header { kid: Some("ed".to_owned()), ..Header::new(Algorithm::EdDSA) };
+    for (name, value) in [("exp", json!(1)), ("iss", json!("https://other")), ("aud", json!("x")), ("sub", Value::Null)]
+    {
+        let mut claims = claims(&clock);
+        claims[name] = value;
+        let bad = jsonwebtoken::encode(&header, &claims, &signer.key).unwrap();
+        let answer = list(&gateway, &bad).await;
+        assert_problem(&answer, LIST, 401, "unauthenticated");
+        assert!(answer.header("www-authenticate").is_some(), "{name}");
+    }
+    let token = signer.token(&clock);
+    let (start, _) = token.rsplit_once('.').unwrap();
+    for bad in ["not.a.token".to_owned(), start.to_owned(), format!("{start}.!")] {
+        assert_problem(&list(&gateway, &bad).await, LIST, 401, "unauthenticated");
+    }
 }

@@ -9,13 +9,16 @@ mod history;
 mod idempotency;
 mod jwks;
 pub(crate) mod kit;
+mod methods;
 mod operations;
 mod preferences;
 mod problems;
 mod reference;
+mod slow;
 mod targets;
 mod upstream;
 mod validation;
 mod visibility;
+mod who;
 
 use crate::support::gateway::{on_both_engines, on_one_engine};

@@ -19,6 +19,7 @@ on_one_engine! {
     a_body_may_have_64_kib_and_not_a_byte_more,
     an_oversized_body_is_refused_with_and_without_its_length,
     a_body_that_is_not_called_json_is_refused,
+    a_body_that_is_encoded_is_refused_with_what_is_taken,
     what_is_not_there_is_not_found,
     every_path_names_the_method_that_it_takes,
 }
@@ -135,6 +136,23 @@ async fn a_body_that_is_not_called_json_is_refused(engine: Engine) {
     }
 }
 
+async fn a_body_that_is_encoded_is_refused_with_what_is_taken(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    let token = Gateway::token("chatops-bot", "sessions:kill");
+    let body = kill_of("orders-ro", &[2_075_425]).to_string();
+    for coding in ["gzip", "br", "identity, gzip", "GZIP", "x"] {
+        let headers = [("Content-Encoding", coding)];
+        let answer = gateway.client().post("/sessions/kill", &token, &headers, body.clone()).await;
+        assert_recorded(&gateway, &answer, 415, "unsupported_media_type", "failed").await;
+        assert_eq!(answer.header("accept-encoding"), Some("identity"), "{coding}");
+    }
+    let answer = gateway.client().post("/sessions/kill", &token, &[("Content-Type", "text/plain")], body.clone()).await;
+    assert_eq!((answer.status.as_u16(), answer.header("accept-encoding")), (415, None), "it is not the coding");
+    assert!(gateway.clouds.calls().is_empty());
+    let answer = gateway.client().post("/sessions/kill", &token, &[("Content-Encoding", "Identity")], body).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+}
+
 async fn an_unknown_alias_or_account_is_told_and_on_record(engine: Engine) {
     let gateway = Gateway::start(engine).await;
     let elsewhere = json!({ "vendor": "dcdb", "account": "tencent-prod", "instance_id": "i", "shard_id": "s" });
@@ -176,7 +194,11 @@ async fn every_path_names_the_method_that_it_takes(engine: Engine) {
             let answer =
                 gateway.client().send(method.clone(), &filled, &[("Authorization", &token)], String::new()).await;
             let seen = (answer.status.as_u16(), answer.code(), answer.header("allow"));
-            let expected = (405, "method_not_allowed", Some(documented.join(", ")));
+            let expected = (
+                405,
+                "method_not_allowed",
+                Some(if documented == ["GET"] { "GET, HEAD".to_owned() } else { documented.join(", ") }),
+            );
             assert_eq!((seen.0, seen.1, seen.2.map(str::to_owned)), expected, "{method} {path}");
             assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{method} {path}");
         }
@@ -186,6 +208,6 @@ async fn every_path_names_the_method_that_it_takes(engine: Engine) {
     }
     for path in ["/openapi.json", "/docs", "/docs/"] {
         let answer = gateway.client().send(Method::DELETE, path, &[], String::new()).await;
-        assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, Some("GET")), "{path}");
+        assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, Some("GET, HEAD")), "{path}");
     }
 }

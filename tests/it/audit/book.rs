@@ -131,6 +131,7 @@ pub(crate) fn attempt(at: OffsetDateTime) -> Attempt {
             sessions: sessions(&[("1111", Outcome::Unknown), ("2222", Outcome::Unknown)]),
             caller: "bot".into(),
             on_behalf_of: Some("alice@example.com".into()),
+            actor: None,
             reason: Some("INC-4711 runaway report".into()),
             upstream: Upstream::default(),
             problem: None,

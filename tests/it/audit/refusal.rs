@@ -55,6 +55,7 @@ async fn what_was_asked_cannot_be_changed_while_the_kill_is_open(book: &Book) {
     let changes = [
         "UPDATE kills SET caller = 'mallory'",
         "UPDATE kills SET on_behalf_of = 'mallory'",
+        "UPDATE kills SET actor = 'mallory'",
         "UPDATE kills SET reason = NULL",
         "UPDATE kills SET target = NULL",
         "UPDATE kills SET selector = NULL",

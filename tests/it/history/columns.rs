@@ -16,6 +16,7 @@ on_both_engines! {
 
 on_one_engine! {
     what_a_spreadsheet_would_run_is_made_text,
+    a_mark_of_utf_8_comes_first_where_it_is_asked_for,
 }
 
 /// The rows of a file by their columns, and the manifest of the last one, which must be true.
@@ -96,4 +97,21 @@ async fn what_a_spreadsheet_would_run_is_made_text(engine: Engine) {
     let cells = rows.iter().flat_map(|row| row.as_object().unwrap().values());
     let runs = |cell: &str| cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
     assert!(cells.map(|cell| cell.as_str().unwrap()).all(|cell| !runs(cell)));
+}
+
+async fn a_mark_of_utf_8_comes_first_where_it_is_asked_for(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    gateway.kill(&json!({ "target": "orders-ro", "select": { "ids": ["1"] }, "reason": "报表" })).await;
+    let plain = exported(&gateway, "format=csv").await;
+    let marked = exported(&gateway, "format=csv&excel=true").await;
+    assert!(plain.starts_with("id,") && marked.starts_with("\u{feff}id,"), "{marked}");
+    assert_eq!(exported(&gateway, "format=csv&excel=false").await, plain);
+    let (rows, manifest) = opened(&marked);
+    assert_eq!((rows.len(), &manifest["filters"]), (1, &json!({})));
+    let token = Gateway::token("auditor", "kills:export");
+    for query in ["excel=true", "format=ndjson&excel=true", "format=csv&excel=yes", "format=csv&excel="] {
+        let answer = gateway.client().get(&format!("/kills/export?{query}"), &token).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (422, "invalid"), "{query}: {}", answer.body);
+        assert_eq!(answer.body["field"], "excel", "{query}");
+    }
 }

@@ -111,6 +111,9 @@ async fn a_window_that_is_too_large_is_named(engine: Engine) {
         ("by=status,size", "by"),
         ("by=", "by"),
         ("until=soon", "until"),
+        ("until=0000-01-01T00:00:00Z", "until"),
+        ("since=0000-01-01T00:00:00Z", "since"),
+        ("since=9998-12-31T23:59:59-23:59", "since"),
     ] {
         let answer = gateway.read(&format!("/kills/stats?{query}")).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (422, "invalid"), "{query}: {}", answer.body);
@@ -118,4 +121,7 @@ async fn a_window_that_is_too_large_is_named(engine: Engine) {
     }
     let edge = "per=hour&since=2020-01-01T00:00:00Z&until=2020-02-11T16:00:00Z";
     assert_eq!(gateway.read(&format!("/kills/stats?{edge}")).await.status, 200, "a thousand hours");
+    for edge in ["until=1970-01-01T00:00:00Z", "since=1970-01-01T00:00:00Z&until=9998-12-31T23:59:59Z"] {
+        assert_eq!(gateway.read(&format!("/kills/stats?{edge}")).await.status, 200, "{edge}");
+    }
 }

@@ -29,6 +29,7 @@ on_both_engines! {
     an_accepted_kill_is_followed_until_it_is_settled,
     a_kill_that_another_gateway_works_on_is_followed,
     a_stream_goes_on_after_the_last_event_that_was_received,
+    a_stream_of_which_everything_was_received_is_not_begun_again,
     a_kill_that_nobody_can_look_at_is_followed_until_nothing_will_come,
 }
 
@@ -36,6 +37,7 @@ on_one_engine! {
     a_caller_follows_its_own_kills_only,
     what_is_wrong_is_told_before_the_stream_begins,
     more_streams_than_there_are_places_are_turned_away,
+    one_caller_leaves_places_to_others,
     a_gateway_that_stops_ends_its_streams,
     a_stream_ends_with_its_token,
 }
@@ -107,7 +109,7 @@ async fn a_stream_goes_on_after_the_last_event_that_was_received(engine: Engine)
     let answer = gateway.kill(&kill_of("orders-ro", &[2_075_425])).await;
     let token = Gateway::token("auditor", "kills:read");
     for (last, expected) in
-        [("", 4), ("Last-Event-ID:\r\n", 4), ("Last-Event-ID: 2\r\n", 2), ("Last-Event-ID: 3\r\n", 1)]
+        [("", 4), ("Last-Event-ID:\r\n", 4), ("Last-Event-ID: 1\r\n", 3), ("Last-Event-ID: 2\r\n", 2)]
     {
         let mut stream = Stream::open(gateway.app.address(), answer.kill_id(), &token, last).await;
         let events = stream.rest().await;
@@ -117,6 +119,24 @@ async fn a_stream_goes_on_after_the_last_event_that_was_received(engine: Engine)
             assert_eq!(events[0].id, Some(5 - i64::try_from(expected).unwrap()), "{last}");
         }
     }
+}
+
+async fn a_stream_of_which_everything_was_received_is_not_begun_again(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    let token = Gateway::token("chatops-bot", "sessions:kill");
+    // One that is settled, and one that nobody can look at.
+    for (target, session) in [("orders-ro", 2_075_425), ("shop", 11_212)] {
+        let id = gateway.kill(&kill_of(target, &[session])).await.kill_id().to_owned();
+        let told = Stream::of(&gateway, &id).await.rest().await;
+        let last = told.iter().filter_map(|event| event.id).max().unwrap().to_string();
+        let answer = follow(&gateway, &format!("/kills/{id}/events"), &token, &[("Last-Event-ID", &last)]).await;
+        assert_eq!((answer.status.as_u16(), answer.body), (204, Value::String(String::new())), "{target}");
+    }
+    let id = asked(&gateway, Behaviour::Hold).await;
+    let mut stream = Stream::open(gateway.app.address(), &id, &token, "Last-Event-ID: 2\r\n").await;
+    assert_eq!(stream.status.as_u16(), 200, "more will come of one that is open: {}", stream.head);
+    gateway.clouds.behave();
+    assert_eq!(names(&stream.rest().await), ["answered", "kill"]);
 }
 
 async fn follow(gateway: &Gateway, path: &str, token: &str, headers: &[(&str, &str)]) -> Answer {
@@ -186,6 +206,26 @@ async fn more_streams_than_there_are_places_are_turned_away(engine: Engine) {
         (answer.status.as_u16() == 200).then_some(())
     };
     eventually("a place is free", again).await;
+}
+
+async fn one_caller_leaves_places_to_others(engine: Engine) {
+    let env = vec![("KILLGATE__SERVER__MAX_STREAMS", "4")];
+    let gateway = Gateway::start_with(engine, Setup { env, ..Setup::default() }).await;
+    let id = asked(&gateway, Behaviour::Hold).await;
+    let mut held = vec![];
+    for _ in 0..3 {
+        held.push(Stream::of(&gateway, &id).await);
+    }
+    let (path, own) = (format!("/kills/{id}/events"), Gateway::token("chatops-bot", "sessions:kill"));
+    let answer = follow(&gateway, &path, &own, &[]).await;
+    crate::api::kit::assert_problem(&answer, ("get", "/kills/{id}/events"), 503, "overloaded");
+    let token = Gateway::token("auditor", "kills:read");
+    let other = Stream::open(gateway.app.address(), &id, &token, "").await;
+    assert_eq!(other.status.as_u16(), 200, "{}", other.head);
+    gateway.clouds.behave();
+    held[0].rest().await;
+    let again = async || (follow(&gateway, &path, &own, &[]).await.status.as_u16() == 200).then_some(());
+    eventually("a place of one's own is free", again).await;
 }
 
 async fn a_gateway_that_stops_ends_its_streams(engine: Engine) {

@@ -90,6 +90,7 @@ fn abandoned(now: OffsetDateTime, deadline: OffsetDateTime) -> Attempt {
         sessions: vec![Session::new(&SessionId("10180".into()), Outcome::Unknown)],
         caller: "chatops-bot".into(),
         on_behalf_of: None,
+        actor: None,
         reason: Some("INC-4711".into()),
         upstream: Upstream::default(),
         problem: None,
