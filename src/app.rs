@@ -300,7 +300,14 @@ fn fetch(transport: Transport) -> Fetch {
         let transport = transport.clone();
         Box::pin(async move {
             let headers = vec![("Accept".to_owned(), "application/json".to_owned())];
-            let request = Request { method: Method::GET, url, headers, body: vec![], timeout: KEYS_TIMEOUT };
+            let request = Request {
+                method: Method::GET,
+                url,
+                headers,
+                body: vec![],
+                timeout: KEYS_TIMEOUT,
+                longest: Request::USUAL,
+            };
             let response = transport.send(request).await.map_err(|error| error.to_string())?;
             if response.status.is_success() {
                 Ok(response.body)

@@ -23,6 +23,18 @@ impl Glob {
         fits(&self.0.to_ascii_lowercase(), &text.to_ascii_lowercase())
     }
 
+    /// The same, where nothing is known of `text` from the first character on that could not be read, U+FFFD: whether it
+    /// may fit.
+    #[must_use]
+    pub fn may_match_any_case(&self, text: &str) -> bool {
+        let Some((known, _)) = text.split_once(char::REPLACEMENT_CHARACTER) else { return self.matches_any_case(text) };
+        let (pattern, known) = (self.0.to_ascii_lowercase(), known.to_ascii_lowercase());
+        match pattern.split_once('*') {
+            Some((head, _)) => head.starts_with(&known) || known.starts_with(head),
+            None => pattern.starts_with(&known),
+        }
+    }
+
     /// The pattern as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -68,5 +80,25 @@ mod tests {
         }
         assert!(Glob::parse("Binlog Dump*").unwrap().matches_any_case("BINLOG DUMP GTID"));
         assert_eq!(Glob::parse(""), None);
+    }
+
+    #[test]
+    fn what_could_not_be_read_may_be_anything() {
+        let may = |pattern: &str, text: &str| Glob::parse(pattern).unwrap().may_match_any_case(text);
+        for (pattern, text) in [
+            ("müller", "M\u{FFFD}ller"),
+            ("报表", "\u{FFFD}\u{FFFD}"),
+            ("dba_*", "db\u{FFFD}"),
+            ("dba_*", "dba_m\u{FFFD}"),
+            ("*_dba", "\u{FFFD}"),
+            ("repl", "REPL"),
+        ] {
+            assert!(may(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in
+            [("repl", "m\u{FFFD}"), ("dba_*", "app\u{FFFD}"), ("repl", "repl2"), ("re", "rep\u{FFFD}")]
+        {
+            assert!(!may(pattern, text), "{pattern} {text}");
+        }
     }
 }

@@ -67,7 +67,8 @@ impl LiveSession {
     }
 }
 
-/// Sessions that no kill may end: those for which any of the patterns fits, in upper or lower case.
+/// Sessions that no kill may end: those for which any of the patterns fits, in upper or lower case, or may fit as far as
+/// the text could be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Protection {
     /// Patterns for the database user.
@@ -84,9 +85,9 @@ impl Protection {
     /// The pattern that protects a session, such as `users: dba_*`; `None` where none does.
     #[must_use]
     pub fn of(&self, session: &LiveSession) -> Option<String> {
-        let is = |held: &Option<String>, glob: &Glob| held.as_deref().is_some_and(|text| glob.matches_any_case(text));
+        let is = |held: &Option<String>, glob: &Glob| held.as_deref().is_some_and(|text| glob.may_match_any_case(text));
         let user = self.users.iter().find(|glob| is(&session.user, glob)).map(|glob| ("users", glob));
-        let host = || self.hosts.iter().find(|glob| session.is_at(|host| glob.matches_any_case(host)));
+        let host = || self.hosts.iter().find(|glob| session.is_at(|host| glob.may_match_any_case(host)));
         let command = || self.commands.iter().find(|glob| is(&session.command, glob));
         let state = || self.states.iter().find(|glob| is(&session.state, glob));
         let found = user

@@ -143,7 +143,7 @@ impl Outlet {
 
 async fn post(url: &Url, transport: &Transport, head: &Checkpoint) -> Result<(), String> {
     let request = Request::json(url.clone(), head.text(), TIMEOUT);
-    let response = transport.send(request).await.map_err(|error| error.to_string())?;
+    let response = transport.deliver(request).await.map_err(|error| error.to_string())?;
     let status = response.status;
     if status.is_success() { Ok(()) } else { Err(format!("HTTP {}", status.as_u16())) }
 }

@@ -31,6 +31,9 @@ use super::{
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// The longest that a vendor is left alone because it asked for it: by then it is asked again, whatever it said.
+pub(super) const LONGEST_HOLD: Duration = Duration::from_mins(10);
+
 /// Everything that is needed to run scripts of one vendor on one account.
 #[derive(Debug, Clone)]
 pub(super) struct Driver {
@@ -76,7 +79,17 @@ impl Calls for Driver {
         self.turns.waits(budget, any);
     }
 
+    async fn warm(&self, many: u32) {
+        self.account.warm(self.vendor.name(), usize::try_from(many).unwrap_or(usize::MAX)).await;
+    }
+
     async fn turn(&self, budget: &str, class: Class, many: u32, patience: Duration) -> Result<Turn, Stop> {
+        let held = self.turns.held(budget);
+        if held > patience {
+            return Err(Stop::NoTurn(held));
+        }
+        sleep(held).await;
+        let patience = patience.saturating_sub(held);
         match self.turns.take(budget, &self.limit, class, many, patience).await {
             Ok(turn) => turn.map_err(|too_long| Stop::NoTurn(too_long.0)),
             Err(error) => {
@@ -174,7 +187,7 @@ impl Driver {
                 run.http_status = Some(reply.status.as_u16());
             }
             let answer = reply.and_then(|reply| read(&reply));
-            self.count(call, answer.as_ref().err().map(|fault| fault.kind), started.elapsed());
+            self.count(call, answer.as_ref().err(), started.elapsed());
             let fault = match answer {
                 Ok(answer) => return Ok(answer),
                 Err(fault) => self.shown(fault),
@@ -195,6 +208,7 @@ impl Driver {
     async fn wait_for_turn(&self, call: &Call, run: &Run) -> Result<Turn, Stop> {
         let budget = Turns::budget(&self.account, self.vendor, call);
         loop {
+            self.warm(1).await;
             let patience = run.until.saturating_duration_since(Instant::now());
             let turn = match call.effect {
                 Effect::Kill => self.turn(&budget, run.class, 1, patience).await?,
@@ -246,19 +260,24 @@ impl Driver {
     }
 
     /// Counts one exchange, and tells the breaker how the endpoint is and the turns how fast they may come.
-    fn count(&self, call: &Call, fault: Option<FaultKind>, took: Duration) {
-        match fault {
+    fn count(&self, call: &Call, fault: Option<&Fault>, took: Duration) {
+        let kind = fault.map(|fault| fault.kind);
+        match kind {
             Some(FaultKind::NotConnected | FaultKind::Lost | FaultKind::ServerError) => {
                 self.breaker.ended(call.effect, false, Instant::now());
             }
             Some(FaultKind::TooLate) => {}
             _ => self.breaker.ended(call.effect, true, Instant::now()),
         }
-        if fault == Some(FaultKind::Throttled) {
-            self.turns.throttled(&Turns::budget(&self.account, self.vendor, call), &self.limit);
+        if kind == Some(FaultKind::Throttled) {
+            let budget = Turns::budget(&self.account, self.vendor, call);
+            self.turns.throttled(&budget, &self.limit);
+            if let Some(wait) = fault.and_then(|fault| fault.retry_after) {
+                self.turns.hold_until(&budget, Instant::now() + wait.min(LONGEST_HOLD));
+            }
         }
         let (account, vendor) = (self.account.name(), self.vendor.name().as_str());
-        self.metrics.call(account, vendor, call.action, fault.map_or("ok", FaultKind::as_str), took);
+        self.metrics.call(account, vendor, call.action, kind.map_or("ok", FaultKind::as_str), took);
     }
 }
 

@@ -229,13 +229,23 @@ pub(super) fn with_unsent(looked: &[Session], sent: Driven) -> Driven {
 
 /// What is answered where something kept the gateway from sending: what the look decided stands, if there was one.
 pub(super) fn not_sent(kill: &Kill, order: &Order, problem: Problem) -> Driven {
+    with_decided(kill, order, |order| Driven::not_sent(order, problem))
+}
+
+/// What is recorded where the gateway failed on the way, and bytes may have left: what the look decided stands.
+pub(super) fn lost(kill: &Kill, order: &Order) -> Driven {
+    with_decided(kill, order, Driven::lost)
+}
+
+/// What the look decided, if there was one, and of all other sessions of the order what `rest` says.
+fn with_decided(kill: &Kill, order: &Order, rest: impl FnOnce(&Order) -> Driven) -> Driven {
     if kill.look.is_none() {
-        return Driven::not_sent(order, problem);
+        return rest(order);
     }
-    let unsent = kill.sessions.iter().filter(|session| session.outcome == Outcome::Unknown);
-    let unsent = unsent.map(|session| SessionId(session.id.clone())).collect();
-    let order = Order { selector: Selector::Ids(unsent), ..order.clone() };
-    with_unsent(&kill.sessions, Driven::not_sent(&order, problem))
+    let undecided = kill.sessions.iter().filter(|session| session.outcome == Outcome::Unknown);
+    let undecided = undecided.map(|session| SessionId(session.id.clone())).collect();
+    let order = Order { selector: Selector::Ids(undecided), ..order.clone() };
+    with_unsent(&kill.sessions, rest(&order))
 }
 
 /// What is answered where the look left nothing to send.

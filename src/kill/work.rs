@@ -1,10 +1,12 @@
 //! Seeing a recorded kill through: mark, send, record the outcome, answer.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
@@ -42,7 +44,9 @@ pub(super) struct Job {
 impl Kills {
     pub(super) async fn work(self, job: Job, mut attempt: Attempt, updates: watch::Sender<Kill>, _guard: InFlight) {
         let started = Instant::now();
-        let outcome = self.act(&job, &mut attempt.kill).await;
+        let mut is_marked = false;
+        let acted = AssertUnwindSafe(self.act(&job, &mut attempt.kill, &mut is_marked)).catch_unwind().await;
+        let outcome = acted.unwrap_or_else(|_| broken_off(&attempt.kill, &job.asked.order, is_marked));
         let now = self.0.clock.now();
         apply(&mut attempt.kill, outcome, now);
         let look = settle::first_look(&job.driver, &attempt.kill, now);
@@ -57,26 +61,26 @@ impl Kills {
         }
     }
 
-    /// Looks where that is needed, and then sends.
-    async fn act(&self, job: &Job, kill: &mut Kill) -> Driven {
+    /// Looks where that is needed, and then sends. `is_marked` becomes true when it is on record that bytes may leave.
+    async fn act(&self, job: &Job, kill: &mut Kill, is_marked: &mut bool) -> Driven {
         let Job { driver, asked, plan, literals, .. } = job;
         let Some(plan) = plan else {
             let selector = &asked.order.selector;
             // Nobody knows how many the database will pick.
             let many = if *selector == Selector::Intelligent { 1 } else { selector.ids().len() };
-            return self.send(job, &asked.order, many, kill).await;
+            return self.send(job, &asked.order, many, kill, is_marked).await;
         };
         let (order, many) = match self.look_before(driver, plan, asked, *literals, kill).await {
             Ok(Some(found)) => found,
             Ok(None) => return look::nothing_to_send(kill),
             Err(problem) => return look::not_sent(kill, &asked.order, problem),
         };
-        let sent = self.send(job, &order, many, kill).await;
+        let sent = self.send(job, &order, many, kill, is_marked).await;
         look::with_unsent(&kill.sessions, sent)
     }
 
     /// Sends an order that is about so many sessions, unless its target has had its share of the minute.
-    async fn send(&self, job: &Job, order: &Order, many: usize, kill: &mut Kill) -> Driven {
+    async fn send(&self, job: &Job, order: &Order, many: usize, kill: &mut Kill, is_marked: &mut bool) -> Driven {
         let at = self.0.clock.now();
         // Counted where it was asked for: the order may name the node that was looked at.
         if let Err(problem) = self.0.caps.take(&job.asked.order.target, many, at) {
@@ -85,6 +89,7 @@ impl Kills {
         if let Err(problem) = self.mark_sent(kill, at).await {
             return Driven::not_sent(order, problem);
         }
+        *is_marked = true;
         if let Some(look) = &mut kill.look {
             look.to_kill_ms = Some(unix_millis(at) - unix_millis(look.at));
         }
@@ -167,6 +172,16 @@ impl Kills {
             lanes.entry(of_account).or_insert_with_key(|(_, budget)| Lane::start(driver.clone(), budget.clone())),
         )
     }
+}
+
+/// What is recorded of a kill whose work was broken off by a fault of the gateway's own.
+fn broken_off(kill: &Kill, order: &Order, is_marked: bool) -> Driven {
+    tracing::error!(kill_id = %kill.id, is_marked, "the work on a kill was broken off: this is a fault of killgate's");
+    if is_marked {
+        return look::lost(kill, order);
+    }
+    let sentence = "the gateway failed before anything was sent; see its log";
+    look::not_sent(kill, order, Problem::new(ProblemCode::Internal, sentence))
 }
 
 fn apply(kill: &mut Kill, outcome: Driven, now: OffsetDateTime) {

@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::{Action, Session, session::Table};
+use super::{
+    Action, Session,
+    session::Table,
+    wire::{Frame, Interim, Writing},
+};
 
 /// What a vendor does instead of answering as documented. It comes after authentication and the rate limit, so a
 /// wrong signature is still refused. What is not said to skip the work does it: that is the harder case.
@@ -34,6 +38,17 @@ pub enum Behaviour {
     Throttle,
     /// The vendor's own refusal for lack of permission, the work not done.
     Deny,
+    /// The same, with a text that is not UTF-8.
+    DenyInForeignWriting,
+    /// The vendor's own refusal for too many calls, the work not done, with a date so many seconds ahead as `Retry-After`.
+    #[serde(rename = "throttle_until_s")]
+    ThrottleUntil(u32),
+    /// Works, and sends interim answers first.
+    Interim(Interim),
+    /// Works, and frames its answer badly.
+    Frame(Frame),
+    /// Works, and writes its answer in another way.
+    Writing(Writing),
     /// Answers in a documented form that is not the whole truth.
     Lie(Lie),
 }
@@ -43,6 +58,7 @@ pub enum Behaviour {
 #[serde(deny_unknown_fields)]
 pub struct Canned {
     pub status: u16,
+    /// `{request_id}` in it stands for a new one each time.
     #[serde(default)]
     pub body: String,
     #[serde(default = "json")]
@@ -180,16 +196,16 @@ impl Plans {
     }
 }
 
-mod millis {
+pub(super) mod millis {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(time: &Duration, out: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::sandbox) fn serialize<S: Serializer>(time: &Duration, out: S) -> Result<S::Ok, S::Error> {
         out.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    pub(in crate::sandbox) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         u64::deserialize(from).map(Duration::from_millis)
     }
 }

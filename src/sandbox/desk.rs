@@ -11,6 +11,7 @@ use super::{
     log::{Incoming, Received},
     state::State,
     tencent,
+    wire::{self, Frame, Interim, Writing},
 };
 use crate::vendor::Cloud;
 
@@ -26,6 +27,13 @@ pub(super) enum Delivery {
     Closed,
     /// Half of the body, then the connection closes.
     Half,
+    /// After interim answers, or those only.
+    Interim(Interim),
+    /// These bytes, and then the connection closes, or is left as it is.
+    Raw {
+        bytes: Vec<u8>,
+        closes: bool,
+    },
 }
 
 /// An operation and what its path names; texts are empty where it names nothing.
@@ -101,8 +109,23 @@ fn serve(state: &mut State, incoming: &Incoming, route: &Route) -> (Answer, Deli
         Behaviour::Lie(lie) => (work(Some(&lie)), Delivery::Plain),
         Behaviour::Throttle => return (refused(throttled(action)), Delivery::Plain),
         Behaviour::Deny => return (refused(denied(action)), Delivery::Plain),
+        Behaviour::DenyInForeignWriting => {
+            return (Writing::Foreign.write(refused(denied(action))), Delivery::Plain);
+        }
+        Behaviour::ThrottleUntil(seconds) => {
+            let at = wire::http_date(incoming.at + Duration::from_secs(seconds.into()));
+            return (refused(throttled(action)).header("Retry-After", at), Delivery::Plain);
+        }
+        Behaviour::Interim(interim) => (work(None), Delivery::Interim(interim)),
+        Behaviour::Frame(frame) => {
+            let answer = work(None);
+            let bytes = frame.bytes(&answer);
+            (answer, Delivery::Raw { bytes, closes: frame != Frame::WithAnother })
+        }
+        Behaviour::Writing(writing) => (writing.write(work(None)), Delivery::Plain),
         Behaviour::Status(canned) => {
-            let mut answer = Answer::bytes(canned.status, Some(&canned.content_type), canned.body.into_bytes());
+            let body = canned.body.replace("{request_id}", &crate::clock::id_at(incoming.at).to_string());
+            let mut answer = Answer::bytes(canned.status, Some(&canned.content_type), body.into_bytes());
             answer.headers = canned.headers.into_iter().collect();
             (answer, Delivery::Plain)
         }

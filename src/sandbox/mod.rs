@@ -12,7 +12,7 @@
 //! | `desk` | the one way every call takes |
 //! | `verify`, `limits`, `fields` | signatures, rates and parameters |
 //! | `huawei`, `tencent` | the products |
-//! | `behaviour`, `log` | what can go wrong, and what happened |
+//! | `behaviour`, `wire`, `log` | what can go wrong, and what happened |
 
 mod action;
 mod answer;
@@ -33,6 +33,7 @@ mod tencent;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod wire;
 
 pub use action::Action;
 pub use behaviour::{Behaviour, Canned, DasBody, Lie};
@@ -41,3 +42,4 @@ pub use credentials::{HuaweiCustomer, TencentCustomer};
 pub use log::{Headers, Received, Verdict};
 pub use server::Sandbox;
 pub use session::{Place, Session};
+pub use wire::{Frame, Interim, Writing};

@@ -2,7 +2,8 @@
 
 use std::{
     any::Any,
-    fmt, io,
+    fmt,
+    io::{self, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::fd::AsFd,
     sync::mpsc,
@@ -98,7 +99,7 @@ async fn serve(listener: TcpListener, clouds: Clouds, started: mpsc::Sender<io::
     }
 }
 
-/// A second handle on the connection's socket, for closing it without an answer.
+/// A second handle on the connection's socket, for what the server would not do.
 struct Socket(TcpStream);
 
 fn remember_socket(connection: &dyn Any, data: &mut Extensions) {
@@ -142,6 +143,30 @@ async fn answer(request: HttpRequest, body: Bytes, clouds: web::Data<Clouds>) ->
             HttpResponse::NoContent().finish()
         }
         Delivery::Half => half(answer),
+        Delivery::Interim(interim) => {
+            write(&request, &interim.bytes());
+            sleep(interim.pause).await;
+            if interim.ends {
+                cut(&request);
+            }
+            whole(answer)
+        }
+        Delivery::Raw { bytes, closes } => {
+            write(&request, &bytes);
+            if !closes {
+                return std::future::pending().await;
+            }
+            cut(&request);
+            HttpResponse::NoContent().finish()
+        }
+    }
+}
+
+/// Writes past the server.
+fn write(request: &HttpRequest, bytes: &[u8]) {
+    if let Some(socket) = request.conn_data::<Socket>() {
+        // The peer may have gone, which is no matter here.
+        (&socket.0).write_all(bytes).unwrap_or_default();
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod complete;
 mod guard;
+mod seen;
 mod token;
 
 use std::{collections::BTreeMap, fmt, time::Duration};
@@ -18,12 +19,14 @@ use url::Url;
 use self::{
     complete::{Proof, complete},
     guard::Guard,
+    seen::Seen,
     token::{Login, Tokens},
 };
 use super::{
     Call, Cloud, Fault, FaultKind, Reply, Stage,
     redact::Redactor,
     sign::Keys,
+    tencent,
     transport::{Response, Transport, TransportError},
 };
 use crate::{clock::Clock, domain::VendorName};
@@ -87,6 +90,7 @@ pub struct Account {
     clock: Clock,
     tokens: Option<Tokens>,
     guard: Guard,
+    seen: Seen,
 }
 
 impl Account {
@@ -106,7 +110,7 @@ impl Account {
                 Some(Tokens::new(login, transport.clone(), clock.clone()))
             }
         };
-        Self { settings, transport, clock, tokens, guard: Guard::default() }
+        Self { settings, transport, clock, tokens, guard: Guard::default(), seen: Seen::default() }
     }
 
     #[must_use]
@@ -177,6 +181,14 @@ impl Account {
         (stamp, outcome)
     }
 
+    /// Sees to it that so many connections to that vendor's endpoint are ready, as far as that can be done in a moment,
+    /// so that a call leaves when its turn comes.
+    pub async fn warm(&self, vendor: VendorName, many: usize) {
+        if let Some(endpoint) = self.settings.endpoints.get(vendor.as_str()) {
+            self.transport.warm(endpoint.clone(), many).await;
+        }
+    }
+
     /// After a [`FaultKind::TokenExpired`]: gets a new token, unless somebody already did since the stamp.
     ///
     /// True where a repetition makes sense; false where it does not: keys cannot be renewed, and where a token that
@@ -237,13 +249,40 @@ impl Account {
             None => self.transport.send(request).await,
         };
         match answer {
-            Ok(response) => Ok(reply(call, response)),
+            Ok(response) if !self.is_new(&response) => {
+                Err(fault(FaultKind::Lost, "what came is the answer to an earlier call".to_owned()))
+            }
+            Ok(response) => Ok(self.reply(call, response)),
             Err(TransportError::NotConnected(why)) => Err(fault(FaultKind::NotConnected, why)),
             Err(TransportError::TooLate) => Err(Fault::new(FaultKind::TooLate, call.stage)),
             Err(TransportError::Lost(why)) => Err(fault(FaultKind::Lost, why)),
         }
     }
+
+    /// Whether no earlier call had this answer, as far as the cloud lets one tell: only Tencent's have an id of their own in
+    /// the body that is not made up on the way.
+    fn is_new(&self, response: &Response) -> bool {
+        let request_id = match self.settings.cloud {
+            Cloud::Tencent if response.body.len() <= SMALL => tencent::request_id(&response.body),
+            Cloud::Tencent | Cloud::Huawei => None,
+        };
+        request_id.is_none_or(|id| self.seen.is_new(&id))
+    }
+
+    fn reply(&self, call: &Call, response: Response) -> Reply {
+        Reply {
+            stage: call.stage,
+            effect: call.effect,
+            status: response.status,
+            request_id: response.header("x-request-id").map(str::to_owned),
+            retry_after: response.retry_after(self.clock.now()),
+            body: response.body,
+        }
+    }
 }
+
+/// Answers up to so many bytes are searched for an id; only lists are longer.
+const SMALL: usize = 256 * 1024;
 
 impl fmt::Debug for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -259,22 +298,6 @@ async fn patient<T>(stamp: &Stamp, login: impl Future<Output = Result<T, Fault>>
     };
     let outcome = within(stamp.timeout, login).await.unwrap_or_else(|_| Err(late()));
     outcome.map_err(|fault| Fault { stage: stamp.stage, ..fault })
-}
-
-fn reply(call: &Call, response: Response) -> Reply {
-    Reply {
-        stage: call.stage,
-        effect: call.effect,
-        status: response.status,
-        request_id: response.header("x-request-id").map(str::to_owned),
-        retry_after: retry_after(&response),
-        body: response.body,
-    }
-}
-
-/// `Retry-After` in seconds; its other form, a date, is not used by these clouds.
-fn retry_after(response: &Response) -> Option<Duration> {
-    Some(Duration::from_secs(response.header("retry-after")?.trim().parse().ok()?))
 }
 
 #[cfg(test)]

@@ -179,7 +179,7 @@ impl Own {
     pub fn claims(&self, session: &LiveSession) -> Option<String> {
         let Some(user) = &session.user else { return Some("built in, no user".to_owned()) };
         let fits = |patterns: &'static [&str], text: &str| {
-            patterns.iter().find(|pattern| Glob::parse(pattern).is_some_and(|glob| glob.matches_any_case(text)))
+            patterns.iter().find(|pattern| Glob::parse(pattern).is_some_and(|glob| glob.may_match_any_case(text)))
         };
         let user = fits(self.users, user).map(|pattern| ("users", pattern));
         let command = || Some(("commands", fits(self.commands, session.command.as_deref()?)?));

@@ -5,13 +5,13 @@
 //! Processes are listed in pages, and only those of a user or in a database.
 
 use actix_web::http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::domain::{Match, Order, Outcome, Selector, Target, VendorName};
 
 use super::{
-    Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, IdRule, Known, ListingKind, Own, Page, Reply,
-    SelectorKind, Step, Vendor, huawei, process::Row,
+    Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Own, Page,
+    Reply, SelectorKind, Step, Vendor, huawei, json, process::Row,
 };
 
 /// See the module.
@@ -81,10 +81,10 @@ impl Vendor for Das {
         let mut body = Map::new();
         body.insert("db_user_id".to_owned(), target.coordinate("db_user_id").into());
         match &order.selector {
-            Selector::Ids(ids) => body.insert("process_ids".to_owned(), json!(ids)),
+            Selector::Ids(ids) => body.insert("process_ids".to_owned(), serde_json::json!(ids)),
             Selector::Match(criteria) => match (&criteria.user, &criteria.database) {
-                (Some(user), _) => body.insert("user".to_owned(), json!(user)),
-                (None, database) => body.insert("database".to_owned(), json!(database)),
+                (Some(user), _) => body.insert("user".to_owned(), serde_json::json!(user)),
+                (None, database) => body.insert("database".to_owned(), serde_json::json!(database)),
             },
             // Not among the capabilities; without a criterion the vendor refuses the call.
             Selector::Intelligent => None,
@@ -98,17 +98,9 @@ impl Vendor for Das {
 
     fn next(&self, order: &Order, _: &Known, reply: &Reply) -> Result<Step, Fault> {
         huawei::answer(reply, |reply| {
-            // Documented as no body at all; neighbouring operations answer `""`, `"OK"` or an object instead.
-            let documented = match reply.body.trim_ascii() {
-                b"" => true,
-                body => match serde_json::from_slice(body).ok()? {
-                    Value::String(word) => matches!(word.as_str(), "" | "OK"),
-                    Value::Object(_) => true,
-                    _ => false,
-                },
-            };
             let answer = Answer::all(order, Outcome::Accepted).request(reply.request_id.clone());
-            documented.then_some(Ok(Step::Done(answer)))
+            let refused = || Fault::of(FaultKind::Refused, reply);
+            Some(if is_taken(&reply.body)? { Ok(Step::Done(answer)) } else { Err(refused()) })
         })
     }
 
@@ -130,5 +122,31 @@ impl Vendor for Das {
             }
         }
         Ok(page)
+    }
+}
+
+/// Whether a successful answer says that the kill was taken; `None` where nobody can tell.
+///
+/// Documented as no body at all; neighbouring operations answer `""`, `"OK"`, an object with a `count` or one with
+/// `success`, and a sister product tells a failure under 200 as `status: failed` (vendor's SDK and pages, 2025 and 2026).
+fn is_taken(body: &[u8]) -> Option<bool> {
+    if body.trim_ascii().is_empty() {
+        return Some(true);
+    }
+    match json::read(body)? {
+        Value::String(word) => matches!(word.as_str(), "" | "OK").then_some(true),
+        Value::Object(members) => {
+            let failed =
+                |status: &str| matches!(status.to_ascii_lowercase().as_str(), "fail" | "failed" | "failure" | "error");
+            let says_no = members.get("success") == Some(&Value::Bool(false))
+                || members.get("status").and_then(Value::as_str).is_some_and(failed);
+            let is_known = |(name, value): (&String, &Value)| match name.as_str() {
+                "success" => value.is_boolean(),
+                "count" => value.is_u64(),
+                _ => false,
+            };
+            if says_no { Some(false) } else { members.iter().all(is_known).then_some(true) }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
     }
 }

@@ -102,7 +102,7 @@ impl Vendor for GaussDb {
 
     fn next(&self, order: &Order, _: &Known, reply: &Reply) -> Result<Step, Fault> {
         let answer = huawei::answer(reply, |reply| {
-            let body: Value = serde_json::from_slice(&reply.body).ok()?;
+            let body = json::read(&reply.body)?;
             let success = body["success"].as_bool()?;
             let killed = match &body["session_ids"] {
                 Value::Null if !success => vec![],

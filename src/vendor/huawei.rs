@@ -18,7 +18,7 @@ const PAIRS: [(&str, &str); 4] =
 
 /// Reads the code and text of an error from any of the body shapes in use.
 fn said(body: &[u8]) -> Said {
-    let Ok(Value::Object(body)) = serde_json::from_slice(body) else {
+    let Some(Value::Object(body)) = json::read(body) else {
         return (None, None);
     };
     let pair_in = |object: &serde_json::Map<String, Value>| {
@@ -40,7 +40,7 @@ fn refusal(reply: &Reply) -> Fault {
 
 /// A fault with the request id from the header, or from the body, where the API gateway puts it.
 fn fault(kind: FaultKind, reply: &Reply) -> Fault {
-    let in_body = || json::text(&serde_json::from_slice::<Value>(&reply.body).ok()?["request_id"]);
+    let in_body = || json::text(&json::read(&reply.body)?["request_id"]);
     Fault { request_id: reply.request_id.clone().or_else(in_body), ..Fault::of(kind, reply) }
 }
 
@@ -52,6 +52,8 @@ fn classify(status: u16, code: Option<&str>, effect: Effect) -> FaultKind {
     let is_gateways = code.is_some_and(|code| gateway_number(code).is_some());
     match status {
         500.. => FaultKind::ServerError,
+        // What is neither a success nor a refusal says nothing of what was done, whatever code is in it.
+        ..=399 if effect == Effect::Kill => FaultKind::Unreadable,
         429 => FaultKind::Throttled,
         // An invalid token is a 403 in the database services, everywhere else a 401.
         401 => FaultKind::TokenExpired,
@@ -132,7 +134,7 @@ pub(super) fn answer<T>(reply: &Reply, read: impl FnOnce(&Reply) -> Option<Resul
 
 /// The same for an answer that is always JSON.
 pub(super) fn read<T>(reply: &Reply, read: impl FnOnce(&Value) -> Option<T>) -> Result<T, Fault> {
-    answer(reply, |reply| read(&serde_json::from_slice(&reply.body).ok()?).map(Ok))
+    answer(reply, |reply| read(&json::read(&reply.body)?).map(Ok))
 }
 
 /// Most rows of a page.

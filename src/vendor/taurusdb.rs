@@ -112,7 +112,7 @@ impl Vendor for TaurusDb {
 
     fn next(&self, order: &Order, known: &Known, reply: &Reply) -> Result<Step, Fault> {
         huawei::answer(reply, |reply| {
-            let body: Value = serde_json::from_slice(&reply.body).ok()?;
+            let body = json::read(&reply.body)?;
             let answer = match reply.stage {
                 "intelligent_kill" => Answer::all(order, Outcome::Accepted).task(json::id(&body["task_id"])?),
                 "intelligent_history" => match runs(&body)?.iter().find(|run| is_over(known, run)) {

@@ -14,7 +14,7 @@ pub(super) fn answer(reply: &Reply) -> Result<Value, Fault> {
     if !reply.status.is_success() {
         return Err(Fault::of(of_status(reply.status.as_u16(), reply.effect), reply));
     }
-    let mut body: Value = serde_json::from_slice(&reply.body).map_err(|_| Fault::unreadable(reply))?;
+    let mut body = json::read(&reply.body).ok_or_else(|| Fault::unreadable(reply))?;
     // A very old form of error that the vendor's own Go SDK still recognises.
     if let Some(code) = body.get("code").and_then(Value::as_i64).filter(|code| *code != 0) {
         let message = json::text(&body["message"]);
@@ -52,6 +52,11 @@ fn of_status(status: u16, effect: Effect) -> FaultKind {
 pub(super) fn rows<'a>(response: &'a Value, list: &str) -> Option<&'a [Value]> {
     json::text(&response["RequestId"])?;
     json::rows(&response[list])
+}
+
+/// The id that the cloud gave to the call which it answers, whatever the answer says.
+pub(super) fn request_id(body: &[u8]) -> Option<String> {
+    json::text(&json::read(body)?["Response"]["RequestId"])
 }
 
 /// Which kind of fault a code means.

@@ -1,15 +1,22 @@
 //! Carries requests; the only module that sends anything.
 //!
 //! It keeps apart what every decision about a kill rests on: [`TransportError::NotConnected`] and
-//! [`TransportError::TooLate`] mean that surely no byte of the request left, everything else that is not a complete response is [`TransportError::Lost`]. It never
-//! repeats a request and follows no redirect.
+//! [`TransportError::TooLate`] mean that surely no byte of the request left, everything else that is not a whole response
+//! is [`TransportError::Lost`]. A response is whole where it said where it ends and came up to there. It never repeats a
+//! request and follows no redirect.
 
 mod client;
+mod coding;
+mod connect;
+mod later;
+mod line;
+mod watch;
 
 use std::{fmt, io, sync::mpsc as std_mpsc, thread, time::Duration};
 
 use actix_web::http::{Method, StatusCode, header::HeaderMap};
 use thiserror::Error;
+use time::OffsetDateTime;
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -25,14 +32,19 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Longest time from now to the last byte of the response.
     pub timeout: Duration,
+    /// Longest body that is read, in bytes; also after it was unpacked.
+    pub longest: usize,
 }
 
 impl Request {
+    /// The usual `longest`.
+    pub const USUAL: usize = 8 * 1024 * 1024;
+
     /// A post of JSON text.
     #[must_use]
     pub fn json(url: Url, body: String, timeout: Duration) -> Self {
         let headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
-        Self { method: Method::POST, url, headers, body: body.into_bytes(), timeout }
+        Self { method: Method::POST, url, headers, body: body.into_bytes(), timeout, longest: Self::USUAL }
     }
 }
 
@@ -43,7 +55,7 @@ impl fmt::Debug for Request {
     }
 }
 
-/// A complete response.
+/// A response.
 pub struct Response {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -56,6 +68,12 @@ impl Response {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
+
+    /// How long the peer asks to wait before the next request, in whole seconds and at most a day, where it does.
+    #[must_use]
+    pub fn retry_after(&self, now: OffsetDateTime) -> Option<Duration> {
+        later::wait(self.header("retry-after")?, now)
+    }
 }
 
 impl fmt::Debug for Response {
@@ -64,7 +82,7 @@ impl fmt::Debug for Response {
     }
 }
 
-/// Why there is no complete response. The texts name no header and quote no body.
+/// Why there is no whole response. The texts name no header and quote no body.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TransportError {
     /// Surely no byte of the request left.
@@ -78,10 +96,22 @@ pub enum TransportError {
     Lost(String),
 }
 
-/// A request, when it must be begun at the latest, and where its response goes; nobody may be waiting for it any more.
-struct Letter {
+/// What the thread is asked for; nobody may be waiting for it any more.
+enum Letter {
+    Exchange(Exchange),
+    /// So many idle connections to that URL's origin.
+    Warm {
+        url: Url,
+        many: usize,
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// A request, when its first byte must have left at the latest, and where its response goes.
+struct Exchange {
     request: Request,
     begin_by: Option<Instant>,
+    is_status_enough: bool,
     reply: oneshot::Sender<Result<Response, TransportError>>,
 }
 
@@ -112,24 +142,46 @@ impl Transport {
         Ok(Self(letters))
     }
 
-    /// Sends a request once and waits for its complete response. An exchange that has begun runs to its end even
+    /// Sends a request once and waits for its whole response. An exchange that has begun runs to its end even
     /// where the caller goes away.
     ///
     /// # Errors
     /// [`TransportError`] says whether bytes may have left.
     pub async fn send(&self, request: Request) -> Result<Response, TransportError> {
-        self.post(request, None).await
+        self.post(request, None, false).await
     }
 
-    /// The same, unless the thread gets to it after `begin_by` only. What connecting takes comes after that.
+    /// The same, unless its first byte could leave after `begin_by` only. A connection that was made meanwhile is kept,
+    /// for the next one.
     pub async fn send_by(&self, begin_by: Instant, request: Request) -> Result<Response, TransportError> {
-        self.post(request, Some(begin_by)).await
+        self.post(request, Some(begin_by), false).await
     }
 
-    async fn post(&self, request: Request, begin_by: Option<Instant>) -> Result<Response, TransportError> {
+    /// The same as [`send`](Self::send) for whom the head of the response is enough: whatever becomes of the body, it is
+    /// taken, as far as it came.
+    pub async fn deliver(&self, request: Request) -> Result<Response, TransportError> {
+        self.post(request, None, true).await
+    }
+
+    /// Sees to it that so many connections to a URL's origin are ready, and waits for those that can be made in a second.
+    pub async fn warm(&self, url: Url, many: usize) {
+        let (done, is_done) = oneshot::channel();
+        // Whoever sends then hears what is wrong.
+        if self.0.send(Letter::Warm { url, many, done }).is_ok() {
+            let _ = is_done.await;
+        }
+    }
+
+    async fn post(
+        &self,
+        request: Request,
+        begin_by: Option<Instant>,
+        is_status_enough: bool,
+    ) -> Result<Response, TransportError> {
         let (reply, answer) = oneshot::channel();
         let gone = |_| TransportError::NotConnected("the transport has stopped".to_owned());
-        self.0.send(Letter { request, begin_by, reply }).map_err(gone)?;
+        let exchange = Exchange { request, begin_by, is_status_enough, reply };
+        self.0.send(Letter::Exchange(exchange)).map_err(gone)?;
         answer.await.unwrap_or_else(|_| Err(TransportError::Lost("the exchange was broken off".to_owned())))
     }
 }

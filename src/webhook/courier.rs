@@ -36,7 +36,8 @@ enum Tried {
     Taken,
     /// The receiver says that it will never take it.
     Unwanted(String),
-    Failed(String),
+    /// Why, and how long the receiver asks to be left alone.
+    Failed(String, Option<Duration>),
 }
 
 impl Courier {
@@ -89,15 +90,19 @@ impl Courier {
     async fn deliver(&self, delivery: &Delivery) -> bool {
         let (id, tries) = (delivery.kill.id, delivery.tries);
         let came = self.post(&Message::of(delivery)).await;
-        let pause = if matches!(came, Tried::Failed(_)) { pause::after(tries, luck()) } else { None };
+        let pause = match &came {
+            // No try before the receiver wants one.
+            Tried::Failed(_, wait) => pause::after(tries, luck()).map(|pause| pause.max(wait.unwrap_or_default())),
+            Tried::Taken | Tried::Unwanted(_) => None,
+        };
         let result = match (&came, pause) {
             (Tried::Taken, _) => "delivered",
-            (Tried::Failed(why), Some(pause)) => {
+            (Tried::Failed(why, _), Some(pause)) => {
                 let wait_s = pause.as_secs();
                 tracing::info!(webhook = self.name, kill_id = %id, tries, why, wait_s, "a delivery to a webhook failed");
                 "failed"
             }
-            (Tried::Failed(why) | Tried::Unwanted(why), _) => {
+            (Tried::Failed(why, _) | Tried::Unwanted(why), _) => {
                 tracing::warn!(webhook = self.name, kill_id = %id, tries, why, "a delivery to a webhook was given up");
                 "given_up"
             }
@@ -118,11 +123,14 @@ impl Courier {
     async fn post(&self, message: &Message) -> Tried {
         let mut request = Request::json(self.url.clone(), message.body.clone(), TIMEOUT);
         request.headers.extend(message.headers(&self.key, self.desk.clock.now()));
-        match self.desk.transport.send(request).await {
+        match self.desk.transport.deliver(request).await {
             Ok(response) if response.status.is_success() => Tried::Taken,
             Ok(response) if response.status == StatusCode::GONE => Tried::Unwanted("HTTP 410".to_owned()),
-            Ok(response) => Tried::Failed(format!("HTTP {}", response.status.as_u16())),
-            Err(error) => Tried::Failed(error.to_string()),
+            Ok(response) => {
+                let wait = response.retry_after(self.desk.clock.now());
+                Tried::Failed(format!("HTTP {}", response.status.as_u16()), wait)
+            }
+            Err(error) => Tried::Failed(error.to_string(), None),
         }
     }
 }

@@ -29,6 +29,7 @@ use crate::{
 };
 
 use super::{
+    drive::LONGEST_HOLD,
     driven::{Driven, Stop},
     turns::{Class, Limit, SPAN, Turn},
 };
@@ -39,8 +40,6 @@ use queue::Queue;
 const RECONNECTS: u32 = 2;
 /// The pause before a call is sent again that surely did nothing, where the vendor names none.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause that a vendor may ask for: by then it is asked again, whatever it said.
-const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 /// How long after its time a kill still waits to hear that there is a turn for it, or none.
 const GRACE: Duration = Duration::from_millis(500);
 /// How much longer each pause is while one turn after another comes too late, and how often it grows.
@@ -55,6 +54,9 @@ pub(super) trait Calls: Debug + Send + Sync + 'static {
 
     /// Hears whether any kill waits for a turn of the budget; reads have to leave turns to it.
     fn waits(&self, budget: &str, any: bool);
+
+    /// Sees to it that so many calls can leave when their turns come: a connection takes longer than a turn lasts.
+    fn warm(&self, many: u32) -> impl Future<Output = ()> + Send;
 
     /// Takes the next turn that comes within `patience`, for up to `many` calls.
     ///
@@ -121,6 +123,8 @@ impl<C: Calls> Lane<C> {
         let mut late = 0;
         loop {
             self.ready(class).await;
+            let (many, _) = self.queue().wants(class, Instant::now());
+            self.calls.warm(many).await;
             let (many, patience) = self.queue().wants(class, Instant::now());
             let turn = match self.calls.turn(&self.budget, class, many, patience).await {
                 Ok(turn) => turn,
@@ -258,7 +262,7 @@ impl<C: Calls> Lane<C> {
 
 /// How long nothing is sent after a fault that surely did nothing.
 fn pause_after(fault: &Fault) -> Duration {
-    fault.retry_after.unwrap_or(PAUSE).min(LONGEST_PAUSE)
+    fault.retry_after.unwrap_or(PAUSE).min(LONGEST_HOLD)
 }
 
 /// The queue while it is held. When it is let go, it is told whether that has changed what reads have to know.

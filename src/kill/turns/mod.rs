@@ -11,10 +11,11 @@
 //! a thread have to get a processor, the network takes its time. Of two calls whose turns are a span apart, the first
 //! may be late while the second is not, so a span is a second and the most by which lateness can differ. [`SPAN`] has
 //! 100 ms for that, of which the grain of a large budget takes 5.5. `LATEST` bounds by 50 ms what happens here, from the moment
-//! the turn was given out to the moment the transport begins; later, the turn is given up and another one taken. The
+//! the turn was given out to the moment the first byte leaves; later, the turn is given up and another one taken. The
 //! rest is left to what comes after that and cannot be taken back: writing, and what the way to the vendor differs
 //! from call to call. A longer span would use less of the limit, a stricter bound would give up turns on a busy
-//! machine. What is not bounded is the time to make a new connection.
+//! machine. A connection is made before the turn is taken; where that took longer the turn is given up, and the connection
+//! serves the next one.
 //!
 //! The shared window lives by the database's clock, which may be stepped. Each gateway has one that cannot be: by it a
 //! step is noticed and taken out of the shared window's time, and each keeps to the limit by itself too. What it was given
@@ -149,6 +150,8 @@ pub struct Turns {
     paces: Mutex<HashMap<String, Pace>>,
     /// How many accounts have kills that wait here for turns of a budget.
     waiting: Mutex<HashMap<String, watch::Sender<usize>>>,
+    /// Until when the vendor has asked to be left alone.
+    holds: Mutex<HashMap<String, Instant>>,
     started: Instant,
 }
 
@@ -163,6 +166,7 @@ impl Turns {
             heard: Mutex::default(),
             paces: Mutex::default(),
             waiting: Mutex::default(),
+            holds: Mutex::default(),
             started: Instant::now(),
         }
     }
@@ -227,6 +231,20 @@ impl Turns {
         let now = micros(asked - self.started);
         let slot = lock(&self.windows).entry(budget.to_owned()).or_default().take_from(now, now + given.wait, own);
         Slot { left: slot.left.min(given.left), ..slot }
+    }
+
+    /// Nothing of a budget is to be sent before that moment.
+    pub fn hold_until(&self, budget: &str, at: Instant) {
+        let mut holds = lock(&self.holds);
+        let hold = holds.entry(budget.to_owned()).or_insert(at);
+        *hold = at.max(*hold);
+    }
+
+    /// For how long nothing of a budget is to be sent from now on; zero where anything may.
+    #[must_use]
+    pub fn held(&self, budget: &str) -> Duration {
+        let hold = lock(&self.holds).get(budget).copied();
+        hold.map_or(Duration::ZERO, |hold| hold.saturating_duration_since(Instant::now()))
     }
 
     /// Tells reads whether kills wait here for turns of a budget.

@@ -10,7 +10,7 @@ use super::{Settings, token::Token};
 use crate::{
     domain::VendorName,
     vendor::{
-        Call, Cloud,
+        Call, Cloud, Effect,
         sign::{self, Keys, Unsigned, encode, query},
         transport::Request,
     },
@@ -53,8 +53,16 @@ pub(super) fn complete(
         (Cloud::Tencent, Proof::Token(_)) => return Err("this cloud takes no IAM token".to_owned()),
     };
     headers.extend(added);
-    Ok(Request { method: call.method.clone(), url, headers, body: call.body.clone(), timeout })
+    let longest = match call.effect {
+        Effect::Kill => Request::USUAL,
+        Effect::Read => LONGEST_READ,
+    };
+    Ok(Request { method: call.method.clone(), url, headers, body: call.body.clone(), timeout, longest })
 }
+
+/// Longest answer to a call that only reads, in bytes: one statement in a list may have 64 MiB (TaurusDB, the vendor's
+/// OpenAPI definition, 2026).
+const LONGEST_READ: usize = 96 * 1024 * 1024;
 
 /// Stands in a call's path for the account's project.
 const PROJECT: &str = "{project_id}";

@@ -14,16 +14,14 @@ use std::{
 use actix_web::http::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::retry_after;
 use crate::{
     clock::Clock,
     vendor::{
-        Fault, FaultKind,
+        Fault, FaultKind, json,
         transport::{Request, Response, Transport, TransportError},
     },
 };
@@ -139,7 +137,8 @@ impl Shared {
         if let Some((until, fault)) = &*pause
             && now < *until
         {
-            return usable.ok_or_else(|| fault.clone());
+            let retry_after = fault.retry_after.map(|_| StdDuration::try_from(*until - now).unwrap_or_default());
+            return usable.ok_or_else(|| Fault { retry_after, ..fault.clone() });
         }
         match self.log_in().await {
             Ok((value, body)) => {
@@ -157,9 +156,13 @@ impl Shared {
                 Ok(token)
             }
             Err(fault) => {
-                // A failure that a repetition may heal is remembered only while the old token serves.
+                // A failure that a repetition may heal is remembered while the old token serves, and as long as IAM asks
+                // to wait.
                 let final_word = matches!(fault.kind, FaultKind::Denied | FaultKind::Refused);
-                *pause = (final_word || usable.is_some()).then(|| (self.clock.now() + PAUSE, fault.clone()));
+                let asked = fault.retry_after.filter(|_| fault.kind == FaultKind::Throttled);
+                let wait = if final_word || usable.is_some() { Some(PAUSE) } else { None };
+                let wait = wait.max(asked.and_then(|wait| Duration::try_from(wait).ok()));
+                *pause = wait.map(|wait| (self.clock.now() + wait, fault.clone()));
                 usable.ok_or(fault)
             }
         }
@@ -175,10 +178,22 @@ impl Shared {
         })?;
         match response.status.as_u16() {
             200..=299 => self.login.read(&response),
-            400 | 401 | 403 => Err(answered(FaultKind::Denied, &response)),
-            429 => Err(answered(FaultKind::Throttled, &response)),
-            300..=499 => Err(answered(FaultKind::Refused, &response)),
-            _ => Err(answered(FaultKind::NotConnected, &response)),
+            400 | 401 | 403 => Err(self.answered(FaultKind::Denied, &response)),
+            429 => Err(self.answered(FaultKind::Throttled, &response)),
+            300..=499 => Err(self.answered(FaultKind::Refused, &response)),
+            _ => Err(self.answered(FaultKind::NotConnected, &response)),
+        }
+    }
+
+    fn answered(&self, kind: FaultKind, response: &Response) -> Fault {
+        let body = json::read(&response.body).unwrap_or_default();
+        let code = body["error_code"].as_str().map(str::to_owned);
+        Fault {
+            http_status: Some(response.status.as_u16()),
+            request_id: response.header("x-iam-trace-id").map(str::to_owned),
+            retry_after: response.retry_after(self.clock.now()),
+            code,
+            ..failed(kind, &format!("the login was answered with {}", response.status.as_u16()))
         }
     }
 }
@@ -190,22 +205,34 @@ impl Login {
         url.set_path(&format!("{}/v3/auth/tokens", url.path().trim_end_matches('/')));
         url.set_query(Some("nocatalog=true"));
         let project = match &self.project_id {
-            Some(id) => json!({ "id": id }),
-            None => json!({ "name": self.region }),
+            Some(id) => serde_json::json!({ "id": id }),
+            None => serde_json::json!({ "name": self.region }),
         };
         let password = self.password.expose_secret();
-        let user = json!({ "name": self.username, "password": password, "domain": { "name": self.domain } });
-        let identity = json!({ "methods": ["password"], "password": { "user": user } });
-        let body = json!({ "auth": { "identity": identity, "scope": { "project": project } } });
+        let user =
+            serde_json::json!({ "name": self.username, "password": password, "domain": { "name": self.domain } });
+        let identity = serde_json::json!({ "methods": ["password"], "password": { "user": user } });
+        let body = serde_json::json!({ "auth": { "identity": identity, "scope": { "project": project } } });
         let headers = vec![("Content-Type".to_owned(), "application/json;charset=utf8".to_owned())];
-        Ok(Request { method: Method::POST, url, headers, body: body.to_string().into_bytes(), timeout: LOGIN_TIMEOUT })
+        Ok(Request {
+            method: Method::POST,
+            url,
+            headers,
+            body: body.to_string().into_bytes(),
+            timeout: LOGIN_TIMEOUT,
+            longest: Request::USUAL,
+        })
     }
 
     /// The token and what is known of it. One for another project is of no use: it would kill elsewhere.
     fn read(&self, response: &Response) -> Result<(SecretString, Body), Fault> {
         let unreadable = || failed(FaultKind::Refused, "the answer holds no token that can be read");
         let value = response.header("x-subject-token").filter(|value| !value.is_empty()).ok_or_else(unreadable)?;
-        let Answer { token } = serde_json::from_slice(&response.body).map_err(|_| unreadable())?;
+        let body = json::read(&response.body).ok_or_else(unreadable)?;
+        let Answer { token } = serde_json::from_value(body).map_err(|_| unreadable())?;
+        if !(1970..=9998).contains(&token.expires_at.year()) {
+            return Err(unreadable());
+        }
         match &self.project_id {
             Some(wanted) if *wanted != token.project.id => {
                 Err(failed(FaultKind::Refused, "the token is for another project than the configured one"))
@@ -235,16 +262,4 @@ struct Project {
 /// A fault of the login; its stage is set by the call that wanted a token.
 fn failed(kind: FaultKind, why: &str) -> Fault {
     Fault::new(kind, "login").saying(None, Some(format!("IAM: {why}")))
-}
-
-fn answered(kind: FaultKind, response: &Response) -> Fault {
-    let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-    let code = body["error_code"].as_str().map(str::to_owned);
-    Fault {
-        http_status: Some(response.status.as_u16()),
-        request_id: response.header("x-iam-trace-id").map(str::to_owned),
-        retry_after: retry_after(response),
-        code,
-        ..failed(kind, &format!("the login was answered with {}", response.status.as_u16()))
-    }
 }

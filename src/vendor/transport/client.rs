@@ -2,128 +2,170 @@
 //!
 //! HTTP/1.1 only, for the sake of certainty: an idle HTTP/1.1 connection that the peer has closed is noticed before
 //! it is used again, and the `Host` that was signed is the one that is sent.
+//!
+//! The client writes requests and reads answers. Connections are made and kept in [`connect`](super::connect), and what
+//! the client has in its hands is a [`Line`], which is a fresh connection to it each time.
 
-use std::{
-    cell::Cell,
-    convert::Infallible,
-    pin::Pin,
-    rc::Rc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{future::ready, rc::Rc, time::Duration};
 
-use actix_web::{
-    body::{BodySize, MessageBody},
-    http::{
-        Uri, Version,
-        header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, USER_AGENT},
-    },
-    web::Bytes,
+use actix_service::fn_service;
+use actix_tls::connect::{ConnectError, ConnectInfo, Connection};
+use actix_web::http::{
+    Uri,
+    header::{ACCEPT_ENCODING, HOST, HeaderName, HeaderValue, USER_AGENT},
 };
 use awc::error::SendRequestError;
-use tokio::{sync::mpsc::UnboundedReceiver, task::JoinSet, time};
+use futures_util::StreamExt;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit, mpsc::UnboundedReceiver},
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
 
-use super::{Letter, Request, Response, TransportError};
+use super::{
+    Exchange, Letter, Request, Response, TransportError,
+    coding::{Undone, decoded},
+    connect::{Origin, Pool},
+    line::{End, Line},
+};
 use crate::vendor::sign::authority;
 
-/// Longest body that is read, in bytes.
-const MAX_BODY: usize = 8 * 1024 * 1024;
+/// How many bodies of more than [`Request::USUAL`] are read at once.
+const LARGE_AT_ONCE: usize = 1;
+
+tokio::task_local! {
+    /// What the client gets when it asks for a connection, in the task of one exchange.
+    static LINE: Line;
+}
+
+/// What exchanges share.
+struct Client {
+    http: awc::Client,
+    pool: Rc<Pool>,
+    large: Semaphore,
+}
 
 /// Carries letters until no handle is left, then waits for the exchanges that are under way.
 pub(super) async fn serve(mut inbox: UnboundedReceiver<Letter>, connect_timeout: Duration) {
-    let client = client(connect_timeout);
+    let pool = Rc::new(Pool::new(connect_timeout));
+    let client = Rc::new(Client { http: http(), pool, large: Semaphore::new(LARGE_AT_ONCE) });
     let mut exchanges = JoinSet::new();
-    while let Some(Letter { request, begin_by, reply }) = inbox.recv().await {
+    while let Some(letter) = inbox.recv().await {
         while exchanges.try_join_next().is_some() {}
-        let client = client.clone();
-        exchanges.spawn_local(async move {
-            let outcome = match begin_by {
-                Some(begin_by) if begin_by < time::Instant::now() => Err(TransportError::TooLate),
-                _ => exchange(&client, request).await,
-            };
-            // The caller may have gone; the exchange ran to its end all the same.
-            let _ = reply.send(outcome);
-        });
+        match letter {
+            Letter::Exchange(exchange) => {
+                let client = Rc::clone(&client);
+                exchanges.spawn_local(async move {
+                    let Exchange { request, begin_by, is_status_enough, reply } = exchange;
+                    // The caller may have gone; the exchange ran to its end all the same.
+                    let _ = reply.send(client.exchange(request, begin_by, is_status_enough).await);
+                });
+            }
+            Letter::Warm { url, many, done } => {
+                let Some(origin) = Origin::of(&url) else { continue };
+                let warm = Rc::clone(&client.pool).warm(origin, many);
+                actix_web::rt::spawn(async move {
+                    warm.await;
+                    let _ = done.send(());
+                });
+            }
+        }
     }
     while exchanges.join_next().await.is_some() {}
 }
 
-/// How long a connection may have been idle to be used again. Servers close theirs after 5 s or more, and a request that
-/// meets a connection which is being closed is lost: nobody can tell whether it was read.
-const FRESH: Duration = Duration::from_secs(4);
-
-fn client(connect_timeout: Duration) -> awc::Client {
-    let connector = awc::Connector::new()
-        .max_http_version(Version::HTTP_11)
-        .timeout(connect_timeout)
-        .handshake_timeout(connect_timeout)
-        .conn_keep_alive(FRESH)
-        .limit(0);
+/// A client whose every connection is the line of the exchange that it works for.
+fn http() -> awc::Client {
+    let line = fn_service(|info: ConnectInfo<Uri>| {
+        let line = LINE.try_with(Line::clone).map_err(|_| ConnectError::Unresolved);
+        ready(line.map(|line| Connection::new(info.request().clone(), line)))
+    });
+    let connector = awc::Connector::new().connector(line).conn_keep_alive(Duration::ZERO).limit(0);
     #[expect(clippy::disallowed_methods, reason = "this is the transport")]
     let builder = awc::Client::builder();
     builder.connector(connector).disable_redirects().disable_timeout().no_default_headers().finish()
 }
 
-async fn exchange(client: &awc::Client, request: Request) -> Result<Response, TransportError> {
-    let begun = Rc::new(Cell::new(false));
-    let timeout = request.timeout;
-    let outcome = match time::timeout(timeout, attempt(client, request, &begun)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(format!("no complete answer within {timeout:?}")),
-    };
-    outcome.map_err(|why| if begun.get() { TransportError::Lost(why) } else { TransportError::NotConnected(why) })
-}
-
-/// One exchange; `begun` is true from the moment on which bytes of the request may leave.
-async fn attempt(client: &awc::Client, request: Request, begun: &Rc<Cell<bool>>) -> Result<Response, String> {
-    let uri: Uri = request.url.as_str().parse().map_err(|_| "the URL is not valid".to_owned())?;
-    let mut outgoing = client
-        .request(request.method, uri)
-        .insert_header((HOST, authority(&request.url)))
-        .insert_header((USER_AGENT, concat!("killgate/", env!("CARGO_PKG_VERSION"))))
-        .insert_header((ACCEPT_ENCODING, "identity"))
-        .no_decompress()
-        .camel_case();
-    for (name, value) in request.headers {
-        let valid = (HeaderName::try_from(name.as_str()).ok()).zip(HeaderValue::try_from(value).ok());
-        outgoing = outgoing.insert_header(valid.ok_or_else(|| format!("the header `{name}` is not valid"))?);
-    }
-    let sending = outgoing.send_body(Outgoing { bytes: Bytes::from(request.body), begun: Rc::clone(begun) });
-    // The client has just asked for the size in order to box the body. It asks again when it writes the head.
-    begun.set(false);
-    let mut answer = sending.await.map_err(|error| reason(&error))?;
-    let body = answer.body().limit(MAX_BODY).await.map_err(|error| format!("the body broke off: {error}"))?;
-    // The client takes the end of the connection for the end of the body. A chunked body that was cut off does not
-    // show here (awc 3.11); what is left of it is not JSON any more, and so unreadable to every vendor's script.
-    let stated = answer.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if stated.is_some_and(|length: usize| length != body.len()) {
-        return Err("the body is shorter than announced".to_owned());
-    }
-    Ok(Response { status: answer.status(), headers: answer.headers().clone(), body: body.into() })
-}
-
-/// A body that knows whether somebody began to write it.
-///
-/// The head of a request says how long the body is, so no byte of it can be written before the client has asked
-/// for the size, and the client does not ask before it has a connection. Its error kinds would not do: the same
-/// kind covers a connection that was never made and one that ended before the response did.
-struct Outgoing {
-    bytes: Bytes,
-    begun: Rc<Cell<bool>>,
-}
-
-impl MessageBody for Outgoing {
-    type Error = Infallible;
-
-    fn size(&self) -> BodySize {
-        self.begun.set(true);
-        BodySize::Sized(self.bytes.len() as u64)
+impl Client {
+    async fn exchange(
+        &self,
+        request: Request,
+        begin_by: Option<Instant>,
+        is_status_enough: bool,
+    ) -> Result<Response, TransportError> {
+        let not_connected = |why: &str| TransportError::NotConnected(why.to_owned());
+        let timeout = request.timeout;
+        let deadline = Instant::now() + timeout;
+        let late = || format!("no complete answer within {timeout:?}");
+        let origin = Origin::of(&request.url).ok_or_else(|| not_connected("the URL is not valid"))?;
+        let connection = timeout_at(deadline, self.pool.take(&origin)).await;
+        let connection = connection.map_err(|_| not_connected(&late()))?.map_err(TransportError::NotConnected)?;
+        let line = Line::new(connection, &request.method, begin_by);
+        let attempt = LINE.scope(line.clone(), self.attempt(request, is_status_enough));
+        let outcome = timeout_at(deadline, attempt).await.unwrap_or_else(|_| Err(late()));
+        let End { connection, begun, late, lack } = line.end();
+        if let Some(connection) = connection {
+            self.pool.keep(connection);
+        }
+        match (outcome, lack) {
+            (Err(_), _) if late => Err(TransportError::TooLate),
+            (Err(why), _) if !begun => Err(TransportError::NotConnected(why)),
+            (Ok(_), Some(lack)) if !is_status_enough => Err(TransportError::Lost(lack.to_owned())),
+            (Err(why), lack) => Err(TransportError::Lost(lack.map_or(why, str::to_owned))),
+            (Ok(response), _) => Ok(response),
+        }
     }
 
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
-        self.begun.set(true);
-        let bytes = std::mem::take(&mut self.bytes);
-        Poll::Ready((!bytes.is_empty()).then_some(Ok(bytes)))
+    /// Writes a request and reads the answer, on the line of this task.
+    async fn attempt(&self, request: Request, is_status_enough: bool) -> Result<Response, String> {
+        let invalid = || "the URL is not valid".to_owned();
+        let mut url = request.url.clone();
+        // The line is encrypted where it has to be; the client must not do so again.
+        url.set_scheme("http").map_err(|()| invalid())?;
+        let uri: Uri = url.as_str().parse().map_err(|_| invalid())?;
+        let mut outgoing = self
+            .http
+            .request(request.method, uri)
+            .insert_header((HOST, authority(&request.url)))
+            .insert_header((USER_AGENT, concat!("killgate/", env!("CARGO_PKG_VERSION"))))
+            .insert_header((ACCEPT_ENCODING, "identity"))
+            .no_decompress()
+            .camel_case();
+        for (name, value) in request.headers {
+            let valid = (HeaderName::try_from(name.as_str()).ok()).zip(HeaderValue::try_from(value).ok());
+            outgoing = outgoing.insert_header(valid.ok_or_else(|| format!("the header `{name}` is not valid"))?);
+        }
+        let mut answer = outgoing.send_body(request.body).await.map_err(|error| reason(&error))?;
+        let body = match self.body(&mut answer, request.longest).await {
+            Err(_) if is_status_enough => vec![],
+            body => body?,
+        };
+        Ok(Response { status: answer.status(), headers: answer.headers().clone(), body })
+    }
+
+    /// Reads a body of at most `longest` bytes. Large ones come one after the other, so that many of them do not take all
+    /// memory.
+    async fn body<S>(&self, answer: &mut awc::ClientResponse<S>, longest: usize) -> Result<Vec<u8>, String>
+    where
+        awc::ClientResponse<S>:
+            futures_util::Stream<Item = Result<actix_web::web::Bytes, awc::error::PayloadError>> + Unpin,
+    {
+        let too_large = || "the body is too large".to_owned();
+        let (mut body, mut place): (Vec<u8>, Option<SemaphorePermit<'_>>) = (Vec::new(), None);
+        while let Some(bytes) = answer.next().await {
+            let bytes = bytes.map_err(|error| format!("the body broke off: {error}"))?;
+            if body.len() + bytes.len() > longest {
+                return Err(too_large());
+            }
+            if place.is_none() && body.len() + bytes.len() > Request::USUAL {
+                place = self.large.acquire().await.ok();
+            }
+            body.extend_from_slice(&bytes);
+        }
+        decoded(answer.headers(), body, longest).map_err(|undone| match undone {
+            Undone::TooLarge => too_large(),
+            Undone::Broken => "the body cannot be unpacked".to_owned(),
+        })
     }
 }
 

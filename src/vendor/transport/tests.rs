@@ -12,6 +12,10 @@ use tokio::{
 
 use super::*;
 
+mod answers;
+mod connecting;
+mod kept;
+
 const ENOUGH: Duration = Duration::from_secs(20);
 
 /// A peer that answers one connection as `script` says; gives its URL and what the script gives.
@@ -41,7 +45,14 @@ pub(in crate::vendor) async fn read_request(stream: &mut TcpStream) -> String {
 }
 
 fn request(method: Method, url: Url, timeout: Duration) -> Request {
-    Request { method, url, headers: vec![("X-Sdk-Date".into(), "now".into())], body: b"{\"a\":1}".to_vec(), timeout }
+    Request {
+        method,
+        url,
+        headers: vec![("X-Sdk-Date".into(), "now".into())],
+        body: b"{\"a\":1}".to_vec(),
+        timeout,
+        longest: Request::USUAL,
+    }
 }
 
 async fn send(method: Method, url: Url) -> Result<Response, TransportError> {
@@ -49,13 +60,19 @@ async fn send(method: Method, url: Url) -> Result<Response, TransportError> {
 }
 
 /// What is known after the peer has read a request and answered `answer`, then closed.
-async fn after(answer: &'static str) -> Result<Response, TransportError> {
+async fn after(answer: impl Into<Vec<u8>>) -> Result<Response, TransportError> {
+    after_a(Method::POST, answer).await
+}
+
+async fn after_a(method: Method, answer: impl Into<Vec<u8>>) -> Result<Response, TransportError> {
+    let answer = answer.into();
     let (url, peer) = peer(async move |mut stream: TcpStream| {
         read_request(&mut stream).await;
-        stream.write_all(answer.as_bytes()).await.unwrap();
+        // Whoever has seen enough may have closed.
+        let _ = stream.write_all(&answer).await;
     })
     .await;
-    let outcome = send(Method::POST, url).await;
+    let outcome = send(method, url).await;
     peer.await.unwrap();
     outcome
 }
@@ -219,6 +236,13 @@ async fn an_exchange_runs_to_its_end_without_its_caller_and_without_any_handle()
 fn debug_shows_neither_query_nor_headers_nor_body() {
     let url = Url::parse("https://canary:canary@a.example/v3/p?canary=1").unwrap();
     let headers = vec![("Authorization".into(), "canary".into())];
-    let request = Request { method: Method::GET, url, headers, body: b"canary".to_vec(), timeout: ENOUGH };
+    let request = Request {
+        method: Method::GET,
+        url,
+        headers,
+        body: b"canary".to_vec(),
+        timeout: ENOUGH,
+        longest: Request::USUAL,
+    };
     assert_eq!(format!("{request:?}"), "Request(GET https://a.example/v3/p)");
 }

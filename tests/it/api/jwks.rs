@@ -37,6 +37,7 @@ on_one_engine! {
     a_new_key_is_found_and_a_withdrawn_one_forgotten,
     the_last_keys_stay_good_while_the_issuer_is_away,
     a_good_token_is_not_blamed_for_keys_that_cannot_be_had,
+    keys_behind_interim_answers_are_found,
 }
 
 /// A private key and the JWK of its public half.
@@ -97,6 +98,8 @@ struct Issuer {
     url: String,
     keys: Arc<Mutex<Vec<Value>>>,
     fetches: Arc<AtomicUsize>,
+    /// What comes before each answer.
+    before: Arc<Mutex<&'static str>>,
     serving: JoinHandle<()>,
 }
 
@@ -106,7 +109,8 @@ impl Issuer {
         let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
         let published = Arc::new(Mutex::new(vec![]));
         let fetches = Arc::new(AtomicUsize::new(0));
-        let (shown, counted) = (Arc::clone(&published), Arc::clone(&fetches));
+        let before = Arc::new(Mutex::new(""));
+        let (shown, counted, first) = (Arc::clone(&published), Arc::clone(&fetches), Arc::clone(&before));
         let serving = tokio::spawn(async move {
             while let Ok((mut connection, _)) = listener.accept().await {
                 counted.fetch_add(1, Ordering::SeqCst);
@@ -117,14 +121,15 @@ impl Issuer {
                 assert!(head.starts_with(b"GET /jwks.json HTTP/1.1\r\n"));
                 let body = json!({ "keys": *shown.lock().unwrap() }).to_string();
                 let length = body.len();
+                let interim = *first.lock().unwrap();
                 let answer = format!(
-                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+                    "{interim}HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
                      Connection: close\r\n\r\n{body}"
                 );
                 connection.write_all(answer.as_bytes()).await.unwrap();
             }
         });
-        let issuer = Self { url, keys: published, fetches, serving };
+        let issuer = Self { url, keys: published, fetches, before, serving };
         issuer.publish(keys);
         issuer
     }
@@ -168,6 +173,15 @@ async fn each_kind_of_published_key_is_taken(engine: Engine) {
     let forged = p256("ec").token(&clock);
     assert_problem(&list(&gateway, &forged).await, LIST, 401, "unauthenticated");
     assert_eq!(issuer.fetches(), 1);
+}
+
+async fn keys_behind_interim_answers_are_found(engine: Engine) {
+    let signer = ed25519();
+    let issuer = Issuer::start(&[&signer]).await;
+    *issuer.before.lock().unwrap() = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n";
+    let (gateway, clock) = gateway(engine, &issuer).await;
+    let answer = list(&gateway, &signer.token(&clock)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
 }
 
 async fn a_shared_secret_is_not_taken_beside_a_key_set(engine: Engine) {

@@ -114,11 +114,12 @@ async fn tencents_answers_are_told_as_what_they_mean(engine: Engine) {
         ("FailedOperation.OssOperationFailed", (504, "outcome_unknown", "unknown")),
         ("SomethingNew", (504, "outcome_unknown", "unknown")),
     ] {
-        let body = json!({ "Response": { "Error": { "Code": code, "Message": "words" }, "RequestId": "req-7" } });
+        let request_id = format!("req-{code}");
+        let body = json!({ "Response": { "Error": { "Code": code, "Message": "words" }, "RequestId": request_id } });
         let behaviour = Behaviour::Status(Canned::json(200, &body.to_string()));
         let record = told(&gateway, Action::DcdbKill, behaviour, expected).await;
         let upstream = &record["upstream"];
-        assert_eq!((&upstream["error_code"], &upstream["request_id"]), (&json!(code), &json!("req-7")), "{record}");
+        assert_eq!((&upstream["error_code"], &upstream["request_id"]), (&json!(code), &json!(request_id)), "{record}");
     }
 }
 

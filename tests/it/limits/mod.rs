@@ -1,9 +1,11 @@
 //! The vendor's limit, kept by a whole fleet, and what waits for it.
 
 mod callers;
+mod connecting;
 mod counted;
 mod failing;
 mod fleet;
+mod later;
 mod priority;
 mod sharing;
 mod slowing;
@@ -62,7 +64,7 @@ async fn all(gateway: &Gateway, bodies: &[Value]) -> Vec<Answer> {
 /// What a vendor says that wants nobody to come for so long: whoever comes meanwhile, on any machine, finds that others
 /// wait.
 fn asked_to_pause(seconds: u32) -> Behaviour {
-    let throttled = r#"{"Response":{"Error":{"Code":"RequestLimitExceeded","Message":""},"RequestId":"r"}}"#;
+    let throttled = r#"{"Response":{"Error":{"Code":"RequestLimitExceeded","Message":""},"RequestId":"{request_id}"}}"#;
     let mut pause = Canned::json(200, throttled);
     pause.headers.insert("Retry-After".to_owned(), seconds.to_string());
     Behaviour::Status(pause)

@@ -60,7 +60,8 @@ async fn kills_that_wait_for_one_target_share_a_call_with_each_id_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_id_in_a_shared_call_fails_only_its_own_kill() {
-    let refusal = r#"{"Response":{"Error":{"Code":"InvalidParameterValue","Message":"SessionId"},"RequestId":"r"}}"#;
+    let refusal =
+        r#"{"Response":{"Error":{"Code":"InvalidParameterValue","Message":"SessionId"},"RequestId":"{request_id}"}}"#;
     let refused = || Behaviour::Status(Canned::json(200, refusal));
     // Three share a call; then the first half is one kill, the second two; then each of those by itself.
     let then = [refused(), taken(), refused(), taken(), refused()];

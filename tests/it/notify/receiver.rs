@@ -8,6 +8,7 @@ use std::{
 
 use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use killgate::clock::Clock;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -25,6 +26,10 @@ pub(super) enum Reply {
     Status(u16),
     /// Elsewhere.
     Redirect(String),
+    /// Not before so many seconds, told as a date.
+    Later(i64),
+    /// Taken, without a word of where the answer ends, after an interim answer.
+    Curt,
     /// Never.
     Hang,
 }
@@ -138,6 +143,17 @@ impl Receiver {
         let mut answer = match &reply {
             Reply::Hang => return self.hang(&mut connection).await,
             Reply::Status(status) => format!("HTTP/1.1 {status} Whatever\r\n"),
+            Reply::Curt => {
+                let curt = b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.0 200 OK\r\n\r\ndone";
+                return connection.write_all(curt).await.unwrap_or_default();
+            }
+            Reply::Later(seconds) => {
+                let format = time::macros::format_description!(
+                    "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+                );
+                let at = Clock::system().now() + time::Duration::seconds(*seconds);
+                format!("HTTP/1.1 503 Later\r\nRetry-After: {}\r\n", at.format(format).unwrap())
+            }
             Reply::Redirect(to) => format!("HTTP/1.1 307 Elsewhere\r\nLocation: {to}\r\n"),
         };
         write!(answer, "Content-Length: 0\r\nConnection: close\r\n\r\n").unwrap();

@@ -32,6 +32,8 @@ on_both_engines! {
 on_one_engine! {
     a_receiver_that_wants_no_more_is_left_alone,
     a_redirect_is_not_followed,
+    a_receiver_that_names_a_date_is_not_tried_before,
+    a_receiver_that_answers_as_simple_servers_do_has_taken_it,
     a_receiver_that_hangs_slows_neither_kills_nor_others,
 }
 
@@ -85,6 +87,24 @@ async fn a_kill_is_told_as_it_is_read_under_a_signature(engine: Engine) {
     assert!((0..300).contains(&(Clock::system().now().unix_timestamp() - at)), "{at}");
     assert!(!post.id().contains('.') && post.id().contains(answer.kill_id()), "{}", post.id());
     counted(&gateway, DELIVERED, 1).await;
+}
+
+async fn a_receiver_that_names_a_date_is_not_tried_before(engine: Engine) {
+    // By itself it would be tried again after two seconds or so.
+    let portal = Receiver::replying([Reply::Later(6)]).await;
+    let gateway = gateway(engine, portal.section("portal")).await;
+    gateway.kill(&kill_of("orders-ro", &[2_075_425])).await;
+    let posts = portal.got(2).await;
+    let at = |post: &Post| post.headers["webhook-timestamp"].parse::<i64>().unwrap();
+    assert!(at(&posts[1]) - at(&posts[0]) >= 5, "{} {}", at(&posts[0]), at(&posts[1]));
+}
+
+async fn a_receiver_that_answers_as_simple_servers_do_has_taken_it(engine: Engine) {
+    let portal = Receiver::always(Reply::Curt).await;
+    let gateway = gateway(engine, portal.section("portal")).await;
+    gateway.kill(&kill_of("orders-ro", &[2_075_425])).await;
+    counted(&gateway, DELIVERED, 1).await;
+    assert_eq!(portal.posts().len(), 1);
 }
 
 async fn what_was_refused_twice_is_told_a_third_time_and_the_same(engine: Engine) {

@@ -13,7 +13,7 @@ on_one_engine! {
 }
 
 /// A gateway that logs in as a user.
-async fn start(engine: Engine) -> Gateway {
+pub(super) async fn start(engine: Engine) -> Gateway {
     let more = format!(
         r#"
         [accounts.huawei-test]

@@ -75,14 +75,13 @@ fn losses(action: Action) -> Vec<Behaviour> {
     ];
     if action == Action::DcdbKill {
         let error = |code: &str| {
-            let body =
-                serde_json::json!({ "Response": { "Error": { "Code": code, "Message": "?" }, "RequestId": "r" } });
+            let body = serde_json::json!({ "Response": { "Error": { "Code": code, "Message": "?" }, "RequestId": "{request_id}" } });
             status(200, &body.to_string())
         };
         losses.extend(
             ["InternalError", "InternalError.DbOperationFailed", "FailedOperation.OssOperationFailed"].map(error),
         );
-        losses.extend([status(200, "{}"), status(200, r#"{"Response":{"RequestId":"r"}}"#)]);
+        losses.extend([status(200, "{}"), status(200, r#"{"Response":{"RequestId":"{request_id}"}}"#)]);
     }
     losses
 }

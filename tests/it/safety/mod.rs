@@ -21,6 +21,8 @@ mod secrets;
 mod settled;
 mod shutdown;
 mod takeover;
+mod wire;
+mod writing;
 
 use std::net::TcpListener;
 

@@ -58,7 +58,7 @@ async fn a_kill_that_is_denied_is_not_sent_again(engine: Engine) {
         let mut refusals = vec![Behaviour::Deny];
         if action == Action::DcdbKill {
             // Keys cannot be renewed, so another try would be refused again.
-            let body = r#"{"Response":{"Error":{"Code":"AuthFailure.TokenFailure","Message":"?"},"RequestId":"r"}}"#;
+            let body = r#"{"Response":{"Error":{"Code":"AuthFailure.TokenFailure","Message":"?"},"RequestId":"{request_id}"}}"#;
             refusals.push(Behaviour::Status(Canned::json(200, body)));
         }
         for refusal in refusals {

@@ -377,6 +377,7 @@ impl Client {
             headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             body: body.into_bytes(),
             timeout: PATIENCE,
+            longest: 10 * Request::USUAL,
         };
         let response = self.transport.send(request).await?;
         let text = String::from_utf8_lossy(&response.body).into_owned();

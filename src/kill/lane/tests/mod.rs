@@ -26,7 +26,7 @@ fn a_pause_that_the_vendor_asks_for_has_an_end() {
     let asked = |seconds| Fault { retry_after: seconds, ..Fault::new(FaultKind::Throttled, "kill") };
     assert_eq!(pause_after(&asked(None)), PAUSE);
     assert_eq!(pause_after(&asked(Some(Duration::from_secs(7)))), Duration::from_secs(7));
-    assert_eq!(pause_after(&asked(Some(Duration::from_secs(999_999)))), LONGEST_PAUSE);
+    assert_eq!(pause_after(&asked(Some(Duration::from_secs(999_999)))), LONGEST_HOLD);
 }
 
 #[tokio::test(start_paused = true)]

@@ -127,6 +127,8 @@ impl Calls for World {
         self.resting
     }
 
+    async fn warm(&self, _: u32) {}
+
     async fn turn(&self, _: &str, class: Class, many: u32, patience: Duration) -> Result<Turn, Stop> {
         let (asked, all) = (Instant::now(), self.limit.requests_per_second.get());
         let now = i64::try_from((asked - self.started).as_micros()).unwrap();
