@@ -21,13 +21,13 @@ pub(crate) const READ: Operation = ("get", "/kills/{id}");
 /// Limits under which a vendor's throttling is told at once, and nothing waits for a turn for long.
 pub(crate) const IMPATIENT: &str = "
 [vendors.gaussdb]
-max_wait_ms = 150
+max_wait_ms = 240
 [vendors.das]
-max_wait_ms = 150
+max_wait_ms = 240
 [vendors.taurusdb]
-max_wait_ms = 150
+max_wait_ms = 240
 [vendors.dcdb]
-max_wait_ms = 150
+max_wait_ms = 240
 requests_per_second = 1000
 ";
 
