@@ -101,7 +101,6 @@ async fn lists_and_flows_and_logins_behind_interim_answers_are_read() {
         Action::DasProcesses,
         Action::TaurusdbProcesses,
         Action::DcdbProcesses,
-        Action::DcdbNodes,
         Action::DcdbFlow,
     ] {
         gateway.clouds.misbehave(action, hints());
