@@ -7,7 +7,10 @@ use killgate::sandbox::{Action, Clouds};
 use serde_json::{Value, json};
 
 use super::{on_both_engines, records};
-use crate::support::gateway::{Engine, Gateway, Setup, kill_of};
+use crate::support::{
+    gateway::{Engine, Gateway, Setup, kill_of},
+    patience::eventually,
+};
 
 on_both_engines! {
     two_hundred_kills_at_once_keep_the_vendors_limit_and_none_is_lost,
@@ -33,11 +36,23 @@ async fn two_hundred_kills_at_once_keep_the_vendors_limit_and_none_is_lost(engin
         let gateway = &gateway;
         let shard = format!("shard-test{:04}", (id - 1) / 2 + 1);
         let target = json!({ "vendor": "dcdb", "instance_id": "tdsqlshard-crowd01", "shard_id": shard });
-        async move { gateway.kill(&kill_of(target, &[id])).await }
+        async move {
+            let (body, mut answers) = (kill_of(target, &[id]), vec![]);
+            let is_taken = async || {
+                let answer = gateway.kill(&body).await;
+                // A machine may be too slow for the whole crowd to have its turns in a minute.
+                let is_turned_away = answer.code() == "rate_limited";
+                answers.push(answer);
+                (!is_turned_away).then_some(())
+            };
+            eventually("a kill has its turn", is_taken).await;
+            answers
+        }
     });
-    let answers = join_all(kills).await;
-    for answer in &answers {
-        assert_eq!(answer.status.as_u16(), 202, "{}", answer.body);
+    let mut answers = vec![];
+    for mut of_one in join_all(kills).await {
+        assert_eq!(of_one.last().unwrap().status.as_u16(), 202, "{}", of_one.last().unwrap().body);
+        answers.append(&mut of_one);
     }
     assert_eq!(gateway.clouds.violations(), 0);
     assert!(gateway.clouds.calls_for(Action::DcdbKill).len() >= SHARDS);
