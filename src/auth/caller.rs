@@ -11,6 +11,8 @@ pub enum Scope {
     SessionsKill,
     /// End sessions ahead of others who wait for their turn.
     SessionsKillUrgent,
+    /// End sessions that nobody looked at.
+    SessionsKillBlind,
     /// List live sessions.
     SessionsRead,
     /// See the statements that live sessions run.
@@ -23,9 +25,10 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope there is.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::SessionsKill,
         Self::SessionsKillUrgent,
+        Self::SessionsKillBlind,
         Self::SessionsRead,
         Self::SessionsStatements,
         Self::KillsRead,
@@ -38,6 +41,7 @@ impl Scope {
         match self {
             Self::SessionsKill => "sessions:kill",
             Self::SessionsKillUrgent => "sessions:kill:urgent",
+            Self::SessionsKillBlind => "sessions:kill:blind",
             Self::SessionsRead => "sessions:read",
             Self::SessionsStatements => "sessions:statements",
             Self::KillsRead => "kills:read",

@@ -17,6 +17,7 @@ pub(super) const DCDB: Capabilities = Capabilities {
     product: "",
     cloud: Cloud::Tencent,
     coordinates: &[],
+    tells_apart: &[],
     session_id: IdRule::Token,
     selectors: &[],
     max_ids_per_call: 100,

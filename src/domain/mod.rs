@@ -25,4 +25,4 @@ pub use matching::{Match, Ranking};
 pub use outcome::{Outcome, Session};
 pub use selector::{Selector, SessionId};
 pub use target::{Coordinates, Order, Target, VendorName};
-pub use text::{TextError, plain_text};
+pub use text::{TextError, has_unseen, is_unseen, plain_text};

@@ -45,9 +45,10 @@ pub struct Target {
 }
 
 impl Target {
-    /// Whether both are the same place, however they were named.
+    /// Whether both are named alike, but for an alias. Two that are not may be the same place all the same, see
+    /// [`may_be_same_place`](crate::vendor::may_be_same_place).
     #[must_use]
-    pub fn is_same_place(&self, other: &Self) -> bool {
+    pub fn is_named_like(&self, other: &Self) -> bool {
         self.vendor == other.vendor && self.account == other.account && self.coordinates == other.coordinates
     }
 

@@ -1,6 +1,7 @@
 //! Text that may be stored, logged and shown without surprise.
 
 use thiserror::Error;
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
 /// Why a text was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -11,12 +12,26 @@ pub enum TextError {
     /// Longer than the field allows, counted in Unicode scalar values.
     #[error("must have at most {0} characters")]
     TooLong(usize),
-    /// Contains NUL, a line break or another control character.
-    #[error("must not contain control characters")]
+    /// Contains NUL, a line break, or another character that controls or formats text and is not seen itself.
+    #[error("must not contain control or format characters")]
     Control,
 }
 
-/// Checks that `text` has 1 to `max` characters and none of them a control character.
+/// Whether a character is not seen itself and changes how others are read: a control character, a line or paragraph
+/// separator, or of Unicode's category of format characters, such as marks of direction and spaces without width.
+#[must_use]
+pub fn is_unseen(c: char) -> bool {
+    use GeneralCategory::{Control, Format, LineSeparator, ParagraphSeparator};
+    matches!(c.general_category(), Control | Format | LineSeparator | ParagraphSeparator)
+}
+
+/// Whether any of the text's characters is not seen itself.
+#[must_use]
+pub fn has_unseen(text: &str) -> bool {
+    text.chars().any(is_unseen)
+}
+
+/// Checks that `text` has 1 to `max` characters and none of them an unseen one, see [`is_unseen`].
 ///
 /// # Errors
 /// [`TextError`] names what is wrong; the caller knows the field.
@@ -24,7 +39,7 @@ pub fn plain_text(text: &str, max: usize) -> Result<&str, TextError> {
     if text.trim().is_empty() {
         return Err(TextError::Empty);
     }
-    if text.chars().any(char::is_control) {
+    if has_unseen(text) {
         return Err(TextError::Control);
     }
     if text.chars().count() > max {
@@ -42,6 +57,12 @@ mod tests {
         assert_eq!(plain_text("a\0b", 10), Err(TextError::Control));
         assert_eq!(plain_text("a\nb", 10), Err(TextError::Control));
         assert_eq!(plain_text("a\u{85}b", 10), Err(TextError::Control));
+        for unseen in
+            ['\u{ad}', '\u{200b}', '\u{200d}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{202e}', '\u{2066}', '\u{feff}']
+        {
+            assert_eq!(plain_text(&format!("a{unseen}b"), 10), Err(TextError::Control), "{unseen:?}");
+        }
+        assert_eq!(plain_text("报表失控，e\u{301}té · 🦀", 20), Ok("报表失控，e\u{301}té · 🦀"));
         assert_eq!(plain_text("  ", 10), Err(TextError::Empty));
         assert_eq!(plain_text("äöü", 2), Err(TextError::TooLong(2)));
         assert_eq!(plain_text("äöü", 3), Ok("äöü"));

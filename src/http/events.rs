@@ -24,6 +24,7 @@ use super::{
     kills::{unreadable_record, visible},
     problem::Failure,
     schema::StreamProblems,
+    sight::{hide, seen_by, sees_identities},
 };
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -73,9 +74,9 @@ pub(super) async fn follow(
         return Ok(response.streaming(stream::empty::<io::Result<Bytes>>()));
     }
     let follower = following.follow(&caller.0.subject, &kill, after, caller.0.expires_at)?;
-    let pieces = stream::try_unfold((follower, Span::current()), async |(mut follower, span)| {
+    let pieces = stream::try_unfold((follower, caller, Span::current()), async |(mut follower, caller, span)| {
         match follower.next().await {
-            Ok(told) => Ok(told.map(|told| (written(&told), (follower, span)))),
+            Ok(told) => Ok(told.map(|told| (written(told, &caller), (follower, caller, span)))),
             // An error in the middle of a body closes the connection without the body's end.
             Err(error) => {
                 span.in_scope(|| tracing::error!(%error, "the record could not be read, so a stream is cut off"));
@@ -99,10 +100,16 @@ fn last_event_id(headers: &HeaderMap) -> Result<i32, Problem> {
     number.ok_or_else(|| Problem::invalid("Last-Event-ID", "must be the id of an event of this kill"))
 }
 
-fn written(told: &Told) -> Bytes {
+/// What that caller may see of it.
+fn written(told: Told, caller: &Authenticated) -> Bytes {
     match told {
-        Told::Event(event) => block(&format_args!("id: {}\nevent: {}\n", event.seq, event.kind), event),
-        Told::Over(kill) => block(&"event: kill\n", kill),
+        Told::Event(mut event) => {
+            if !sees_identities(caller) {
+                event.sessions.iter_mut().for_each(hide);
+            }
+            block(&format_args!("id: {}\nevent: {}\n", event.seq, event.kind), &event)
+        }
+        Told::Over(kill) => block(&"event: kill\n", &seen_by(caller, *kill)),
         Told::Alive => Bytes::from_static(b":\n\n"),
     }
 }

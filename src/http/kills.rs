@@ -10,7 +10,6 @@ use actix_web::{
     },
     web,
 };
-use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
@@ -19,11 +18,10 @@ use uuid::Uuid;
 use crate::{
     audit::{AuditError, Cursor, Filter, IdempotencyKey},
     auth::{Caller, Scope},
-    domain::{Kill, Problem, ProblemCode},
+    domain::{Kill, Problem, ProblemCode, Status},
     history::Wanted,
     kill::{
-        Allowance, Context, Kills, Submission,
-        confirm::Given,
+        Allowance, Context, Kills, Submission, fingerprint,
         request::{Asked, KillRequest},
     },
 };
@@ -35,6 +33,7 @@ use super::{
     problem::Failure,
     query, request_id,
     schema::{KillProblems, ListProblems, ReadProblems},
+    sight::seen_by,
     tokens,
 };
 
@@ -78,21 +77,25 @@ pub(super) async fn create(
     kills: web::Data<Kills>,
 ) -> Result<HttpResponse, Failure> {
     let Body { sent, whole, confirm, is_encoded } = body::read(&request, payload).await;
-    let key = idempotency_key(request.headers(), sent.as_ref(), confirm.as_ref());
+    let key = idempotency_key(request.headers());
     let asked = caller
         .require(&[Scope::SessionsKill, Scope::SessionsKillUrgent])
         .and_then(|()| query::none(&request))
         .and(whole)
         .and_then(|body| KillRequest::parse(&body)?.with(confirm).check(kills.targets()))
         .and_then(|asked| vouched_for(&caller.0, asked))
-        .and_then(|asked| kills.targets().check(&caller.0.subject, &asked.order).map(|()| asked));
+        .and_then(|asked| kills.targets().check(&caller.0.subject, &asked.order).map(|()| asked))
+        .and_then(|asked| may_look_away(&caller, &asked).map(|()| asked));
     let allowance = asked.is_ok().then(|| kills.admit(&caller.0.subject));
     let asked = match allowance.as_ref().map(Allowance::check) {
         Some(Err(limited)) => Err(limited),
         _ => asked,
     };
     let (asked, key) = match (asked, key) {
-        (Ok(asked), Ok(key)) => (Ok(asked), key),
+        (Ok(asked), Ok(key)) => {
+            let key = key.map(|key| IdempotencyKey { key, fingerprint: fingerprint(&asked) });
+            (Ok(asked), key)
+        }
         // What was not understood must not take up a key: corrected, it may be sent again.
         (Ok(_), Err(problem)) | (Err(problem), _) => (Err(problem), None),
     };
@@ -112,8 +115,8 @@ pub(super) async fn create(
     let replayed = ticket.as_ref().is_ok_and(|ticket| ticket.replayed);
     let answered = match (ticket, wait) {
         (Err(problem), _) => Err(problem.into()),
-        (Ok(ticket), None) => answer(&kills, ticket.answered().await),
-        (Ok(ticket), Some(seconds)) => answer(&kills, ticket.settled(Duration::from_secs(seconds)).await),
+        (Ok(ticket), None) => answer(&kills, &caller, ticket.answered().await),
+        (Ok(ticket), Some(seconds)) => answer(&kills, &caller, ticket.settled(Duration::from_secs(seconds)).await),
     };
     let mut response = answered.unwrap_or_else(|failure: Failure| failure.error_response());
     let status = response.status();
@@ -154,15 +157,15 @@ fn vouched_for(caller: &Caller, asked: Asked) -> Result<Asked, Problem> {
     }
 }
 
-/// The answer to a kill: the kill itself, or why it was not done.
-fn answer(kills: &Kills, mut kill: Kill) -> Result<HttpResponse, Failure> {
-    if let Some(problem) = kill.problem.take() {
+/// The answer to a kill: the kill itself, or why it was not done. The problem of a preview is one of the kill to come.
+fn answer(kills: &Kills, caller: &Authenticated, mut kill: Kill) -> Result<HttpResponse, Failure> {
+    if let Some(problem) = kill.problem.take_if(|_| kill.status != Status::Preview) {
         return Err(Failure::of_kill(problem, kill.id));
     }
     let mut response = if kill.status.is_final() { HttpResponse::Ok() } else { HttpResponse::Accepted() };
     let (confirm, confirm_until) = kills.confirm(&kill).map(|confirm| (confirm.token, confirm.until)).unzip();
     let location = (header::LOCATION, format!("/kills/{}", kill.id));
-    Ok(response.insert_header(location).json(KillAnswer { kill, confirm, confirm_until }))
+    Ok(response.insert_header(location).json(KillAnswer { kill: seen_by(caller, kill), confirm, confirm_until }))
 }
 
 /// A kill, and what binds another one to it.
@@ -180,11 +183,16 @@ pub(super) struct KillAnswer {
     confirm_until: Option<OffsetDateTime>,
 }
 
-fn idempotency_key(
-    headers: &HeaderMap,
-    sent: Option<&serde_json::Value>,
-    confirm: Option<&Given>,
-) -> Result<Option<IdempotencyKey>, Problem> {
+/// A kill that asks for no look needs a scope for it.
+fn may_look_away(caller: &Authenticated, asked: &Asked) -> Result<(), Problem> {
+    if asked.look || caller.0.has(Scope::SessionsKillBlind) {
+        return Ok(());
+    }
+    let sentence = format!("false needs the scope {}", Scope::SessionsKillBlind);
+    Err(Problem::new(ProblemCode::Forbidden, sentence).at("look"))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut given = headers.get_all(&IDEMPOTENCY_KEY);
     let (Some(key), None) = (given.next(), given.next()) else {
         let several = headers.contains_key(&IDEMPOTENCY_KEY);
@@ -197,13 +205,7 @@ fn idempotency_key(
     if tokens::is_in(key) {
         return Err(Problem::invalid("Idempotency-Key", "must not be a token: it is recorded"));
     }
-    // Members of a JSON object are sorted here, so their order makes no other request.
-    let mut text = sent.map(ToString::to_string).unwrap_or_default();
-    // It was taken out of what was sent, and another one makes another request.
-    text.push_str(confirm.map(Given::expose).unwrap_or_default());
-    let mut fingerprint = [0; 32];
-    fingerprint.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
-    Ok(Some(IdempotencyKey { key: key.to_owned(), fingerprint }))
+    Ok(Some(key.to_owned()))
 }
 
 /// The seconds of `Prefer: wait=N`; other preferences, and what cannot be read, are ignored as RFC 7240 asks.
@@ -267,7 +269,8 @@ pub(super) async fn list(
             .finish();
         response.insert_header((header::LINK, format!("</kills?{query}>; rel=\"next\"")));
     }
-    Ok(response.json(KillPage { items: page.items, next_cursor }))
+    let items = page.items.into_iter().map(|kill| seen_by(&caller, kill)).collect();
+    Ok(response.json(KillPage { items, next_cursor }))
 }
 
 /// Read one kill
@@ -285,7 +288,7 @@ pub(super) async fn read_one(
     caller: Authenticated,
     kills: web::Data<Kills>,
 ) -> Result<HttpResponse, Failure> {
-    Ok(HttpResponse::Ok().json(visible(&request, &id, &caller, &kills).await?))
+    Ok(HttpResponse::Ok().json(seen_by(&caller, visible(&request, &id, &caller, &kills).await?)))
 }
 
 /// The kill of that id, where this caller may see it.

@@ -17,6 +17,7 @@ mod reference;
 mod request_id;
 mod schema;
 mod sessions;
+mod sight;
 mod stats;
 mod tokens;
 

@@ -10,7 +10,10 @@ use std::{
 
 use time::{Duration, OffsetDateTime};
 
-use crate::domain::{Problem, ProblemCode, Target};
+use crate::{
+    domain::{Problem, ProblemCode, Target},
+    vendor::may_be_same_place,
+};
 
 use super::{driven::seconds, lock};
 
@@ -41,6 +44,11 @@ impl Caps {
         Self { caps, counted: Mutex::default() }
     }
 
+    /// Whether it matters how many sessions a kill is about.
+    pub(super) const fn depend_on_count(&self) -> bool {
+        self.caps.per_kill < super::request::MAX_IDS || self.caps.per_target_minute > 0
+    }
+
     /// Whether one kill may end so many.
     ///
     /// # Errors
@@ -53,7 +61,7 @@ impl Caps {
         Err(Problem::invalid("select", format!("is about {sessions} sessions, and a kill may end at most {most}")))
     }
 
-    /// Lets so many sessions of a target through now, however it was named.
+    /// Lets so many sessions of a target through now; what may be the same place is counted together.
     ///
     /// # Errors
     /// `rate_limited` until the minute has room for them; `invalid` where no minute ever has.
@@ -67,17 +75,24 @@ impl Caps {
                 format!("is about {sessions} sessions, and of this target at most {most} may end in a minute");
             return Err(Problem::invalid("select", sentence));
         }
-        let place = Target { alias: None, ..target.clone() };
         let mut counted = lock(&self.counted);
-        let taken = counted.entry(place).or_default();
-        forget(taken, now);
+        let mut taken: Vec<_> = counted
+            .iter_mut()
+            .filter(|(place, _)| may_be_same_place(place, target))
+            .flat_map(|(_, taken)| {
+                forget(taken, now);
+                taken.iter().copied()
+            })
+            .collect();
         let mut over = (taken.iter().map(|(_, sessions)| sessions).sum::<usize>() + sessions).saturating_sub(most);
         if over == 0 {
-            taken.push_back((now, sessions));
+            let place = Target { alias: None, ..target.clone() };
+            counted.entry(place).or_default().push_back((now, sessions));
             return Ok(());
         }
+        taken.sort_unstable();
         let mut room_at = now;
-        for (at, sessions) in taken.iter() {
+        for (at, sessions) in &taken {
             room_at = *at + Duration::MINUTE;
             over = over.saturating_sub(*sessions);
             if over == 0 {

@@ -67,7 +67,7 @@ pub struct Bound {
 
 impl Rules {
     /// Whether kills need a confirm before anybody looks at their sessions.
-    fn need(&self, targets: &Targets, caller: &str, order: &Order) -> Option<&'static str> {
+    pub(super) fn need(&self, targets: &Targets, caller: &str, order: &Order) -> Option<&'static str> {
         let fits = |patterns: &[Glob], text: &str| patterns.iter().any(|pattern| pattern.matches(text));
         let of_target = || {
             let mut aliases = targets.aliases_of(&order.target).peekable();

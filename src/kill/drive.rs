@@ -130,10 +130,10 @@ impl Driver {
 
     /// Reads one page after another until the list has ended. Each may wait for its turn as long as any call may, but
     /// none beyond `until`.
-    pub(super) async fn list(&self, listing: &mut Listing, until: Instant) -> Result<(), Stop> {
+    pub(super) async fn list(&self, listing: &mut Listing, class: Class, until: Instant) -> Result<(), Stop> {
         while let Some(call) = listing.call() {
             let patience = until.min(Instant::now() + self.limit.max_wait);
-            let mut run = Run::new(Class::Read, patience);
+            let mut run = Run::new(class, patience);
             self.exchange(&call, &mut run, |reply| listing.read(reply)).await?;
         }
         Ok(())
@@ -212,11 +212,12 @@ impl Driver {
             let patience = run.until.saturating_duration_since(Instant::now());
             let turn = match call.effect {
                 Effect::Kill => self.turn(&budget, run.class, 1, patience).await?,
-                // Where actions are counted apart, no kill needs what a read leaves.
+                // Where actions are counted apart, no kill needs what a read leaves, but the look of one does.
                 Effect::Read if self.vendor.capabilities().counted_per_action => {
-                    self.turn(&budget, Class::Urgent, 1, patience).await?
+                    let class = if run.class == Class::Read { Class::Kill } else { Class::Urgent };
+                    self.turn(&budget, class, 1, patience).await?
                 }
-                Effect::Read => self.spare_turn(&budget, run.until).await?,
+                Effect::Read => self.spare_turn(&budget, run.class, run.until).await?,
             };
             sleep_until(turn.at).await;
             if !turn.is_past() {
@@ -226,13 +227,14 @@ impl Driver {
     }
 
     /// A turn for a read: while kills wait it takes none, and never one that is still to come, since a kill that
-    /// comes before it would have to wait for that.
-    async fn spare_turn(&self, budget: &str, until: Instant) -> Result<Turn, Stop> {
+    /// comes before it would have to wait for that. The look of a kill may use what kills may, so that no number of lists
+    /// keeps it from its turn.
+    async fn spare_turn(&self, budget: &str, class: Class, until: Instant) -> Result<Turn, Stop> {
         loop {
             if !self.turns.quiet(budget, until).await {
                 return Err(Stop::NoTurn(SPAN));
             }
-            match self.turn(budget, Class::Read, 1, Duration::ZERO).await {
+            match self.turn(budget, class, 1, Duration::ZERO).await {
                 Err(Stop::NoTurn(wait)) if Instant::now() + wait <= until => sleep(wait).await,
                 taken => return taken,
             }

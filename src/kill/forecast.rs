@@ -16,6 +16,7 @@ use super::{
     Kills,
     drive::Driver,
     list::unread,
+    turns::Class,
     victims::{Judge, Victims},
 };
 
@@ -42,7 +43,7 @@ impl Kills {
             Err(_) => return Err(Problem::new(ProblemCode::UpstreamFailed, "the vendor did not name them in time")),
         };
         // Without the list it is still known what was named, only not whose sessions these are.
-        let list = self.read_list(target, &Match::default(), false).await.map(|(list, _)| list);
+        let list = self.read_list(target, &Match::default(), false, Class::Read).await.map(|(list, _)| list);
         let list = list.unwrap_or(List { sessions: vec![], complete: false });
         let protection = |session: &_| self.0.targets.protection(target, session);
         let judge = Judge { list: &list, is_narrowed: false, pins: &BTreeMap::new(), protection, at };

@@ -19,6 +19,7 @@ use crate::{
 use super::{
     Kills,
     driven::{AFTER_THROTTLING, Stop, seconds},
+    turns::Class,
 };
 
 /// Most characters of a statement that are shown.
@@ -82,7 +83,7 @@ impl Kills {
     async fn list(&self, target: &Target, wanted: &Match, literals: bool) -> Result<Looked, Problem> {
         let able = vendor::find(target.vendor.as_str()).map(|vendor| self.0.targets.able(vendor, &target.account));
         check(target, able.and_then(|able| able.listing), wanted)?;
-        let (list, _) = self.read_list(target, wanted, literals).await?;
+        let (list, _) = self.read_list(target, wanted, literals, Class::Read).await?;
         let told = |mut session: LiveSession| {
             let protection = self.0.targets.protection(target, &session);
             session.statement = session.statement.as_deref().map(|statement| cut(statement, MAX_STATEMENT));
@@ -94,16 +95,18 @@ impl Kills {
 
     /// Every session that the vendor lists, with statements as the caller may see them: who may not see a literal cannot
     /// ask for one either. And where they live, which may be known more exactly than before: on which node.
+    /// The class tells whether it is the look of a kill, which lists and previews must not keep from its turn.
     pub(super) async fn read_list(
         &self,
         target: &Target,
         wanted: &Match,
         literals: bool,
+        class: Class,
     ) -> Result<(List, Target), Problem> {
         let driver = self.driver(target)?;
         let mut listing = Listing::new(driver.vendor, target.clone(), wanted.clone());
         let until = Instant::now() + driver.limit.max_wait + driver.limit.timeout;
-        match timeout_at(until, driver.list(&mut listing, until)).await {
+        match timeout_at(until, driver.list(&mut listing, class, until)).await {
             Ok(Ok(())) => {}
             // What was read in time is told, and that it is not all.
             Ok(Err(Stop::NoTurn(_))) | Err(_) if listing.has_begun() => {}

@@ -1,14 +1,14 @@
 //! The look before the kill: when one is needed, and what it decides.
 //!
-//! The invariant: where a look is needed and cannot be had, nothing is sent. A `match` that the vendor does itself needs
-//! none; it is looked at to count its victims and to spare whom no kill may end, where that can be had.
+//! The invariant: where a look is needed and cannot be had, nothing is sent. What a `match` is about is always counted, but
+//! where whoever may do so asks for no look and nothing depends on the count.
 
-use std::{collections::BTreeMap, time::Duration};
-
-use tokio::time::timeout;
+use std::collections::BTreeMap;
 
 use crate::{
-    domain::{Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status, Target},
+    domain::{
+        Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status, Target, Upstream,
+    },
     vendor::{self, List, ListingKind},
 };
 
@@ -18,11 +18,9 @@ use super::{
     driven::Driven,
     longest,
     request::{Asked, MAX_IDS},
+    turns::Class,
     victims::{Judge, Pin, Victims},
 };
-
-/// The longest look at sessions that the vendor would end without one.
-const COUNTING: Duration = Duration::from_secs(2);
 
 /// How the sessions of a kill are to be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,21 +70,17 @@ fn confirmed(
     listing.shows(&wanted.given()).then_some((wanted, true))
 }
 
-impl Plan {
-    /// What the look may take of the time in which a call is to have been made.
-    pub(super) const fn takes(&self) -> Duration {
-        if self.own_way { COUNTING } else { Duration::ZERO }
-    }
-}
-
 impl Kills {
     /// The look that has to come before a kill; `None` where it needs none.
     ///
     /// # Errors
     /// `invalid` where it needs one and the vendor cannot list those sessions.
     pub(super) fn look_needed(&self, driver: &Driver, asked: &Asked) -> Result<Option<Plan>, Problem> {
-        let Asked { order, pins, .. } = asked;
+        let Asked { order, pins, look, .. } = asked;
         let has_own_way = driver.able.selectors.iter().any(|kind| kind.covers(&order.selector));
+        if !look {
+            return self.may_be_blind(asked, has_own_way).map(|()| None);
+        }
         let as_it_is = has_own_way && pins.is_empty() && !self.0.targets.has_rules(&order.target);
         // What a match is about must be counted.
         if as_it_is && !matches!(order.selector, Selector::Match(_)) {
@@ -106,22 +100,68 @@ impl Kills {
         })
     }
 
-    /// What a preview shows of the sessions that would be ended: `alive` for each that would be sent.
-    pub(super) async fn preview(&self, driver: &Driver, asked: &Asked, literals: bool, kill: &mut Kill) {
-        if asked.order.selector == Selector::Intelligent {
-            return self.forecast(driver, &asked.order.target, kill).await;
+    /// Whether a kill may go without a look, as it asks to.
+    ///
+    /// # Errors
+    /// `forbidden` where a rule, a confirm or a cap needs the look; `invalid` where the kill itself does.
+    fn may_be_blind(&self, asked: &Asked, has_own_way: bool) -> Result<(), Problem> {
+        let forbidden = |sentence: &str| Err(Problem::new(ProblemCode::Forbidden, sentence).at("look"));
+        let invalid = |sentence: &str| Err(Problem::invalid("look", sentence));
+        if self.0.targets.has_rules(&asked.order.target) {
+            return forbidden("a protection rule covers this target, so its sessions are looked at before every kill");
         }
-        let Some(plan) = plan(driver, asked) else { return };
-        match self.victims(&plan, asked, literals).await {
-            Ok((victims, look, ..)) => {
-                kill.look = Some(look);
-                kill.sessions = victims.sessions;
-                for session in kill.sessions.iter_mut().filter(|session| session.outcome == Outcome::Unknown) {
-                    session.outcome = Outcome::Alive;
+        if !asked.pins.is_empty() || asked.bound.is_some() {
+            return invalid(
+                "must not be false: only a look tells whether pinned or confirmed sessions are the same still",
+            );
+        }
+        if !matches!(asked.order.selector, Selector::Match(_)) {
+            return Ok(());
+        }
+        if !has_own_way {
+            return invalid("must not be false: these sessions are chosen from the list");
+        }
+        if self.0.confirming.rules.above < MAX_IDS {
+            return forbidden(
+                "how many sessions a match is about decides whether it needs a confirm: see confirm.above",
+            );
+        }
+        if self.0.caps.depend_on_count() {
+            return forbidden("how many sessions may be ended is capped, and without the look nobody can count them");
+        }
+        Ok(())
+    }
+
+    /// What a preview shows of the sessions that would be ended: `alive` for each that would be sent.
+    pub(super) async fn preview(&self, driver: &Driver, asked: &Asked, literals: bool, kill: &mut Kill) -> Driven {
+        if asked.order.selector == Selector::Intelligent {
+            self.forecast(driver, &asked.order.target, kill).await;
+        } else if let Some(plan) = plan(driver, asked) {
+            match self.victims(&plan, asked, literals, Class::Read).await {
+                Ok((victims, look, ..)) => {
+                    kill.look = Some(look);
+                    kill.sessions = victims.sessions;
+                    for session in kill.sessions.iter_mut().filter(|session| session.outcome == Outcome::Unknown) {
+                        session.outcome = Outcome::Alive;
+                    }
+                }
+                Err(problem) => {
+                    tracing::info!(kill_id = %kill.id, code = problem.code.as_str(), "a preview saw nothing");
                 }
             }
-            Err(problem) => tracing::info!(kill_id = %kill.id, code = problem.code.as_str(), "a preview saw nothing"),
         }
+        let mut sessions = std::mem::take(&mut kill.sessions);
+        let problem = self.too_many(&asked.order.selector, &sessions).err();
+        sessions.truncate(MAX_IDS);
+        Driven { status: Status::Preview, sessions, upstream: Upstream::default(), problem }
+    }
+
+    /// Whether the sessions of a preview are few enough for a kill.
+    fn too_many(&self, selector: &Selector, sessions: &[Session]) -> Result<(), Problem> {
+        if matches!(selector, Selector::Match(_)) {
+            check_found(sessions.len())?;
+        }
+        self.0.caps.check_kill(sessions.iter().filter(|session| session.outcome == Outcome::Alive).count())
     }
 
     /// Looks, records what was seen, and answers the order that may be sent and how many sessions it is about; `None`
@@ -135,23 +175,12 @@ impl Kills {
         plan: &Plan,
         asked: &Asked,
         literals: bool,
+        class: Class,
         kill: &mut Kill,
     ) -> Result<Option<(Order, usize)>, Problem> {
-        let looked = self.victims(plan, asked, literals);
-        let (victims, look, list, place) = if plan.own_way {
-            match timeout(COUNTING, looked).await {
-                Ok(Ok(found)) => found,
-                Ok(Err(Problem { code, .. })) => return Ok(Some(uncounted(kill, asked, code.as_str()))),
-                Err(_) => return Ok(Some(uncounted(kill, asked, "too slow"))),
-            }
-        } else {
-            looked.await?
-        };
-        if victims.sessions.len() > MAX_IDS {
-            let found = victims.sessions.len();
-            let sentence = format!("meets {found} sessions, and a kill takes at most {MAX_IDS}: give a limit");
-            return Err(Problem::invalid("select.match", sentence));
-        }
+        let looked = self.victims(plan, asked, literals, class).await;
+        let (victims, look, list, place) = looked.map_err(|problem| unlooked(problem, plan))?;
+        check_found(victims.sessions.len())?;
         let many = victims.send.len();
         if matches!(asked.order.selector, Selector::Match(_)) {
             self.0.confirming.rules.check_match(many)?;
@@ -181,10 +210,11 @@ impl Kills {
         plan: &Plan,
         asked: &Asked,
         literals: bool,
+        class: Class,
     ) -> Result<(Victims, Look, List, Target), Problem> {
         let target = &asked.order.target;
         let at = self.0.clock.now();
-        let (list, place) = self.read_list(target, &plan.wanted, literals).await?;
+        let (list, place) = self.read_list(target, &plan.wanted, literals, class).await?;
         let protection = |session: &_| self.0.targets.protection(target, session);
         let judge = Judge { list: &list, is_narrowed: plan.is_narrowed, pins: &asked.pins, protection, at };
         let look = Look { at, complete: list.complete, to_kill_ms: None };
@@ -196,11 +226,25 @@ impl Kills {
     }
 }
 
-/// What the vendor does in its own way needs no list, and where there is none to count its victims by it is asked all
-/// the same: whoever ends sessions in an incident must not depend on one more call that may fail.
-fn uncounted(kill: &Kill, asked: &Asked, why: &str) -> (Order, usize) {
-    tracing::warn!(kill_id = %kill.id, why, "a match goes the vendor's own way uncounted, since nobody could look");
-    (asked.order.clone(), 1)
+/// Whether a kill takes so many sessions as a list shows.
+fn check_found(found: usize) -> Result<(), Problem> {
+    if found <= MAX_IDS {
+        return Ok(());
+    }
+    let sentence = format!("meets {found} sessions, and a kill takes at most {MAX_IDS}: give a limit");
+    Err(Problem::invalid("select.match", sentence))
+}
+
+/// Why nothing is sent where there is no list.
+fn unlooked(mut problem: Problem, plan: &Plan) -> Problem {
+    let without = if plan.own_way {
+        "; with the scope sessions:kill:blind and \"look\": false it goes all the same where no confirm and no cap needs the count"
+    } else {
+        ""
+    };
+    problem.detail =
+        format!("its sessions could not be looked at before, so nothing was sent: {}{without}", problem.detail);
+    problem.at("look")
 }
 
 /// What became of all sessions of a kill: those that were sent, as the vendor answered, and those that were not.
@@ -259,5 +303,5 @@ pub(super) fn nothing_to_send(kill: &Kill) -> Driven {
     let problem = (status == Status::Refused).then(|| {
         Problem::new(ProblemCode::Forbidden, "every one of these sessions is protected; nothing was sent").at("select")
     });
-    Driven { status, sessions: looked.clone(), upstream: crate::domain::Upstream::default(), problem }
+    Driven { status, sessions: looked.clone(), upstream: Upstream::default(), problem }
 }

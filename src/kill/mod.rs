@@ -11,6 +11,8 @@ mod confirming;
 mod drive;
 mod driven;
 mod forecast;
+#[cfg(test)]
+mod guarding;
 mod ids;
 mod lane;
 mod list;
@@ -65,7 +67,7 @@ pub use callers::{Allowance, CallerLimit};
 pub use caps::SessionCaps;
 pub use confirming::{Bound, Confirm, Confirming, Rules};
 pub use list::{Looked, Question};
-pub use submission::{Context, Submission};
+pub use submission::{Context, Submission, fingerprint};
 pub use ticket::Ticket;
 
 /// What a gateway is made of.
@@ -239,25 +241,25 @@ impl Kills {
         let inner = &*self.0;
         let submission = self.vetted(submission).await?;
         let now = inner.clock.now();
-        let mut kill = first_record(&submission, now);
+        let kill = first_record(&submission, now);
         let literals = submission.context.literals;
         let (mut driver, mut plan, mut patience) = (None, None, Duration::ZERO);
         if let Ok(asked) = &submission.asked {
             let script = self.driver(&asked.order.target)?;
-            if kill.status == Status::Preview {
-                self.preview(&script, asked, literals, &mut kill).await;
-            } else {
+            if !asked.dry_run {
                 plan = match self.look_needed(&script, asked) {
                     Ok(plan) => plan,
                     Err(problem) => return self.refuse(submission, problem, guard).await,
                 };
-                // Until the look there is no telling how many calls there will be; then it is told anew.
-                patience = match &plan {
-                    Some(plan) => longest(script.limit, 1) + plan.takes(),
-                    None => longest(script.limit, kill.sessions.len()),
-                };
-                driver = Some(script);
             }
+            // Until the look there is no telling how many calls there will be; then it is told anew. A preview is a look or
+            // two.
+            patience = match &plan {
+                _ if asked.dry_run => longest(script.limit, 1) * 2,
+                Some(_) => longest(script.limit, 1),
+                None => longest(script.limit, kill.sessions.len()),
+            };
+            driver = Some(script);
         }
         let mut attempt = Attempt {
             request: submission.request.as_ref().map(ToString::to_string),
@@ -321,7 +323,9 @@ impl Kills {
 impl Inner {
     /// Commits an attempt and who is to be told of it; without that nothing is sent.
     async fn record(&self, attempt: &mut Attempt) -> Result<Begun, Problem> {
-        attempt.webhooks = self.webhooks.concerned(&attempt.kill, &self.targets);
+        // A preview is nobody's news.
+        attempt.webhooks =
+            if attempt.dry_run { Vec::new() } else { self.webhooks.concerned(&attempt.kill, &self.targets) };
         self.audit.begin(attempt, self.key_ttl).await.map_err(|error| {
             self.metrics.audit_failure();
             tracing::error!(%error, "the record could not be written, so nothing was sent");

@@ -26,6 +26,7 @@ use super::{
     drive::Driver,
     request::recorded_order,
     settle,
+    turns::Class,
     watching::{LISTS, TAKEN},
 };
 
@@ -137,7 +138,7 @@ impl Kills {
         let Some(wanted) = settle::wanted(driver.able, kill) else { return };
         let mut listing = Listing::new(driver.vendor, order.target, wanted);
         // What was read in time counts for what it shows.
-        if let Ok(Err(stop)) = timeout_at(until, driver.list(&mut listing, until)).await {
+        if let Ok(Err(stop)) = timeout_at(until, driver.list(&mut listing, Class::Read, until)).await {
             tracing::debug!(kill_id = %kill.id, ?stop, "a look got no whole list");
         }
         settle::learn_from_list(kill, &listing.into_list(), self.0.clock.now());

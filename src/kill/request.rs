@@ -46,7 +46,7 @@ pub struct KillRequest {
     #[serde(default, deserialize_with = "object::optional")]
     #[schema(required = true, nullable = false)]
     pub select: Option<Select>,
-    /// Why: 1 to 1000 characters, no control characters.
+    /// Why: 1 to 1000 characters, no control or format characters.
     #[schema(required = true, nullable = false, min_length = 1, max_length = 1000)]
     pub reason: Option<String>,
     /// The person behind a bot: 1 to 255 characters.
@@ -55,6 +55,11 @@ pub struct KillRequest {
     /// Nothing that changes anything is sent; recorded with status `preview`.
     #[serde(default)]
     pub dry_run: bool,
+    /// `false`: the sessions are not looked at before they are ended. Needs the scope `sessions:kill:blind`, and is refused
+    /// where a protection rule, a confirm or a cap needs the look.
+    #[serde(default = "looks")]
+    #[schema(default = true)]
+    pub look: bool,
     /// The `confirm` of a preview: only the sessions that were `alive` in it are ended.
     #[schema(value_type = Option<String>, write_only)]
     pub confirm: Option<Given>,
@@ -120,6 +125,8 @@ pub struct Asked {
     pub reason: String,
     pub on_behalf_of: Option<String>,
     pub dry_run: bool,
+    /// Whether its sessions may be looked at before they are ended.
+    pub look: bool,
     /// Not checked yet.
     pub confirm: Option<Given>,
     /// What its confirm binds it to, once that was checked.
@@ -166,6 +173,9 @@ impl KillRequest {
         if self.dry_run && self.confirm.is_some() {
             return Err(Problem::invalid("confirm", "does not go with dry_run: a preview ends nothing"));
         }
+        if self.dry_run && !self.look {
+            return Err(Problem::invalid("look", "false does not go with dry_run: a preview is a look"));
+        }
         let named = self.target.ok_or_else(|| Problem::invalid("target", "is required"))?;
         let target = targets.resolve(named)?;
         let select = self.select.ok_or_else(|| Problem::invalid("select", "is required"))?;
@@ -189,9 +199,14 @@ impl KillRequest {
         }
         let select = recorded_select(&selector, &pins);
         let order = Order { target, selector };
-        let Self { on_behalf_of, dry_run, confirm, .. } = self;
-        Ok(Asked { order, pins, select, reason, on_behalf_of, dry_run, confirm, bound: None })
+        let Self { on_behalf_of, dry_run, look, confirm, .. } = self;
+        Ok(Asked { order, pins, select, reason, on_behalf_of, dry_run, look, confirm, bound: None })
     }
+}
+
+/// What `look` is where it is left out.
+const fn looks() -> bool {
+    true
 }
 
 impl Select {

@@ -1,15 +1,19 @@
 //! One attempt as it comes in, and the record that is made of it before anything is done.
 
+use aws_lc_rs::digest;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
     audit::IdempotencyKey,
     clock::id_at,
-    domain::{Kill, Outcome, Problem, ProblemCode, Selector, Session, Status, Upstream},
+    domain::{Kill, Outcome, Problem, ProblemCode, Selector, Session, Status, Upstream, is_unseen},
 };
 
-use super::request::{Asked, MAX_REASON};
+use super::{
+    confirm::Given,
+    request::{Asked, MAX_REASON},
+};
 
 /// Who asks, and from where: what is recorded beside the request.
 #[derive(Debug, Clone, Default)]
@@ -79,10 +83,7 @@ pub(super) fn first_record(submission: &Submission, now: OffsetDateTime) -> Kill
             kill.reason = Some(asked.reason.clone());
             kill.on_behalf_of = submission.context.person().or_else(|| asked.on_behalf_of.clone());
             kill.confirms = asked.bound.as_ref().map(|bound| bound.preview);
-            if asked.dry_run {
-                kill.status = Status::Preview;
-                kill.completed_at = Some(now);
-            } else if let Selector::Ids(ids) = &asked.order.selector {
+            if let (false, Selector::Ids(ids)) = (asked.dry_run, &asked.order.selector) {
                 // Not known until it is answered; a kill whose gateway dies keeps this.
                 kill.sessions = ids.iter().map(|id| Session::new(id, Outcome::Unknown)).collect();
             }
@@ -100,9 +101,28 @@ pub(super) fn first_record(submission: &Submission, now: OffsetDateTime) -> Kill
     kill
 }
 
+/// What is the same for two requests that ask for the same, however they are written.
+#[must_use]
+pub fn fingerprint(asked: &Asked) -> [u8; 32] {
+    let Asked { order, pins: _, select, reason, on_behalf_of, dry_run, look, confirm, bound: _ } = asked;
+    // Members of a JSON object are sorted here, so the text is the same for the same values.
+    let understood = json!({
+        "target": order.target,
+        "select": select,
+        "reason": reason,
+        "on_behalf_of": on_behalf_of,
+        "dry_run": dry_run,
+        "look": look,
+        "confirm": confirm.as_ref().map(Given::expose),
+    });
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(digest::digest(&digest::SHA256, understood.to_string().as_bytes()).as_ref());
+    fingerprint
+}
+
 /// Text of a request that was not checked, without what may not be stored.
 fn shown(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect()
+    text.chars().filter(|c| !is_unseen(*c)).take(MAX_REASON).collect()
 }
 
 /// The same for JSON: Postgres does not take the character NUL in it.

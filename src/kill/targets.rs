@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    domain::{Access, Glob, LiveSession, Order, Problem, ProblemCode, Protection, Selector, Target, VendorName},
-    vendor::{self, Capabilities, Cloud, Complaint, Site, Vendor},
+    domain::{
+        Access, Glob, LiveSession, Order, Problem, ProblemCode, Protection, Selector, Target, TextError, VendorName,
+        has_unseen,
+    },
+    vendor::{self, Capabilities, Cloud, Complaint, Site, Vendor, is_of, may_be_same_place},
 };
 
 /// A target as a caller names it: by alias, or by vendor, account and coordinates.
@@ -59,6 +62,9 @@ impl Targets {
     /// `malformed` for a member no vendor knows, `invalid` for everything else.
     pub fn resolve(&self, named: Named) -> Result<Target, Problem> {
         match named {
+            Named::Alias(alias) if has_unseen(&alias) => {
+                Err(Problem::invalid("target", TextError::Control.to_string()))
+            }
             Named::Alias(alias) => match self.aliases.get(&alias) {
                 Some(found) => Ok(found.target.clone()),
                 None => Err(Problem::new(ProblemCode::UnknownTarget, "no target has this alias").at("target")),
@@ -86,6 +92,7 @@ impl Targets {
             };
         };
         match self.accounts.get(&given) {
+            None if has_unseen(&given) => Err(Problem::invalid("target.account", TextError::Control.to_string())),
             None => Err(Problem::new(ProblemCode::UnknownTarget, "no account has this name").at("target.account")),
             Some(reach) if reach.vendors.contains(name.as_str()) => Ok(given),
             Some(_) => Err(Problem::invalid("target.account", format!("this account has no endpoint for {name}"))),
@@ -142,27 +149,28 @@ impl Targets {
     /// What protects a session of the target from every kill; `None` where nothing does.
     #[must_use]
     pub fn protection(&self, target: &Target, session: &LiveSession) -> Option<String> {
-        let built_in = || vendor::find(target.vendor.as_str())?.capabilities().own.claims(session);
+        let built_in = || vendor::naming(target).find_map(|vendor| vendor.capabilities().own.claims(session));
         let mut rules = self.protected.iter().filter(|rule| self.covers(rule, target));
         built_in().or_else(|| rules.find_map(|rule| rule.sessions.of(session)))
     }
 
-    /// The aliases that name the same place.
+    /// The aliases that may name the same place.
     pub fn aliases_of(&self, target: &Target) -> impl Iterator<Item = &str> {
-        let same_place = move |alias: &Alias| alias.target.is_same_place(target);
+        let same_place = move |alias: &Alias| may_be_same_place(&alias.target, target);
         self.aliases.iter().filter(move |(_, alias)| same_place(alias)).map(|(name, _)| name.as_str())
     }
 
     fn covers(&self, rule: &Protected, target: &Target) -> bool {
-        let of_alias = |name: &String| self.aliases.get(name).is_none_or(|alias| alias.target.is_same_place(target));
-        let of_vendor = |name: &String| name == target.vendor.as_str();
+        let of_alias =
+            |name: &String| self.aliases.get(name).is_none_or(|alias| may_be_same_place(&alias.target, target));
+        let of_vendor = |name: &String| vendor::find(name).is_none_or(|vendor| is_of(vendor, target));
         rule.alias.as_ref().is_none_or(of_alias) && rule.vendor.as_ref().is_none_or(of_vendor)
     }
 
     /// Whether the lists of callers let that caller use the target: the alias' own where it is named by one, and those
-    /// of all aliases for that place where it is not.
+    /// of all aliases that may name the same place where it is not.
     fn permits(&self, caller: &str, target: &Target) -> bool {
-        let same_place = |alias: &&Alias| alias.target.is_same_place(target);
+        let same_place = |alias: &&Alias| may_be_same_place(&alias.target, target);
         let permitted = |alias: &Alias| alias.permits(caller);
         match target.alias.as_ref().and_then(|name| self.aliases.get(name)) {
             Some(alias) => permitted(alias),

@@ -23,6 +23,7 @@ use super::{
     drive::Driver,
     reconcile::order_of,
     returned::{self, Step},
+    turns::Class,
 };
 
 /// How long a watch is left to the gateway that took it: a list and its record.
@@ -155,7 +156,7 @@ impl Kills {
         let _place = timeout_at(until, places.acquire()).await.ok()?.ok()?;
         let driver = self.driver(&shared.target).ok()?;
         let mut listing = Listing::new(driver.vendor, shared.target.clone(), shared.wanted.clone());
-        let read = timeout_at(until, driver.list(&mut listing, until)).await;
+        let read = timeout_at(until, driver.list(&mut listing, Class::Read, until)).await;
         if !matches!(read, Ok(Ok(()))) {
             tracing::debug!(target = ?shared.target, ?read, "a look for who came back got no whole list");
         }
@@ -178,7 +179,7 @@ impl Kills {
 
 /// Adds a list, or its watches to one that is the same.
 fn share(lists: &mut Vec<Shared>, due: Shared) {
-    let same = |list: &&mut Shared| list.target.is_same_place(&due.target) && list.wanted == due.wanted;
+    let same = |list: &&mut Shared| list.target.is_named_like(&due.target) && list.wanted == due.wanted;
     match lists.iter_mut().find(same) {
         Some(list) => list.watches.extend(due.watches),
         None => lists.push(due),

@@ -63,14 +63,17 @@ impl Kills {
 
     /// Looks where that is needed, and then sends. `is_marked` becomes true when it is on record that bytes may leave.
     async fn act(&self, job: &Job, kill: &mut Kill, is_marked: &mut bool) -> Driven {
-        let Job { driver, asked, plan, literals, .. } = job;
+        let Job { driver, asked, plan, class, literals, .. } = job;
+        if asked.dry_run {
+            return self.preview(driver, asked, *literals, kill).await;
+        }
         let Some(plan) = plan else {
             let selector = &asked.order.selector;
             // Nobody knows how many the database will pick.
             let many = if *selector == Selector::Intelligent { 1 } else { selector.ids().len() };
             return self.send(job, &asked.order, many, kill, is_marked).await;
         };
-        let (order, many) = match self.look_before(driver, plan, asked, *literals, kill).await {
+        let (order, many) = match self.look_before(driver, plan, asked, *literals, *class, kill).await {
             Ok(Some(found)) => found,
             Ok(None) => return look::nothing_to_send(kill),
             Err(problem) => return look::not_sent(kill, &asked.order, problem),

@@ -194,6 +194,9 @@ pub struct Capabilities {
     pub product: &'static str,
     pub cloud: Cloud,
     pub coordinates: &'static [Coordinate],
+    /// The coordinates that tell places apart: targets in which one of them differs are surely different places. Another
+    /// value of any other may be another name for the same place, and proves nothing.
+    pub tells_apart: &'static [&'static str],
     pub session_id: IdRule,
     pub selectors: &'static [SelectorKind],
     /// Most ids in one call by default; a call with more is split by the gateway.

@@ -22,6 +22,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     product: "Huawei Cloud DAS, for RDS for MySQL",
     cloud: Cloud::Huawei,
     coordinates: &[INSTANCE, DB_USER],
+    // A `db_user_id` is a handle on the instance, and there can be many.
+    tells_apart: &["instance_id"],
     session_id: IdRule::Decimal { max: 2_147_483_647 },
     selectors: &[SelectorKind::Ids, SelectorKind::MatchOneOf(&["user", "database"])],
     // No maximum is published; a sibling operation allows 20 at a time.

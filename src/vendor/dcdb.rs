@@ -23,6 +23,9 @@ const MAINLAND: Capabilities = Capabilities {
     product: "Tencent Cloud DCDB (TDSQL for MySQL)",
     cloud: Cloud::Tencent,
     coordinates: &[INSTANCE, SHARD, SERIAL, NODE],
+    // A shard has an id and a serial id, each of which is its own; a node is one of a shard's, and without it the primary
+    // is meant.
+    tells_apart: &["instance_id", "shard_id", "shard_serial_id"],
     session_id: IdRule::Decimal { max: i64::MAX as u64 },
     selectors: &[SelectorKind::Ids],
     // No maximum is published.

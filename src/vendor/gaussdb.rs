@@ -24,6 +24,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     product: "Huawei Cloud GaussDB",
     cloud: Cloud::Huawei,
     coordinates: &[INSTANCE, NODE, COMPONENT],
+    // Components are numbered within an instance. The node goes with the component and proves nothing by itself.
+    tells_apart: &["instance_id", "component_id"],
     session_id: IdRule::Token,
     selectors: &[SelectorKind::Ids],
     // No maximum is published; the vendor's console and its list call stop at 200.

@@ -15,6 +15,7 @@ mod gaussdb;
 mod huawei;
 mod json;
 mod listing;
+mod places;
 mod process;
 mod taurusdb;
 mod tencent;
@@ -31,6 +32,7 @@ pub use capabilities::{Capabilities, Cloud, Coordinate, IdRule, ListingKind, Nee
 pub use coordinates::{Complaint, coordinates};
 pub use fault::{Fault, FaultKind, Replay};
 pub use listing::{List, Listing, Next, Page};
+pub use places::{is_of, may_be_same_place, may_name, naming};
 
 use crate::domain::{Match, Order, SessionId, Target, VendorName};
 

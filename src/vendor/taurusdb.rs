@@ -28,6 +28,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     product: "Huawei Cloud TaurusDB",
     cloud: Cloud::Huawei,
     coordinates: &[INSTANCE, NODE],
+    // Every node is a server of its own.
+    tells_apart: &["instance_id", "node_id"],
     session_id: IdRule::Decimal { max: i64::MAX as u64 },
     selectors: &[SelectorKind::Ids, SelectorKind::Intelligent],
     // "1 to 20" in the vendor's own definition of the API (2026).

@@ -25,7 +25,7 @@ use crate::{
     audit::{Audit, Unwanted},
     clock::Clock,
     config::Webhook,
-    domain::{Kill, Status},
+    domain::Kill,
     kill::targets::Targets,
     metrics::Metrics,
     vendor::transport::Transport,
@@ -58,7 +58,7 @@ impl Webhooks {
     /// The names of those that are to be told of a kill: none of a preview, which ends nothing.
     #[must_use]
     pub fn concerned(&self, kill: &Kill, targets: &Targets) -> Vec<String> {
-        if self.0.is_empty() || kill.status == Status::Preview {
+        if self.0.is_empty() {
             return Vec::new();
         }
         let named = |member: &str| kill.target.as_ref()?.get(member)?.as_str();

@@ -86,7 +86,7 @@ impl Group {
     pub(super) fn has_room_for(&self, order: &Order, most: usize) -> bool {
         let Selector::Ids(ids) = &order.selector else { return false };
         let new = || ids.iter().filter(|id| !self.ids.contains(*id)).count();
-        self.open && self.target.is_same_place(&order.target) && self.ids.len() + new() <= most
+        self.open && self.target.is_named_like(&order.target) && self.ids.len() + new() <= most
     }
 
     pub(super) fn add(&mut self, kill: Waiting) {

@@ -29,6 +29,7 @@ on_both_engines! {
 
 on_one_engine! {
     the_order_of_members_makes_no_other_request,
+    the_same_wish_in_other_words_is_no_other_request,
     a_key_is_1_to_255_visible_ascii_characters,
 }
 
@@ -76,6 +77,19 @@ async fn the_order_of_members_makes_no_other_request(engine: Engine) {
     let again = gateway.client().post("/sessions/kill", &token, &key, other.to_owned()).await;
     assert_eq!(first.kill_id(), again.kill_id());
     assert!(is_replayed(&again));
+}
+
+async fn the_same_wish_in_other_words_is_no_other_request(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    let first = keyed(&gateway, "k", &kill_of("orders-ro", &[2_075_425])).await;
+    let mut same = kill_of("orders-ro", &[2_075_425]);
+    (same["dry_run"], same["on_behalf_of"]) = (false.into(), Value::Null);
+    (same["look"], same["select"]["ids"][0]) = (true.into(), 2_075_425.into());
+    let again = keyed(&gateway, "k", &same).await;
+    assert_eq!((first.kill_id(), is_replayed(&again)), (again.kill_id(), true), "{}", again.body);
+    same["dry_run"] = true.into();
+    assert_eq!(keyed(&gateway, "k", &same).await.code(), "key_reused");
+    assert_eq!(gateway.clouds.calls().len(), 1);
 }
 
 async fn a_key_belongs_to_its_caller(engine: Engine) {

@@ -106,6 +106,14 @@ async fn a_reason_is_text_of_1_to_1000_characters(engine: Engine) {
     for bad in [json!(null), json!(""), json!("  "), json!("ä".repeat(1001)), json!("a\u{0}b"), json!("a\u{1b}[2Jb")] {
         refused(&gateway, &target, "/reason", bad, "reason").await;
     }
+    for bad in
+        ["a\u{2028}b", "a\u{2029}b", "a\u{202e}b", "a\u{200b}b", "a\u{2066}b", "\u{feff}a"].map(|text| json!(text))
+    {
+        refused(&gateway, &target, "/on_behalf_of", bad.clone(), "on_behalf_of").await;
+        refused(&gateway, &target, "/target", bad.clone(), "target").await;
+        refused(&gateway, &target, "/select", json!({ "match": { "user": bad } }), "select.match.user").await;
+        refused(&gateway, &target, "/reason", bad, "reason").await;
+    }
     for bad in ["", "a\nb", "a\u{7f}b", "\u{85}", &"x".repeat(256)] {
         refused(&gateway, &target, "/on_behalf_of", json!(bad), "on_behalf_of").await;
     }
@@ -138,6 +146,8 @@ async fn coordinates_are_held_against_what_the_vendor_needs(engine: Engine) {
         refused(&gateway, &full(vendor), &format!("/target/{at}"), value, &format!("target.{field}")).await;
     }
     refused(&gateway, &json!("shop"), "/target", json!(null), "target").await;
+    refused(&gateway, &json!("shop"), "/target", json!("sh\u{1b}op"), "target").await;
+    refused(&gateway, &full("dcdb"), "/target/account", json!("a\nb"), "target.account").await;
     assert!(gateway.clouds.calls().is_empty());
 }
 

@@ -146,7 +146,7 @@ async fn a_month_is_removed_on_postgres_and_not_on_sqlite() {
     assert!(ended.stderr.contains("an SQLite file holds all months"), "{}", ended.stderr);
     let ended = audit(&["remove-month", "2026-03", "--reason", "x\u{1b}[2J"], folder.path(), &book.settings).await;
     assert_eq!(ended.status.code(), Some(1));
-    assert!(ended.stderr.contains("--reason: must not contain control characters"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("--reason: must not contain control or format characters"), "{}", ended.stderr);
     let ended = audit(&["remove-month", "2026-13", "--reason", "x"], folder.path(), &book.settings).await;
     assert_eq!(ended.status.code(), Some(2));
 }

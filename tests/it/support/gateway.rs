@@ -133,13 +133,13 @@ impl Gateway {
         &self.client
     }
 
-    /// Asks for a kill as `chatops-bot`, who may kill and nothing else.
+    /// Asks for a kill as `chatops-bot`, who may kill and look.
     pub(crate) async fn kill(&self, body: &Value) -> Answer {
         self.kill_with(&[], body).await
     }
 
     pub(crate) async fn kill_with(&self, headers: &[(&str, &str)], body: &Value) -> Answer {
-        let token = Self::token("chatops-bot", "sessions:kill");
+        let token = Self::token("chatops-bot", "sessions:kill sessions:read");
         self.client.post("/sessions/kill", &token, headers, body.to_string()).await
     }
 

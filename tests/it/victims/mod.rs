@@ -6,6 +6,8 @@ mod matching;
 mod needing;
 mod never;
 mod pins;
+mod places;
+mod previews;
 mod protection;
 mod returned;
 

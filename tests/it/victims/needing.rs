@@ -15,7 +15,9 @@ use crate::support::gateway::{Answer, Engine, Gateway, Setup, kill_of, targets};
 on_one_engine! {
     a_match_with_many_victims_needs_a_confirm_at_every_vendor,
     what_the_vendor_ends_by_itself_is_counted_first,
-    without_a_list_the_vendors_own_way_is_gone_uncounted,
+    without_a_list_no_match_is_sent,
+    without_a_turn_to_look_no_match_is_sent,
+    whoever_may_do_so_goes_without_a_look_where_nothing_depends_on_it,
     some_callers_and_targets_always_need_one,
     a_kill_ends_no_more_sessions_than_its_cap,
     a_target_loses_no_more_sessions_in_a_minute_than_its_cap,
@@ -165,15 +167,81 @@ async fn a_target_loses_no_more_sessions_in_a_minute_than_its_cap(engine: Engine
     assert_eq!(gateway.clouds.alive(&place("orders-ro")).len(), 12);
 }
 
-async fn without_a_list_the_vendors_own_way_is_gone_uncounted(engine: Engine) {
-    let gateway = started(engine, "[confirm]\nabove = 0\n").await;
+async fn without_a_list_no_match_is_sent(engine: Engine) {
+    let gateway = started(engine, "").await;
     gateway.clouds.misbehave(Action::DasProcesses, Behaviour::Deny);
-    let answer = gateway.kill(&kill_by("shop", json!({ "match": { "user": "report" } }))).await;
-    assert_eq!((answer.status, &answer.body["sessions"]), (StatusCode::ACCEPTED, &json!([])), "{}", answer.body);
-    assert_eq!(answer.body["look"], Value::Null);
-    assert!(ids_of(&gateway, "shop", "report").is_empty());
-    // What the gateway finds and sends by itself needs the list.
     gateway.clouds.misbehave(Action::TaurusdbProcesses, Behaviour::Deny);
-    let answer = gateway.kill(&kill_by("orders-ro", json!({ "match": { "user": "report" } }))).await;
-    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "upstream_denied"), "{}", answer.body);
+    for alias in ["shop", "orders-ro"] {
+        let answer = gateway.kill(&kill_by(alias, json!({ "match": { "user": "report" } }))).await;
+        assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "upstream_denied"), "{}", answer.body);
+        assert_eq!(answer.body["field"], "look");
+        assert_eq!(gateway.record(answer.kill_id()).await["status"], "failed");
+        assert!(!ids_of(&gateway, alias, "report").is_empty());
+    }
+    assert!(gateway.clouds.calls_for(Action::DasKill).is_empty());
+}
+
+async fn without_a_turn_to_look_no_match_is_sent(engine: Engine) {
+    let slow = "[vendors.das]\nmax_wait_ms = 500\n[accounts.huawei-slow]\ncloud = 'huawei'\nregion = 'r'\nproject_id = '0611f1bd8b00d5d32f17c017f15b599f'\n\
+                access_key = 'i'\nsecret_key = 'k'\nendpoints.das = '{clouds}'\nvendors.das.requests_per_second = 1\n\
+                [targets.slow]\nvendor = 'das'\naccount = 'huawei-slow'\n";
+    let [_, (_, das), ..] = targets();
+    let more = format!(
+        "{slow}instance_id = {}\ndb_user_id = {}\n[confirm]\nabove = 1\n",
+        das["instance_id"], das["db_user_id"]
+    );
+    let gateway = started(engine, &more).await;
+    let body = kill_by("slow", json!({ "match": { "database": "orders" } }));
+    let answers = futures_util::future::join_all([&body; 4].map(|body| gateway.kill(body))).await;
+    for answer in &answers {
+        assert!(answer.status.is_client_error() || answer.status.is_server_error(), "{}", answer.body);
+    }
+    let turned_away: Vec<_> = answers.iter().filter(|answer| answer.status.as_u16() == 429).collect();
+    assert!(!turned_away.is_empty(), "one call a second, and nobody waits");
+    for answer in turned_away {
+        assert_eq!((answer.code(), &answer.body["field"]), ("rate_limited", &json!("look")), "{}", answer.body);
+        assert!(answer.header("retry-after").is_some(), "{}", answer.body);
+        assert!(answer.body["detail"].as_str().unwrap().contains("sessions:kill:blind"), "{}", answer.body);
+    }
+    assert!(gateway.clouds.calls_for(Action::DasKill).is_empty());
+}
+
+async fn whoever_may_do_so_goes_without_a_look_where_nothing_depends_on_it(engine: Engine) {
+    const BLIND: &str = "sessions:kill sessions:kill:blind";
+    let ask = async |gateway: &Gateway, scope: &str, alias: &str, select: Value| {
+        let mut body = kill_by(alias, select);
+        body["look"] = false.into();
+        gateway.client().post("/sessions/kill", &Gateway::token("dba", scope), &[], body.to_string()).await
+    };
+    let by_user = || json!({ "match": { "user": "report" } });
+    for (more, scope, alias, select, code) in [
+        ("[confirm]\nabove = 1000\n", "sessions:kill", "shop", by_user(), "forbidden"),
+        ("", BLIND, "shop", by_user(), "forbidden"),
+        ("[confirm]\nabove = 1000\n[callers]\nsessions_per_kill = 5\n", BLIND, "shop", by_user(), "forbidden"),
+        ("[confirm]\nabove = 1000\n[callers]\nsessions_per_target_minute = 5\n", BLIND, "shop", by_user(), "forbidden"),
+        (
+            "[confirm]\nabove = 1000\n[[protect]]\nvendor = 'das'\nusers = ['x']\n",
+            BLIND,
+            "shop",
+            by_user(),
+            "forbidden",
+        ),
+        ("[[protect]]\nusers = ['x']\n", BLIND, "orders-ro", json!({ "ids": ["2075425"] }), "forbidden"),
+        ("[confirm]\nabove = 1000\n", BLIND, "orders-ro", by_user(), "invalid"),
+        ("", BLIND, "orders-ro", json!({ "ids": [{ "id": "2075425", "user": "report" }] }), "invalid"),
+    ] {
+        let gateway = started(engine, more).await;
+        let answer = ask(&gateway, scope, alias, select).await;
+        assert_eq!((answer.code(), &answer.body["field"]), (code, &json!("look")), "{more}: {}", answer.body);
+        assert!(gateway.clouds.calls().is_empty(), "{more}");
+        let status = if code == "forbidden" { "refused" } else { "failed" };
+        assert_eq!(gateway.record(answer.kill_id()).await["status"], status);
+    }
+    let gateway = started(engine, "[confirm]\nabove = 1000\n").await;
+    gateway.clouds.misbehave(Action::DasProcesses, Behaviour::Deny);
+    let answer = ask(&gateway, BLIND, "shop", by_user()).await;
+    assert_eq!((answer.status, &answer.body["sessions"]), (StatusCode::ACCEPTED, &json!([])), "{}", answer.body);
+    assert!(answer.body.get("look").is_none() && ids_of(&gateway, "shop", "report").is_empty());
+    let by_id = ask(&gateway, BLIND, "orders-ro", json!({ "ids": ["2075425"] })).await;
+    assert_eq!(by_id.status, StatusCode::OK, "{}", by_id.body);
 }

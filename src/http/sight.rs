@@ -1,0 +1,41 @@
+//! What of a kill its reader may see.
+//!
+//! The record keeps whose the sessions were that a kill or its preview looked at. The invariant: whoever may list no
+//! sessions and read no kills learns from a kill of its own no more of them than their ids and outcomes, and whoever may
+//! not see the literals of statements does not see those that others asked for.
+
+use crate::{
+    auth::Scope,
+    domain::{Kill, Outcome, Session, masked},
+};
+
+use super::caller::Authenticated;
+
+/// The kill as that caller may see it.
+pub(super) fn seen_by(caller: &Authenticated, mut kill: Kill) -> Kill {
+    if !sees_identities(caller) {
+        kill.sessions.iter_mut().for_each(hide);
+    }
+    let is_own = kill.caller == caller.0.subject;
+    if let Some(statement) = kill.select.as_mut().and_then(|select| select.pointer_mut("/match/statement"))
+        && !is_own
+        && !caller.0.has(Scope::SessionsStatements)
+        && let Some(text) = statement.as_str()
+    {
+        *statement = masked(text).into();
+    }
+    kill
+}
+
+/// Whether that caller may see whose sessions are.
+pub(super) fn sees_identities(caller: &Authenticated) -> bool {
+    caller.0.has(Scope::SessionsRead) || caller.0.has(Scope::KillsRead)
+}
+
+/// Leaves the id and the outcome, and why, unless that tells whose it is.
+pub(super) fn hide(session: &mut Session) {
+    session.identity = None;
+    if session.outcome == Outcome::Protected {
+        session.detail = None;
+    }
+}
