@@ -15,6 +15,7 @@ mod watch;
 use std::{fmt, io, sync::mpsc as std_mpsc, thread, time::Duration};
 
 use actix_web::http::{Method, StatusCode, header::HeaderMap};
+use rustls::RootCertStore;
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio::{
@@ -125,6 +126,10 @@ impl Transport {
     /// # Errors
     /// No thread, or no event loop, could be made.
     pub fn start(connect_timeout: Duration) -> io::Result<Self> {
+        Self::start_trusting(connect_timeout, connect::public_roots())
+    }
+
+    fn start_trusting(connect_timeout: Duration, roots: RootCertStore) -> io::Result<Self> {
         // Somebody else may have chosen the same provider before.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let (letters, inbox) = mpsc::unbounded_channel();
@@ -132,7 +137,7 @@ impl Transport {
         thread::Builder::new().name("transport".to_owned()).spawn(move || match actix_web::rt::Runtime::new() {
             Ok(runtime) => {
                 let _ = started.send(Ok(()));
-                runtime.block_on(client::serve(inbox, connect_timeout));
+                runtime.block_on(client::serve(inbox, connect_timeout, roots));
             }
             Err(error) => {
                 let _ = started.send(Err(error));

@@ -16,6 +16,7 @@ use actix_web::http::{
 };
 use awc::error::SendRequestError;
 use futures_util::StreamExt;
+use rustls::RootCertStore;
 use tokio::{
     sync::{Semaphore, SemaphorePermit, mpsc::UnboundedReceiver},
     task::JoinSet,
@@ -46,8 +47,8 @@ struct Client {
 }
 
 /// Carries letters until no handle is left, then waits for the exchanges that are under way.
-pub(super) async fn serve(mut inbox: UnboundedReceiver<Letter>, connect_timeout: Duration) {
-    let pool = Rc::new(Pool::new(connect_timeout));
+pub(super) async fn serve(mut inbox: UnboundedReceiver<Letter>, connect_timeout: Duration, roots: RootCertStore) {
+    let pool = Rc::new(Pool::new(connect_timeout, roots));
     let client = Rc::new(Client { http: http(), pool, large: Semaphore::new(LARGE_AT_ONCE) });
     let mut exchanges = JoinSet::new();
     while let Some(letter) = inbox.recv().await {

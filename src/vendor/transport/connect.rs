@@ -32,6 +32,13 @@ const WARM_UP: Duration = Duration::from_secs(1);
 /// Most connections to one origin that are made ahead at once.
 const AHEAD: usize = 32;
 
+/// Whom the world trusts.
+pub(super) fn public_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    roots
+}
+
 /// What a connection can do.
 trait Io: AsyncRead + AsyncWrite + Unpin {}
 
@@ -119,9 +126,7 @@ struct Place {
 }
 
 impl Pool {
-    pub(super) fn new(patience: Duration) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    pub(super) fn new(patience: Duration, roots: RootCertStore) -> Self {
         let mut tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Self { patience, tls: TlsConnector::from(Arc::new(tls)), places: RefCell::default() }

@@ -15,6 +15,7 @@ use super::*;
 mod answers;
 mod connecting;
 mod kept;
+mod tls;
 
 const ENOUGH: Duration = Duration::from_secs(20);
 
