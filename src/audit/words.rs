@@ -2,10 +2,14 @@
 
 use unicode_script::{Script, UnicodeScript as _};
 
+/// Most characters of a word that count; more is passed over, in reasons and where they are searched. An index takes no
+/// word of thousands of bytes, which a reason in a script without spaces may well be.
+const LONGEST: usize = 100;
+
 /// The words of a text, each once, in lower case and in their order.
 ///
 /// A word is a run of letters and digits of one script; digits are of any. Chinese characters and kana are words one by
-/// one, since nothing stands between their words.
+/// one, since nothing stands between their words. Of a word [`LONGEST`] characters count.
 #[must_use]
 pub fn words(text: &str) -> Vec<String> {
     let (mut words, mut word, mut script) = (Vec::new(), String::new(), Script::Common);
@@ -27,7 +31,8 @@ pub fn words(text: &str) -> Vec<String> {
             script = Script::Common;
         }
         if c.is_alphanumeric() {
-            word.extend(c.to_lowercase());
+            let room = LONGEST.saturating_sub(word.chars().count());
+            word.extend(c.to_lowercase().take(room));
             if stands_alone {
                 end(&mut word, &mut words);
             } else if !is_shared {
@@ -55,11 +60,19 @@ mod tests {
         assert_eq!(words(" -_。，'\" "), Vec::<String>::new());
     }
 
+    #[test]
+    fn of_a_long_word_its_beginning_counts() {
+        let [long, other] = ["ж", "й"].map(|end| words(&format!("{}{end} x", "Ж".repeat(LONGEST))));
+        assert_eq!(long, [&"ж".repeat(LONGEST), "x"]);
+        assert_eq!(long, other);
+    }
+
     proptest! {
         #[test]
-        fn words_are_plain_and_are_found_again(text in any::<String>()) {
+        fn words_are_plain_and_no_longer_than_an_index_takes(text in any::<String>()) {
             let found = words(&text);
             for word in &found {
+                prop_assert!(word.chars().count() <= LONGEST);
                 prop_assert!(word.chars().all(|c| !c.is_ascii() || c.is_ascii_alphanumeric() && !c.is_ascii_uppercase()));
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! A token that names an unknown key makes the set be fetched again, as does a set that has grown old; between two
 //! fetches there is a floor, so that made-up tokens cannot hammer the issuer. All who need the same fetch wait for
-//! that one. While the issuer is away its last keys stay good.
+//! that one. While the issuer is away, or publishes no key that can be used, its last keys stay good.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -98,6 +98,8 @@ impl Jwks {
         let body = tokio::time::timeout(PATIENCE, (self.fetch)(self.url.clone()));
         let body = body.await.map_err(|_| "no answer in time".to_owned())??;
         let body = Some(body).filter(|body| body.len() <= LARGEST).ok_or("the answer is too large")?;
-        jwk::parse(&body).ok_or_else(|| "the answer is not a key set".to_owned())
+        let keys = jwk::parse(&body).ok_or("the answer is not a key set")?;
+        // An issuer that publishes none for a moment withdraws nobody's.
+        Some(keys).filter(|keys| !keys.is_empty()).ok_or_else(|| "no key of the set can be used".to_owned())
     }
 }

@@ -101,8 +101,9 @@ async fn are_sessions(one: &mut PgConnection, other: &mut PgConnection) -> sqlx:
     for _ in 0..ROUNDS {
         let said: String = sqlx::raw_sql(SET).fetch_one(&mut *one).await?.try_get(0)?;
         let other_said: String = sqlx::raw_sql(SET).fetch_one(&mut *other).await?.try_get(0)?;
-        let kept: Option<String> = sqlx::raw_sql(GET).fetch_one(&mut *one).await?.try_get(0)?;
+        // In the other order: a pooler that takes its sessions in turn would else come round to the right ones.
         let other_kept: Option<String> = sqlx::raw_sql(GET).fetch_one(&mut *other).await?.try_get(0)?;
+        let kept: Option<String> = sqlx::raw_sql(GET).fetch_one(&mut *one).await?.try_get(0)?;
         if kept != Some(said) || other_kept != Some(other_said) {
             return Ok(false);
         }

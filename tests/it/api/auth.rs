@@ -16,6 +16,7 @@ use crate::support::gateway::{AUDIENCE, Answer, Engine, Gateway, ISSUER, JWT_SEC
 
 on_one_engine! {
     without_a_valid_token_nobody_is_let_in_and_nothing_is_on_record,
+    a_claim_with_what_is_not_seen_is_refused_by_its_name,
     every_operation_but_the_probes_wants_a_token,
     without_the_scope_a_kill_is_refused_and_on_record,
     reading_wants_a_scope_too,
@@ -92,6 +93,29 @@ async fn without_a_valid_token_nobody_is_let_in_and_nothing_is_on_record(engine:
         assert_eq!(answer.header("www-authenticate"), Some(r#"Bearer realm="killgate""#), "{missing:?}");
     }
     assert_eq!((recorded(&gateway).await, gateway.clouds.calls().len()), (1, 1));
+}
+
+async fn a_claim_with_what_is_not_seen_is_refused_by_its_name(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    for unseen in ['\u{202e}', '\u{200b}', '\u{2028}', '\u{2029}', '\u{feff}', '\u{ad}', '\n', '\u{0}', '\u{85}'] {
+        let text = format!("chat{unseen}ops");
+        for (change, name) in [
+            (json!({ "sub": text }), "sub"),
+            (json!({ "azp": text }), "azp"),
+            (json!({ "client_id": text }), "client_id"),
+            (json!({ "jti": text }), "jti"),
+            (json!({ "act": { "sub": text } }), "act"),
+        ] {
+            let token = signed(&claims(&change), Algorithm::HS256, JWT_SECRET);
+            let answer = ask(&gateway, KILL, Some(&format!("Bearer {token}"))).await;
+            assert_problem(&answer, KILL, 401, "unauthenticated");
+            assert_eq!(answer.body["detail"], format!("malformed claim {name}"), "{unseen:?}");
+        }
+    }
+    assert_eq!(recorded(&gateway).await, 0);
+    let seen = json!({ "sub": "陈静 · e\u{301}té", "azp": "портал", "jti": "a b", "act": { "sub": "ボット" } });
+    let token = signed(&claims(&seen), Algorithm::HS256, JWT_SECRET);
+    assert_eq!(ask(&gateway, KILL, Some(&format!("Bearer {token}"))).await.status, StatusCode::OK);
 }
 
 async fn every_operation_but_the_probes_wants_a_token(engine: Engine) {

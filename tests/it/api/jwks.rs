@@ -37,6 +37,7 @@ on_one_engine! {
     a_new_key_is_found_and_a_withdrawn_one_forgotten,
     the_last_keys_stay_good_while_the_issuer_is_away,
     a_good_token_is_not_blamed_for_keys_that_cannot_be_had,
+    a_set_without_a_usable_key_is_none,
     keys_behind_interim_answers_are_found,
 }
 
@@ -223,6 +224,23 @@ async fn the_last_keys_stay_good_while_the_issuer_is_away(engine: Engine) {
     let answer = list(&gateway, &signer.token(&clock)).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     assert_eq!(list(&gateway, &p256("unknown").token(&clock)).await.status, StatusCode::UNAUTHORIZED);
+}
+
+async fn a_set_without_a_usable_key_is_none(engine: Engine) {
+    let signer = ed25519();
+    let issuer = Issuer::start(&[]).await;
+    let (gateway, clock) = gateway(engine, &issuer).await;
+    let answer = list(&gateway, &signer.token(&clock)).await;
+    assert_problem(&answer, LIST, 503, "keys_unavailable");
+    issuer.publish(&[&signer]);
+    clock.set(clock.now() + Duration::seconds(3));
+    assert_eq!(list(&gateway, &signer.token(&clock)).await.status, StatusCode::OK);
+    // Nor does it take the place of one: a token with a key that nobody knows makes it be fetched.
+    issuer.publish(&[]);
+    clock.set(clock.now() + Duration::seconds(31));
+    assert_eq!(list(&gateway, &p256("unknown").token(&clock)).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(issuer.fetches(), 3);
+    assert_eq!(list(&gateway, &signer.token(&clock)).await.status, StatusCode::OK);
 }
 
 async fn a_good_token_is_not_blamed_for_keys_that_cannot_be_had(engine: Engine) {

@@ -1,4 +1,4 @@
-//! Which months are made on Postgres.
+//! Which months are made on Postgres, and what is changed while others read.
 
 use killgate::audit::Audit;
 use secrecy::ExposeSecret as _;
@@ -6,6 +6,7 @@ use sqlx::{Connection as _, PgConnection};
 use time::macros::date;
 
 use super::book::{Book, NOON, attempt};
+use crate::support::patience::eventually;
 
 #[tokio::test]
 async fn only_months_that_can_be_meant_are_made_and_few_at_a_time() {
@@ -46,4 +47,41 @@ async fn a_month_that_was_removed_is_never_made_again() {
     let unseen = sqlx::query("SELECT make_months('2026-02-01Z', 1)").execute(&mut *tx).await;
     let refused = unseen.unwrap_err().to_string();
     assert!(refused.contains("READ COMMITTED"), "{refused}");
+}
+
+/// What comes of work on tables that somebody reads until one try of it has come to nothing.
+async fn beside_a_reader<T>(book: &Book, work: impl Future<Output = T>) -> T {
+    let url = book.settings.database_url.as_ref().unwrap().expose_secret();
+    let mut reader = PgConnection::connect(url).await.unwrap();
+    let mut tx = reader.begin().await.unwrap();
+    sqlx::query("SELECT count(*) FROM kills").execute(&mut *tx).await.unwrap();
+    let waits = "SELECT CAST(count(*) AS text) FROM pg_locks WHERE NOT granted AND database = \
+                 (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let waiting = async |many: &'static str| {
+        eventually("a lock", async || (book.texts(waits).await[0].as_deref() == Some(many)).then_some(())).await;
+    };
+    let meanwhile = async {
+        waiting("1").await;
+        waiting("0").await;
+        // Nobody is held up in between.
+        book.texts("SELECT CAST(count(*) AS text) FROM kills").await;
+        tx.rollback().await.unwrap();
+    };
+    tokio::join!(work, meanwhile).0
+}
+
+#[tokio::test]
+async fn tables_that_somebody_reads_are_changed_once_that_is_over() {
+    let book = Book::on_postgres().await;
+    // One of the migrations is to be done again.
+    book.raw("ALTER TABLE kills DROP COLUMN confirms CASCADE").await.unwrap();
+    assert_eq!(book.raw("DELETE FROM _sqlx_migrations WHERE version = 6").await, Ok(1));
+    assert_eq!(beside_a_reader(&book, Audit::migrate(&book.settings)).await, Ok(()));
+    let columns = "SELECT 'x' FROM information_schema.columns WHERE table_name = 'kills' AND column_name = 'confirms'";
+    assert_eq!(book.texts(columns).await.len(), 1);
+
+    assert_eq!(book.raw("SELECT make_months('2026-03-01Z', 1)").await, Ok(1));
+    let remove = Audit::remove_month(&book.settings, date!(2026 - 03 - 01), "kept long enough");
+    assert_eq!(beside_a_reader(&book, remove).await, Ok(0));
+    assert!(book.texts("SELECT CAST(to_regclass('kills_2026_03') AS text)").await[0].is_none());
 }

@@ -18,6 +18,7 @@ on_both_engines! {
     the_exit_status_says_what_is_wrong,
     what_cannot_be_checked_is_not_called_verified,
     a_file_of_checkpoints_that_has_none_is_no_evidence,
+    a_key_may_be_good_up_to_a_block_only,
 }
 
 /// Runs `killgate audit …` in that directory on that record.
@@ -80,6 +81,69 @@ async fn what_cannot_be_checked_is_not_called_verified(book: &Book) {
     let ended = audit(&["verify", "--key", key], folder.path(), &gone).await;
     assert_eq!(ended.status.code(), Some(1), "{}", ended.stdout);
     assert!(!folder.path().join("gone.db").exists(), "nothing is made by looking");
+}
+
+async fn a_key_may_be_good_up_to_a_block_only(book: &Book) {
+    let mut sealed = Sealed::fill(book).await;
+    let old = killgate::seal::hex(&sealed.key.public());
+    // A file as others have one, and outside checkpoints, are held against the same keys.
+    let last = book.audit.last_head().await.unwrap().unwrap().head.number;
+    sealed.key = SealKey::generate().unwrap();
+    super::settled(book, 60).await;
+    sealed.seal().await;
+    let new = killgate::seal::hex(&sealed.key.public());
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints: Vec<String> = sealed.checkpoints().await.iter().map(|it| it.text() + "\n").collect();
+    std::fs::write(folder.path().join("checkpoints"), checkpoints.concat()).unwrap();
+    let mut export: Vec<String> = all(book).await.iter().map(Line::text).collect();
+    export.extend(book.audit.blocks(0, 10).await.unwrap().iter().map(|block| BlockLine::from(block).text()));
+    std::fs::write(folder.path().join("export"), export.join("\n") + "\n").unwrap();
+    for (keys, status, words) in [
+        (
+            &[format!("{old}:..{last}"), new.clone()][..],
+            0,
+            "verified: 11 entries in 4 blocks, 4 checkpoints".to_owned(),
+        ),
+        (&[old.clone(), format!("{new}:..{}", last + 1)], 0, "verified: 11 entries".to_owned()),
+        (
+            &[format!("{old}:..{}", last - 1), new.clone()],
+            32 + 64,
+            format!("CHAIN: block {last}: it is signed with a key that is good up to block {} only, {old}", last - 1),
+        ),
+        (
+            &[format!("{old}:..0"), new.clone()],
+            32 + 64,
+            format!(
+                "CHECKPOINT: the checkpoint of block 1 is signed with a key that is good up to block 0 only, {old}"
+            ),
+        ),
+        // Whoever says twice how long a key is good means the longer time.
+        (&[format!("{old}:..1"), format!("{old}:..{last}"), new.clone()], 0, "verified: 11 entries".to_owned()),
+        (&[format!("{old}:..{}", last + 1)], 32 + 64, format!("signed with another key, {new}")),
+    ] {
+        let keys: Vec<&str> = keys.iter().flat_map(|key| ["--key", key]).collect();
+        let ended =
+            audit(&[&["verify", "--checkpoints", "checkpoints"], &keys[..]].concat(), folder.path(), &book.settings)
+                .await;
+        assert_eq!(ended.status.code(), Some(status), "{keys:?}: {}{}", ended.stdout, ended.stderr);
+        assert!(ended.stdout.contains(&words), "{words} in {}", ended.stdout);
+        let of_file = [&["verify", "--export", "export", "--checkpoints", "checkpoints"], &keys[..]].concat();
+        let ended = audit(&of_file, folder.path(), &book.settings).await;
+        // The file has no manifest, whatever the keys.
+        assert_eq!(ended.status.code(), Some(8 | status), "{keys:?}: {}{}", ended.stdout, ended.stderr);
+    }
+    for bad in [
+        format!("{old}:"),
+        format!("{old}:.."),
+        format!("{old}:..-1"),
+        format!("{old}:..x"),
+        format!("{old}..3"),
+        format!("{old}:3.."),
+    ] {
+        let ended = audit(&["verify", "--key", &bad], folder.path(), &book.settings).await;
+        assert_eq!(ended.status.code(), Some(2), "{bad}: {}", ended.stderr);
+        assert!(ended.stderr.contains("KEY:..250"), "{bad}: {}", ended.stderr);
+    }
 }
 
 async fn a_file_of_checkpoints_that_has_none_is_no_evidence(book: &Book) {

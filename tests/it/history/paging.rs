@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use killgate::{
     audit::{Audit, Filter},
     clock::{Clock, id_at},
@@ -33,6 +34,7 @@ const BEFORE: usize = 300;
 
 on_both_engines! {
     the_set_that_is_read_is_the_set_that_was_committed,
+    a_cursor_of_as_many_writes_as_there_may_be_is_a_place,
 }
 
 /// A moment of the last ten minutes: what is written goes between what is there.
@@ -138,4 +140,30 @@ async fn the_set_that_is_read_is_the_set_that_was_committed(engine: Engine) {
     assert!(read.windows(2).all(|pair| pair[0] > pair[1]), "newest first, none twice");
     let read: BTreeSet<KillId> = read.into_iter().collect();
     assert_eq!(read, committed, "neither more nor less than what was committed when the first page was read");
+}
+
+/// A cursor that says of so many writes, which have not been, that they were under way.
+fn cursor(many: u32) -> String {
+    let now = Clock::system().now();
+    let millis = i64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap();
+    let mut bytes = id_at(now + Duration::from_mins(1)).as_bytes().to_vec();
+    bytes.extend(millis.to_be_bytes());
+    bytes.extend(2_000_000_000_i64.to_be_bytes());
+    bytes.extend((1..=many).flat_map(u32::to_be_bytes));
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+async fn a_cursor_of_as_many_writes_as_there_may_be_is_a_place(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    let audit = gateway.app.kills().audit();
+    let kill = aged::recorded(audit, &attempt(Clock::system().now())).await;
+    for many in [0, 1, 1_000, 10_000] {
+        for more in ["", "&session_id=1111&reason=INC-4711&vendor=taurusdb"] {
+            let page = gateway.read(&format!("/kills?limit=500{more}&cursor={}", cursor(many))).await;
+            assert_eq!(page.status.as_u16(), 200, "{many} {more}: {}", page.body);
+            assert_eq!(page.body["items"][0]["id"], kill.id.to_string(), "{many} {more}");
+        }
+    }
+    let page = gateway.read(&format!("/kills?cursor={}", cursor(10_001))).await;
+    assert_eq!((page.status.as_u16(), &page.body["field"]), (422, &"cursor".into()), "{}", page.body);
 }

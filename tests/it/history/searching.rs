@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+use killgate::audit::{Filter, words};
+use proptest::{
+    strategy::{Strategy as _, ValueTree as _},
+    string::string_regex,
+    test_runner::TestRunner,
+};
 use serde_json::Value;
 
 use super::{aged, exported, ids, listed, on_both_engines, opened};
@@ -14,6 +20,8 @@ on_both_engines! {
     a_session_is_found_whatever_its_age,
     a_reason_is_found_by_its_words,
     a_reason_in_any_script_is_found_by_its_words,
+    a_reason_that_is_one_long_word_is_recorded_and_found,
+    whatever_the_reasons_are_they_are_found_by_the_words_they_have,
 }
 
 async fn a_session_is_found_whatever_its_age(engine: Engine) {
@@ -68,6 +76,62 @@ async fn a_reason_in_any_script_is_found_by_its_words(engine: Engine) {
         let page = gateway.read(&format!("/kills?reason={encoded}")).await;
         assert_eq!(page.body["items"].as_array().unwrap().len(), expected, "{query}: {}", page.body);
     }
+}
+
+async fn a_reason_that_is_one_long_word_is_recorded_and_found(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    let audit = gateway.app.kills().audit();
+    // As many as a reason has, no two alike, so that nothing of it can be packed: of three bytes and of four.
+    let hangul: String = ('\u{ac00}'..'\u{d7a3}').step_by(7).take(1000).collect();
+    let cuneiform: String = ('\u{12000}'..='\u{12399}').cycle().take(1000).collect();
+    let latin = "x".repeat(1000);
+    for (n, reason) in (0..).zip([&hangul, &cuneiform, &latin]) {
+        let mut one = attempt(NOON + n * Duration::from_secs(1));
+        one.kill.reason = Some(reason.clone());
+        aged::recorded(audit, &one).await;
+        let beginning: String = reason.chars().take(255).collect();
+        let filter = Filter { reason: words(&beginning), ..Filter::default() };
+        let found = audit.page(&filter, 10).await.unwrap().items;
+        assert_eq!(found.iter().map(|kill| kill.id).collect::<Vec<_>>(), [one.kill.id], "{beginning}");
+    }
+}
+
+/// Reasons and queries from few characters, so that many of them meet: of several scripts and cases, with what stands between
+/// words, what lengthens, joins or changes its case in an odd way.
+async fn whatever_the_reasons_are_they_are_found_by_the_words_they_have(engine: Engine) {
+    const CHARACTERS: &str =
+        "[aAbBßéÉİıſ\u{212a}ǅ12²Ⅷ①Ａ１报表ーヶかカ々〇й보ก่क्\u{301}\u{1F980} _.,'\"*:^()|&!<>\\\\-]";
+    let gateway = Gateway::start(engine).await;
+    let audit = gateway.app.kills().audit();
+    let mut runner = TestRunner::deterministic();
+    let mut any = |most: usize| {
+        let text = string_regex(&format!("{CHARACTERS}{{1,{most}}}")).unwrap();
+        text.new_tree(&mut runner).unwrap().current()
+    };
+    let mut recorded = Vec::new();
+    for n in 0..120 {
+        let mut one = attempt(NOON + n * Duration::from_secs(1));
+        one.kill.reason = Some(any(12));
+        let kill = aged::recorded(audit, &one).await;
+        recorded.push((kill.id, words(one.kill.reason.as_deref().unwrap()), one.kill.reason));
+    }
+    let mut hits = 0;
+    for _ in 0..300 {
+        let (query, mut expected) = (any(3), Vec::new());
+        let wanted = words(&query);
+        if wanted.is_empty() {
+            continue;
+        }
+        for (id, has, _) in recorded.iter().rev() {
+            expected.extend(wanted.iter().all(|word| has.contains(word)).then_some(*id));
+        }
+        let filter = Filter { reason: wanted, ..Filter::default() };
+        let found = audit.page(&filter, 500).await.unwrap().items;
+        let found: Vec<_> = found.iter().map(|kill| kill.id).collect();
+        assert_eq!(found, expected, "{query:?} among {recorded:?}");
+        hits += found.len();
+    }
+    assert!(hits > 300, "{hits}");
 }
 
 async fn a_reason_is_found_by_its_words(engine: Engine) {

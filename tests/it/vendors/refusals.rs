@@ -9,7 +9,7 @@ use crate::support::gateway::kill_of;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_400_that_nobody_knows_is_unknown_and_settled_by_the_list() {
-    let quick = "[vendors.gaussdb]\ntimeout_ms = 400\n".to_owned();
+    let quick = "[vendors.gaussdb]\ntimeout_ms = 1500\n".to_owned();
     let gateway = Gateway::start_with(Engine::Sqlite, Setup { more: quick, ..Setup::default() }).await;
     let body = json!({ "error_code": "DBS.212015", "error_msg": "Partial success." }).to_string();
     gateway.clouds.misbehave_times(1, Action::GaussdbKill, Behaviour::Status(Canned::json(400, &body)));
@@ -25,9 +25,11 @@ async fn a_400_that_nobody_knows_is_unknown_and_settled_by_the_list() {
 async fn one_user_without_a_right_does_not_stop_the_others() {
     let gateway = Gateway::start(Engine::Sqlite).await;
     for code in ["InternalError.InstanceOperatePermissionError", "FailedOperation.UserNotAuthed"] {
-        let body = json!({ "Response": { "Error": { "Code": code, "Message": "no" }, "RequestId": "r" } }).to_string();
-        gateway.clouds.misbehave_times(6, Action::DcdbKill, Behaviour::Status(Canned::json(200, &body)));
         for id in 1111..1117 {
+            // Every answer has an id of its own.
+            let error = json!({ "Code": code, "Message": "no" });
+            let body = json!({ "Response": { "Error": error, "RequestId": format!("{code}-{id}") } }).to_string();
+            gateway.clouds.misbehave_times(1, Action::DcdbKill, Behaviour::Status(Canned::json(200, &body)));
             let answer = gateway.kill(&kill_of("orders-shard-1", &[id])).await;
             assert_eq!((answer.status.as_u16(), answer.code()), (502, "upstream_denied"), "{}", answer.body);
         }

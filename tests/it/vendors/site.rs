@@ -82,7 +82,7 @@ async fn where_a_rule_protects_sessions_none_can_be_told_apart_and_none_is_sent(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_was_lost_is_not_looked_for_in_vain() {
-    let gateway = international("[vendors.dcdb]\ntimeout_ms = 400\n").await;
+    let gateway = international("[vendors.dcdb]\ntimeout_ms = 1500\n").await;
     gateway.clouds.misbehave_times(1, Action::DcdbKill, Behaviour::Drop);
     let answer = gateway.kill(&kill_of(TARGET, &[1111])).await;
     assert_eq!(answer.code(), "outcome_unknown", "{}", answer.body);
