@@ -253,6 +253,7 @@ fn limits(config: &Config) -> HashMap<(String, &'static str), Limit> {
                 timeout: limit.timeout,
                 reserved_percent: limit.reserved_percent,
                 max_waiting: limit.max_waiting,
+                look_max_age: limit.look_max_age,
             };
             limits.insert((account.name.clone(), vendor.name().as_str()), limit);
         }

@@ -57,6 +57,7 @@ pub struct Metrics {
     call_seconds: Histogram,
     pace: Family<BudgetLabels, Gauge>,
     audit_failures: Counter,
+    outcomes_lost: Counter,
     sealed: Counter,
     seal_failures: Counter,
     seal_held_off: Counter,
@@ -81,6 +82,12 @@ impl Default for Metrics {
         registry.register("call_seconds", "Time of one call to a vendor", call_seconds.clone());
         registry.register("pace", "Calls a second asked for: the limit, or less after throttling", pace.clone());
         registry.register("audit_failures", "Records that could not be written in time", audit_failures.clone());
+        let outcomes_lost = Counter::default();
+        registry.register(
+            "outcomes_lost",
+            "Outcomes of kills that will never be on record; the log has them",
+            outcomes_lost.clone(),
+        );
         let (sealed, seal_failures, checkpoint_failures) = (Counter::default(), Counter::default(), Counter::default());
         registry.register("sealed", "Entries of the record that this gateway sealed", sealed.clone());
         registry.register("seal_failures", "Blocks that could not be sealed yet", seal_failures.clone());
@@ -115,6 +122,7 @@ impl Default for Metrics {
             call_seconds,
             pace,
             audit_failures,
+            outcomes_lost,
             sealed,
             seal_failures,
             seal_held_off,
@@ -157,6 +165,11 @@ impl Metrics {
     /// A record could not be written in time.
     pub fn audit_failure(&self) {
         self.audit_failures.inc();
+    }
+
+    /// What became of a kill will never be on record.
+    pub fn outcome_lost(&self) {
+        self.outcomes_lost.inc();
     }
 
     /// A block was sealed with so many entries.

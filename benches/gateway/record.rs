@@ -47,7 +47,7 @@ pub(crate) async fn kills_per_second(database: &Database, writers: u64, time: Du
 
 async fn write(audit: &Audit, attempt: Attempt, clock: &Clock) -> Result<()> {
     audit.begin(&attempt, Duration::from_hours(24)).await?;
-    if !audit.mark_sent(attempt.kill.id, &attempt.gateway, clock.now()).await? {
+    if !audit.mark_sent(attempt.kill.id, &attempt.gateway, clock.now(), attempt.deadline).await? {
         bail!("a kill was not pending");
     }
     let now = clock.now();

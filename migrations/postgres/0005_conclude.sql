@@ -3,7 +3,7 @@
 --
 -- Here and below, `lowest` and `highest` are the ids' own: with them only the months between are looked at, and without
 -- them every month there is, for each of the ids.
-CREATE FUNCTION mark_kills_sent(ids uuid[], gateways text[], times timestamptz[], lowest uuid, highest uuid)
+CREATE FUNCTION mark_kills_sent(ids uuid[], gateways text[], times timestamptz[], dues timestamptz[], lowest uuid, highest uuid)
 RETURNS SETOF uuid LANGUAGE plpgsql AS $$
 DECLARE
     pending uuid[];
@@ -12,13 +12,15 @@ BEGIN
                      AND status = 'pending' ORDER BY id FOR NO KEY UPDATE);
     RETURN QUERY
     WITH held AS MATERIALIZED (
-        SELECT g.id, g.gateway, g.at FROM unnest(ids, gateways, times) AS g (id, gateway, at)
+        SELECT g.id, g.gateway, g.at, g.due FROM unnest(ids, gateways, times, dues) AS g (id, gateway, at, due)
         JOIN kill_leases l ON l.kill_id = g.id AND l.gateway = g.gateway
         WHERE g.id = ANY (pending)
         FOR UPDATE OF l
     ), sent AS (
         UPDATE kills k SET sent_at = coalesce(k.sent_at, held.at) FROM held
         WHERE k.id = held.id AND k.id BETWEEN lowest AND highest
+    ), lasts AS (
+        UPDATE kill_leases l SET due_at = held.due FROM held WHERE l.kill_id = held.id AND l.due_at < held.due
     )
     INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail)
     SELECT held.id, (SELECT coalesce(max(e.seq), 0) + 1 FROM kill_events e

@@ -25,6 +25,12 @@ pub enum AuditError {
 }
 
 impl AuditError {
+    /// Whether the same may be taken another time; false where the database would refuse it again.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+
     pub(super) fn unavailable(operation: &'static str, why: impl Into<String>) -> Self {
         Self::Unavailable { operation, why: why.into() }
     }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::{Audit, AuditError, moment::Moment, on_engine, postgres, sqlite};
 use crate::{
     clock::from_unix_millis,
-    domain::{KillId, Problem, Session, Status, Upstream},
+    domain::{KillId, Problem, Sent, Session, Status, Upstream},
 };
 
 /// One change of a kill, without what concerns the gateways alone.
@@ -34,6 +34,9 @@ pub struct KillEvent {
     /// Why it was not done, where it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
+    /// The calls to the vendor that left, where the event is about any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Sent>,
     /// The look at the sessions before the kill, where there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub look: Option<LookEvent>,
@@ -99,6 +102,7 @@ impl EventRow {
             sessions: part(&detail, "sessions").unwrap_or_default(),
             upstream: upstream.filter(|upstream| *upstream != Upstream::default()),
             problem: part(&detail, "problem"),
+            calls: part(&detail, "calls").unwrap_or_default(),
             look: look.map(|(at, complete)| LookEvent { at, complete }),
             verified_at: moment(&detail["verified_at"]),
         }

@@ -56,7 +56,7 @@ pub use watch::{Returned, Seen, Sightings, Watch};
 pub use words::words;
 
 use crate::{
-    domain::{Kill, KillId},
+    domain::{Kill, KillId, Sent},
     window::{Ask, Slot},
 };
 use queue::Entry;
@@ -203,11 +203,29 @@ impl Audit {
         }
     }
 
-    /// Records the moment before the first byte goes to a vendor.
+    /// Records the moment before bytes go to a vendor, and that nobody else is to settle the kill before `due`.
     ///
-    /// `false` if the kill is not pending or no longer this gateway's: then nothing may be sent.
-    pub async fn mark_sent(&self, id: KillId, gateway: &str, at: OffsetDateTime) -> Result<bool, AuditError> {
-        self.write(Entry::Mark(Mark { id, gateway: gateway.to_owned(), at })).await
+    /// `false` if the kill is not pending or no longer this gateway's: then nothing may be sent, also if it was marked
+    /// before.
+    pub async fn mark_sent(
+        &self,
+        id: KillId,
+        gateway: &str,
+        at: OffsetDateTime,
+        due: OffsetDateTime,
+    ) -> Result<bool, AuditError> {
+        self.write(Entry::Mark(Mark { id, gateway: gateway.to_owned(), at, due })).await
+    }
+
+    /// Records what became of a kill, with the calls of it that left; otherwise as [`Audit::conclude`].
+    pub async fn answer(
+        &self,
+        kill: &Kill,
+        calls: &[Sent],
+        at: OffsetDateTime,
+        look_at: Option<OffsetDateTime>,
+    ) -> Result<bool, AuditError> {
+        self.write(Entry::Conclusion(Box::new(Conclusion::answered(kill, calls, at, look_at)))).await
     }
 
     /// Records what was learned of an open kill, as an event of the kind `what`; `false` if it was settled already,

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::{moment::whole_millis, words::words};
 use crate::{
     clock::unix_millis,
-    domain::{Kill, KillId, Problem, ProblemCode, Session, Status},
+    domain::{Kill, KillId, Problem, ProblemCode, Sent, Session, Status},
 };
 
 /// What is written before any vendor sees a byte.
@@ -70,6 +70,8 @@ pub(super) struct Mark {
     pub(super) id: KillId,
     pub(super) gateway: String,
     pub(super) at: OffsetDateTime,
+    /// By then whatever is still to come of the kill is over; its lease lasts at least so long.
+    pub(super) due: OffsetDateTime,
 }
 
 /// What became of a kill, as it goes to an engine.
@@ -79,6 +81,8 @@ pub(super) struct Conclusion {
     pub(super) at: OffsetDateTime,
     pub(super) what: String,
     pub(super) look_at: Option<OffsetDateTime>,
+    /// The calls of it that left, where that was not said before.
+    pub(super) calls: Vec<Sent>,
 }
 
 /// What happens to a kill's lease when it is concluded.
@@ -121,7 +125,27 @@ impl Attempt {
 
 impl Conclusion {
     pub(super) fn new(kill: &Kill, at: OffsetDateTime, what: &str, look_at: Option<OffsetDateTime>) -> Self {
-        Self { kill: storable(kill), at: whole_millis(at), what: what.to_owned(), look_at: look_at.map(whole_millis) }
+        let look_at = look_at.map(whole_millis);
+        Self { kill: storable(kill), at: whole_millis(at), what: what.to_owned(), look_at, calls: vec![] }
+    }
+
+    /// The vendor's answers, or the lack of them, to those calls.
+    pub(super) fn answered(kill: &Kill, calls: &[Sent], at: OffsetDateTime, look_at: Option<OffsetDateTime>) -> Self {
+        let mut calls = calls.to_vec();
+        for call in &mut calls {
+            call.ids.iter_mut().chain(&mut call.task_id).for_each(without_nul);
+        }
+        Self { calls, ..Self::new(kill, at, "answered", look_at) }
+    }
+
+    /// The detail of its event. `changed` names the sessions it is about.
+    pub(super) fn learned(&self, changed: &[String]) -> Value {
+        let mut learned = learned(&self.kill, Some(changed));
+        if let Some(last) = self.calls.last() {
+            learned["calls"] = json!(self.calls);
+            learned["left_at"] = unix_millis(last.at).into();
+        }
+        learned
     }
 
     /// A pending kill always stays somebody's, an open one as long as there is something to look for.
@@ -133,12 +157,13 @@ impl Conclusion {
         }
     }
 
-    /// A kill that the vendor turned away for its rate, or we ourselves for the state we are in, was never sent and
+    /// A kill that the vendor turned away for its rate, or we ourselves for the state we are in, did surely nothing and
     /// may be asked for again under the same key.
     pub(super) fn releases_key(&self) -> bool {
         let our_own =
             |problem: &Problem| matches!(problem.code, ProblemCode::AuditUnavailable | ProblemCode::Overloaded);
-        self.kill.status == Status::RateLimited || self.kill.problem.as_ref().is_some_and(our_own)
+        let nothing_done = self.calls.iter().all(|call| call.refused);
+        nothing_done && (self.kill.status == Status::RateLimited || self.kill.problem.as_ref().is_some_and(our_own))
     }
 }
 

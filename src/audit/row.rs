@@ -5,6 +5,7 @@ use sqlx::{ColumnIndex, Decode, FromRow, Row, Type, types::Json};
 use uuid::Uuid;
 
 use super::{moment::Moment, record::Open};
+use crate::clock::unix_millis;
 use crate::domain::{Kill, KillId, Look, Problem, Session, Status, Upstream};
 
 /// The columns every reading query selects from `kills k`; `$sessions` is the engine's way to gather the sessions
@@ -15,6 +16,8 @@ macro_rules! kill_columns {
             "k.id, k.status, k.caller, k.on_behalf_of, k.actor, k.reason, k.target, k.selector, k.requested_at, ",
             "k.looked_at, k.list_complete, k.sent_at, k.completed_at, k.verified_at, k.confirms, k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, ",
             "k.upstream_evidence_url, k.upstream_error_code, k.upstream_error_message, k.problem, ",
+            "CASE WHEN k.looked_at IS NOT NULL THEN (SELECT max(CAST(e.detail ->> 'left_at' AS bigint)) FROM kill_events e \
+             WHERE e.kill_id = k.id) END AS left_at, ",
             "(SELECT r.returned FROM kill_returns r WHERE r.kill_id = k.id ORDER BY r.look DESC LIMIT 1) AS returned, ",
             $sessions,
             " AS sessions"
@@ -37,6 +40,7 @@ pub(super) struct KillRow {
     looked_at: Option<Moment>,
     list_complete: Option<bool>,
     sent_at: Option<Moment>,
+    left_at: Option<i64>,
     completed_at: Option<Moment>,
     verified_at: Option<Moment>,
     confirms: Option<Uuid>,
@@ -93,8 +97,9 @@ impl KillRow {
             },
             problem: self.problem.map(|json| json.0),
             look: self.looked_at.zip(self.list_complete).map(|(at, complete)| {
-                let to_kill = self.sent_at.map(|sent| sent.0 - at.0);
-                let to_kill_ms = to_kill.map(|time| i64::try_from(time.whole_milliseconds()).unwrap_or(i64::MAX));
+                // Until it is known when the last call left, it may have left from the mark on.
+                let left_at = self.left_at.or_else(|| Some(unix_millis(self.sent_at?.0)));
+                let to_kill_ms = left_at.map(|left| left - unix_millis(at.0)).filter(|time| *time >= 0);
                 Look { at: at.0, complete, to_kill_ms }
             }),
             confirms: self.confirms,

@@ -25,6 +25,8 @@ pub struct LimitOverrides {
     pub reserved_percent: Option<u32>,
     /// Most kills that may wait at once for turns of one budget: 1 to 100000.
     pub max_waiting: Option<usize>,
+    /// How old a look may be when a kill leaves that rests on it: 100 to 600000 ms.
+    pub look_max_age_ms: Option<u32>,
 }
 
 /// The limits that hold for one vendor account.
@@ -44,6 +46,8 @@ pub struct Limits {
     pub reserved_percent: u32,
     /// 10000 by default.
     pub max_waiting: usize,
+    /// 2 s by default.
+    pub look_max_age: Duration,
 }
 
 impl LimitOverrides {
@@ -58,6 +62,7 @@ impl LimitOverrides {
             timeout_ms: section.number("timeout_ms", 100..=120_000),
             reserved_percent: section.number("reserved_percent", 0..=90),
             max_waiting: section.number("max_waiting", 1..=100_000),
+            look_max_age_ms: section.number("look_max_age_ms", 100..=600_000),
         }
     }
 
@@ -72,6 +77,7 @@ impl LimitOverrides {
             timeout_ms: self.timeout_ms.or(general.timeout_ms),
             reserved_percent: self.reserved_percent.or(general.reserved_percent),
             max_waiting: self.max_waiting.or(general.max_waiting),
+            look_max_age_ms: self.look_max_age_ms.or(general.look_max_age_ms),
         }
     }
 
@@ -86,6 +92,7 @@ impl LimitOverrides {
             timeout: Duration::from_millis(self.timeout_ms.unwrap_or(10_000).into()),
             reserved_percent: self.reserved_percent.unwrap_or(20),
             max_waiting: self.max_waiting.unwrap_or(10_000),
+            look_max_age: Duration::from_millis(self.look_max_age_ms.unwrap_or(2000).into()),
         }
     }
 }
@@ -118,6 +125,7 @@ mod tests {
             timeout: Duration::from_millis(500),
             reserved_percent: 20,
             max_waiting: 10_000,
+            look_max_age: Duration::from_secs(2),
         };
         assert_eq!(limits("t"), t);
         assert_eq!(limits("u"), Limits { requests_per_second: 10, timeout: Duration::from_secs(10), ..t });
@@ -157,7 +165,7 @@ mod tests {
                 "vendors.dcdb.max_wait_ms: must be a whole number from 0 to 60000, not 60001",
                 "vendors.dcdb.timeout_ms: must be a whole number from 100 to 120000, not a float",
                 "vendors.dcdb.burst: unknown key, expected one of requests_per_second, requests_per_minute, \
-                 max_ids_per_call, max_wait_ms, timeout_ms, reserved_percent, max_waiting",
+                 max_ids_per_call, max_wait_ms, timeout_ms, reserved_percent, max_waiting, look_max_age_ms",
                 "vendors.oracle: no such vendor, expected one of gaussdb, das, taurusdb, dcdb",
             ]
         );

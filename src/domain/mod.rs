@@ -12,6 +12,7 @@ mod masking;
 mod matching;
 mod outcome;
 mod selector;
+mod sent;
 mod target;
 mod text;
 
@@ -24,5 +25,6 @@ pub use masking::{cut, masked};
 pub use matching::{Match, Ranking};
 pub use outcome::{Outcome, Session};
 pub use selector::{Selector, SessionId};
+pub use sent::Sent;
 pub use target::{Coordinates, Order, Target, VendorName};
 pub use text::{TextError, has_unseen, is_unseen, plain_text};

@@ -1,12 +1,13 @@
 //! Running a vendor's script: calls, pauses, and the few repetitions that are safe.
 //!
-//! The invariant: a call that may kill is sent again only after the vendor surely refused it before acting
-//! (throttled, never connected, expired token). Once bytes may have left, what comes back is the end of it.
-//! After a throttled or unconnected kill it is the [lane](super::lane) that lets it wait for another turn. Reads may be
-//! repeated, and take only turns that no kill waits for.
+//! The invariant: a call that may kill is sent once from here, and what comes back is the end of it. Where the vendor
+//! surely refused it before acting (throttled, never connected, expired token) it is the [lane](super::lane) that lets it
+//! wait for another turn. Reads may be repeated, and take only turns that no kill waits for, but those that a kill waits
+//! for itself.
 
 use std::{sync::Arc, time::Duration};
 
+use time::OffsetDateTime;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
@@ -71,6 +72,10 @@ impl Calls for Driver {
         &self.limit
     }
 
+    fn now(&self) -> OffsetDateTime {
+        self.clock.now()
+    }
+
     fn rest(&self) -> Option<Duration> {
         self.breaker.rest(Instant::now())
     }
@@ -104,13 +109,15 @@ impl Calls for Driver {
         let known = Known { task_id: None, sent_at, now: sent_at };
         let until = Instant::now() + self.limit.max_wait;
         let mut run = Run { turn: Some(turn), ..Run::new(class, until) };
-        match self.run(order, known, self.vendor.open(order), &mut run).await {
-            Ok(answer) => Ok(Driven::answered(self.clean(answer), run.http_status)),
+        let fault = match self.run(order, known, self.vendor.open(order), &mut run).await {
+            Ok(answer) => return Ok(Driven::answered(self.clean(answer), run.http_status).sent(order, sent_at)),
             // One call of the script was taken, so whatever kept a later one from its end, nobody can tell.
-            Err(Stop::Fault(fault)) if run.acted => Err(Stop::Fault(Fault { kind: FaultKind::Lost, ..fault })),
-            Err(_) if run.acted => Err(Stop::Fault(Fault::new(FaultKind::Lost, "kill"))),
-            Err(stop) => Err(stop),
-        }
+            Err(Stop::Fault(fault)) if run.acted => Fault { kind: FaultKind::Lost, ..fault },
+            Err(_) if run.acted => Fault::new(FaultKind::Lost, "kill"),
+            Err(Stop::Fault(fault)) if fault.kind.replay() == Replay::Never => fault,
+            Err(stop) => return Err(stop),
+        };
+        Ok(Driven::failed(order, &fault).sent(order, sent_at))
     }
 }
 
@@ -128,8 +135,8 @@ impl Driver {
         }
     }
 
-    /// Reads one page after another until the list has ended. Each may wait for its turn as long as any call may, but
-    /// none beyond `until`.
+    /// Reads one page after another until the list has ended, with turns of that class. Each may wait for its turn as
+    /// long as any call may, but none beyond `until`.
     pub(super) async fn list(&self, listing: &mut Listing, class: Class, until: Instant) -> Result<(), Stop> {
         while let Some(call) = listing.call() {
             let patience = until.min(Instant::now() + self.limit.max_wait);
@@ -159,7 +166,9 @@ impl Driver {
             call = match step {
                 Step::Done(answer) => return Ok(answer),
                 Step::Send(next) => next,
-                Step::Wait { pause, .. } if Instant::now() + pause > run.until => return Err(Stop::StillRunning),
+                Step::Wait { pause, .. } if pause > run.until.saturating_duration_since(Instant::now()) => {
+                    return Err(Stop::StillRunning);
+                }
                 Step::Wait { pause, then } => {
                     sleep(pause).await;
                     then
@@ -195,6 +204,8 @@ impl Driver {
             match run.again.when(fault, call.effect, run.until) {
                 Next::At(moment) => sleep_until(moment).await,
                 Next::Renewed(fault) => match self.account.renew(stamp).await {
+                    // That may have taken its time: who may still be sent is for the lane to say.
+                    Ok(true) if call.effect == Effect::Kill => return Err(Stop::Renewed(fault)),
                     Ok(true) => {}
                     Ok(false) => return Err(Stop::Fault(fault)),
                     Err(renewal) => return Err(Stop::Fault(self.shown(renewal))),
@@ -217,7 +228,9 @@ impl Driver {
                     let class = if run.class == Class::Read { Class::Kill } else { Class::Urgent };
                     self.turn(&budget, class, 1, patience).await?
                 }
-                Effect::Read => self.spare_turn(&budget, run.class, run.until).await?,
+                // A kill waits for it, so it goes with the kill's class and not behind other kills.
+                Effect::Read if run.class != Class::Read => self.turn(&budget, run.class, 1, patience).await?,
+                Effect::Read => self.spare_turn(&budget, run.until).await?,
             };
             sleep_until(turn.at).await;
             if !turn.is_past() {
@@ -226,16 +239,15 @@ impl Driver {
         }
     }
 
-    /// A turn for a read: while kills wait it takes none, and never one that is still to come, since a kill that
-    /// comes before it would have to wait for that. The look of a kill may use what kills may, so that no number of lists
-    /// keeps it from its turn.
-    async fn spare_turn(&self, budget: &str, class: Class, until: Instant) -> Result<Turn, Stop> {
+    /// A turn for a read that no kill waits for: while kills wait it takes none, and never one that is still to come,
+    /// since a kill that comes before it would have to wait for that.
+    async fn spare_turn(&self, budget: &str, until: Instant) -> Result<Turn, Stop> {
         loop {
             if !self.turns.quiet(budget, until).await {
                 return Err(Stop::NoTurn(SPAN));
             }
-            match self.turn(budget, class, 1, Duration::ZERO).await {
-                Err(Stop::NoTurn(wait)) if Instant::now() + wait <= until => sleep(wait).await,
+            match self.turn(budget, Class::Read, 1, Duration::ZERO).await {
+                Err(Stop::NoTurn(wait)) if wait <= until.saturating_duration_since(Instant::now()) => sleep(wait).await,
                 taken => return taken,
             }
         }
@@ -309,9 +321,12 @@ impl Again {
             Replay::Never if fault.kind.status() != Status::Unknown => Next::Stop(fault),
             Replay::AfterPause | Replay::AfterRenewal | Replay::Never => {
                 let doubled = FIRST_PAUSE.saturating_mul(1 << self.pauses.min(8)).min(LONGEST_PAUSE);
-                let moment = Instant::now() + fault.retry_after.unwrap_or(doubled);
                 self.pauses += 1;
-                if moment > until { Next::Stop(fault) } else { Next::At(moment) }
+                // A vendor may name a time that no clock has.
+                match Instant::now().checked_add(fault.retry_after.unwrap_or(doubled)) {
+                    Some(moment) if moment <= until => Next::At(moment),
+                    _ => Next::Stop(fault),
+                }
             }
         }
     }

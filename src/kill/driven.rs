@@ -2,8 +2,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use time::OffsetDateTime;
+
 use crate::{
-    domain::{Order, Outcome, Problem, ProblemCode, Selector, Session, Status, Upstream},
+    domain::{Order, Outcome, Problem, ProblemCode, Selector, Sent, Session, Status, Upstream},
     vendor::{Answer, Fault, FaultKind},
 };
 
@@ -15,6 +17,8 @@ pub(super) const AFTER_THROTTLING: Duration = Duration::from_secs(2);
 pub(super) enum Stop {
     /// The vendor's answer, or the lack of one.
     Fault(Fault),
+    /// The vendor did not take the token, and there is a new one. Nothing was done.
+    Renewed(Fault),
     /// No turn within the time; the next one is that far away. Nothing was sent.
     NoTurn(Duration),
     /// The shared window cannot be reached. Nothing was sent.
@@ -32,16 +36,32 @@ pub(super) struct Driven {
     pub(super) sessions: Vec<Session>,
     pub(super) upstream: Upstream,
     pub(super) problem: Option<Problem>,
+    /// The calls that left, oldest first.
+    pub(super) calls: Vec<Sent>,
 }
 
 impl Driven {
     pub(super) fn answered(answer: Answer, http_status: Option<u16>) -> Self {
         let Answer { status, sessions, task_id, request_id, evidence_url } = answer;
         let upstream = Upstream { http_status, request_id, task_id, evidence_url, ..Upstream::default() };
-        Self { status, sessions, upstream, problem: None }
+        Self { status, sessions, upstream, problem: None, calls: vec![] }
     }
 
-    fn failed(order: &Order, fault: &Fault) -> Self {
+    /// Where nobody was asked, since no session was left to send.
+    pub(super) fn nothing() -> Self {
+        let status = Status::of(&[]);
+        Self { status, sessions: vec![], upstream: Upstream::default(), problem: None, calls: vec![] }
+    }
+
+    /// The same, of a call of that order that left then.
+    pub(super) fn sent(mut self, order: &Order, at: OffsetDateTime) -> Self {
+        let ids = order.selector.ids().iter().map(|id| id.0.clone()).collect();
+        let refused = self.problem.is_some() && self.status != Status::Unknown;
+        self.calls = vec![Sent { at, ids, task_id: self.upstream.task_id.clone(), refused }];
+        self
+    }
+
+    pub(super) fn failed(order: &Order, fault: &Fault) -> Self {
         let kind = fault.kind;
         let detail = fault.code.as_ref().map(|code| format!("the vendor answered {code}"));
         let outcome = |id| {
@@ -62,7 +82,7 @@ impl Driven {
             error_message: fault.message.clone(),
         };
         let sessions = order.selector.ids().iter().map(outcome).collect();
-        Self { status: kind.status(), sessions, upstream, problem: Some(problem) }
+        Self { status: kind.status(), sessions, upstream, problem: Some(problem), calls: vec![] }
     }
 
     /// Too many kills wait already.
@@ -80,14 +100,14 @@ impl Driven {
             ProblemCode::RateLimited | ProblemCode::UpstreamThrottled => Status::RateLimited,
             _ => Status::Failed,
         };
-        Self { status, sessions, upstream: Upstream::default(), problem: Some(problem) }
+        Self { status, sessions, upstream: Upstream::default(), problem: Some(problem), calls: vec![] }
     }
 
     /// Why a script did not come to its end, as it is recorded.
     pub(super) fn stopped(order: &Order, stop: &Stop) -> Self {
         let unsent = |code, sentence: &str| Self::not_sent(order, Problem::new(code, sentence));
         match stop {
-            Stop::Fault(fault) => Self::failed(order, fault),
+            Stop::Fault(fault) | Stop::Renewed(fault) => Self::failed(order, fault),
             Stop::NoTurn(wait) => Self::no_turn(order, *wait),
             Stop::NoRecord => unsent(
                 ProblemCode::AuditUnavailable,
@@ -107,15 +127,23 @@ impl Driven {
         Self::failed(order, &Fault::new(FaultKind::Lost, "kill"))
     }
 
-    /// What this says of the sessions of one of the kills that shared the call.
-    pub(super) fn for_order(&self, order: &Order) -> Self {
+    /// What this says of the sessions of one of the kills that were in the call.
+    pub(super) fn for_order(&self, order: &Order, is_shared: bool) -> Self {
+        let mut own = self.clone();
+        if let Some(problem) = own.problem.as_mut().filter(|it| is_shared && it.code == ProblemCode::UpstreamRejected) {
+            problem.detail = format!("{REFUSED_TOGETHER}; nothing was killed");
+        }
         let ids = order.selector.ids();
         if ids.is_empty() {
-            return self.clone();
+            return own;
         }
         let outcomes: HashMap<&str, &Session> = self.sessions.iter().map(|s| (s.id.as_str(), s)).collect();
-        let sessions: Vec<_> = ids.iter().filter_map(|id| outcomes.get(id.as_str()).copied().cloned()).collect();
-        Self { status: Status::of(&sessions), sessions, ..self.clone() }
+        own.sessions = ids.iter().filter_map(|id| outcomes.get(id.as_str()).copied().cloned()).collect();
+        own.status = Status::of(&own.sessions);
+        for call in &mut own.calls {
+            call.ids = ids.iter().map(|id| id.0.clone()).collect();
+        }
+        own
     }
 
     fn no_turn(order: &Order, wait: Duration) -> Self {
@@ -130,20 +158,50 @@ impl Driven {
     }
 
     /// This, and then what a later call of the same kill brought.
-    pub(super) fn and(mut self, later: Self) -> Self {
+    ///
+    /// As long as surely nothing was done, the problem is that of the whole. From then on the whole is what its sessions
+    /// add up to, and what kept the rest from being done is said of the rest alone.
+    pub(super) fn and(mut self, mut later: Self) -> Self {
+        let nothing_done = !self.may_have_acted() && !later.may_have_acted();
+        if !nothing_done {
+            later.blame_sessions();
+        }
         self.sessions.extend(later.sessions);
-        self.status = Status::of(&self.sessions);
+        self.calls.extend(later.calls);
         if later.upstream != Upstream::default() {
             let tasks = [self.upstream.task_id.take(), later.upstream.task_id.clone()];
             let tasks: Vec<String> = tasks.into_iter().flatten().collect();
             let task_id = (!tasks.is_empty()).then(|| tasks.join(","));
             self.upstream = Upstream { task_id, ..later.upstream };
         }
-        self.problem =
-            later.problem.or(self.problem).filter(|_| matches!(self.status, Status::Unknown | Status::Failed));
+        if nothing_done {
+            self.status = if self.problem.is_some() { self.status } else { later.status };
+            self.problem = self.problem.or(later.problem);
+        } else {
+            self.status = Status::of(&self.sessions);
+            self.problem = (self.status == Status::Unknown).then(|| Problem::new(ProblemCode::OutcomeUnknown, IN_PART));
+        }
         self
     }
+
+    /// Whether a call of it may have ended sessions.
+    fn may_have_acted(&self) -> bool {
+        self.status == Status::Unknown || self.calls.iter().any(|call| !call.refused)
+    }
+
+    /// Says of each session why it was not ended, instead of all together.
+    fn blame_sessions(&mut self) {
+        let Some(problem) = self.problem.take() else { return };
+        let what = if self.upstream == Upstream::default() { "not sent" } else { "refused" };
+        for session in self.sessions.iter_mut().filter(|session| session.outcome == Outcome::Failed) {
+            session.detail = Some(format!("{what}: {}", problem.code.as_str()).into());
+        }
+    }
 }
+
+const REFUSED_TOGETHER: &str = "shared a call with other kills, one of whose ids was refused: ask again";
+const IN_PART: &str = "what became of some of the sessions is not known, since the answer to a call was lost, and it is \
+                       not repeated";
 
 /// The order in parts of at most `most` ids.
 pub(super) fn parts(order: &Order, most: usize) -> Vec<Order> {
@@ -159,4 +217,66 @@ pub(super) fn parts(order: &Order, most: usize) -> Vec<Order> {
 /// Whole seconds, rounded up, at least one: what `Retry-After` can say.
 pub(super) fn seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0 || wait.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::domain::{SessionId, Target, VendorName};
+
+    fn order(ids: &[&str]) -> Order {
+        let (vendor, account, coordinates) = (VendorName("gaussdb"), "huawei".to_owned(), [].into());
+        let ids = ids.iter().map(|id| SessionId((*id).to_owned())).collect();
+        Order { target: Target { alias: None, vendor, account, coordinates }, selector: Selector::Ids(ids) }
+    }
+
+    /// A call of that id that left and was answered so.
+    fn told(id: &str, outcome: Outcome) -> Driven {
+        let order = order(&[id]);
+        let sessions = order.selector.ids().iter().map(|id| Session::new(id, outcome)).collect();
+        Driven::answered(Answer::each(sessions), Some(200)).sent(&order, datetime!(2026-01-02 12:00 UTC))
+    }
+
+    fn outcome(driven: &Driven) -> (Status, Option<ProblemCode>) {
+        (driven.status, driven.problem.as_ref().map(|problem| problem.code))
+    }
+
+    #[test]
+    fn after_a_part_that_was_sent_nothing_says_that_nothing_was() {
+        let stops = || {
+            [
+                Driven::overloaded(&order(&["2"])),
+                Driven::stopped(&order(&["2"]), &Stop::NoRecord),
+                Driven::stopped(&order(&["2"]), &Stop::NoTurn(Duration::from_secs(2))),
+                Driven::failed(&order(&["2"]), &Fault::new(FaultKind::Throttled, "kill")),
+                Driven::failed(&order(&["2"]), &Fault::new(FaultKind::Rejected, "kill")),
+            ]
+        };
+        for stop in stops() {
+            let code = stop.problem.as_ref().map(|problem| problem.code.as_str()).unwrap_or_default().to_owned();
+            let failed = told("1", Outcome::Failed).and(stop.clone());
+            assert_eq!(outcome(&failed), (Status::Failed, None), "it may be dead: {code}");
+            assert!(failed.sessions[1].detail.as_deref().is_some_and(|detail| detail.ends_with(&code)));
+            assert_eq!(outcome(&told("1", Outcome::Killed).and(stop.clone())), (Status::Partial, None));
+            let unknown = outcome(&told("1", Outcome::Unknown).and(stop));
+            assert_eq!(unknown, (Status::Unknown, Some(ProblemCode::OutcomeUnknown)));
+        }
+        for stop in stops() {
+            let (alone, whole) = (outcome(&stop), stop.and(Driven::unsent(&order(&["3"]))));
+            assert_eq!(outcome(&whole), alone, "nothing was done at all");
+        }
+    }
+
+    #[test]
+    fn each_kill_of_a_shared_call_that_was_refused_is_told_so() {
+        let both = order(&["1", "2"]);
+        let refused = Driven::failed(&both, &Fault::new(FaultKind::Rejected, "kill"));
+        let refused = refused.sent(&both, datetime!(2026-01-02 12:00 UTC));
+        let own = refused.for_order(&order(&["2"]), true);
+        assert_eq!(own.problem.unwrap().detail, format!("{REFUSED_TOGETHER}; nothing was killed"));
+        assert_eq!((own.sessions.len(), &own.calls[0].ids), (1, &vec!["2".to_owned()]));
+        assert_eq!(refused.for_order(&both, false).problem, refused.problem);
+    }
 }

@@ -145,7 +145,7 @@ fn check(target: &Target, listing: Option<ListingKind>, wanted: &Match) -> Resul
 pub(super) fn unread(stop: &Stop) -> Problem {
     let wait = |code, sentence: &str, wait: Duration| Problem::new(code, sentence).retry_after(seconds(wait));
     match stop {
-        Stop::Fault(fault) => refused(fault),
+        Stop::Fault(fault) | Stop::Renewed(fault) => refused(fault),
         Stop::NoTurn(rest) => {
             let sentence = "other calls are waiting for this vendor account, and kills go first";
             wait(ProblemCode::RateLimited, sentence, *rest)

@@ -6,9 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    domain::{
-        Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status, Target, Upstream,
-    },
+    domain::{Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status, Target},
     vendor::{self, List, ListingKind},
 };
 
@@ -26,8 +24,8 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Plan {
     /// What the list is asked for.
-    wanted: Match,
-    is_narrowed: bool,
+    pub(super) wanted: Match,
+    pub(super) is_narrowed: bool,
     /// Whether the vendor itself can be asked for all of them, once they are counted and none is to be spared.
     own_way: bool,
 }
@@ -153,7 +151,7 @@ impl Kills {
         let mut sessions = std::mem::take(&mut kill.sessions);
         let problem = self.too_many(&asked.order.selector, &sessions).err();
         sessions.truncate(MAX_IDS);
-        Driven { status: Status::Preview, sessions, upstream: Upstream::default(), problem }
+        Driven { status: Status::Preview, sessions, problem, ..Driven::nothing() }
     }
 
     /// Whether the sessions of a preview are few enough for a kill.
@@ -197,7 +195,7 @@ impl Kills {
         // It goes to the node that was looked at, whichever is the primary by then.
         let order = Order { target: place, selector };
         let now = self.0.clock.now();
-        let deadline = now + longest(driver.limit, order.selector.ids().len());
+        let deadline = now + longest(driver.limit, order.selector.ids().len(), true);
         let watch = self.watch(driver, kill, &list, &plan.wanted);
         let (recorded, ()) = tokio::join!(self.0.audit.conclude(kill, now, "looked", Some(deadline)), watch);
         self.may_go_on(kill, recorded)?;
@@ -276,11 +274,6 @@ pub(super) fn not_sent(kill: &Kill, order: &Order, problem: Problem) -> Driven {
     with_decided(kill, order, |order| Driven::not_sent(order, problem))
 }
 
-/// What is recorded where the gateway failed on the way, and bytes may have left: what the look decided stands.
-pub(super) fn lost(kill: &Kill, order: &Order) -> Driven {
-    with_decided(kill, order, Driven::lost)
-}
-
 /// What the look decided, if there was one, and of all other sessions of the order what `rest` says.
 fn with_decided(kill: &Kill, order: &Order, rest: impl FnOnce(&Order) -> Driven) -> Driven {
     if kill.look.is_none() {
@@ -303,5 +296,5 @@ pub(super) fn nothing_to_send(kill: &Kill) -> Driven {
     let problem = (status == Status::Refused).then(|| {
         Problem::new(ProblemCode::Forbidden, "every one of these sessions is protected; nothing was sent").at("select")
     });
-    Driven { status, sessions: looked.clone(), upstream: Upstream::default(), problem }
+    Driven { status, sessions: looked.clone(), problem, ..Driven::nothing() }
 }

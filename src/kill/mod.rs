@@ -3,6 +3,7 @@
 //! The invariants: no vendor sees a byte before the kill's row is committed; once it is committed the kill runs
 //! to its end, whether or not its caller still listens; what is answered is what was recorded.
 
+mod again;
 mod breaker;
 mod callers;
 mod caps;
@@ -15,6 +16,7 @@ mod forecast;
 mod guarding;
 mod ids;
 mod lane;
+mod later;
 mod list;
 mod look;
 mod object;
@@ -57,7 +59,7 @@ use breaker::Breaker;
 use callers::Callers;
 use caps::Caps;
 use drive::Driver;
-use lane::Lane;
+use lane::{GRACE, Lane};
 use submission::first_record;
 use targets::Targets;
 use turns::{Class, Limit, Turns};
@@ -255,9 +257,9 @@ impl Kills {
             // Until the look there is no telling how many calls there will be; then it is told anew. A preview is a look or
             // two.
             patience = match &plan {
-                _ if asked.dry_run => longest(script.limit, 1) * 2,
-                Some(_) => longest(script.limit, 1),
-                None => longest(script.limit, kill.sessions.len()),
+                _ if asked.dry_run => longest(script.limit, 1, false) * 2,
+                Some(_) => longest(script.limit, 1, false),
+                None => longest(script.limit, kill.sessions.len(), false),
             };
             driver = Some(script);
         }
@@ -270,7 +272,7 @@ impl Kills {
             dry_run: submission.asked.as_ref().is_ok_and(|asked| asked.dry_run),
             key: submission.context.key,
             gateway: inner.gateway.clone(),
-            deadline: now + patience,
+            deadline: now + patience + SLACK,
             webhooks: Vec::new(),
             kill,
         };
@@ -326,11 +328,17 @@ impl Inner {
         // A preview is nobody's news.
         attempt.webhooks =
             if attempt.dry_run { Vec::new() } else { self.webhooks.concerned(&attempt.kill, &self.targets) };
-        self.audit.begin(attempt, self.key_ttl).await.map_err(|error| {
+        self.audit.begin(attempt, self.key_life()).await.map_err(|error| {
             self.metrics.audit_failure();
             tracing::error!(%error, "the record could not be written, so nothing was sent");
             unavailable()
         })
+    }
+
+    /// How long an idempotency key gives the same kill: always longer than any kill takes.
+    fn key_life(&self) -> Duration {
+        let longest = self.turns.limits().map(|limit| longest(limit, request::MAX_IDS, true)).max();
+        self.key_ttl.max(longest.unwrap_or_default() + KEY_MARGIN)
     }
 
     /// The answer to a key that stands for this very request.
@@ -389,11 +397,22 @@ impl Drop for InFlight {
 }
 
 /// The longest time that a kill of so many sessions can take: every call of it may wait for its turn and then for its
-/// answer.
-fn longest(limit: Limit, sessions: usize) -> Duration {
-    let calls = sessions.div_ceil(limit.max_ids_per_call.max(1)).max(1);
-    (limit.max_wait + limit.timeout) * u32::try_from(calls).unwrap_or(u32::MAX)
+/// answer, and a look before it may take as long again.
+fn longest(limit: Limit, sessions: usize, looks: bool) -> Duration {
+    calls_take(limit, sessions.div_ceil(limit.max_ids_per_call.max(1)).max(1), looks)
 }
+
+/// The longest time that so many calls can take.
+fn calls_take(limit: Limit, calls: usize, looks: bool) -> Duration {
+    let one = limit.max_wait + GRACE + limit.timeout;
+    one * u32::try_from(calls).unwrap_or(u32::MAX).saturating_mul(if looks { 2 } else { 1 })
+}
+
+/// What may pass between the request of a kill and the mark that its first call may leave, without its being told anew
+/// how long the kill may take.
+const SLACK: Duration = Duration::from_millis(500);
+/// How much longer than the longest kill an idempotency key gives the same kill.
+const KEY_MARGIN: Duration = Duration::from_mins(15);
 
 /// Another request under a key that stands for `taken`: an attempt of its own, on record without the key.
 fn key_reused(mut attempt: Attempt, taken: KillId, now: OffsetDateTime) -> Attempt {

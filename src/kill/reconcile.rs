@@ -8,7 +8,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use time::OffsetDateTime;
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
@@ -17,8 +16,8 @@ use tokio::{
 
 use crate::{
     audit::Open,
-    domain::{Kill, Order, Outcome, Selector, Session, SessionId, Status},
-    vendor::{Answer, Known, Listing},
+    domain::{Kill, Order, Selector, Sent, Session, SessionId, Status},
+    vendor::{Known, Listing},
 };
 
 use super::{
@@ -111,7 +110,7 @@ impl Kills {
             let look = look.and_then(|(driver, sent_at)| settle::look_after_loss(&driver, &kill, sent_at, now));
             ("abandoned", look.or_else(|| settle::last_word(&kill, now)))
         } else {
-            self.look(&mut kill, sent_at, places).await;
+            self.look(&mut kill, places).await;
             ("looked", settle::next_look(&kill, inner.clock.now()))
         };
         match inner.audit.conclude(&kill, inner.clock.now(), what, look).await {
@@ -125,16 +124,14 @@ impl Kills {
     }
 
     /// Looks once: asks the vendor for the kill's task where it has one, and reads the list for what is open then.
-    async fn look(&self, kill: &mut Kill, sent_at: Option<OffsetDateTime>, places: &Semaphore) {
+    async fn look(&self, kill: &mut Kill, places: &Semaphore) {
         let Some(order) = order_of(kill) else { return };
         let Ok(driver) = self.driver(&order.target) else { return };
         let until = Instant::now() + LOOK;
         let Ok(Ok(_place)) = timeout_at(until, places.acquire()).await else { return };
         let lists = settle::wanted(driver.able, kill).is_some();
         let task_until = if lists { Instant::now() + TASK } else { until };
-        if let Some(answer) = self.ask(&driver, &order, kill, sent_at, until.min(task_until)).await {
-            settle::learn(kill, answer, self.0.clock.now());
-        }
+        self.ask(&driver, &order, kill, until.min(task_until)).await;
         let Some(wanted) = settle::wanted(driver.able, kill) else { return };
         let mut listing = Listing::new(driver.vendor, order.target, wanted);
         // What was read in time counts for what it shows.
@@ -144,24 +141,27 @@ impl Kills {
         settle::learn_from_list(kill, &listing.into_list(), self.0.clock.now());
     }
 
-    /// Asks the vendor for the kill's task.
-    async fn ask(
-        &self,
-        driver: &Driver,
-        order: &Order,
-        kill: &Kill,
-        sent_at: Option<OffsetDateTime>,
-        until: Instant,
-    ) -> Option<Answer> {
-        let tasks: Vec<_> = kill.upstream.task_id.as_deref().unwrap_or_default().split(',').collect();
-        let [task] = tasks.as_slice() else {
-            return None; // Which ids went with which of several tasks is not on record.
+    /// Asks the vendor for the task of each call of which something is still open, and adds what it says.
+    async fn ask(&self, driver: &Driver, order: &Order, kill: &mut Kill, until: Instant) {
+        if !driver.vendor.capabilities().can_look || kill.upstream.task_id.is_none() {
+            return;
+        }
+        let events = match self.0.audit.events(kill.id, 0).await {
+            Ok(events) => events,
+            Err(error) => {
+                tracing::warn!(kill_id = %kill.id, %error, "the tasks of an open kill cannot be read");
+                return;
+            }
         };
-        let task_id = (!task.is_empty()).then(|| (*task).to_owned());
-        let known = Known { task_id, sent_at: sent_at.unwrap_or(kill.requested_at), now: self.0.clock.now() };
-        let order = of_task(order.clone(), &kill.sessions, driver.limit.max_ids_per_call);
-        // A call's own time limit may be far longer than a look is worth.
-        timeout_at(until, driver.look(&order, known, until)).await.ok().flatten()
+        for call in events.into_iter().flat_map(|event| event.calls) {
+            let Some(order) = still_open(order, &call, &kill.sessions) else { continue };
+            let known = Known { task_id: call.task_id, sent_at: call.at, now: self.0.clock.now() };
+            // A call's own time limit may be far longer than a look is worth.
+            let answer = timeout_at(until, driver.look(&order, known, until)).await;
+            if let Ok(Some(answer)) = answer {
+                settle::learn(kill, answer, self.0.clock.now());
+            }
+        }
     }
 }
 
@@ -187,37 +187,36 @@ pub(super) fn order_of(kill: &Kill) -> Option<Order> {
     Some(order)
 }
 
-/// The order with the sessions whose outcome the task tells: those that are open, and of a kill that took several calls
-/// only those that the vendor took, since the answer of another call may have been lost.
-fn of_task(mut order: Order, sessions: &[Session], ids_per_call: usize) -> Order {
-    if let Selector::Ids(ids) = &mut order.selector {
-        let is_one_call = sessions.len() <= ids_per_call;
-        let told =
-            |session: &&Session| settle::is_open(session) && (is_one_call || session.outcome == Outcome::Accepted);
-        let told: Vec<_> = sessions.iter().filter(told).map(|session| session.id.as_str()).collect();
-        ids.retain(|id| told.contains(&id.as_str()));
+/// The order with the sessions of a call that are open: what became of them its task can tell. `None` where it made no
+/// task, or all of them are known.
+fn still_open(order: &Order, call: &Sent, sessions: &[Session]) -> Option<Order> {
+    call.task_id.as_ref()?;
+    if call.ids.is_empty() {
+        return Some(order.clone());
     }
-    order
+    let open = sessions.iter().filter(|session| settle::is_open(session) && call.ids.contains(&session.id));
+    let ids: Vec<_> = open.map(|session| SessionId(session.id.clone())).collect();
+    (!ids.is_empty()).then(|| Order { target: order.target.clone(), selector: Selector::Ids(ids) })
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::num::NonZeroU32;
 
-    use time::macros::datetime;
+    use time::{OffsetDateTime, macros::datetime};
 
     use super::*;
     use crate::{
         audit::{Attempt, Audit, Settings},
         clock::Clock,
-        domain::ProblemCode,
+        domain::{Outcome, ProblemCode},
         kill::{CallerLimit, Confirming, Parts, Rules, SessionCaps, confirm::Key, targets::Targets},
         webhook::Webhooks,
     };
 
-    const NOON: OffsetDateTime = datetime!(2026-01-02 12:00 UTC);
+    pub(in crate::kill) const NOON: OffsetDateTime = datetime!(2026-01-02 12:00 UTC);
 
-    async fn gateway(name: &str, sqlite_path: std::path::PathBuf) -> Kills {
+    pub(in crate::kill) async fn gateway(name: &str, sqlite_path: std::path::PathBuf) -> Kills {
         Kills::new(Parts {
             audit: Audit::open(&Settings { sqlite_path, ..Settings::default() }).await.unwrap(),
             accounts: [].into(),
@@ -235,11 +234,10 @@ mod tests {
         })
     }
 
-    /// A kill of that gateway that is past its deadline and was not marked as sent.
-    async fn overdue(kills: &Kills, gateway: &str) -> Kill {
-        let kill = Kill::sample(NOON);
-        let attempt = Attempt {
-            kill: kill.clone(),
+    /// An attempt at that gateway that is past its deadline.
+    pub(in crate::kill) fn attempt(gateway: &str) -> Attempt {
+        Attempt {
+            kill: Kill::sample(NOON),
             request: None,
             client_address: None,
             client_id: None,
@@ -250,13 +248,18 @@ mod tests {
             gateway: gateway.to_owned(),
             deadline: NOON,
             webhooks: vec![],
-        };
+        }
+    }
+
+    /// The kill of such an attempt, not marked as sent.
+    async fn overdue(kills: &Kills, gateway: &str) -> Kill {
+        let attempt = attempt(gateway);
         kills.audit().begin(&attempt, Duration::from_hours(24)).await.unwrap();
-        kill
+        attempt.kill
     }
 
     #[test]
-    fn a_task_tells_nothing_of_sessions_whose_own_call_was_lost() {
+    fn a_task_tells_of_the_open_sessions_of_its_own_call_alone() {
         let id = |id: &str| SessionId(id.to_owned());
         let target = crate::domain::Target {
             alias: None,
@@ -265,11 +268,15 @@ mod tests {
             coordinates: [].into(),
         };
         let order = Order { target, selector: Selector::Ids(vec![id("7"), id("8"), id("9")]) };
-        let sessions = [("7", Outcome::Accepted), ("8", Outcome::Unknown), ("9", Outcome::Failed)];
+        let sessions = [("7", Outcome::Accepted), ("8", Outcome::Killed), ("9", Outcome::Accepted)];
         let sessions = sessions.map(|(name, outcome)| Session::new(&id(name), outcome)).to_vec();
-        let told = |ids_per_call| of_task(order.clone(), &sessions, ids_per_call).selector;
-        assert_eq!(told(2), Selector::Ids(vec![id("7")]));
-        assert_eq!(told(3), Selector::Ids(vec![id("7"), id("8")]));
+        let told = |ids: &[&str], task: Option<&str>| {
+            let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+            let call = Sent { at: NOON, ids, task_id: task.map(str::to_owned), refused: false };
+            still_open(&order, &call, &sessions).map(|order| order.selector)
+        };
+        assert_eq!(told(&["7", "8"], Some("1")), Some(Selector::Ids(vec![id("7")])));
+        assert_eq!((told(&["8"], Some("1")), told(&["7"], None)), (None, None));
     }
 
     #[tokio::test]
@@ -280,7 +287,7 @@ mod tests {
         let mut settling = JoinSet::new();
         // It has seen that nothing was sent, and is about to write that.
         assert_eq!(kills.claim(&mut settling, &Arc::new(Semaphore::new(1))).await, 1);
-        let problem = kills.mark_sent(&kill, NOON).await.expect_err("it is too late to send");
+        let problem = kills.mark_sent(&kill, NOON, NOON).await.expect_err("it is too late to send");
         assert_eq!(problem.code, ProblemCode::Overloaded);
         settling.join_all().await;
         assert_eq!(kills.audit().find(kill.id).await.unwrap().unwrap().status, Status::Failed);

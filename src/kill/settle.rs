@@ -62,7 +62,7 @@ pub(super) fn look_after_loss(
     now: OffsetDateTime,
 ) -> Option<OffsetDateTime> {
     wanted(driver.able, kill)?;
-    Some(now.max(sent_at + longest(driver.limit, kill.sessions.len())))
+    Some(now.max(sent_at + longest(driver.limit, kill.sessions.len(), kill.look.is_some())))
 }
 
 /// Until when a kill whose gateway died stays open where nobody can look: that gateway may only have been cut off from the
@@ -89,16 +89,32 @@ fn is_time_up(kill: &Kill, now: OffsetDateTime) -> bool {
 /// A kill whose gateway died: if bytes may have left, nobody can tell yet what came of them; if surely none left,
 /// nothing was killed. What the look before the kill has decided stays.
 pub(super) fn abandon(kill: &mut Kill, sent: bool, now: OffsetDateTime) {
-    let (status, outcome, code, sentence) = if sent {
+    let problem = if sent {
         let sentence = "the gateway that worked on this kill went away; whether sessions were killed is not known";
-        (Status::Unknown, Outcome::Unknown, ProblemCode::OutcomeUnknown, sentence)
+        Problem::new(ProblemCode::OutcomeUnknown, sentence)
     } else {
         let sentence = "the gateway that had this kill went away before anything was sent";
-        (Status::Failed, Outcome::Failed, ProblemCode::AuditUnavailable, sentence)
+        Problem::new(ProblemCode::AuditUnavailable, sentence)
     };
+    leave(kill, sent, problem, now);
+}
+
+/// The same of a kill whose work broke off here, for a fault of this gateway's own.
+pub(super) fn broken_off(kill: &mut Kill, sent: bool, now: OffsetDateTime) {
+    let problem = if sent {
+        let sentence = "the gateway failed while it worked on this kill; whether sessions were killed is not known";
+        Problem::new(ProblemCode::OutcomeUnknown, sentence)
+    } else {
+        Problem::new(ProblemCode::Internal, "the gateway failed before anything was sent; see its log")
+    };
+    leave(kill, sent, problem, now);
+}
+
+fn leave(kill: &mut Kill, sent: bool, problem: Problem, now: OffsetDateTime) {
+    let (status, outcome) = if sent { (Status::Unknown, Outcome::Unknown) } else { (Status::Failed, Outcome::Failed) };
     kill.status = status;
     kill.sessions.iter_mut().filter(|session| is_open(session)).for_each(|session| session.outcome = outcome);
-    kill.problem = Some(Problem::new(code, sentence));
+    kill.problem = Some(problem);
     kill.completed_at = Some(now);
 }
 
@@ -132,11 +148,8 @@ pub(super) fn learn_from_list(kill: &mut Kill, list: &List, now: OffsetDateTime)
     }
     let status = Status::of(&kill.sessions);
     stand(kill, status, now);
-    let seen_gone = |session: &Session| {
-        let is_known = session.detail.as_deref().is_some_and(|detail| detail == GONE || detail == OTHER);
-        // What the vendor called gone counts where this list bears it out.
-        is_known || gone(session, shown.get(session.id.as_str()).copied(), list.complete).is_some()
-    };
+    // What was called gone before, by whom ever, counts where this list bears it out.
+    let seen_gone = |session: &Session| gone(session, shown.get(session.id.as_str()).copied(), list.complete).is_some();
     if status == Status::Succeeded && kill.sessions.iter().all(seen_gone) {
         kill.verified_at = Some(now);
     }

@@ -1,26 +1,26 @@
-//! Seeing a recorded kill through: mark, send, record the outcome, answer.
+//! Seeing a recorded kill through: look, mark, send, record the outcome, answer.
+//!
+//! The invariants: no call leaves before it is on record that it may, nor on a look that is too old, nor for a kill
+//! that another gateway may have settled meanwhile; and whatever happens on the way, the kill is concluded and answered.
 
-use std::{
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
+use futures_util::FutureExt as _;
 use time::OffsetDateTime;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     audit::{Attempt, AuditError},
     clock::unix_millis,
-    domain::{Kill, Order, Problem, ProblemCode, Selector},
+    domain::{Kill, Order, Problem, ProblemCode, Selector, Sent, Session, Status},
 };
 
 use super::{
-    InFlight, Kills,
+    InFlight, Kills, calls_take,
     drive::Driver,
     driven::{self, Driven},
-    lane::Lane,
+    lane::{Entry, GRACE, Lane},
+    later::Unwritten,
     lock,
     look::{self, Plan},
     request::Asked,
@@ -28,6 +28,9 @@ use super::{
     turns::{Class, Turns},
     unavailable,
 };
+
+/// How long after a mark the next call of the same kill may leave without another one.
+const CONFIRMED: Duration = Duration::from_secs(1);
 
 /// What is to be done for one kill.
 #[derive(Debug)]
@@ -41,28 +44,48 @@ pub(super) struct Job {
     pub(super) literals: bool,
 }
 
+/// How far a kill has come.
+#[derive(Debug, Default)]
+pub(super) struct Way {
+    /// The last mark, and until when others leave the kill alone; `None` as long as surely nothing was sent.
+    marked: Option<(OffsetDateTime, OffsetDateTime)>,
+    /// Until when calls may rest on the last look; `None` where none is needed.
+    pub(super) look_good_until: Option<OffsetDateTime>,
+    /// The calls that left.
+    calls: Vec<Sent>,
+}
+
 impl Kills {
     pub(super) async fn work(self, job: Job, mut attempt: Attempt, updates: watch::Sender<Kill>, _guard: InFlight) {
         let started = Instant::now();
-        let mut is_marked = false;
-        let acted = AssertUnwindSafe(self.act(&job, &mut attempt.kill, &mut is_marked)).catch_unwind().await;
-        let outcome = acted.unwrap_or_else(|_| broken_off(&attempt.kill, &job.asked.order, is_marked));
+        let (kill, mut way) = (&mut attempt.kill, Way::default());
+        let outcome = AssertUnwindSafe(self.act(&job, kill, &mut way)).catch_unwind().await;
         let now = self.0.clock.now();
-        apply(&mut attempt.kill, outcome, now);
-        let look = settle::first_look(&job.driver, &attempt.kill, now);
-        let recorded = self.0.audit.conclude(&attempt.kill, now, "answered", look).await;
-        if let Ok(false) = recorded {
-            self.adopt_record(&mut attempt.kill).await;
+        if let Ok(outcome) = outcome {
+            apply(kill, outcome, now);
+        } else {
+            tracing::error!(kill_id = %kill.id, "the work on a kill broke off");
+            settle::broken_off(kill, way.marked.is_some(), now);
+        }
+        let outcome = Unwritten::new(kill, way.calls, now, settle::first_look(&job.driver, kill, now));
+        let recorded = self.write(&outcome).await;
+        // Somebody else may have settled the kill: what is on record is what is answered.
+        let settled = if let Ok(false) = recorded { self.recorded(&outcome).await } else { None };
+        let is_settled = matches!(recorded, Ok(true)) || settled.is_some();
+        if let Some(settled) = settled {
+            *kill = settled;
         }
         self.0.report(&attempt, started.elapsed());
         updates.send_replace(attempt.kill.clone());
-        if let Err(error) = recorded {
-            self.record_later(attempt.kill, look, error).await;
+        match recorded {
+            Err(error) => self.record_later(outcome, error).await,
+            Ok(_) if is_settled => outcome.settled(),
+            Ok(_) => {}
         }
     }
 
-    /// Looks where that is needed, and then sends. `is_marked` becomes true when it is on record that bytes may leave.
-    async fn act(&self, job: &Job, kill: &mut Kill, is_marked: &mut bool) -> Driven {
+    /// Looks where that is needed, and then sends.
+    async fn act(&self, job: &Job, kill: &mut Kill, way: &mut Way) -> Driven {
         let Job { driver, asked, plan, class, literals, .. } = job;
         if asked.dry_run {
             return self.preview(driver, asked, *literals, kill).await;
@@ -71,47 +94,105 @@ impl Kills {
             let selector = &asked.order.selector;
             // Nobody knows how many the database will pick.
             let many = if *selector == Selector::Intelligent { 1 } else { selector.ids().len() };
-            return self.send(job, &asked.order, many, kill, is_marked).await;
+            return self.send(job, &asked.order, many, kill, way).await;
         };
         let (order, many) = match self.look_before(driver, plan, asked, *literals, *class, kill).await {
             Ok(Some(found)) => found,
             Ok(None) => return look::nothing_to_send(kill),
             Err(problem) => return look::not_sent(kill, &asked.order, problem),
         };
-        let sent = self.send(job, &order, many, kill, is_marked).await;
-        look::with_unsent(&kill.sessions, sent)
+        way.looked(driver, kill, self.0.clock.now());
+        let sent = self.send(job, &order, many, kill, way).await;
+        let whole = look::with_unsent(&kill.sessions, sent);
+        // Looked at again, none was left to be sent.
+        if whole.status == Status::Refused { look::nothing_to_send(kill) } else { whole }
     }
 
-    /// Sends an order that is about so many sessions, unless its target has had its share of the minute.
-    async fn send(&self, job: &Job, order: &Order, many: usize, kill: &mut Kill, is_marked: &mut bool) -> Driven {
-        let at = self.0.clock.now();
+    /// Sends an order that is about so many sessions, unless its target has had its share of the minute: in as many
+    /// calls as the vendor's limit of ids needs, one after another.
+    ///
+    /// After the first call that fails no further one is sent: what is wrong with one is wrong with the next.
+    async fn send(&self, job: &Job, order: &Order, many: usize, kill: &mut Kill, way: &mut Way) -> Driven {
         // Counted where it was asked for: the order may name the node that was looked at.
-        if let Err(problem) = self.0.caps.take(&job.asked.order.target, many, at) {
+        if let Err(problem) = self.0.caps.take(&job.asked.order.target, many, self.0.clock.now()) {
             return Driven::not_sent(order, problem);
         }
-        if let Err(problem) = self.mark_sent(kill, at).await {
-            return Driven::not_sent(order, problem);
+        let parts = driven::parts(order, job.driver.limit.max_ids_per_call);
+        let (mut whole, mut has_failed): (Option<Driven>, _) = (None, false);
+        for (after_it, part) in (0..parts.len()).rev().zip(parts) {
+            let next =
+                if has_failed { Driven::unsent(&part) } else { self.send_part(job, part, after_it, kill, way).await };
+            has_failed |= next.problem.is_some();
+            way.calls.extend(next.calls.iter().cloned());
+            note(kill, &next.sessions);
+            whole = Some(match whole {
+                None => next,
+                Some(before) => before.and(next),
+            });
         }
-        *is_marked = true;
-        if let Some(look) = &mut kill.look {
-            look.to_kill_ms = Some(unix_millis(at) - unix_millis(look.at));
-        }
-        self.kill(&job.driver, order, job.class).await
+        whole.unwrap_or_else(|| Driven::lost(order))
     }
 
-    /// Somebody else has settled the kill: what is on record is what is answered.
-    async fn adopt_record(&self, kill: &mut Kill) {
-        match self.0.audit.find(kill.id).await {
-            Ok(Some(settled)) => *kill = settled,
-            Ok(None) => {}
-            Err(error) => tracing::warn!(kill_id = %kill.id, %error, "a settled kill could not be read"),
+    /// Sends what goes in one call, as soon as it has its turn: on a look that is not too old then, and only where the
+    /// kill is still this gateway's. `after_it` is how many calls are to come after it.
+    async fn send_part(&self, job: &Job, mut part: Order, after_it: usize, kill: &mut Kill, way: &mut Way) -> Driven {
+        let Job { driver, plan, class, .. } = job;
+        let (until, mut again) = (Instant::now() + driver.limit.max_wait, false);
+        let lane = self.lane(driver, &part);
+        loop {
+            if let Some(plan) = plan.as_ref().filter(|_| way.is_look_too_old(self.0.clock.now())) {
+                match self.look_again(job, plan, part.clone(), after_it, kill).await {
+                    Ok(Some(left)) => part = left,
+                    Ok(None) => return Driven::nothing(),
+                    Err(problem) => return Driven::not_sent(&part, problem),
+                }
+                way.looked(driver, kill, self.0.clock.now());
+            }
+            let leave = match self.confirm_leave(job, until, after_it, kill, way).await {
+                Ok(leave) => leave,
+                Err(problem) => return Driven::not_sent(&part, problem),
+            };
+            let entry = Entry { order: part.clone(), class: *class, until, leave, again };
+            if let Some(driven) = lane.kill(entry).await {
+                note_when(kill, driven.calls.last());
+                return driven;
+            }
+            again = true;
         }
+    }
+
+    /// Until when a call may leave that waits for its turn until then: the kill is marked as sent, and nobody else will
+    /// settle it before this call, and what comes after it, must be over.
+    ///
+    /// # Errors
+    /// It must not be sent: that could not be recorded, or another gateway has settled the kill.
+    async fn confirm_leave(
+        &self,
+        job: &Job,
+        until: Instant,
+        after_it: usize,
+        kill: &mut Kill,
+        way: &mut Way,
+    ) -> Result<OffsetDateTime, Problem> {
+        let (limit, looks, now) = (job.driver.limit, way.look_good_until.is_some(), self.0.clock.now());
+        let leave = now + until.saturating_duration_since(Instant::now()) + GRACE;
+        // What was looked at may have to be looked at again before it goes.
+        let again = if looks { limit.max_wait + limit.timeout } else { Duration::ZERO };
+        let due = leave + limit.timeout + again + calls_take(limit, after_it, looks);
+        let is_fresh = |(at, until): (OffsetDateTime, OffsetDateTime)| now - at < CONFIRMED && due <= until;
+        if !way.marked.is_some_and(is_fresh) {
+            self.mark_sent(kill, now, due).await?;
+            if way.marked.replace((now, due)).is_none() {
+                note_mark(kill, now);
+            }
+        }
+        Ok(way.look_good_until.map_or(leave, |good_until| leave.min(good_until)))
     }
 
     /// Records that from now on bytes may leave; without that none does, and a kill whose row another gateway
-    /// took over by now is not sent either.
-    pub(super) async fn mark_sent(&self, kill: &Kill, at: OffsetDateTime) -> Result<(), Problem> {
-        let recorded = self.0.audit.mark_sent(kill.id, &self.0.gateway, at).await;
+    /// took over by now is not sent either. Nobody takes it over before `due`.
+    pub(super) async fn mark_sent(&self, kill: &Kill, at: OffsetDateTime, due: OffsetDateTime) -> Result<(), Problem> {
+        let recorded = self.0.audit.mark_sent(kill.id, &self.0.gateway, at, due).await;
         self.may_go_on(kill, recorded)
     }
 
@@ -120,7 +201,7 @@ impl Kills {
         match recorded {
             Ok(true) => Ok(()),
             Ok(false) => {
-                let sentence = "this gateway was too slow and another one has settled the kill; nothing was sent";
+                let sentence = "this gateway was too slow and another one has settled the kill; nothing was killed";
                 Err(Problem::new(ProblemCode::Overloaded, sentence).retry_after(1))
             }
             Err(error) => {
@@ -129,40 +210,6 @@ impl Kills {
                 Err(unavailable())
             }
         }
-    }
-
-    /// Keeps trying to write an outcome that the caller already knows. Until it is written the row is pending,
-    /// and another gateway may have called it unknown meanwhile: both may still become what is known here.
-    async fn record_later(&self, kill: Kill, look: Option<OffsetDateTime>, mut error: AuditError) {
-        let mut pause = Duration::from_millis(250);
-        loop {
-            self.0.metrics.audit_failure();
-            tracing::error!(kill_id = %kill.id, %error, "an outcome could not be written yet");
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(10));
-            match self.0.audit.conclude(&kill, self.0.clock.now(), "answered", look).await {
-                Ok(_) => return,
-                Err(next) => error = next,
-            }
-        }
-    }
-
-    /// Ends the sessions of `order`, in as many calls as the vendor's limit of ids needs, one after another.
-    ///
-    /// After the first call that fails no further one is sent: what is wrong with one is wrong with the next.
-    async fn kill(&self, driver: &Driver, order: &Order, class: Class) -> Driven {
-        let lane = self.lane(driver, order);
-        let (mut whole, mut has_failed): (Option<Driven>, _) = (None, false);
-        for part in driven::parts(order, driver.limit.max_ids_per_call) {
-            let until = tokio::time::Instant::now() + driver.limit.max_wait;
-            let next = if has_failed { Driven::unsent(&part) } else { lane.kill(part, class, until).await };
-            has_failed |= next.problem.is_some();
-            whole = Some(match whole {
-                None => next,
-                Some(before) => before.and(next),
-            });
-        }
-        whole.unwrap_or_else(|| Driven::lost(order))
     }
 
     /// Where an account's kills of the same budget wait for their turn. Another account that shares the budget has a lane
@@ -177,14 +224,40 @@ impl Kills {
     }
 }
 
-/// What is recorded of a kill whose work was broken off by a fault of the gateway's own.
-fn broken_off(kill: &Kill, order: &Order, is_marked: bool) -> Driven {
-    tracing::error!(kill_id = %kill.id, is_marked, "the work on a kill was broken off: this is a fault of killgate's");
-    if is_marked {
-        return look::lost(kill, order);
+impl Way {
+    /// The sessions were looked at, and the list has just been read to its end. How old it was when it was asked for does
+    /// not count: a list that takes long to read would never be good.
+    fn looked(&mut self, driver: &Driver, kill: &Kill, now: OffsetDateTime) {
+        self.look_good_until = kill.look.map(|_| now + driver.limit.look_max_age);
     }
-    let sentence = "the gateway failed before anything was sent; see its log";
-    look::not_sent(kill, order, Problem::new(ProblemCode::Internal, sentence))
+
+    fn is_look_too_old(&self, now: OffsetDateTime) -> bool {
+        self.look_good_until.is_some_and(|good_until| good_until < now)
+    }
+}
+
+/// Notes on the kill what became of those sessions.
+pub(super) fn note(kill: &mut Kill, sessions: &[Session]) {
+    for session in sessions {
+        if let Some(known) = kill.sessions.iter_mut().find(|known| known.id == session.id) {
+            let identity = known.identity.take().or_else(|| session.identity.clone());
+            *known = Session { identity, ..session.clone() };
+        }
+    }
+}
+
+/// Notes on the kill when its last call left.
+fn note_when(kill: &mut Kill, call: Option<&Sent>) {
+    if let (Some(look), Some(call)) = (&mut kill.look, call) {
+        look.to_kill_ms = Some(unix_millis(call.at) - unix_millis(look.at));
+    }
+}
+
+/// Until it is known when a call left, one may have left from the first mark on.
+fn note_mark(kill: &mut Kill, at: OffsetDateTime) {
+    if let Some(look) = &mut kill.look {
+        look.to_kill_ms = Some(unix_millis(at) - unix_millis(look.at));
+    }
 }
 
 fn apply(kill: &mut Kill, outcome: Driven, now: OffsetDateTime) {
@@ -193,4 +266,128 @@ fn apply(kill: &mut Kill, outcome: Driven, now: OffsetDateTime) {
     kill.upstream = outcome.upstream;
     kill.problem = outcome.problem;
     kill.completed_at = outcome.status.is_final().then_some(now);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+    use crate::{
+        domain::{Match, Outcome, SessionId, Target, VendorName},
+        kill::{
+            InFlight,
+            reconcile::tests::{NOON, attempt, gateway},
+            ticket::Ticket,
+            turns::Limit,
+        },
+        vendor::{
+            self, Call, Capabilities, Cloud, Fault, Known, Page, Reply, Step, Vendor,
+            account::{Account, Credentials, Settings},
+            sign::Keys,
+            transport::Transport,
+        },
+    };
+
+    /// A vendor whose script fails hard.
+    #[derive(Debug)]
+    struct Broken;
+
+    impl Vendor for Broken {
+        fn name(&self) -> VendorName {
+            VendorName("gaussdb")
+        }
+
+        fn capabilities(&self) -> &'static Capabilities {
+            vendor::find("gaussdb").unwrap().capabilities()
+        }
+
+        fn open(&self, _: &Order) -> Call {
+            panic!("it cannot say what to send")
+        }
+
+        fn look(&self, _: &Order, _: &Known) -> Option<Call> {
+            None
+        }
+
+        fn next(&self, _: &Order, _: &Known, reply: &Reply) -> Result<Step, Fault> {
+            Err(Fault::unreadable(reply))
+        }
+
+        fn list(&self, _: &Target, _: &Match, _: usize) -> Option<Call> {
+            None
+        }
+
+        fn page(&self, _: &Target, _: usize, reply: &Reply) -> Result<Page, Fault> {
+            Err(Fault::unreadable(reply))
+        }
+    }
+
+    fn driver(kills: &Kills) -> Driver {
+        let clock = kills.0.clock.clone();
+        let settings = Settings {
+            name: "huawei".into(),
+            cloud: Cloud::Huawei,
+            region: "here".into(),
+            project_id: None,
+            endpoints: [].into(),
+            credentials: Credentials::Keys(Keys { id: "id".into(), secret: "secret".to_owned().into(), token: None }),
+        };
+        let transport = Transport::start(Duration::from_secs(1)).unwrap();
+        let limit = Limit {
+            requests_per_second: NonZeroU32::MIN,
+            requests_per_minute: None,
+            max_ids_per_call: 1,
+            max_wait: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            reserved_percent: 0,
+            max_waiting: 1,
+            look_max_age: Duration::from_secs(1),
+        };
+        let (account, turns) = (Arc::new(Account::new(settings, transport, clock.clone())), Arc::clone(&kills.0.turns));
+        Driver {
+            vendor: &Broken,
+            able: Broken.capabilities(),
+            account,
+            turns,
+            limit,
+            breaker: Arc::default(),
+            clock,
+            metrics: Arc::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_kill_whose_work_breaks_off_is_concluded_and_answered() {
+        let directory = tempfile::tempdir().unwrap();
+        let kills = gateway("here", directory.path().join("killgate.db")).await;
+        let mut attempt = attempt("here");
+        let id = SessionId("7".into());
+        attempt.kill.sessions = vec![Session::new(&id, Outcome::Unknown)];
+        kills.audit().begin(&attempt, Duration::from_hours(24)).await.unwrap();
+        let coordinates = [].into();
+        let target = Target { alias: None, vendor: VendorName("gaussdb"), account: "huawei".into(), coordinates };
+        let asked = Asked {
+            order: Order { target, selector: Selector::Ids(vec![id]) },
+            pins: [].into(),
+            select: None,
+            reason: "INC-4711".into(),
+            on_behalf_of: None,
+            dry_run: false,
+            look: true,
+            confirm: None,
+            bound: None,
+        };
+        let job = Job { driver: driver(&kills), asked, plan: None, class: Class::Kill, literals: false };
+        let (updates, ticket) = Ticket::new(attempt.kill.clone(), kills.audit().clone());
+        let guard = InFlight::enter(&kills.0);
+        kills.clone().work(job, attempt, updates, guard).await;
+        let kill = ticket.answered().await;
+        assert_eq!((kill.status, kill.sessions[0].outcome), (Status::Failed, Outcome::Failed), "nothing was sent");
+        assert_eq!(kill.problem.as_ref().map(|problem| problem.code), Some(ProblemCode::Internal));
+        assert_eq!(kills.audit().find(kill.id).await.unwrap(), Some(kill));
+        let (mut marked, now) = (Kill::sample(NOON), NOON);
+        settle::broken_off(&mut marked, true, now);
+        assert_eq!(marked.status, Status::Unknown);
+    }
 }

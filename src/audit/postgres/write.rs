@@ -9,7 +9,7 @@ use crate::{
     audit::{
         moment::Moment,
         queue::Entry,
-        record::{Attempt, Conclusion, Lease, Mark, learned},
+        record::{Attempt, Conclusion, Lease, Mark},
     },
     domain::{Identity, Kill, KillId},
 };
@@ -130,13 +130,14 @@ async fn mark_sent(connection: &mut PgConnection, marks: &[&Mark]) -> sqlx::Resu
         .bind(column(marks, |mark| mark.id))
         .bind(column(marks, |mark| &mark.gateway))
         .bind(column(marks, |mark| Moment(mark.at)))
+        .bind(column(marks, |mark| Moment(mark.due)))
         .bind(marks.iter().map(|mark| mark.id).min())
         .bind(marks.iter().map(|mark| mark.id).max())
         .fetch_all(connection)
         .await
 }
 
-const MARK_SENT: &str = "SELECT mark_kills_sent($1, $2, $3, $4, $5)";
+const MARK_SENT: &str = "SELECT mark_kills_sent($1, $2, $3, $4, $5, $6)";
 
 /// Answers the kills that were open.
 pub(super) async fn conclude(connection: &mut PgConnection, conclusions: &[&Conclusion]) -> sqlx::Result<Vec<KillId>> {
@@ -161,7 +162,7 @@ pub(super) async fn conclude(connection: &mut PgConnection, conclusions: &[&Conc
         .bind(column(conclusions, |conclusion| Moment(conclusion.at)))
         .bind(column(conclusions, |conclusion| &conclusion.what))
         // The database adds the sessions that changed, which only it knows.
-        .bind(column(conclusions, |conclusion| Json(learned(&conclusion.kill, Some(&[])))))
+        .bind(column(conclusions, |conclusion| Json(conclusion.learned(&[]))))
         .bind(column(conclusions, Conclusion::releases_key))
         .bind(column(conclusions, |conclusion| conclusion.kill.look.map(|look| Moment(look.at))))
         .bind(column(conclusions, |conclusion| conclusion.kill.look.map(|look| look.complete)))

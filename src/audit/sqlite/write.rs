@@ -58,7 +58,7 @@ async fn record(tx: &mut SqliteConnection, attempt: &Attempt) -> sqlx::Result<()
         sqlx::query(WRITE_WORDS).bind(kill.id).bind(words).execute(&mut *tx).await?;
     }
     write_sessions(tx, kill.id, &kill.sessions).await?;
-    write_event(tx, kill, kill.requested_at, "recorded", None, Some(&attempt.gateway)).await?;
+    write_event(tx, kill, kill.requested_at, "recorded", learned(kill, None), Some(&attempt.gateway)).await?;
     for webhook in &attempt.webhooks {
         sqlx::query(TELL).bind(webhook).bind(kill.id).bind(Moment(kill.requested_at)).execute(&mut *tx).await?;
     }
@@ -171,13 +171,13 @@ const WRITE_SESSIONS: &str = "
     WHERE (outcome, detail, identity) IS NOT (excluded.outcome, excluded.detail, coalesce(excluded.identity, identity))
     RETURNING session_id";
 
-/// Records a change of a kill; `changed` names the sessions it is about, all of them if `None`.
+/// Records a change of a kill, and what was learned with it.
 async fn write_event(
     tx: &mut SqliteConnection,
     kill: &Kill,
     at: OffsetDateTime,
     kind: &str,
-    changed: Option<&[String]>,
+    learned: serde_json::Value,
     gateway: Option<&str>,
 ) -> sqlx::Result<()> {
     sqlx::query(WRITE_EVENT)
@@ -186,7 +186,7 @@ async fn write_event(
         .bind(kind)
         .bind(kill.status.as_str())
         .bind(gateway)
-        .bind(Json(learned(kill, changed)))
+        .bind(Json(learned))
         .execute(tx)
         .await?;
     Ok(())
@@ -223,7 +223,8 @@ async fn mark_sent(tx: &mut SqliteConnection, mark: &Mark) -> sqlx::Result<bool>
     if marked.rows_affected() == 0 {
         return Ok(false);
     }
-    sqlx::query(SENT).bind(id).bind(at).bind(gateway).execute(tx).await?;
+    sqlx::query(SENT).bind(id).bind(at).bind(gateway).execute(&mut *tx).await?;
+    sqlx::query(LASTS).bind(id).bind(Moment(mark.due)).execute(tx).await?;
     Ok(true)
 }
 
@@ -231,6 +232,8 @@ const MARK_SENT: &str = "
     UPDATE kills SET sent_at = coalesce(sent_at, $3)
     WHERE id = $1 AND status = 'pending'
         AND EXISTS (SELECT 1 FROM kill_leases l WHERE l.kill_id = kills.id AND l.gateway = $2)";
+
+const LASTS: &str = "UPDATE kill_leases SET due_at = max(due_at, $2) WHERE kill_id = $1";
 
 const SENT: &str = "
     INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail)
@@ -245,7 +248,8 @@ async fn conclude(tx: &mut SqliteConnection, conclusion: &Conclusion) -> sqlx::R
     }
     // Sessions first: as soon as the kill is settled, the database lets none of them change.
     let changed = write_sessions(tx, kill.id, &kill.sessions).await?;
-    write_event(tx, kill, conclusion.at, &conclusion.what, Some(&changed), None).await?;
+    let (what, learned) = (conclusion.what.as_str(), conclusion.learned(&changed));
+    write_event(tx, kill, conclusion.at, what, learned, None).await?;
     sqlx::query(CONCLUDE)
         .bind(kill.id)
         .bind(kill.status.as_str())

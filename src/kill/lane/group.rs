@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use time::OffsetDateTime;
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
@@ -13,6 +14,8 @@ use crate::{
     vendor::Fault,
 };
 
+use super::Entry;
+
 /// A kill that waits for its answer.
 #[derive(Debug)]
 pub(super) struct Waiting {
@@ -21,21 +24,31 @@ pub(super) struct Waiting {
     pub(super) class: Class,
     /// How long it waits for a turn.
     pub(super) until: Instant,
+    /// When its leave to be sent runs out.
+    pub(super) leave: OffsetDateTime,
     /// How often no connection could be made for it.
     pub(super) reconnects: u32,
+    /// Whether credentials were renewed for it.
+    pub(super) renewed: bool,
     /// Why it waits again.
     pub(super) fault: Option<Fault>,
-    answer: oneshot::Sender<Driven>,
+    answer: oneshot::Sender<Option<Driven>>,
 }
 
 impl Waiting {
-    pub(super) fn new(order: Order, class: Class, until: Instant, answer: oneshot::Sender<Driven>) -> Self {
-        Self { ticket: 0, order, class, until, reconnects: 0, fault: None, answer }
+    pub(super) fn new(entry: Entry, answer: oneshot::Sender<Option<Driven>>) -> Self {
+        let Entry { order, class, until, leave, .. } = entry;
+        Self { ticket: 0, order, class, until, leave, reconnects: 0, renewed: false, fault: None, answer }
     }
 
     fn answer(self, driven: Driven) {
         // Whoever waited may have gone; the kill's own task never does.
-        let _ = self.answer.send(driven);
+        let _ = self.answer.send(Some(driven));
+    }
+
+    /// It was not sent, since its leave has run out.
+    pub(super) fn send_back(self) {
+        let _ = self.answer.send(None);
     }
 
     /// What a stop means for it. Where no turn came after the vendor had refused it, what the vendor said counts.
@@ -55,21 +68,19 @@ pub(super) struct Group {
     pub(super) waiting: Vec<Waiting>,
     /// It does not go before.
     pub(super) rests_until: Option<Instant>,
-    /// False for what must go alone, or was refused and is being divided.
-    open: bool,
+    /// None where it must go alone.
     ids: HashSet<SessionId>,
 }
 
 impl Group {
-    fn new(target: Target, open: bool, waiting: Vec<Waiting>) -> Self {
-        Self { target, open, ids: ids(&waiting), waiting, rests_until: None }
+    fn new(target: Target, waiting: Vec<Waiting>) -> Self {
+        Self { target, ids: ids(&waiting), waiting, rests_until: None }
     }
 
     /// A kill on its own, to be joined by others where it names ids.
     pub(super) fn of(kill: Waiting) -> Self {
         let target = Target { alias: None, ..kill.order.target.clone() };
-        let open = matches!(kill.order.selector, Selector::Ids(_));
-        Self::new(target, open, vec![kill])
+        Self::new(target, vec![kill])
     }
 
     /// Urgent where one of its kills is: the others save a call by going with it.
@@ -80,13 +91,13 @@ impl Group {
 
     /// Whether others may join it.
     pub(super) fn is_open(&self) -> bool {
-        self.open
+        !self.ids.is_empty()
     }
 
     pub(super) fn has_room_for(&self, order: &Order, most: usize) -> bool {
         let Selector::Ids(ids) = &order.selector else { return false };
         let new = || ids.iter().filter(|id| !self.ids.contains(*id)).count();
-        self.open && self.target.is_named_like(&order.target) && self.ids.len() + new() <= most
+        self.is_open() && self.target.is_named_like(&order.target) && self.ids.len() + new() <= most
     }
 
     pub(super) fn add(&mut self, kill: Waiting) {
@@ -94,7 +105,7 @@ impl Group {
         self.waiting.push(kill);
     }
 
-    pub(super) fn is_shared(&self) -> bool {
+    fn is_shared(&self) -> bool {
         self.waiting.len() > 1
     }
 
@@ -120,15 +131,9 @@ impl Group {
 
     /// Those of its kills, and the others; either may be empty.
     pub(super) fn partition(self, mut first: impl FnMut(&mut Waiting) -> bool) -> (Self, Self) {
-        let Self { target, open, mut waiting, .. } = self;
+        let Self { target, mut waiting, .. } = self;
         let chosen = waiting.extract_if(.., |kill| first(kill)).collect();
-        (Self::new(target.clone(), open, chosen), Self::new(target, open, waiting))
-    }
-
-    /// Two groups that nobody joins, so that dividing comes to an end.
-    pub(super) fn halves(mut self) -> [Self; 2] {
-        let second = self.waiting.split_off(self.waiting.len() / 2);
-        [Self::new(self.target.clone(), false, self.waiting), Self::new(self.target, false, second)]
+        (Self::new(target.clone(), chosen), Self::new(target, waiting))
     }
 
     pub(super) fn resting_until(self, at: Instant) -> Self {
@@ -137,8 +142,9 @@ impl Group {
 
     /// Tells each kill what became of its own sessions.
     pub(super) fn answer(self, driven: &Driven) {
+        let is_shared = self.is_shared();
         for kill in self.waiting {
-            let own = driven.for_order(&kill.order);
+            let own = driven.for_order(&kill.order, is_shared);
             kill.answer(own);
         }
     }

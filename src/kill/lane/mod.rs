@@ -3,7 +3,8 @@
 //! One lane for each budget. A kill that finds its turn free goes at once. While one waits, kills for the same
 //! target join it: their ids become one call, each id once, and each kill gets its own outcomes. Urgent kills go
 //! first. The invariants: every kill that enters gets exactly one answer; an id is sent again only after the vendor
-//! surely refused it before acting.
+//! surely refused it before acting: throttled, never connected, expired token; and no kill is sent whose leave has run
+//! out while it waited.
 
 mod group;
 mod queue;
@@ -18,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+use time::OffsetDateTime;
 use tokio::{
     sync::{Notify, oneshot},
     time::{Instant, sleep, sleep_until, timeout_at},
@@ -41,13 +43,16 @@ const RECONNECTS: u32 = 2;
 /// The pause before a call is sent again that surely did nothing, where the vendor names none.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How long after its time a kill still waits to hear that there is a turn for it, or none.
-const GRACE: Duration = Duration::from_millis(500);
+pub(super) const GRACE: Duration = Duration::from_millis(500);
 /// How much longer each pause is while one turn after another comes too late, and how often it grows.
 const LATE_PAUSE: (Duration, u32) = (Duration::from_millis(20), 25);
 
 /// What a lane has its turns from, and makes its calls with.
 pub(super) trait Calls: Debug + Send + Sync + 'static {
     fn limit(&self) -> &Limit;
+
+    /// The time by the clock that leaves are given by.
+    fn now(&self) -> OffsetDateTime;
 
     /// How long nothing will be sent, where the endpoint is failing and left alone.
     fn rest(&self) -> Option<Duration>;
@@ -73,8 +78,22 @@ pub(super) trait Calls: Debug + Send + Sync + 'static {
     /// Makes the call of a kill whose turn it is, and what its script wants after it.
     ///
     /// # Errors
-    /// [`Stop`] says why the kill was not done, or that nobody can tell.
+    /// [`Stop`] says why surely nothing was done.
     fn kill(&self, order: &Order, class: Class, turn: Turn) -> impl Future<Output = Result<Driven, Stop>> + Send;
+}
+
+/// What enters a lane.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Of at most as many ids as go in one call.
+    pub(super) order: Order,
+    pub(super) class: Class,
+    /// How long it waits for a turn.
+    pub(super) until: Instant,
+    /// Until when it may be sent: a time of the clock, since this machine's timers stand still while it is suspended.
+    pub(super) leave: OffsetDateTime,
+    /// Its turn had come before, and by then its leave had run out: now it goes first.
+    pub(super) again: bool,
 }
 
 /// One budget's queue, and what takes from it.
@@ -96,12 +115,12 @@ impl<C: Calls> Lane<C> {
         lane
     }
 
-    /// Sees one order through, of at most as many ids as go in one call; `until` bounds the wait for a turn.
-    pub(super) async fn kill(&self, order: Order, class: Class, until: Instant) -> Driven {
+    /// Sees one order through; `None` where its leave had run out when it could have gone: nothing was sent.
+    pub(super) async fn kill(&self, entry: Entry) -> Option<Driven> {
         let (answer, mut answered) = oneshot::channel();
-        let kill = Waiting::new(order.clone(), class, until, answer);
-        let Some(ticket) = self.queue().enter(kill, self.calls.limit()) else {
-            return Driven::overloaded(&order);
+        let (order, until, again) = (entry.order.clone(), entry.until, entry.again);
+        let Some(ticket) = self.queue().enter(Waiting::new(entry, answer), again, self.calls.limit()) else {
+            return Some(Driven::overloaded(&order));
         };
         self.changed.notify_waiters();
         let driven = if let Ok(driven) = timeout_at(until + GRACE, &mut answered).await {
@@ -115,7 +134,7 @@ impl<C: Calls> Lane<C> {
             answered.await
         };
         // Without an answer its task died, and nobody knows how far it got.
-        driven.unwrap_or_else(|_| Driven::lost(&order))
+        driven.unwrap_or_else(|_| Some(Driven::lost(&order)))
     }
 
     /// Takes a turn whenever something waits for one, and lets the groups that are first go with it.
@@ -146,12 +165,25 @@ impl<C: Calls> Lane<C> {
                 continue;
             }
             late = 0;
-            let now = Instant::now();
             for _ in 0..turn.calls {
-                let next = self.queue().next(now);
-                let Some(group) = next else { break };
+                let Some(group) = self.next() else { break };
                 tokio::spawn(Arc::clone(&self).send(group, turn));
             }
+        }
+    }
+
+    /// The group that goes now. Kills whose leave has run out stay behind.
+    fn next(&self) -> Option<Group> {
+        loop {
+            let next = self.queue().next(Instant::now());
+            let (mut group, now) = (next?, self.calls.now());
+            for kill in group.take_out(|kill| kill.leave < now) {
+                kill.send_back();
+            }
+            if !group.waiting.is_empty() {
+                return Some(group);
+            }
+            self.queue().is_back(&group.target);
         }
     }
 
@@ -192,16 +224,13 @@ impl<C: Calls> Lane<C> {
         match self.calls.kill(&order, group.class(), turn).await {
             Ok(driven) => group.answer(&driven),
             Err(Stop::Fault(fault)) => self.refused(group, fault),
+            Err(Stop::Renewed(fault)) => self.again_renewed(group, fault),
             Err(stop) => group.fail(&stop),
         }
     }
 
     fn refused(&self, group: Group, fault: Fault) {
         match fault.kind.replay() {
-            // Surely nothing was done: in halves, until a bad id fails its own kill only.
-            Replay::Never if fault.kind == FaultKind::Rejected && group.is_shared() => {
-                self.queue().put_back(group.halves());
-            }
             Replay::Never | Replay::AfterRenewal => group.fail(&Stop::Fault(fault)),
             Replay::AfterPause if fault.kind == FaultKind::TooLate => self.again_at_once(group),
             Replay::AfterPause => self.again(group, fault),
@@ -220,10 +249,10 @@ impl<C: Calls> Lane<C> {
         {
             let mut queue = self.queue();
             if is_unconnected {
-                queue.put_back([again.resting_until(again_at)]);
+                queue.put_back(again.resting_until(again_at));
             } else {
                 queue.hold_until(again_at);
-                queue.put_back([again]);
+                queue.put_back(again);
             }
         }
         over.fail(&Stop::Fault(fault));
@@ -234,7 +263,17 @@ impl<C: Calls> Lane<C> {
         let now = Instant::now();
         let (again, over) = group.partition(|kill| kill.until + GRACE > now);
         over.fail(&Stop::NoTurn(SPAN));
-        self.queue().put_back([again]);
+        self.queue().put_back(again);
+    }
+
+    /// The vendor has not taken the token and there is a new one: once, all wait for another turn.
+    fn again_renewed(&self, group: Group, fault: Fault) {
+        let (again, over) = group.partition(|kill| {
+            kill.fault = Some(fault.clone());
+            !std::mem::replace(&mut kill.renewed, true)
+        });
+        over.fail(&Stop::Fault(fault));
+        self.queue().put_back(again);
     }
 
     /// There is no turn before that time: kills that cannot wait so long are told.

@@ -29,17 +29,19 @@ pub(super) struct Queue {
 
 impl Queue {
     /// Lets a kill wait, with others for the same target where there is room for it; `None` where too many wait.
-    /// Urgent kills do not mind how many others wait.
-    pub(super) fn enter(&mut self, mut kill: Waiting, limit: &Limit) -> Option<u64> {
+    /// Urgent kills do not mind how many others wait. One that comes `again` goes before all others.
+    pub(super) fn enter(&mut self, mut kill: Waiting, again: bool, limit: &Limit) -> Option<u64> {
         let before = self.groups.iter().flat_map(|group| &group.waiting);
         let before = before.filter(|other| other.class == Class::Urgent || kill.class != Class::Urgent);
-        if before.count() >= limit.max_waiting {
+        if !again && before.count() >= limit.max_waiting {
             return None;
         }
         self.tickets += 1;
         kill.ticket = self.tickets;
-        match self.groups.iter_mut().find(|group| group.has_room_for(&kill.order, limit.max_ids_per_call)) {
+        let with = self.groups.iter_mut().find(|group| group.has_room_for(&kill.order, limit.max_ids_per_call));
+        match with.filter(|_| !again) {
             Some(group) => group.add(kill),
+            None if again => self.groups.push_front(Group::of(kill)),
             None => self.groups.push_back(Group::of(kill)),
         }
         Some(self.tickets)
@@ -76,9 +78,9 @@ impl Queue {
         Vec::from(taken)
     }
 
-    /// Groups that surely did nothing wait again, before all others.
-    pub(super) fn put_back<const N: usize>(&mut self, groups: [Group; N]) {
-        for group in groups.into_iter().rev().filter(|group| !group.waiting.is_empty()) {
+    /// A group that surely did nothing waits again, before all others.
+    pub(super) fn put_back(&mut self, group: Group) {
+        if !group.waiting.is_empty() {
             self.groups.push_front(group);
         }
     }

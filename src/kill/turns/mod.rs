@@ -67,6 +67,8 @@ pub struct Limit {
     pub reserved_percent: u32,
     /// Most kills that may wait at once, for each target's account and action.
     pub max_waiting: usize,
+    /// How old a look may be when a kill leaves that rests on it.
+    pub look_max_age: Duration,
 }
 
 /// What a turn is for. Urgent kills may use the whole budget; what others use, reads included, leaves a part of it
@@ -175,6 +177,11 @@ impl Turns {
     #[must_use]
     pub fn limit(&self, account: &str, vendor: &dyn Vendor) -> Option<Limit> {
         self.limits.get(&(account.to_owned(), vendor.name().as_str())).copied()
+    }
+
+    /// The limits of all vendor accounts.
+    pub fn limits(&self) -> impl Iterator<Item = Limit> {
+        self.limits.values().copied()
     }
 
     /// The name of what the vendor counts together: calls under one set of credentials to it, or to one of its actions.

@@ -72,7 +72,7 @@ async fn many_at_once_are_all_recorded(book: &Book) {
         assert_eq!(book.found(&attempt.kill).await, attempt.kill);
     }
     let open = open(&attempts);
-    let marked = join_all(open.iter().map(|kill| book.audit.mark_sent(kill.id, "here", NOON))).await;
+    let marked = join_all(open.iter().map(|kill| book.audit.mark_sent(kill.id, "here", NOON, NOON))).await;
     assert!(marked.iter().all(|marked| *marked == Ok(true)));
     let done: Vec<Kill> = open.iter().map(killed).collect();
     assert!(conclude_all(&book.audit, &done).await.iter().all(|concluded| *concluded == Ok(true)));
@@ -141,7 +141,7 @@ async fn each_mark_is_held_against_its_own_lease(book: &Book) {
     book.audit.conclude(&killed(&attempts[2].kill), NOON, "answered", None).await.unwrap();
     let mark = |audit: Audit, gateway: &'static str| {
         let ids: Vec<_> = attempts.iter().map(|attempt| attempt.kill.id).collect();
-        async move { try_join_all(ids.into_iter().map(|id| audit.mark_sent(id, gateway, NOON))).await.unwrap() }
+        async move { try_join_all(ids.into_iter().map(|id| audit.mark_sent(id, gateway, NOON, NOON))).await.unwrap() }
     };
     let expected: Vec<bool> = (0..10).map(|n| n < 5 && n != 2).collect();
     assert_eq!(mark(book.audit.clone(), "here").await, expected);
@@ -189,7 +189,7 @@ async fn two_gateways_that_settle_the_same_kills_do_not_hinder_each_other(book: 
         begin_all(book, &attempts).await;
         let kills: Vec<Kill> = attempts.iter().map(|attempt| killed(&attempt.kill)).collect();
         let backwards: Vec<Kill> = kills.iter().rev().cloned().collect();
-        let marks = join_all(backwards.iter().map(|kill| book.audit.mark_sent(kill.id, "here", NOON)));
+        let marks = join_all(backwards.iter().map(|kill| book.audit.mark_sent(kill.id, "here", NOON, NOON)));
         let (ours, mut theirs, marks) =
             tokio::join!(conclude_all(&here, &kills), conclude_all(&there, &backwards), marks);
         theirs.reverse();
@@ -211,7 +211,9 @@ async fn writes_that_wait_share_a_transaction() {
     };
     begin_all(&book, &attempts).await;
     assert!(transactions("kills").await <= MANY / 8, "{}", transactions("kills").await);
-    try_join_all(attempts.iter().map(|attempt| book.audit.mark_sent(attempt.kill.id, "here", NOON))).await.unwrap();
+    try_join_all(attempts.iter().map(|attempt| book.audit.mark_sent(attempt.kill.id, "here", NOON, NOON)))
+        .await
+        .unwrap();
     assert!(transactions("kills").await <= MANY / 8, "{}", transactions("kills").await);
     let done: Vec<Kill> = attempts.iter().map(|attempt| killed(&attempt.kill)).collect();
     conclude_all(&book.audit, &done).await;
@@ -231,7 +233,7 @@ async fn crowd(audit: &Audit) -> Vec<AuditError> {
     let (begun, marked, concluded) = in_time(async {
         tokio::join!(
             join_all(attempts.iter().map(|attempt| audit.begin(attempt, DAY))),
-            audit.mark_sent(kill.id, "here", NOON),
+            audit.mark_sent(kill.id, "here", NOON, NOON),
             audit.conclude(&kill, NOON, "answered", None),
         )
     })

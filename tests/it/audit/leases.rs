@@ -94,7 +94,7 @@ async fn a_kill_is_either_taken_over_or_sent(book: &Book) {
     for n in 0..20 {
         let kill = book.begin(&attempt(NOON + Duration::from_millis(n))).await;
         let (sent, taken) =
-            tokio::join!(here.mark_sent(kill.id, "here", NOON), there.claim("there", NOON + MINUTE, LEASE, 10));
+            tokio::join!(here.mark_sent(kill.id, "here", NOON, NOON), there.claim("there", NOON + MINUTE, LEASE, 10));
         let taken = taken.unwrap();
         if let Some(open) = taken.first() {
             assert_eq!(open.sent_at.is_some(), sent.unwrap(), "whoever takes it knows whether it was sent");

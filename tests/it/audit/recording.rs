@@ -49,7 +49,7 @@ async fn a_refused_attempt_without_a_target_is_recorded(book: &Book) {
 
 async fn a_kill_goes_from_accepted_to_succeeded_and_every_step_is_an_event(book: &Book) {
     let kill = book.begin(&attempt(NOON)).await;
-    assert_eq!(book.audit.mark_sent(kill.id, "here", NOON).await, Ok(true));
+    assert_eq!(book.audit.mark_sent(kill.id, "here", NOON, NOON).await, Ok(true));
 
     let accepted = answered(&kill, &[("1111", Outcome::Killed), ("2222", Outcome::Accepted)]);
     assert_eq!(accepted.status, Status::Accepted);
@@ -106,16 +106,16 @@ async fn a_kill_that_is_not_recorded_is_not_concluded(book: &Book) {
 
 async fn what_is_sent_is_marked_once_and_only_by_who_holds_it(book: &Book) {
     let kill = book.begin(&attempt(NOON)).await;
-    assert_eq!(book.audit.mark_sent(kill.id, "elsewhere", NOON).await, Ok(false));
-    assert_eq!(book.audit.mark_sent(kill.id, "here", NOON).await, Ok(true));
-    assert_eq!(book.audit.mark_sent(kill.id, "here", NOON + Duration::from_secs(1)).await, Ok(true));
+    assert_eq!(book.audit.mark_sent(kill.id, "elsewhere", NOON, NOON).await, Ok(false));
+    assert_eq!(book.audit.mark_sent(kill.id, "here", NOON, NOON).await, Ok(true));
+    assert_eq!(book.audit.mark_sent(kill.id, "here", NOON + Duration::from_secs(1), NOON).await, Ok(true));
     let claimed =
         book.audit.claim("elsewhere", NOON + Duration::from_mins(1), Duration::from_secs(5), 9).await.unwrap();
     assert_eq!(claimed[0].sent_at, Some(NOON), "the first byte left then");
-    assert_eq!(book.audit.mark_sent(kill.id, "here", NOON).await, Ok(false), "it is no longer ours");
+    assert_eq!(book.audit.mark_sent(kill.id, "here", NOON, NOON).await, Ok(false), "it is no longer ours");
     let done = answered(&kill, &[("1111", Outcome::Killed), ("2222", Outcome::Killed)]);
     book.audit.conclude(&done, NOON, "answered", None).await.unwrap();
-    assert_eq!(book.audit.mark_sent(kill.id, "elsewhere", NOON).await, Ok(false), "it is over");
+    assert_eq!(book.audit.mark_sent(kill.id, "elsewhere", NOON, NOON).await, Ok(false), "it is over");
 }
 
 async fn any_text_comes_back_as_it_went_in(book: &Book) {

@@ -23,7 +23,7 @@ on_both_engines! {
 
 async fn settled(book: &Book) {
     let kill = book.begin(&attempt(NOON)).await;
-    book.audit.mark_sent(kill.id, "here", NOON).await.unwrap();
+    book.audit.mark_sent(kill.id, "here", NOON, NOON).await.unwrap();
     let done = answered(&kill, &[("1111", Outcome::Killed), ("2222", Outcome::Killed)]);
     assert_eq!(book.audit.conclude(&done, NOON, "answered", None).await, Ok(true));
 }
@@ -77,7 +77,7 @@ async fn what_was_asked_cannot_be_changed_while_the_kill_is_open(book: &Book) {
 
 async fn what_was_sent_or_answered_cannot_be_taken_back(book: &Book) {
     let kill = book.begin(&attempt(NOON)).await;
-    book.audit.mark_sent(kill.id, "here", NOON).await.unwrap();
+    book.audit.mark_sent(kill.id, "here", NOON, NOON).await.unwrap();
     refuses(book, "never taken back", &["UPDATE kills SET sent_at = NULL"]).await;
     let accepted = answered(&kill, &[("1111", Outcome::Accepted)]);
     book.audit.conclude(&accepted, NOON, "answered", Some(NOON)).await.unwrap();

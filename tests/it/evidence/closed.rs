@@ -23,7 +23,7 @@ on_both_engines! {
 /// A kill that the vendor took, and of which nothing more can be learned.
 async fn closed(book: &Book) -> Kill {
     let kill = book.begin(&attempt(NOON + Duration::from_millis(30))).await;
-    book.audit.mark_sent(kill.id, "here", kill.requested_at).await.unwrap();
+    book.audit.mark_sent(kill.id, "here", kill.requested_at, kill.requested_at).await.unwrap();
     let taken = answered(&kill, &[("1111", Outcome::Accepted), ("2222", Outcome::Accepted)]);
     assert_eq!(book.audit.conclude(&taken, kill.requested_at, "answered", None).await, Ok(true));
     taken

@@ -99,7 +99,7 @@ async fn settled(book: &Book, number: u64) -> Kill {
 
 async fn settled_at(book: &Book, at: OffsetDateTime) -> Kill {
     let kill = book.begin(&attempt(at)).await;
-    book.audit.mark_sent(kill.id, "here", at).await.unwrap();
+    book.audit.mark_sent(kill.id, "here", at, at).await.unwrap();
     let done = answered(&kill, &[("1111", Outcome::Killed), ("2222", Outcome::NotFound)]);
     assert_eq!(book.audit.conclude(&done, at, "answered", None).await, Ok(true));
     done

@@ -14,6 +14,7 @@ mod keys;
 mod lies;
 mod lost_answers;
 mod order;
+mod parts;
 pub(crate) mod process;
 mod ready;
 mod refusals;

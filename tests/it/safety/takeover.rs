@@ -207,11 +207,12 @@ async fn a_kill_of_a_dead_gateway_is_watched_on_by_another(engine: Engine) {
 /// Lets no gateway mark a kill as sent while somebody holds the lock.
 const GATE: &str = "
     ALTER FUNCTION mark_kills_sent RENAME TO mark_behind_the_gate;
-    CREATE FUNCTION mark_kills_sent(ids uuid[], gateways text[], times timestamptz[]) RETURNS SETOF uuid
+    CREATE FUNCTION mark_kills_sent(ids uuid[], gateways text[], times timestamptz[], dues timestamptz[], lowest uuid,
+        highest uuid) RETURNS SETOF uuid
     LANGUAGE plpgsql AS $$
     BEGIN
         PERFORM pg_advisory_xact_lock_shared(1);
-        RETURN QUERY SELECT mark_behind_the_gate(ids, gateways, times);
+        RETURN QUERY SELECT mark_behind_the_gate(ids, gateways, times, dues, lowest, highest);
     END $$;
     SELECT pg_advisory_lock(1)";
 

@@ -14,7 +14,12 @@ const PATIENT: Duration = Duration::from_mins(1);
 /// Sees a kill of those ids through.
 fn kill(lane: &Arc<Lane<World>>, place: u8, these: &[u8], class: Class) -> impl Future<Output = Driven> + use<> {
     let (lane, order) = (Arc::clone(lane), order(place, ids(these.iter().copied())));
-    async move { lane.kill(order, class, Instant::now() + PATIENT).await }
+    async move { lane.kill(entry(order, class)).await.expect("it has leave for ever") }
+}
+
+/// What enters with all the patience and leave that there is.
+fn entry(order: Order, class: Class) -> Entry {
+    Entry { order, class, until: Instant::now() + PATIENT, leave: world::DAWN + time::Duration::DAY, again: false }
 }
 
 fn code(driven: &Driven) -> Option<ProblemCode> {
@@ -111,7 +116,31 @@ async fn a_call_whose_task_dies_leaves_its_kills_unknown_and_the_lane_alive() {
     let lane = Lane::start(world, "budget".to_owned());
     // The account cannot read this id and panics.
     let selector = Selector::Ids(vec![SessionId("not a number".to_owned())]);
-    let died = lane.kill(order(1, selector), Class::Kill, Instant::now() + PATIENT).await;
+    let died = lane.kill(entry(order(1, selector), Class::Kill)).await.unwrap();
     assert_eq!((died.status, died.sessions[0].outcome), (Status::Unknown, Outcome::Unknown));
     assert_eq!(kill(&lane, 1, &[1], Class::Kill).await.problem, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_whose_leave_ran_out_is_sent_back_and_goes_first_when_it_comes_again() {
+    let world = World::new(1, []);
+    let lane = Lane::start(world.clone(), "budget".to_owned());
+    kill(&lane, 1, &[1], Class::Kill).await;
+    let overdue = Entry { leave: world.now(), ..entry(order(2, ids([2])), Class::Kill) };
+    let (sent_back, other) = tokio::join!(lane.kill(overdue), kill(&lane, 3, &[3], Class::Kill));
+    assert_eq!((sent_back, other.problem), (None, None), "its turn is of use to another");
+    let again = Entry { again: true, ..entry(order(2, ids([2])), Class::Kill) };
+    let others = [kill(&lane, 4, &[4], Class::Kill), kill(&lane, 5, &[5], Class::Kill)];
+    let (_, again) = tokio::join!(join_all(others), lane.kill(again));
+    assert_eq!(again.unwrap().problem, None);
+    assert_eq!(world.sent()[2..], [["2"], ["4"], ["5"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_is_sent_again_once_after_a_renewal() {
+    let world = World::new(10, [Fate::Renewed, Fate::Answered, Fate::Renewed, Fate::Renewed]);
+    let lane = Lane::start(world.clone(), "budget".to_owned());
+    assert_eq!(code(&kill(&lane, 1, &[1], Class::Kill).await), None);
+    assert_eq!(code(&kill(&lane, 1, &[2], Class::Kill).await), Some(ProblemCode::UpstreamDenied));
+    assert_eq!(world.sent(), [["1"], ["1"], ["2"], ["2"]]);
 }

@@ -12,6 +12,9 @@ use crate::{
 
 use super::*;
 
+/// When every world begins.
+pub(super) const DAWN: OffsetDateTime = time::macros::datetime!(2026-01-02 12:00 UTC);
+
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -23,6 +26,8 @@ pub(super) enum Fate {
     Lost,
     NotConnected,
     TooLate,
+    /// The token was not taken, and there is a new one.
+    Renewed,
 }
 
 impl Fate {
@@ -36,6 +41,7 @@ impl Fate {
             Self::Lost => Some(FaultKind::Lost),
             Self::NotConnected => Some(FaultKind::NotConnected),
             Self::TooLate => Some(FaultKind::TooLate),
+            Self::Renewed => Some(FaultKind::TokenExpired),
         }
     }
 }
@@ -52,6 +58,11 @@ impl Call {
     /// Whether the vendor may have ended sessions.
     pub(super) fn may_have_acted(&self) -> bool {
         self.fault.is_none_or(|kind| kind.outcome() == Outcome::Unknown)
+    }
+
+    /// Whether it is the last that is heard of its kills.
+    pub(super) fn is_final(&self) -> bool {
+        self.fault.is_none_or(|kind| kind.replay() == Replay::Never)
     }
 
     /// What it says of a session. It depends on the call, so that no other call's answer looks the same.
@@ -91,6 +102,7 @@ impl World {
             timeout: Duration::from_secs(10),
             reserved_percent: 20,
             max_waiting: 1000,
+            look_max_age: Duration::from_secs(2),
         };
         Self {
             limit,
@@ -119,6 +131,10 @@ impl World {
 impl Calls for World {
     fn limit(&self) -> &Limit {
         &self.limit
+    }
+
+    fn now(&self) -> OffsetDateTime {
+        DAWN + self.started.elapsed()
     }
 
     fn waits(&self, _: &str, _: bool) {}
@@ -150,14 +166,20 @@ impl Calls for World {
         };
         sleep(self.latency).await;
         let request_id = Some(number.to_string());
+        if let Some(kind) = fault.filter(|kind| kind.replay() == Replay::Never) {
+            let fault = Fault { request_id, ..Fault::new(kind, "kill") };
+            return Ok(Driven::failed(order, &fault).sent(order, self.now()));
+        }
         if let Some(kind) = fault {
             let retry_after = if let Fate::Throttled(after) = fate { after } else { None };
-            return Err(Stop::Fault(Fault { request_id, retry_after, ..Fault::new(kind, "kill") }));
+            let fault = Fault { request_id, retry_after, ..Fault::new(kind, "kill") };
+            return Err(if kind == FaultKind::TokenExpired { Stop::Renewed(fault) } else { Stop::Fault(fault) });
         }
         let ids = order.selector.ids();
         let sessions: Vec<_> = ids.iter().map(|id| Session::new(id, call.outcome(number, id))).collect();
         let status = if sessions.is_empty() { Status::Accepted } else { Status::of(&sessions) };
-        Ok(Driven { status, sessions, upstream: Upstream { request_id, ..Upstream::default() }, problem: None })
+        let upstream = Upstream { request_id, ..Upstream::default() };
+        Ok(Driven { status, sessions, upstream, ..Driven::nothing() }.sent(order, self.now()))
     }
 }
 
