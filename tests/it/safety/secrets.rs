@@ -238,10 +238,9 @@ async fn no_secret_is_told_by_a_gateway_on_sqlite_that_logs_everything() {
     let ended = observed.served.process.ended().await;
     assert!(ended.stderr.contains("kill"), "{}", ended.stderr);
     assert_none(&secrets, "the log", &(ended.stdout + &ended.stderr));
-    for file in std::fs::read_dir(home.path()).unwrap() {
-        let bytes = std::fs::read(file.unwrap().path()).unwrap();
-        assert_none(&secrets, "the record", &String::from_utf8_lossy(&bytes));
-    }
+    let files = std::fs::read_dir(home.path()).unwrap();
+    let bytes: Vec<u8> = files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+    assert_none(&secrets, "the record", &String::from_utf8_lossy(&bytes));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

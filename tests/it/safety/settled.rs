@@ -196,7 +196,7 @@ async fn a_dead_gateways_unknown_kill_is_settled_by_another(engine: Engine) {
     let rows = records(&living).await;
     assert_eq!(rows.len(), places.len());
     // The time of their calls is over, and then the time of a call that may still be under way.
-    clock.set(Clock::system().now() + Duration::from_mins(2));
+    clock.set(Clock::system().now() + Duration::from_mins(4));
     for row in &rows {
         recorded_as(&living, row["id"].as_str().unwrap(), "unknown").await;
     }

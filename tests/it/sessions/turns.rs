@@ -11,7 +11,7 @@ use crate::support::gateway::{Engine, Gateway, Setup, kill_of};
 
 on_both_engines! {
     a_list_waits_until_no_kill_does,
-    no_look_of_any_kind_comes_while_kills_wait_and_no_kill_is_turned_away,
+    no_list_and_no_preview_comes_while_kills_wait_and_no_kill_is_turned_away,
     a_list_goes_at_once_where_nobody_waits,
     what_was_read_in_time_is_told_and_that_it_is_not_all,
 }
@@ -63,8 +63,9 @@ async fn a_list_waits_until_no_kill_does(engine: Engine) {
     assert_eq!(order, expected);
 }
 
-/// Lists, previews and the look of another kill, all asked for while a budget is full of kills.
-async fn no_look_of_any_kind_comes_while_kills_wait_and_no_kill_is_turned_away(engine: Engine) {
+/// Lists, previews and the look of another kill, all asked for while a budget is full of kills. The look of a kill goes as
+/// the kill itself does.
+async fn no_list_and_no_preview_comes_while_kills_wait_and_no_kill_is_turned_away(engine: Engine) {
     const WAITING: usize = 14;
     let (gateway, targets) = nodes(engine, WAITING + 1, 60_000).await;
     let bodies: Vec<_> = targets[..WAITING].iter().map(|target| kill_of(target.clone(), &[1])).collect();
@@ -86,7 +87,8 @@ async fn no_look_of_any_kind_comes_while_kills_wait_and_no_kill_is_turned_away(e
     }
     assert!(lists.iter().all(|ids| *ids == (2..=9).collect::<Vec<u64>>()), "killed first, then looked at: {lists:?}");
     let order: Vec<_> = gateway.clouds.calls().iter().filter_map(|call| call.action).collect();
-    assert_eq!(order[..WAITING], [Action::TaurusdbKill; WAITING], "no look among them: {order:?}");
+    let kills = order[..=WAITING].iter().filter(|action| **action == Action::TaurusdbKill).count();
+    assert_eq!(kills, WAITING, "none but the look of a kill among them: {order:?}");
     assert_eq!(gateway.clouds.violations(), 0);
 }
 

@@ -20,7 +20,7 @@ fn page(alias: &str) -> Value {
         }),
         _ => json!({ "Response": {
             "ProcessList": rows(|id| json!({ "Id": id, "User": "app", "Host": "10.0.1.7:4", "Time": 3 })),
-            "RequestId": "r",
+            "RequestId": "{request_id}",
         } }),
     }
 }
