@@ -41,8 +41,9 @@ struct Jwk {
     y: Option<String>,
 }
 
-/// The usable keys of a published set; `None` where this is no key set at all.
+/// The usable keys of a published set; `None` where this is no key set at all. A mark before it is passed over.
 pub(super) fn parse(body: &[u8]) -> Option<Vec<Key>> {
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     let published: Published = serde_json::from_slice(body).ok()?;
     let jwks = published.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
     Some(jwks.filter_map(|jwk| jwk.key()).take(MOST_KEYS).collect())

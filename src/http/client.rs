@@ -25,7 +25,8 @@ struct Address(Option<IpAddr>);
 
 /// Finds where a request comes from, for all who ask later.
 pub(super) fn find(request: &ServiceRequest) {
-    let peer = request.peer_addr().map(|peer| peer.ip());
+    // A socket for IPv6 writes the addresses of IPv4 in its own way.
+    let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
     let proxies = request.app_data::<web::Data<Proxies>>();
     let address = peer.map(|peer| proxies.map_or(peer, |proxies| proxies.client(peer, request.headers())));
     request.extensions_mut().insert(Address(address));
@@ -119,4 +120,24 @@ fn host(text: &str) -> Option<IpAddr> {
     let with_port = || text.parse::<SocketAddr>().map(|address| address.ip()).ok();
     let address = text.parse().ok().or_else(bracketed).or_else(with_port)?;
     Some(IpAddr::to_canonical(&address))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn an_ipv4_client_is_recorded_as_such_where_the_gateway_listens_on_ipv6() {
+        for (peer, address) in [
+            ("[::ffff:203.0.113.9]:4711", "203.0.113.9"),
+            ("203.0.113.9:4711", "203.0.113.9"),
+            ("[2001:db8::9]:4711", "2001:db8::9"),
+        ] {
+            let request = TestRequest::default().peer_addr(peer.parse().unwrap()).to_srv_request();
+            find(&request);
+            assert_eq!(of_service(&request).map(|address| address.to_string()).as_deref(), Some(address), "{peer}");
+        }
+    }
 }

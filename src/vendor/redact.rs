@@ -6,6 +6,7 @@
 use std::{fmt, ops::Range};
 
 use super::sign::encode;
+use crate::domain::is_unseen;
 
 /// Longest text that is kept, in characters.
 const MAX_CHARS: usize = 500;
@@ -45,7 +46,7 @@ impl Redactor {
         Self { secrets, forms }
     }
 
-    /// The text without secrets and control characters, at most 500 characters of it.
+    /// The text without secrets and without characters that are not seen, at most 500 characters of it.
     #[must_use]
     pub fn clean(&self, text: &str) -> String {
         let text = printable(text);
@@ -64,10 +65,10 @@ impl fmt::Debug for Redactor {
     }
 }
 
-/// White space becomes a space, other control characters go.
+/// White space becomes a space; other characters that control or format text go.
 fn printable(text: &str) -> String {
     let space = |c: char| if c.is_whitespace() { ' ' } else { c };
-    text.chars().map(space).filter(|c| !c.is_control()).collect()
+    text.chars().map(space).filter(|c| !is_unseen(*c)).collect()
 }
 
 /// How a secret may be written in a vendor's text.
@@ -143,6 +144,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::has_unseen;
 
     #[test]
     fn secrets_go_however_they_are_written() {
@@ -178,10 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn text_is_cut_to_whole_characters_and_loses_control_characters() {
+    fn text_is_cut_to_whole_characters_and_loses_those_that_are_not_seen() {
         let redactor = Redactor::default();
         assert_eq!(redactor.clean(&"ä".repeat(900)).chars().count(), 500);
         assert_eq!(redactor.clean("a\u{1b}[31m\r\n\tb\u{85}c"), "a[31m   b c");
+        assert_eq!(redactor.clean("a\u{2028}b\u{202e}c\u{200b}d\u{feff}e\u{ad}f"), "a bcdef");
+        assert_eq!(Redactor::new(["AKID1234"]).clean("x AK\u{200b}ID1234 y"), "x [redacted] y");
     }
 
     #[test]
@@ -210,7 +214,7 @@ mod tests {
             for secret in &secrets {
                 prop_assert!(!clean.contains(secret.as_str()), "{secret:?} in {clean:?} of {text:?}");
             }
-            prop_assert!(clean.chars().count() <= 500 && !clean.chars().any(char::is_control));
+            prop_assert!(clean.chars().count() <= 500 && !has_unseen(&clean));
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::domain::is_unseen;
+
 /// What can be wrong. Each has a number of its own, and the exit status is the sum of those that were found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wrong {
@@ -123,13 +125,9 @@ impl Report {
 
 /// The text without what would move the cursor, colour the words or turn them round: much of it comes from the record.
 pub(super) fn shown(what: impl fmt::Display) -> String {
-    let is_safe = |c: char| {
-        !c.is_control()
-            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
     let mut shown = String::new();
     for c in what.to_string().chars() {
-        if is_safe(c) { shown.push(c) } else { shown.extend(c.escape_unicode()) }
+        if is_unseen(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
     }
     shown
 }

@@ -85,7 +85,9 @@ async fn a_reason_that_is_one_long_word_is_recorded_and_found(engine: Engine) {
     let hangul: String = ('\u{ac00}'..'\u{d7a3}').step_by(7).take(1000).collect();
     let cuneiform: String = ('\u{12000}'..='\u{12399}').cycle().take(1000).collect();
     let latin = "x".repeat(1000);
-    for (n, reason) in (0..).zip([&hangul, &cuneiform, &latin]) {
+    // And as many words.
+    let han: String = ('\u{4e00}'..'\u{9fff}').take(1000).collect();
+    for (n, reason) in (0..).zip([&hangul, &cuneiform, &latin, &han]) {
         let mut one = attempt(NOON + n * Duration::from_secs(1));
         one.kill.reason = Some(reason.clone());
         aged::recorded(audit, &one).await;
