@@ -24,7 +24,7 @@ fn said(body: &[u8]) -> Said {
     let pair_in = |object: &serde_json::Map<String, Value>| {
         PAIRS.iter().find_map(|(code, message)| {
             let (code, message) = (json::id(object.get(*code)?)?, object.get(*message)?);
-            (!code.is_empty()).then(|| (Some(code), json::text(message)))
+            Some((Some(code), json::text(message)))
         })
     };
     let nested = || body.values().filter_map(Value::as_object).find_map(pair_in);

@@ -75,10 +75,10 @@ fn half(text: &str) -> Option<u16> {
     u16::from_str_radix(digits, 16).ok().filter(|unit| (0xD800..0xE000).contains(unit))
 }
 
-/// An id or a task, which vendors send as text or as a whole number; `None` for anything else.
+/// An id or a task, which vendors send as text or as a whole number; `None` for anything else, an empty text too.
 pub(super) fn id(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => Some(text.clone()),
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
         _ => None,
     }
