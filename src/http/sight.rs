@@ -6,10 +6,13 @@
 
 use crate::{
     auth::Scope,
-    domain::{Kill, Outcome, Session, masked},
+    domain::{Kill, Outcome, Session},
 };
 
 use super::caller::Authenticated;
+
+/// What is shown of a criterion that may hold literals.
+const MASK: &str = "?";
 
 /// The kill as that caller may see it.
 pub(super) fn seen_by(caller: &Authenticated, mut kill: Kill) -> Kill {
@@ -20,9 +23,10 @@ pub(super) fn seen_by(caller: &Authenticated, mut kill: Kill) -> Kill {
     if let Some(statement) = kill.select.as_mut().and_then(|select| select.pointer_mut("/match/statement"))
         && !is_own
         && !caller.0.has(Scope::SessionsStatements)
-        && let Some(text) = statement.as_str()
+        && statement.is_string()
     {
-        *statement = masked(text).into();
+        // A piece of a statement may begin or end within a literal, so that none of it can be shown.
+        *statement = MASK.into();
     }
     kill
 }

@@ -104,7 +104,8 @@ fn missing(what: &str) -> Problem {
 }
 
 impl Kills {
-    /// The confirm for a kill that is a preview, until it has run out; `None` where there is nothing to confirm.
+    /// The confirm for a kill that is a preview, until it has run out; `None` where there is nothing to confirm, or the
+    /// kill that was asked for would not be done.
     ///
     /// The same preview gives the same confirm, so a repeated request with its key gets it again.
     #[must_use]
@@ -115,6 +116,7 @@ impl Kills {
         let is_intelligent = select.get("intelligent").is_some();
         let many = alive(kill).count();
         let can_go = is_intelligent || many > 0 && self.0.caps.check_kill(many).is_ok();
+        let can_go = can_go && kill.problem.is_none();
         let is_good = kill.status == Status::Preview && can_go && self.0.clock.now() < until;
         let token = || key.mint(kill.id, until, &Terms::of(&kill.caller, target, select));
         is_good.then(|| Confirm { token: token(), until })

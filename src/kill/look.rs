@@ -234,7 +234,7 @@ fn check_found(found: usize) -> Result<(), Problem> {
 }
 
 /// Why nothing is sent where there is no list.
-fn unlooked(mut problem: Problem, plan: &Plan) -> Problem {
+pub(super) fn unlooked(mut problem: Problem, plan: &Plan) -> Problem {
     let without = if plan.own_way {
         "; with the scope sessions:kill:blind and \"look\": false it goes all the same where no confirm and no cap needs the count"
     } else {

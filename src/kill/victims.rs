@@ -3,7 +3,7 @@
 //! The invariant: no session is sent that is protected, that contradicts what was asked of it, or that a list was
 //! needed for and did not show. It sends nothing and reads no clock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use time::{Duration, OffsetDateTime};
 
@@ -13,6 +13,7 @@ use crate::{
 };
 
 const BEYOND: &str = "not sent: beyond what the vendor's kill takes";
+const OTHERWISE: &str = "not sent: it does not meet what was asked for any more";
 
 /// What must be true of a session beyond its id, all that is given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,13 +56,22 @@ pub(super) struct Victims {
 impl Victims {
     /// The same without those whose ids the vendor's kill does not take, though its list shows them. One such id makes
     /// the vendor refuse a whole call.
-    pub(super) fn taken_by(mut self, rule: IdRule) -> Self {
-        let is_taken = |id: &str| rule.parse(id).is_some();
-        self.send.retain(|id| is_taken(&id.0));
-        let beyond = |session: &&mut Session| session.outcome == Outcome::Unknown && !is_taken(&session.id);
-        for session in self.sessions.iter_mut().filter(beyond) {
-            session.outcome = Outcome::Failed;
-            session.detail = Some(BEYOND.into());
+    pub(super) fn taken_by(self, rule: IdRule) -> Self {
+        self.but(|id| rule.parse(id).is_none(), Outcome::Failed, BEYOND)
+    }
+
+    /// The same without these, which are there and meet the criteria no more.
+    pub(super) fn without(self, others: &HashSet<&str>) -> Self {
+        self.but(|id| others.contains(id), Outcome::Changed, OTHERWISE)
+    }
+
+    /// The same without those that could be sent and are kept back.
+    fn but(mut self, is_kept: impl Fn(&str) -> bool, outcome: Outcome, why: &'static str) -> Self {
+        self.send.retain(|id| !is_kept(&id.0));
+        let kept = |session: &&mut Session| session.outcome == Outcome::Unknown && is_kept(&session.id);
+        for session in self.sessions.iter_mut().filter(kept) {
+            session.outcome = outcome;
+            session.detail = Some(why.into());
         }
         self
     }
@@ -117,7 +127,8 @@ impl<P: Fn(&LiveSession) -> Option<String>> Judge<'_, P> {
         if !self.list.complete {
             Session::new(id, Outcome::Failed).because("not sent: the vendor's list was cut off before it")
         } else if self.is_narrowed {
-            Session::new(id, Outcome::Changed).because("not among the sessions of the user that was asked for")
+            Session::new(id, Outcome::Changed)
+                .because("not among the sessions of the user or in the database that was asked for")
         } else {
             Session::new(id, Outcome::NotFound).because("not there when it was looked for")
         }

@@ -3,7 +3,7 @@
 //! The invariants: no call leaves before it is on record that it may, nor on a look that is too old, nor for a kill
 //! that another gateway may have settled meanwhile; and whatever happens on the way, the kill is concluded and answered.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use time::OffsetDateTime;
@@ -12,7 +12,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     audit::{Attempt, AuditError},
     clock::unix_millis,
-    domain::{Kill, Order, Problem, ProblemCode, Selector, Sent, Session, Status},
+    domain::{Kill, Order, Problem, ProblemCode, Selector, Sent, Session},
 };
 
 use super::{
@@ -51,6 +51,8 @@ pub(super) struct Way {
     marked: Option<(OffsetDateTime, OffsetDateTime)>,
     /// Until when calls may rest on the last look; `None` where none is needed.
     pub(super) look_good_until: Option<OffsetDateTime>,
+    /// How many sessions its target's share of the minute has let through for it.
+    counted: usize,
     /// The calls that left.
     calls: Vec<Sent>,
 }
@@ -103,9 +105,9 @@ impl Kills {
         };
         way.looked(driver, kill, self.0.clock.now());
         let sent = self.send(job, &order, many, kill, way).await;
-        let whole = look::with_unsent(&kill.sessions, sent);
         // Looked at again, none was left to be sent.
-        if whole.status == Status::Refused { look::nothing_to_send(kill) } else { whole }
+        let has_left = !way.calls.is_empty() || sent.problem.is_some();
+        if has_left { look::with_unsent(&kill.sessions, sent) } else { look::nothing_to_send(kill) }
     }
 
     /// Sends an order that is about so many sessions, unless its target has had its share of the minute: in as many
@@ -113,15 +115,14 @@ impl Kills {
     ///
     /// After the first call that fails no further one is sent: what is wrong with one is wrong with the next.
     async fn send(&self, job: &Job, order: &Order, many: usize, kill: &mut Kill, way: &mut Way) -> Driven {
-        // Counted where it was asked for: the order may name the node that was looked at.
-        if let Err(problem) = self.0.caps.take(&job.asked.order.target, many, self.0.clock.now()) {
+        if let Err(problem) = self.count(job, many, way) {
             return Driven::not_sent(order, problem);
         }
-        let parts = driven::parts(order, job.driver.limit.max_ids_per_call);
+        let mut parts = VecDeque::from(driven::parts(order, job.driver.limit.max_ids_per_call));
         let (mut whole, mut has_failed): (Option<Driven>, _) = (None, false);
-        for (after_it, part) in (0..parts.len()).rev().zip(parts) {
+        while let Some(part) = parts.pop_front() {
             let next =
-                if has_failed { Driven::unsent(&part) } else { self.send_part(job, part, after_it, kill, way).await };
+                if has_failed { Driven::unsent(&part) } else { self.send_part(job, part, &mut parts, kill, way).await };
             has_failed |= next.problem.is_some();
             way.calls.extend(next.calls.iter().cloned());
             note(kill, &next.sessions);
@@ -133,22 +134,50 @@ impl Kills {
         whole.unwrap_or_else(|| Driven::lost(order))
     }
 
+    /// Lets so many sessions of the target through, as far as they were not before: a second look may find more of them.
+    fn count(&self, job: &Job, many: usize, way: &mut Way) -> Result<(), Problem> {
+        // Counted where it was asked for: the order may name the node that was looked at.
+        let more = many.saturating_sub(way.counted);
+        if more == 0 {
+            return Ok(());
+        }
+        self.0.caps.take(&job.asked.order.target, more, self.0.clock.now())?;
+        way.counted += more;
+        Ok(())
+    }
+
     /// Sends what goes in one call, as soon as it has its turn: on a look that is not too old then, and only where the
-    /// kill is still this gateway's. `after_it` is how many calls are to come after it.
-    async fn send_part(&self, job: &Job, mut part: Order, after_it: usize, kill: &mut Kill, way: &mut Way) -> Driven {
+    /// kill is still this gateway's. What a second look makes of it that goes in no one call is put before the `rest`.
+    async fn send_part(
+        &self,
+        job: &Job,
+        mut part: Order,
+        rest: &mut VecDeque<Order>,
+        kill: &mut Kill,
+        way: &mut Way,
+    ) -> Driven {
         let Job { driver, plan, class, .. } = job;
-        let (until, mut again) = (Instant::now() + driver.limit.max_wait, false);
+        let (mut until, mut again) = (Instant::now() + driver.limit.max_wait, false);
         let lane = self.lane(driver, &part);
         loop {
             if let Some(plan) = plan.as_ref().filter(|_| way.is_look_too_old(self.0.clock.now())) {
-                match self.look_again(job, plan, part.clone(), after_it, kill).await {
-                    Ok(Some(left)) => part = left,
+                let asked_at = Instant::now();
+                let (left, many) = match self.look_again(job, plan, part.clone(), rest.len(), kill).await {
+                    Ok(Some(found)) => found,
                     Ok(None) => return Driven::nothing(),
                     Err(problem) => return Driven::not_sent(&part, problem),
+                };
+                if let Err(problem) = self.count(job, many, way) {
+                    return Driven::not_sent(&left, problem);
                 }
+                let mut left = driven::parts(&left, driver.limit.max_ids_per_call).into_iter();
+                part = left.next().unwrap_or(part);
+                left.rev().for_each(|later| rest.push_front(later));
                 way.looked(driver, kill, self.0.clock.now());
+                // It waits for its turn as long as any other, however long the list took.
+                until += asked_at.elapsed();
             }
-            let leave = match self.confirm_leave(job, until, after_it, kill, way).await {
+            let leave = match self.confirm_leave(job, until, rest.len(), kill, way).await {
                 Ok(leave) => leave,
                 Err(problem) => return Driven::not_sent(&part, problem),
             };
@@ -269,125 +298,4 @@ fn apply(kill: &mut Kill, outcome: Driven, now: OffsetDateTime) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::num::NonZeroU32;
-
-    use super::*;
-    use crate::{
-        domain::{Match, Outcome, SessionId, Target, VendorName},
-        kill::{
-            InFlight,
-            reconcile::tests::{NOON, attempt, gateway},
-            ticket::Ticket,
-            turns::Limit,
-        },
-        vendor::{
-            self, Call, Capabilities, Cloud, Fault, Known, Page, Reply, Step, Vendor,
-            account::{Account, Credentials, Settings},
-            sign::Keys,
-            transport::Transport,
-        },
-    };
-
-    /// A vendor whose script fails hard.
-    #[derive(Debug)]
-    struct Broken;
-
-    impl Vendor for Broken {
-        fn name(&self) -> VendorName {
-            VendorName("gaussdb")
-        }
-
-        fn capabilities(&self) -> &'static Capabilities {
-            vendor::find("gaussdb").unwrap().capabilities()
-        }
-
-        fn open(&self, _: &Order) -> Call {
-            panic!("it cannot say what to send")
-        }
-
-        fn look(&self, _: &Order, _: &Known) -> Option<Call> {
-            None
-        }
-
-        fn next(&self, _: &Order, _: &Known, reply: &Reply) -> Result<Step, Fault> {
-            Err(Fault::unreadable(reply))
-        }
-
-        fn list(&self, _: &Target, _: &Match, _: usize) -> Option<Call> {
-            None
-        }
-
-        fn page(&self, _: &Target, _: usize, reply: &Reply) -> Result<Page, Fault> {
-            Err(Fault::unreadable(reply))
-        }
-    }
-
-    fn driver(kills: &Kills) -> Driver {
-        let clock = kills.0.clock.clone();
-        let settings = Settings {
-            name: "huawei".into(),
-            cloud: Cloud::Huawei,
-            region: "here".into(),
-            project_id: None,
-            endpoints: [].into(),
-            credentials: Credentials::Keys(Keys { id: "id".into(), secret: "secret".to_owned().into(), token: None }),
-        };
-        let transport = Transport::start(Duration::from_secs(1)).unwrap();
-        let limit = Limit {
-            requests_per_second: NonZeroU32::MIN,
-            requests_per_minute: None,
-            max_ids_per_call: 1,
-            max_wait: Duration::from_secs(1),
-            timeout: Duration::from_secs(1),
-            reserved_percent: 0,
-            max_waiting: 1,
-            look_max_age: Duration::from_secs(1),
-        };
-        let (account, turns) = (Arc::new(Account::new(settings, transport, clock.clone())), Arc::clone(&kills.0.turns));
-        Driver {
-            vendor: &Broken,
-            able: Broken.capabilities(),
-            account,
-            turns,
-            limit,
-            breaker: Arc::default(),
-            clock,
-            metrics: Arc::default(),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_kill_whose_work_breaks_off_is_concluded_and_answered() {
-        let directory = tempfile::tempdir().unwrap();
-        let kills = gateway("here", directory.path().join("killgate.db")).await;
-        let mut attempt = attempt("here");
-        let id = SessionId("7".into());
-        attempt.kill.sessions = vec![Session::new(&id, Outcome::Unknown)];
-        kills.audit().begin(&attempt, Duration::from_hours(24)).await.unwrap();
-        let coordinates = [].into();
-        let target = Target { alias: None, vendor: VendorName("gaussdb"), account: "huawei".into(), coordinates };
-        let asked = Asked {
-            order: Order { target, selector: Selector::Ids(vec![id]) },
-            pins: [].into(),
-            select: None,
-            reason: "INC-4711".into(),
-            on_behalf_of: None,
-            dry_run: false,
-            look: true,
-            confirm: None,
-            bound: None,
-        };
-        let job = Job { driver: driver(&kills), asked, plan: None, class: Class::Kill, literals: false };
-        let (updates, ticket) = Ticket::new(attempt.kill.clone(), kills.audit().clone());
-        let guard = InFlight::enter(&kills.0);
-        kills.clone().work(job, attempt, updates, guard).await;
-        let kill = ticket.answered().await;
-        assert_eq!((kill.status, kill.sessions[0].outcome), (Status::Failed, Outcome::Failed), "nothing was sent");
-        assert_eq!(kill.problem.as_ref().map(|problem| problem.code), Some(ProblemCode::Internal));
-        assert_eq!(kills.audit().find(kill.id).await.unwrap(), Some(kill));
-        let (mut marked, now) = (Kill::sample(NOON), NOON);
-        settle::broken_off(&mut marked, true, now);
-        assert_eq!(marked.status, Status::Unknown);
-    }
-}
+mod tests;

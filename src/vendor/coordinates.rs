@@ -114,6 +114,24 @@ mod tests {
     }
 
     #[test]
+    fn a_component_has_one_spelling() {
+        let gaussdb = |component| {
+            let given = [
+                ("instance_id", "3d39c18788b54a919bab633874c159dfin14"),
+                ("node_id", "52c25e148a4a48c293b66ca95565719cno14"),
+                ("component_id", component),
+            ];
+            check("gaussdb", &given)
+        };
+        for component in ["cn_5001", "dn_6001", "dn_0"] {
+            assert!(gaussdb(component).is_ok(), "{component}");
+        }
+        for component in ["cn_05001", "dn_00", "cn_", "CN_5001", "cn_+1"] {
+            assert_eq!(wrong(gaussdb(component)), "component_id", "{component}");
+        }
+    }
+
+    #[test]
     fn a_coordinate_that_one_site_lacks_is_named_with_it() {
         let given = [("instance_id", "a"), ("shard_id", "b"), ("node_id", "c")];
         let given = given.map(|(k, v)| (k.to_owned(), v.to_owned())).into();

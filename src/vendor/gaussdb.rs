@@ -75,7 +75,9 @@ const COMPONENT: Coordinate =
     huawei::required("component_id", "a CN or DN of that node, such as `cn_5001` or `dn_6001`", "cn_5001", |text| {
         let (kind, number) = text.split_once('_').unwrap_or_default();
         let digits = (1..=10).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
-        matches!(kind, "cn" | "dn") && digits
+        // In one spelling only: whoever guards a component guards it by its name.
+        let is_plain = number == "0" || !number.starts_with('0');
+        matches!(kind, "cn" | "dn") && digits && is_plain
     });
 
 impl Vendor for GaussDb {

@@ -1,6 +1,7 @@
 //! The rules that are never broken, tried where they are most easily broken: lost answers, a record that goes
 //! away, gateways that die, callers that hang up, crowds, and secrets that are echoed.
 
+mod again;
 mod binary;
 mod confirms;
 mod crash;
