@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::{Audit, AuditError, moment::Moment, on_engine, postgres, sqlite};
 use crate::{
     clock::from_unix_millis,
-    domain::{KillId, Problem, Sent, Session, Status, Upstream},
+    domain::{Found, KillId, Problem, Sent, Session, Status, Upstream},
 };
 
 /// One change of a kill, without what concerns the gateways alone.
@@ -46,12 +46,17 @@ pub struct KillEvent {
 }
 
 /// A look at the sessions of a target before a kill, as its event has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LookEvent {
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
     /// False where the vendor's list was cut off.
     pub complete: bool,
+    /// Coordinates that were not asked for and that the look found out, such as the node that was the primary then: that
+    /// is where the kill goes.
+    #[serde(skip_serializing_if = "Found::is_empty")]
+    #[schema(required = false)]
+    pub found: Found,
 }
 
 /// How far a kill has come.
@@ -103,7 +108,11 @@ impl EventRow {
             upstream: upstream.filter(|upstream| *upstream != Upstream::default()),
             problem: part(&detail, "problem"),
             calls: part(&detail, "calls").unwrap_or_default(),
-            look: look.map(|(at, complete)| LookEvent { at, complete }),
+            look: look.map(|(at, complete)| LookEvent {
+                at,
+                complete,
+                found: part(&detail["look"], "found").unwrap_or_default(),
+            }),
             verified_at: moment(&detail["verified_at"]),
         }
     }

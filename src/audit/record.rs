@@ -179,6 +179,9 @@ pub(super) fn learned(kill: &Kill, changed: Option<&[String]>) -> Value {
     let mut learned = json!({ "upstream": kill.upstream, "problem": kill.problem, "sessions": sessions });
     if let Some(look) = kill.look {
         learned["look"] = json!({ "at": unix_millis(look.at), "complete": look.complete });
+        if !kill.found.is_empty() {
+            learned["look"]["found"] = json!(kill.found);
+        }
     }
     if let Some(at) = kill.verified_at {
         learned["verified_at"] = unix_millis(at).into();
@@ -250,5 +253,44 @@ fn json_without_nul(value: &mut Value) {
                 .collect();
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::domain::ProblemCode;
+
+    #[test]
+    fn a_key_is_let_go_only_where_surely_nothing_was_done_and_for_our_own_state_or_a_rate() {
+        let at = datetime!(2026-01-02 12:00 UTC);
+        let call = |refused| Sent { at, ids: vec!["7".to_owned()], task_id: None, refused };
+        let releases = |status, code: Option<ProblemCode>, calls: &[Sent]| {
+            let problem = code.map(|code| Problem::new(code, "why"));
+            Conclusion::answered(&Kill { status, problem, ..Kill::sample(at) }, calls, at, None).releases_key()
+        };
+        use ProblemCode::{AuditUnavailable, Internal, OutcomeUnknown, Overloaded, UpstreamDenied, UpstreamThrottled};
+        for (status, code) in
+            [(Status::RateLimited, UpstreamThrottled), (Status::Failed, AuditUnavailable), (Status::Failed, Overloaded)]
+        {
+            for calls in [vec![], vec![call(true)], vec![call(true), call(true)]] {
+                assert!(releases(status, Some(code), &calls), "{status} {calls:?}");
+            }
+            for calls in [vec![call(false)], vec![call(false), call(true)], vec![call(true), call(false)]] {
+                assert!(!releases(status, Some(code), &calls), "{status} {calls:?}");
+            }
+        }
+        for (status, code) in [
+            (Status::Succeeded, None),
+            (Status::Partial, None),
+            (Status::Failed, None),
+            (Status::Failed, Some(UpstreamDenied)),
+            (Status::Failed, Some(Internal)),
+            (Status::Unknown, Some(OutcomeUnknown)),
+        ] {
+            assert!(!releases(status, code, &[]), "{status} {code:?}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{moment::Moment, record::Open};
 use crate::clock::unix_millis;
-use crate::domain::{Kill, KillId, Look, Problem, Session, Status, Upstream};
+use crate::domain::{Found, Kill, KillId, Look, Problem, Session, Status, Upstream};
 
 /// The columns every reading query selects from `kills k`; `$sessions` is the engine's way to gather the sessions
 /// as one JSON array.
@@ -102,6 +102,7 @@ impl KillRow {
                 let to_kill_ms = left_at.map(|left| left - unix_millis(at.0)).filter(|time| *time >= 0);
                 Look { at: at.0, complete, to_kill_ms }
             }),
+            found: Found::new(),
             confirms: self.confirms,
             requested_at: self.requested_at.0,
             completed_at: self.completed_at.map(|moment| moment.0),

@@ -1,6 +1,6 @@
 //! One recorded request to end sessions.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -289,6 +289,9 @@ pub struct Kill {
     /// The look at the sessions before the kill, where there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub look: Option<Look>,
+    /// What of the place that look found out: its events have it, and whoever works on the kill.
+    #[serde(skip)]
+    pub found: Found,
     /// The preview that this kill was bound to by its `confirm`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Uuid>)]
@@ -327,6 +330,7 @@ impl Kill {
             upstream: Upstream::default(),
             problem: None,
             look: None,
+            found: Found::new(),
             confirms: None,
             requested_at: at,
             completed_at: None,
@@ -335,6 +339,9 @@ impl Kill {
         }
     }
 }
+
+/// Coordinates that were not asked for and that a look found out, such as the node that was the primary then.
+pub type Found = BTreeMap<String, String>;
 
 /// A look at the sessions of a target before a kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]

@@ -19,7 +19,7 @@ mod text;
 pub use access::{Access, Grant};
 pub use glob::Glob;
 pub use identity::Identity;
-pub use kill::{Kill, KillId, LOOKED_AFTER, Look, Problem, ProblemCode, Status, Upstream};
+pub use kill::{Found, Kill, KillId, LOOKED_AFTER, Look, Problem, ProblemCode, Status, Upstream};
 pub use live::{LiveSession, Protection};
 pub use masking::{cut, masked};
 pub use matching::{Match, Ranking};

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    domain::{Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status, Target},
+    domain::{
+        Found, Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status, Target,
+    },
     vendor::{self, List, ListingKind},
 };
 
@@ -188,6 +190,7 @@ impl Kills {
         let own_way = plan.own_way && look.complete && many == victims.sessions.len();
         kill.sessions = if own_way && many > 0 { vec![] } else { victims.sessions };
         kill.look = Some(look);
+        kill.found = found(&asked.order.target, &place);
         if many == 0 {
             return Ok(None);
         }
@@ -222,6 +225,12 @@ impl Kills {
         }
         Ok((victims, look, list, place))
     }
+}
+
+/// What is known of the place now and was not asked for.
+fn found(asked: &Target, place: &Target) -> Found {
+    let found = place.coordinates.iter().filter(|(name, _)| !asked.coordinates.contains_key(*name));
+    found.map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
 /// Whether a kill takes so many sessions as a list shows.

@@ -15,8 +15,8 @@ use tokio::{
 };
 
 use crate::{
-    audit::Open,
-    domain::{Kill, Order, Selector, Sent, Session, SessionId, Status},
+    audit::{KillEvent, Open},
+    domain::{Found, Kill, Order, Selector, Sent, Session, SessionId, Status, Target},
     vendor::{Known, Listing},
 };
 
@@ -125,13 +125,22 @@ impl Kills {
 
     /// Looks once: asks the vendor for the kill's task where it has one, and reads the list for what is open then.
     async fn look(&self, kill: &mut Kill, places: &Semaphore) {
-        let Some(order) = order_of(kill) else { return };
+        let Some(mut order) = order_of(kill) else { return };
         let Ok(driver) = self.driver(&order.target) else { return };
         let until = Instant::now() + LOOK;
         let Ok(Ok(_place)) = timeout_at(until, places.acquire()).await else { return };
+        let events = match self.0.audit.events(kill.id, 0).await {
+            Ok(events) => events,
+            Err(error) => {
+                tracing::warn!(kill_id = %kill.id, %error, "the events of an open kill cannot be read");
+                return;
+            }
+        };
+        kill.found = found(&events);
+        stand_at(&mut order.target, &driver, &kill.found);
         let lists = settle::wanted(driver.able, kill).is_some();
         let task_until = if lists { Instant::now() + TASK } else { until };
-        self.ask(&driver, &order, kill, until.min(task_until)).await;
+        self.ask(&driver, &order, events, kill, until.min(task_until)).await;
         let Some(wanted) = settle::wanted(driver.able, kill) else { return };
         let mut listing = Listing::new(driver.vendor, order.target, wanted);
         // What was read in time counts for what it shows.
@@ -142,17 +151,10 @@ impl Kills {
     }
 
     /// Asks the vendor for the task of each call of which something is still open, and adds what it says.
-    async fn ask(&self, driver: &Driver, order: &Order, kill: &mut Kill, until: Instant) {
+    async fn ask(&self, driver: &Driver, order: &Order, events: Vec<KillEvent>, kill: &mut Kill, until: Instant) {
         if !driver.vendor.capabilities().can_look || kill.upstream.task_id.is_none() {
             return;
         }
-        let events = match self.0.audit.events(kill.id, 0).await {
-            Ok(events) => events,
-            Err(error) => {
-                tracing::warn!(kill_id = %kill.id, %error, "the tasks of an open kill cannot be read");
-                return;
-            }
-        };
         for call in events.into_iter().flat_map(|event| event.calls) {
             let Some(order) = still_open(order, &call, &kill.sessions) else { continue };
             let known = Known { task_id: call.task_id, sent_at: call.at, now: self.0.clock.now() };
@@ -185,6 +187,22 @@ pub(super) fn order_of(kill: &Kill) -> Option<Order> {
         order.selector = Selector::Ids(kill.sessions.iter().map(|session| SessionId(session.id.clone())).collect());
     }
     Some(order)
+}
+
+/// What of the place the last look before the kill had found out.
+fn found(events: &[KillEvent]) -> Found {
+    let looks = events.iter().rev().filter_map(|event| event.look.as_ref());
+    looks.map(|look| &look.found).find(|found| !found.is_empty()).cloned().unwrap_or_default()
+}
+
+/// Makes a target the place that was found: another one, such as the node that is the primary by now, tells nothing of the
+/// sessions that were there.
+fn stand_at(target: &mut Target, driver: &Driver, found: &Found) {
+    let known = driver.able.coordinates.iter().filter_map(|coordinate| {
+        let value = found.get(coordinate.name).filter(|value| (coordinate.check)(value))?;
+        Some((coordinate.name, value.clone()))
+    });
+    target.coordinates.extend(known);
 }
 
 /// The order with the sessions of a call that are open: what became of them its task can tell. `None` where it made no

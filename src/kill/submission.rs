@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use crate::{
     audit::IdempotencyKey,
     clock::id_at,
-    domain::{Kill, Outcome, Problem, ProblemCode, Selector, Session, Status, Upstream, is_unseen},
+    domain::{Found, Kill, Outcome, Problem, ProblemCode, Selector, Session, Status, Upstream, is_unseen},
 };
 
 use super::{
@@ -70,6 +70,7 @@ pub(super) fn first_record(submission: &Submission, now: OffsetDateTime) -> Kill
         upstream: Upstream::default(),
         problem: None,
         look: None,
+        found: Found::new(),
         confirms: None,
         requested_at: now,
         completed_at: None,

@@ -208,7 +208,9 @@ impl Kills {
         // What was looked at may have to be looked at again before it goes.
         let again = if looks { limit.max_wait + limit.timeout } else { Duration::ZERO };
         let due = leave + limit.timeout + again + calls_take(limit, after_it, looks);
-        let is_fresh = |(at, until): (OffsetDateTime, OffsetDateTime)| now - at < CONFIRMED && due <= until;
+        // A clock that was set back tells nothing of how old a mark is.
+        let is_fresh =
+            |(at, until): (OffsetDateTime, OffsetDateTime)| at <= now && now - at < CONFIRMED && due <= until;
         if !way.marked.is_some_and(is_fresh) {
             self.mark_sent(kill, now, due).await?;
             if way.marked.replace((now, due)).is_none() {

@@ -135,6 +135,7 @@ pub(crate) fn attempt(at: OffsetDateTime) -> Attempt {
             reason: Some("INC-4711 runaway report".into()),
             upstream: Upstream::default(),
             problem: None,
+            found: [].into(),
             look: None,
             confirms: None,
             requested_at: at,

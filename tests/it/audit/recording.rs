@@ -1,8 +1,8 @@
 //! What is written is what is read, and nothing that was known is lost.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use killgate::domain::{Identity, Outcome, Session, SessionId, Status};
+use killgate::domain::{Identity, Kill, Look, Outcome, Sent, Session, SessionId, Status};
 use serde_json::json;
 
 use super::{
@@ -16,6 +16,7 @@ on_both_engines! {
     a_refused_attempt_without_a_target_is_recorded,
     a_kill_goes_from_accepted_to_succeeded_and_every_step_is_an_event,
     an_event_tells_only_the_sessions_that_changed,
+    the_calls_of_an_answer_are_an_event_and_tell_how_old_the_look_was,
     sessions_that_are_learned_later_are_added,
     a_settled_kill_is_not_concluded_again,
     a_kill_that_is_not_recorded_is_not_concluded,
@@ -75,6 +76,35 @@ async fn an_event_tells_only_the_sessions_that_changed(book: &Book) {
     };
     assert_eq!(told(&details[0]), json!([{"id": "1111", "outcome": "unknown"}, {"id": "2222", "outcome": "unknown"}]));
     assert_eq!(told(&details[1]), json!([{"id": "1111", "outcome": "killed"}]));
+}
+
+async fn the_calls_of_an_answer_are_an_event_and_tell_how_old_the_look_was(book: &Book) {
+    let kill = book.begin(&attempt(NOON)).await;
+    let found: BTreeMap<_, _> = [("node_id".to_owned(), "node-7".to_owned())].into();
+    let look = Look { at: NOON, complete: true, to_kill_ms: None };
+    let looked = Kill { look: Some(look), found: found.clone(), ..kill.clone() };
+    book.audit.conclude(&looked, NOON, "looked", Some(NOON)).await.unwrap();
+    book.audit.mark_sent(kill.id, "here", NOON + Duration::from_secs(1), NOON).await.unwrap();
+    let to_kill_ms = async || book.found(&kill).await.look.and_then(|look| look.to_kill_ms);
+    assert_eq!(to_kill_ms().await, Some(1000), "it may have left from the mark on");
+    let call = |after, id: &str, task: Option<&str>, refused| Sent {
+        at: NOON + Duration::from_secs(after),
+        ids: vec![id.to_owned()],
+        task_id: task.map(str::to_owned),
+        refused,
+    };
+    let calls = [call(2, "1111", Some("31\u{fffd}"), false), call(5, "2222", None, true)];
+    let done = answered(&kill, &[("1111", Outcome::Killed), ("2222", Outcome::Failed)]);
+    let done = Kill { look: Some(look), found: found.clone(), ..done };
+    // What the database has no room for is replaced there too.
+    let said = [call(2, "1111", Some("31\0"), false), calls[1].clone()];
+    assert_eq!(book.audit.answer(&done, &said, NOON + Duration::from_secs(6), None).await, Ok(true));
+    assert_eq!(to_kill_ms().await, Some(5000), "the last one left then");
+    let events = book.audit.events(kill.id, 0).await.unwrap();
+    let of_kinds: Vec<_> = events.iter().map(|event| (event.kind.as_str(), event.calls.as_slice())).collect();
+    assert_eq!(of_kinds, [("recorded", &[][..]), ("looked", &[]), ("sent", &[]), ("answered", &calls)]);
+    let places: Vec<_> = events.iter().filter_map(|event| event.look.as_ref()).map(|look| &look.found).collect();
+    assert_eq!(places, [&found, &found], "where it was looked at and sent");
 }
 
 async fn sessions_that_are_learned_later_are_added(book: &Book) {

@@ -95,6 +95,7 @@ fn abandoned(now: OffsetDateTime, deadline: OffsetDateTime) -> Attempt {
         reason: Some("INC-4711".into()),
         upstream: Upstream::default(),
         problem: None,
+        found: [].into(),
         look: None,
         confirms: None,
         requested_at: now,
