@@ -87,6 +87,7 @@ fn attempt(target: &Value, now: OffsetDateTime) -> Attempt {
             reason: Some(reason.to_owned()),
             upstream: Upstream::default(),
             problem: None,
+            found: [].into(),
             look: None,
             confirms: None,
             requested_at: now,

@@ -164,7 +164,7 @@ async fn the_time_that_a_second_look_takes_is_not_taken_from_the_wait_for_a_turn
     let body = json!({ "target": "orders-ro", "select": { "match": { "user": "batch" } }, "reason": "INC-4711" });
     let meanwhile = async {
         gateway.clouds.arrived(Action::TaurusdbKill, 1).await;
-        let slow = Behaviour::Slow(Duration::from_millis(3000));
+        let slow = Behaviour::Slow(Duration::from_secs(3));
         gateway.clouds.misbehave_times(1, Action::TaurusdbProcesses, slow);
     };
     let (answer, ()) = tokio::join!(gateway.kill(&body), meanwhile);
