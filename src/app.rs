@@ -30,7 +30,7 @@ use crate::{
     },
     metrics::Metrics,
     progress::Following,
-    vendor::{
+    upstream::{
         self, Complaint,
         account::{Account, Credentials, Settings},
         sign::Keys,
@@ -243,7 +243,7 @@ fn confirming(config: &Config) -> Confirming {
 fn limits(config: &Config) -> HashMap<(String, &'static str), Limit> {
     let mut limits = HashMap::new();
     for account in config.accounts.values() {
-        for vendor in vendor::TABLE.iter().filter(|vendor| account.endpoints.contains_key(vendor.name().as_str())) {
+        for vendor in upstream::TABLE.iter().filter(|vendor| account.endpoints.contains_key(vendor.name().as_str())) {
             let limit = config.limits(vendor.name().as_str(), &account.name, vendor.capabilities());
             let limit = Limit {
                 requests_per_second: NonZeroU32::new(limit.requests_per_second).unwrap_or(NonZeroU32::MIN),
@@ -272,15 +272,15 @@ pub fn targets(config: &Config) -> anyhow::Result<Targets> {
     let access = config.access.clone();
     let mut targets = Targets { access, protected: protected.collect(), ..Targets::default() };
     for account in config.accounts.values() {
-        let reached = vendor::TABLE.iter().map(|vendor| vendor.name().as_str());
+        let reached = upstream::TABLE.iter().map(|vendor| vendor.name().as_str());
         let vendors = reached.filter(|vendor| account.endpoints.contains_key(*vendor)).collect();
         targets.accounts.insert(account.name.clone(), Reach { cloud: account.cloud, site: account.site, vendors });
     }
     for (alias, configured) in &config.targets {
-        let vendor = vendor::find(&configured.vendor).with_context(|| format!("targets.{alias}.vendor"))?;
+        let vendor = upstream::find(&configured.vendor).with_context(|| format!("targets.{alias}.vendor"))?;
         let site = config.accounts.get(&configured.account).map(|account| account.site).unwrap_or_default();
         let coordinates =
-            vendor::coordinates(vendor, site, &configured.coordinates).map_err(|complaint| match complaint {
+            upstream::coordinates(vendor, site, &configured.coordinates).map_err(|complaint| match complaint {
                 Complaint::Unknown { name, expected } => {
                     anyhow::anyhow!(
                         "targets.{alias}.{name}: unknown key, expected one of vendor, account, callers, {expected}"

@@ -3,7 +3,7 @@
 //! | room | what is in it |
 //! |---|---|
 //! | [`domain`] | the words: target, selector, order, outcome, kill; valid once made |
-//! | [`vendor`] | pure scripts, one file a vendor; signing, credentials and the transport that carries calls |
+//! | [`upstream`] | pure scripts, one file a vendor; signing, credentials and the transport that carries calls |
 //! | [`kill`] | the use-case: record, wait for a turn, drive the vendor, record, answer |
 //! | [`audit`] | the record, on Postgres or SQLite, and the turns that gateways share |
 //! | [`history`] | reading the record from outside: filters, and all of it in one file |
@@ -18,8 +18,8 @@
 //! | [`sandbox`] | the simulated clouds |
 //! | [`app`], [`demo`], [`telemetry`], [`metrics`], [`clock`] | putting it together, and being seen |
 //!
-//! Arrows point inward: `domain` knows no framework, `vendor` knows only `domain`, and only
-//! [`vendor::transport`] sends anything.
+//! Arrows point inward: `domain` knows no framework, `upstream` knows only `domain`, and only
+//! [`upstream::transport`] sends anything.
 
 pub mod app;
 pub mod audit;
@@ -38,6 +38,6 @@ pub mod progress;
 pub mod sandbox;
 pub mod seal;
 pub mod telemetry;
-pub mod vendor;
+pub mod upstream;
 pub mod webhook;
 pub mod window;

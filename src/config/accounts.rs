@@ -9,7 +9,7 @@ use super::{
     section::{Naming, Section},
     vendors,
 };
-use crate::vendor::{Cloud, Site};
+use crate::upstream::{Cloud, Site};
 
 /// What an account may be called.
 pub(super) const NAME: Naming<fn(&str) -> bool> =

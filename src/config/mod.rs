@@ -51,7 +51,7 @@ pub use webhooks::Webhook;
 
 use crate::{
     domain::Access,
-    vendor::{self, Capabilities, Cloud},
+    upstream::{self, Capabilities, Cloud},
 };
 use section::{Reading, Section};
 
@@ -105,7 +105,7 @@ pub fn parse(text: &str, env: BTreeMap<String, String>) -> Result<Config, Config
 }
 
 fn known_vendors() -> Vec<(&'static str, Cloud)> {
-    vendor::TABLE.iter().map(|vendor| (vendor.name().as_str(), vendor.capabilities().cloud)).collect()
+    upstream::TABLE.iter().map(|vendor| (vendor.name().as_str(), vendor.capabilities().cloud)).collect()
 }
 
 fn load_for(vendors: &Vendors, path: Option<&Path>, env: BTreeMap<String, String>) -> Result<Config, ConfigError> {

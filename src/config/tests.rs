@@ -1,7 +1,7 @@
 //! The whole: a file and an environment in, a configuration or all that is wrong out.
 
 use super::*;
-use crate::vendor::{IdRule, Own};
+use crate::upstream::{IdRule, Own};
 
 const VENDORS: &Vendors =
     &[("gaussdb", Cloud::Huawei), ("das", Cloud::Huawei), ("taurusdb", Cloud::Huawei), ("dcdb", Cloud::Tencent)];

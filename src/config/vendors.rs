@@ -6,7 +6,7 @@ use super::{
     Vendors,
     section::{Naming, Section},
 };
-use crate::vendor::{self, Capabilities};
+use crate::upstream::{self, Capabilities};
 
 /// Limits as far as they are set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub struct Limits {
 
 impl LimitOverrides {
     pub(super) fn read(vendor: &str, section: &mut Section<'_>) -> Self {
-        let published = vendor::find(vendor).and_then(|vendor| vendor.capabilities().most_ids_per_call);
+        let published = upstream::find(vendor).and_then(|vendor| vendor.capabilities().most_ids_per_call);
         let most_ids = published.unwrap_or(1000);
         Self {
             requests_per_second: section.number("requests_per_second", 1..=10_000),

@@ -46,7 +46,7 @@ pub struct Target {
 
 impl Target {
     /// Whether both are named alike, but for an alias. Two that are not may be the same place all the same, see
-    /// [`may_be_same_place`](crate::vendor::may_be_same_place).
+    /// [`may_be_same_place`](crate::upstream::may_be_same_place).
     #[must_use]
     pub fn is_named_like(&self, other: &Self) -> bool {
         self.vendor == other.vendor && self.account == other.account && self.coordinates == other.coordinates

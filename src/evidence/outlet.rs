@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     seal::Checkpoint,
-    vendor::transport::{Request, Transport},
+    upstream::transport::{Request, Transport},
 };
 
 /// Longest time for one delivery.

@@ -18,7 +18,7 @@ use crate::{
     config,
     metrics::Metrics,
     seal::SealKey,
-    vendor::transport::Transport,
+    upstream::transport::Transport,
 };
 
 /// How long the last blocks and checkpoints may take once the gateway stops.

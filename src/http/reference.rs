@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     kill::Kills,
-    vendor::{Capabilities, Cloud, ListingKind, Need, TABLE, Vendor},
+    upstream::{Capabilities, Cloud, ListingKind, Need, TABLE, Vendor},
 };
 
 use super::{caller::Authenticated, problem::Failure, query, schema::TokenProblems};

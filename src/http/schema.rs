@@ -14,7 +14,7 @@ use utoipa::{
 
 use crate::{
     kill::{request::GivenId, targets::Named},
-    vendor::{Capabilities, Need, TABLE, Vendor},
+    upstream::{Capabilities, Need, TABLE, Vendor},
 };
 
 use super::problem::{PROBLEM_JSON, ProblemDocument};

@@ -10,7 +10,7 @@ use crate::{
     auth::Scope,
     domain::{LiveSession, Match, Problem, ProblemCode, Ranking, plain_text},
     kill::{Kills, Looked, Question, request::MAX_NAME, targets::Named},
-    vendor::TABLE,
+    upstream::TABLE,
 };
 
 use super::{

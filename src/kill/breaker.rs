@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::vendor::Effect;
+use crate::upstream::Effect;
 
 /// Calls in a row that must fail before the breaker opens.
 const FAILURES: u32 = 5;

@@ -12,7 +12,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{
     domain::{Problem, ProblemCode, Target},
-    vendor::may_be_same_place,
+    upstream::may_be_same_place,
 };
 
 use super::{driven::seconds, lock};

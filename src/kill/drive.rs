@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     domain::{Order, SessionId, Status, Target},
     metrics::Metrics,
-    vendor::{
+    upstream::{
         Answer, Call, Capabilities, Effect, Fault, FaultKind, Known, Listing, Replay, Reply, Step, Vendor,
         account::Account,
     },

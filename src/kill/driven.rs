@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::{
     domain::{Order, Outcome, Problem, ProblemCode, Selector, Sent, Session, Status, Upstream},
-    vendor::{Answer, Fault, FaultKind},
+    upstream::{Answer, Fault, FaultKind},
 };
 
 /// How long whom a vendor throttles is asked to wait, where the vendor does not say.

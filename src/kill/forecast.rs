@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     domain::{Kill, Look, Match, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Target},
-    vendor::List,
+    upstream::List,
 };
 
 use super::{

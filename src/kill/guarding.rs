@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::{confirming::Rules, targets::*};
 use crate::{
     domain::{Access, Glob, LiveSession, Order, Protection, Selector, SessionId, Target},
-    vendor::find,
+    upstream::find,
 };
 
 const INSTANCE: &str = "a41cbc5c9bd344b1a60d3b7a1d0b8b4ein07";

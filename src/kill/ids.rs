@@ -14,7 +14,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::{
     clock::{TIME, read_time},
     domain::{Problem, Selector, SessionId, plain_text},
-    vendor::IdRule,
+    upstream::IdRule,
 };
 
 use super::{

@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 
 use crate::{
     domain::{LiveSession, Match, Problem, ProblemCode, Target, cut, masked},
-    vendor::{self, Fault, List, Listing, ListingKind},
+    upstream::{self, Fault, List, Listing, ListingKind},
 };
 
 use super::{
@@ -81,7 +81,7 @@ impl Kills {
     }
 
     async fn list(&self, target: &Target, wanted: &Match, literals: bool) -> Result<Looked, Problem> {
-        let able = vendor::find(target.vendor.as_str()).map(|vendor| self.0.targets.able(vendor, &target.account));
+        let able = upstream::find(target.vendor.as_str()).map(|vendor| self.0.targets.able(vendor, &target.account));
         check(target, able.and_then(|able| able.listing), wanted)?;
         let (list, _) = self.read_list(target, wanted, literals, Class::Read).await?;
         let told = |mut session: LiveSession| {

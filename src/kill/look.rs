@@ -9,7 +9,7 @@ use crate::{
     domain::{
         Found, Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status, Target,
     },
-    vendor::{self, List, ListingKind},
+    upstream::{self, List, ListingKind},
 };
 
 use super::{
@@ -220,7 +220,7 @@ impl Kills {
         let judge = Judge { list: &list, is_narrowed: plan.is_narrowed, pins: &asked.pins, protection, at };
         let look = Look { at, complete: list.complete, to_kill_ms: None };
         let mut victims = judge.judge(&asked.order.selector);
-        if let Some(vendor) = vendor::find(target.vendor.as_str()) {
+        if let Some(vendor) = upstream::find(target.vendor.as_str()) {
             victims = victims.taken_by(vendor.capabilities().session_id);
         }
         Ok((victims, look, list, place))

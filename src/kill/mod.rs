@@ -51,7 +51,7 @@ use crate::{
     clock::Clock,
     domain::{Kill, KillId, Problem, ProblemCode, Status, Target},
     metrics::Metrics,
-    vendor::{self, account::Account},
+    upstream::{self, account::Account},
     webhook::Webhooks,
 };
 
@@ -185,7 +185,7 @@ impl Kills {
     #[must_use]
     pub fn metrics(&self) -> String {
         for account in self.0.accounts.values() {
-            for vendor in vendor::TABLE {
+            for vendor in upstream::TABLE {
                 for (budget, pace) in self.0.turns.paces_of(account, *vendor) {
                     self.0.metrics.pace(&budget, pace);
                 }
@@ -196,20 +196,20 @@ impl Kills {
 
     /// The limit of a vendor account, for `GET /vendors`.
     #[must_use]
-    pub fn limit(&self, account: &str, vendor: &dyn vendor::Vendor) -> Option<Limit> {
+    pub fn limit(&self, account: &str, vendor: &dyn upstream::Vendor) -> Option<Limit> {
         self.0.turns.limit(account, vendor)
     }
 
     /// Calls a second that this gateway asks for of a vendor account now: less than its limit after throttling.
     #[must_use]
-    pub fn pace(&self, account: &str, vendor: &dyn vendor::Vendor, limit: &Limit) -> u32 {
+    pub fn pace(&self, account: &str, vendor: &dyn upstream::Vendor, limit: &Limit) -> u32 {
         let all = limit.requests_per_second.get();
         self.0.accounts.get(account).map_or(all, |account| self.0.turns.slowest(account, vendor, limit))
     }
 
     /// True while a vendor account's endpoint is failing and only probed.
     #[must_use]
-    pub fn is_down(&self, account: &str, vendor: &dyn vendor::Vendor) -> bool {
+    pub fn is_down(&self, account: &str, vendor: &dyn upstream::Vendor) -> bool {
         let endpoint = (account.to_owned(), vendor.name().as_str());
         lock(&self.0.breakers).get(&endpoint).is_some_and(|breaker| breaker.is_open())
     }
@@ -311,7 +311,7 @@ impl Kills {
         let inner = &*self.0;
         let unknown =
             || Problem::new(ProblemCode::UnknownTarget, "no account is configured for this target").at("target");
-        let vendor = vendor::find(target.vendor.as_str()).ok_or_else(unknown)?;
+        let vendor = upstream::find(target.vendor.as_str()).ok_or_else(unknown)?;
         let account = Arc::clone(inner.accounts.get(&target.account).ok_or_else(unknown)?);
         let limit = inner.turns.limit(account.name(), vendor).ok_or_else(unknown)?;
         let endpoint = (account.name().to_owned(), vendor.name().as_str());
@@ -354,7 +354,7 @@ impl Inner {
     fn report(&self, attempt: &Attempt, took: Duration) {
         let kill = &attempt.kill;
         // A request that was not understood may name anything: a label only where it is one of the table's.
-        let vendor = kill.target.as_ref().and_then(|target| vendor::find(target["vendor"].as_str()?));
+        let vendor = kill.target.as_ref().and_then(|target| upstream::find(target["vendor"].as_str()?));
         let vendor = vendor.map(|vendor| vendor.name().as_str());
         self.metrics.kill(vendor, kill.status.as_str());
         tracing::info!(

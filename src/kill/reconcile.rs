@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     audit::{KillEvent, Open},
     domain::{Found, Kill, Order, Selector, Sent, Session, SessionId, Status, Target},
-    vendor::{Known, Listing},
+    upstream::{Known, Listing},
 };
 
 use super::{

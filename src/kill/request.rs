@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::{
     domain::{Match, Order, Problem, ProblemCode, Ranking, Selector, SessionId, plain_text},
-    vendor::{self, IdRule},
+    upstream::{self, IdRule},
 };
 
 pub use super::ids::{GivenId, GivenPin};
@@ -179,7 +179,7 @@ impl KillRequest {
         let named = self.target.ok_or_else(|| Problem::invalid("target", "is required"))?;
         let target = targets.resolve(named)?;
         let select = self.select.ok_or_else(|| Problem::invalid("select", "is required"))?;
-        let Some(vendor) = vendor::find(target.vendor.as_str()) else {
+        let Some(vendor) = upstream::find(target.vendor.as_str()) else {
             return Err(Problem::invalid("target.vendor", "no such vendor"));
         };
         let able = targets.able(vendor, &target.account);
@@ -290,7 +290,7 @@ impl<'de> Deserialize<'de> for Named {
 #[must_use]
 pub fn recorded_order(target: &serde_json::Value, select: &serde_json::Value) -> Option<Order> {
     let text = |name: &str| target.get(name).and_then(serde_json::Value::as_str).map(str::to_owned);
-    let vendor = vendor::find(&text("vendor")?)?;
+    let vendor = upstream::find(&text("vendor")?)?;
     let known = vendor.capabilities().coordinates.iter();
     let coordinates = known.filter_map(|c| Some((c.name, text(c.name)?))).collect();
     let target =
@@ -307,7 +307,7 @@ mod tests {
     use super::*;
     use crate::{
         kill::targets::Reach,
-        vendor::{Cloud, Site},
+        upstream::{Cloud, Site},
     };
 
     fn targets() -> Targets {

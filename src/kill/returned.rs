@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use crate::{
     audit::{Seen, Sightings, Watch},
     domain::{Identity, Kill, LiveSession, Match, Outcome},
-    vendor::{List, Vendor},
+    upstream::{List, Vendor},
 };
 
 use super::settle::LOOKED_AFTER;
@@ -157,7 +157,7 @@ mod tests {
     use crate::{
         clock::id_at,
         domain::{Look, Session, SessionId, Status},
-        vendor,
+        upstream,
     };
 
     const NOON: OffsetDateTime = datetime!(2026-01-02 12:00 UTC);
@@ -243,7 +243,7 @@ mod tests {
     fn of_the_list_before_a_kill_those_of_the_same_clients_are_remembered() {
         let list = |sessions: &[LiveSession]| List { sessions: sessions.to_vec(), complete: true };
         let list = list(&[live("7", "10.0.0.7:4", 9), live("8", "10.0.0.7:5", 9), live("9", "10.0.0.9:4", 9)]);
-        let das = vendor::find("das").unwrap();
+        let das = upstream::find("das").unwrap();
         let wanted = Match { user: Some("app".into()), ..Match::default() };
         let mut kill = kill(Outcome::Unknown);
         let before = sightings(das, &kill, &list, &wanted).unwrap().before;

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use crate::{
     domain::{self, Kill, LiveSession, Match, Outcome, Problem, ProblemCode, Session, Status},
-    vendor::{Answer, Capabilities, List},
+    upstream::{Answer, Capabilities, List},
 };
 
 use super::{drive::Driver, longest};
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{Identity, SessionId},
-        vendor,
+        upstream,
     };
 
     const NOON: OffsetDateTime = datetime!(2026-01-02 12:00 UTC);
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_list_that_wants_a_user_is_had_where_one_is_known_for_all() {
-        let able = |name| vendor::find(name).unwrap().capabilities();
+        let able = |name| upstream::find(name).unwrap().capabilities();
         let das = able("das");
         let mut kill = kill(Outcome::Accepted);
         assert_eq!(wanted(das, &kill).unwrap().user.as_deref(), Some("report"));

@@ -7,7 +7,7 @@ use crate::{
         Access, Glob, LiveSession, Order, Problem, ProblemCode, Protection, Selector, Target, TextError, VendorName,
         has_unseen,
     },
-    vendor::{self, Capabilities, Cloud, Complaint, Site, Vendor, is_of, may_be_same_place},
+    upstream::{self, Capabilities, Cloud, Complaint, Site, Vendor, is_of, may_be_same_place},
 };
 
 /// A target as a caller names it: by alias, or by vendor, account and coordinates.
@@ -72,7 +72,7 @@ impl Targets {
             Named::Full { vendor, account, coordinates } => {
                 let vendor = find_vendor(vendor.as_deref())?;
                 let account = self.account(vendor, account)?;
-                let coordinates = vendor::coordinates(vendor, self.site(&account), &coordinates).map_err(complain)?;
+                let coordinates = upstream::coordinates(vendor, self.site(&account), &coordinates).map_err(complain)?;
                 Ok(Target { alias: None, vendor: vendor.name(), account, coordinates })
             }
         }
@@ -149,7 +149,7 @@ impl Targets {
     /// What protects a session of the target from every kill; `None` where nothing does.
     #[must_use]
     pub fn protection(&self, target: &Target, session: &LiveSession) -> Option<String> {
-        let built_in = || vendor::naming(target).find_map(|vendor| vendor.capabilities().own.claims(session));
+        let built_in = || upstream::naming(target).find_map(|vendor| vendor.capabilities().own.claims(session));
         let mut rules = self.protected.iter().filter(|rule| self.covers(rule, target));
         built_in().or_else(|| rules.find_map(|rule| rule.sessions.of(session)))
     }
@@ -163,7 +163,7 @@ impl Targets {
     fn covers(&self, rule: &Protected, target: &Target) -> bool {
         let of_alias =
             |name: &String| self.aliases.get(name).is_none_or(|alias| may_be_same_place(&alias.target, target));
-        let of_vendor = |name: &String| vendor::find(name).is_none_or(|vendor| is_of(vendor, target));
+        let of_vendor = |name: &String| upstream::find(name).is_none_or(|vendor| is_of(vendor, target));
         rule.alias.as_ref().is_none_or(of_alias) && rule.vendor.as_ref().is_none_or(of_vendor)
     }
 
@@ -192,11 +192,11 @@ fn not_for_this_caller() -> Problem {
 }
 
 fn find_vendor(name: Option<&str>) -> Result<&'static dyn Vendor, Problem> {
-    let names = || vendor::TABLE.iter().map(|v| v.name().to_string()).collect();
+    let names = || upstream::TABLE.iter().map(|v| v.name().to_string()).collect();
     match name {
         None => Err(Problem::invalid("target.vendor", "is required").supported(names())),
         Some(name) => {
-            vendor::find(name).ok_or_else(|| Problem::invalid("target.vendor", "no such vendor").supported(names()))
+            upstream::find(name).ok_or_else(|| Problem::invalid("target.vendor", "no such vendor").supported(names()))
         }
     }
 }

@@ -9,7 +9,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{
     domain::{Identity, LiveSession, Match, Outcome, Selector, Session, SessionId},
-    vendor::{IdRule, List},
+    upstream::{IdRule, List},
 };
 
 const BEYOND: &str = "not sent: beyond what the vendor's kill takes";

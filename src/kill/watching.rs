@@ -15,7 +15,7 @@ use tokio::{
 use crate::{
     audit::{Returned, Watch},
     domain::{Kill, Match, Target},
-    vendor::{List, Listing},
+    upstream::{List, Listing},
 };
 
 use super::{

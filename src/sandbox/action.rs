@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::vendor::Cloud;
+use crate::upstream::Cloud;
 
 /// One operation of a simulated cloud; its word in JSON is the name in snake case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::{Action, Verdict};
-use crate::{clock, vendor::Cloud};
+use crate::{clock, upstream::Cloud};
 
 /// An answer, ready to be sent.
 pub(super) struct Answer {

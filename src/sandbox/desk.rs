@@ -13,7 +13,7 @@ use super::{
     tencent,
     wire::{self, Frame, Interim, Writing},
 };
-use crate::vendor::Cloud;
+use crate::upstream::Cloud;
 
 /// How an answer is delivered.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::Action;
-use crate::vendor::Cloud;
+use crate::upstream::Cloud;
 
 const WINDOW: Duration = Duration::from_secs(1);
 

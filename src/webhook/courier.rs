@@ -12,7 +12,7 @@ use tokio::{
 use url::Url;
 
 use super::{Desk, after, message::Message, pause};
-use crate::{audit::Delivery, config::Webhook, vendor::transport::Request};
+use crate::{audit::Delivery, config::Webhook, upstream::transport::Request};
 
 /// How often is looked for what is due.
 const EVERY: Duration = Duration::from_millis(500);

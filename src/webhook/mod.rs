@@ -28,7 +28,7 @@ use crate::{
     domain::Kill,
     kill::targets::Targets,
     metrics::Metrics,
-    vendor::transport::Transport,
+    upstream::transport::Transport,
 };
 
 use courier::Courier;

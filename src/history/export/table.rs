@@ -9,7 +9,7 @@ use csv::{Terminator, WriterBuilder};
 use serde_json::Value;
 
 use super::Manifest;
-use crate::{audit::Line, vendor::TABLE};
+use crate::{audit::Line, upstream::TABLE};
 
 /// What the first cell of the last row says, where every other row has a kill's id.
 const CLOSING: &str = "#manifest";

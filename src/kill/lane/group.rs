@@ -11,7 +11,7 @@ use crate::{
         driven::{Driven, Stop},
         turns::Class,
     },
-    vendor::Fault,
+    upstream::Fault,
 };
 
 use super::Entry;

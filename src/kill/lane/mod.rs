@@ -27,7 +27,7 @@ use tokio::{
 
 use crate::{
     domain::{Order, Target},
-    vendor::{Fault, FaultKind, Replay},
+    upstream::{Fault, FaultKind, Replay},
 };
 
 use super::{

@@ -37,7 +37,7 @@ use tokio::{
 
 use crate::{
     audit::{Audit, AuditError, Heard},
-    vendor::{Call, Vendor, account::Account},
+    upstream::{Call, Vendor, account::Account},
     window::{Ask, Rate, Slot, Window},
 };
 use pace::Pace;

@@ -1,7 +1,7 @@
 //! The contract between a vendor's script and what the vendor documents, as vectors.
 //!
 //! Each file in `tests/vectors/<vendor>/` is one order or one list, the calls it must lead to, what the vendor answers
-//! and what is then known. They are played through [`Vendor`](killgate::vendor::Vendor) purely: nothing is signed,
+//! and what is then known. They are played through [`Vendor`](killgate::upstream::Vendor) purely: nothing is signed,
 //! sent or waited for.
 
 mod play;
@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, panic::catch_unwind, sync::LazyLock};
 use actix_web::http::StatusCode;
 use killgate::{
     domain::{Order, Outcome, Status},
-    vendor::{Call, Effect, Known, Listing, Reply, Step, TABLE, Vendor},
+    upstream::{Call, Effect, Known, Listing, Reply, Step, TABLE, Vendor},
 };
 use proptest::{prelude::*, sample::Index};
 use serde_json::Value;
@@ -46,7 +46,7 @@ fn every_vendor_has_vectors_for_what_it_can_do_and_how_it_says_no() {
     }
     let folders: BTreeSet<&str> = VECTORS.iter().map(|vector| vector.folder.as_str()).collect();
     for folder in folders {
-        if killgate::vendor::find(folder).is_none() {
+        if killgate::upstream::find(folder).is_none() {
             wrong.push(format!("tests/vectors/{folder}/ belongs to no vendor in the table"));
         }
     }
@@ -158,7 +158,7 @@ impl Scene {
         Some(Self { vector, vendor, order, known, call })
     }
 
-    fn next(&self, reply: &Reply) -> Result<Step, killgate::vendor::Fault> {
+    fn next(&self, reply: &Reply) -> Result<Step, killgate::upstream::Fault> {
         self.vendor.next(&self.order, &self.known, reply)
     }
 }

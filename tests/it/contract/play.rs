@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
 use killgate::{
     domain::{LiveSession, Match, Order},
-    vendor::{Answer, Call, Effect, Fault, Known, Listing, Step, Vendor},
+    upstream::{Answer, Call, Effect, Fault, Known, Listing, Step, Vendor},
 };
 use serde_json::Value;
 

@@ -8,7 +8,7 @@ use actix_web::http::StatusCode;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use killgate::{
     domain::{Coordinates, Match, Order, Selector, Session, SessionId, Target},
-    vendor::{Call, Capabilities, Known, Reply, Vendor},
+    upstream::{Call, Capabilities, Known, Reply, Vendor},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -260,7 +260,7 @@ impl Vector {
         if vendor != self.folder {
             return Err(format!("a vector for {vendor} lies in the folder of {}", self.folder));
         }
-        let vendor = killgate::vendor::find(&vendor).ok_or(format!("{vendor} is not in the vendor table"))?;
+        let vendor = killgate::upstream::find(&vendor).ok_or(format!("{vendor} is not in the vendor table"))?;
         let capabilities = vendor.capabilities();
 
         let mut coordinates = Coordinates::new();

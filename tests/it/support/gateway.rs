@@ -9,7 +9,7 @@ use killgate::{
     clock::Clock,
     config::{self, Config, Secret},
     sandbox::{Clouds, Sandbox, demo as world},
-    vendor::transport::{Request, Transport, TransportError},
+    upstream::transport::{Request, Transport, TransportError},
 };
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;

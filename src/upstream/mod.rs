@@ -7,18 +7,14 @@
 
 mod call;
 mod capabilities;
+mod cloud;
 mod coordinates;
-mod das;
-mod dcdb;
 mod fault;
-mod gaussdb;
-mod huawei;
 mod json;
 mod listing;
 mod places;
 mod process;
-mod taurusdb;
-mod tencent;
+mod product;
 
 pub mod account;
 pub mod redact;
@@ -33,6 +29,9 @@ pub use coordinates::{Complaint, coordinates};
 pub use fault::{Fault, FaultKind, Replay};
 pub use listing::{List, Listing, Next, Page};
 pub use places::{is_of, may_be_same_place, may_name, naming};
+
+use cloud::{huawei, tencent};
+use product::{das, dcdb, gaussdb, taurusdb};
 
 use crate::domain::{Match, Order, SessionId, Target, VendorName};
 

@@ -9,7 +9,7 @@ use url::Url;
 use super::{Settings, token::Token};
 use crate::{
     domain::VendorName,
-    vendor::{
+    upstream::{
         Call, Cloud, Effect,
         sign::{self, Keys, Unsigned, encode, query},
         transport::Request,

@@ -81,7 +81,7 @@ fn check_need(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vendor::find;
+    use crate::upstream::find;
 
     fn check(vendor: &str, given: &[(&str, &str)]) -> Result<Coordinates, Complaint> {
         let given = given.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();

@@ -31,7 +31,7 @@ where
 }
 
 /// Reads a head and as much of a body as it announces.
-pub(in crate::vendor) async fn read_request(stream: &mut TcpStream) -> String {
+pub(in crate::upstream) async fn read_request(stream: &mut TcpStream) -> String {
     let mut seen = Vec::new();
     loop {
         assert_ne!(stream.read_buf(&mut seen).await.unwrap(), 0, "the request broke off");

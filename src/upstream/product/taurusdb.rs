@@ -15,14 +15,14 @@ use crate::{
     domain::{Match, Order, Outcome, Selector, Session, SessionId, Target, VendorName},
 };
 
-use super::{
+use crate::upstream::{
     Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, IdRule, Known, ListingKind, Own, Page, Reply,
     SelectorKind, Step, Vendor, huawei, json, process::Row,
 };
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct TaurusDb;
+pub(in crate::upstream) struct TaurusDb;
 
 static CAPABILITIES: Capabilities = Capabilities {
     product: "Huawei Cloud TaurusDB",

@@ -29,7 +29,7 @@ use super::{
     connect::{Origin, Pool},
     line::{End, Line},
 };
-use crate::vendor::sign::authority;
+use crate::upstream::sign::authority;
 
 /// How many bodies of more than [`Request::USUAL`] are read at once.
 const LARGE_AT_ONCE: usize = 1;

@@ -9,14 +9,14 @@ use serde_json::{Map, Value};
 
 use crate::domain::{Match, Order, Outcome, Selector, Target, VendorName};
 
-use super::{
+use crate::upstream::{
     Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Own, Page,
     Reply, SelectorKind, Step, Vendor, huawei, json, process::Row,
 };
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Das;
+pub(in crate::upstream) struct Das;
 
 static CAPABILITIES: Capabilities = Capabilities {
     product: "Huawei Cloud DAS, for RDS for MySQL",

@@ -20,7 +20,7 @@ use url::Url;
 
 use crate::{
     clock::Clock,
-    vendor::{
+    upstream::{
         Fault, FaultKind, json,
         transport::{Request, Response, Transport, TransportError},
     },

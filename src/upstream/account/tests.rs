@@ -9,7 +9,7 @@ use time::{Duration as Span, OffsetDateTime, macros::datetime};
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 use super::*;
-use crate::vendor::transport::tests::read_request;
+use crate::upstream::transport::tests::read_request;
 
 const NOON: OffsetDateTime = datetime!(2026-01-02 12:00 UTC);
 const ENOUGH: Duration = Duration::from_secs(20);
@@ -88,7 +88,7 @@ fn account(peer: &Peer, cloud: Cloud, credentials: Credentials, clock: &Clock) -
 
 fn kill() -> Call {
     let path = "/v3/{project_id}/kill".to_owned();
-    let call = Call::json("kill", crate::vendor::Effect::Kill, "Kill", Method::POST, path, &["1"]);
+    let call = Call::json("kill", crate::upstream::Effect::Kill, "Kill", Method::POST, path, &["1"]);
     Call { query: vec![("user", "a b&c".to_owned()), ("limit", "5".to_owned())], ..call }
 }
 

@@ -10,14 +10,14 @@ use serde_json::{Map, Value, json};
 
 use crate::domain::{Match, Order, Outcome, Target, VendorName};
 
-use super::{
+use crate::upstream::{
     Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Need, Next,
     Own, Page, Reply, SelectorKind, Site, Stage, Step, Vendor, json, process::Row, tencent,
 };
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Dcdb;
+pub(in crate::upstream) struct Dcdb;
 
 const MAINLAND: Capabilities = Capabilities {
     product: "Tencent Cloud DCDB (TDSQL for MySQL)",

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use crate::domain::{LiveSession, Match, Order, Outcome, Session, SessionId, Target, VendorName};
 
-use super::{
+use crate::upstream::{
     Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Next, Own,
     Page, Reply, SelectorKind, Step, Vendor, huawei, json,
     process::{self, Row},
@@ -18,7 +18,7 @@ use super::{
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct GaussDb;
+pub(in crate::upstream) struct GaussDb;
 
 static CAPABILITIES: Capabilities = Capabilities {
     product: "Huawei Cloud GaussDB",

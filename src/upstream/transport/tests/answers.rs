@@ -5,7 +5,7 @@ use std::io::Write;
 use flate2::{Compression, write::GzEncoder};
 
 use super::*;
-use crate::vendor::transport::watch::Watch;
+use crate::upstream::transport::watch::Watch;
 use actix_web::web::BytesMut;
 
 const FINAL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{\"a\":1}";

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::{Coordinate, Effect, Fault, FaultKind, Need, Next, Page, Reply, json, process::Row};
+use crate::upstream::{Coordinate, Effect, Fault, FaultKind, Need, Next, Page, Reply, json, process::Row};
 
 /// An error code and its text, as far as the vendor gave them.
 type Said = (Option<String>, Option<String>);
@@ -121,7 +121,10 @@ fn by_status(status: u16, code: Option<&str>, effect: Effect) -> FaultKind {
 ///
 /// A code in a 2xx body is an error too: some of the vendor's operations answer so. `read` gives `None` for a
 /// body that is not of the documented shape.
-pub(super) fn answer<T>(reply: &Reply, read: impl FnOnce(&Reply) -> Option<Result<T, Fault>>) -> Result<T, Fault> {
+pub(in crate::upstream) fn answer<T>(
+    reply: &Reply,
+    read: impl FnOnce(&Reply) -> Option<Result<T, Fault>>,
+) -> Result<T, Fault> {
     if !reply.status.is_success() {
         return Err(refusal(reply));
     }
@@ -133,7 +136,7 @@ pub(super) fn answer<T>(reply: &Reply, read: impl FnOnce(&Reply) -> Option<Resul
 }
 
 /// The same for an answer that is always JSON.
-pub(super) fn read<T>(reply: &Reply, read: impl FnOnce(&Value) -> Option<T>) -> Result<T, Fault> {
+pub(in crate::upstream) fn read<T>(reply: &Reply, read: impl FnOnce(&Value) -> Option<T>) -> Result<T, Fault> {
     answer(reply, |reply| read(&json::read(&reply.body)?).map(Ok))
 }
 
@@ -141,12 +144,12 @@ pub(super) fn read<T>(reply: &Reply, read: impl FnOnce(&Value) -> Option<T>) -> 
 const PAGE: &str = "100";
 
 /// The parameters of a page that begins with that row.
-pub(super) fn page_from(row: usize) -> [(&'static str, String); 2] {
+pub(in crate::upstream) fn page_from(row: usize) -> [(&'static str, String); 2] {
     [("offset", row.to_string()), ("limit", PAGE.to_owned())]
 }
 
 /// A page that begins with that row, of a list that tells how many rows it has. Rows that are null or left out are none.
-pub(super) fn page(reply: &Reply, row: usize, of: &Row, rows: &str, total: &str) -> Result<Page, Fault> {
+pub(in crate::upstream) fn page(reply: &Reply, row: usize, of: &Row, rows: &str, total: &str) -> Result<Page, Fault> {
     read(reply, |body| {
         let sessions = of.read_all(&body[rows])?;
         let (read, total) = (row + sessions.len(), json::id(&body[total])?.parse::<usize>().ok()?);
@@ -172,21 +175,21 @@ const fn is_hex_like(text: &str, length: usize) -> bool {
 }
 
 /// 36 letters or digits ending in `tag`.
-pub(super) fn tagged(text: &str, tag: &str) -> bool {
+pub(in crate::upstream) fn tagged(text: &str, tag: &str) -> bool {
     is_hex_like(text, 36) && text.ends_with(tag)
 }
 
 /// 36 letters or digits whose last four are a product's tag, such as `in01`.
 ///
 /// Some pages say 32 characters while their own examples have 36; a newer page was corrected to 36.
-pub(super) fn any_instance(text: &str) -> bool {
+pub(in crate::upstream) fn any_instance(text: &str) -> bool {
     is_hex_like(text, 36)
         && text.get(32..34) == Some("in")
         && text.get(34..).is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// A coordinate that must be given.
-pub(super) const fn required(
+pub(in crate::upstream) const fn required(
     name: &'static str,
     expected: &'static str,
     example: &'static str,

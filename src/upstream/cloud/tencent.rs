@@ -5,10 +5,10 @@
 
 use serde_json::Value;
 
-use super::{Effect, Fault, FaultKind, Reply, json};
+use crate::upstream::{Effect, Fault, FaultKind, Reply, json};
 
 /// Reads the envelope: the members of `Response`, or the error in it.
-pub(super) fn answer(reply: &Reply) -> Result<Value, Fault> {
+pub(in crate::upstream) fn answer(reply: &Reply) -> Result<Value, Fault> {
     // The vendor answers 200 whenever it handled the call, so any other status is from something in between. What such a
     // thing passes on as another success is read all the same: the call may have been handled.
     if !reply.status.is_success() {
@@ -49,13 +49,13 @@ fn of_status(status: u16, effect: Effect) -> FaultKind {
 
 /// The rows of a list in a good answer; none where the list is null or left out, as the vendor's own definition allows.
 /// An answer without a request id is none of its answers.
-pub(super) fn rows<'a>(response: &'a Value, list: &str) -> Option<&'a [Value]> {
+pub(in crate::upstream) fn rows<'a>(response: &'a Value, list: &str) -> Option<&'a [Value]> {
     json::text(&response["RequestId"])?;
     json::rows(&response[list])
 }
 
 /// The id that the cloud gave to the call which it answers, whatever the answer says.
-pub(super) fn request_id(body: &[u8]) -> Option<String> {
+pub(in crate::upstream) fn request_id(body: &[u8]) -> Option<String> {
     json::text(&json::read(body)?["Response"]["RequestId"])
 }
 
