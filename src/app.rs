@@ -29,14 +29,14 @@ use crate::{
         turns::Limit,
     },
     metrics::Metrics,
-    progress::Following,
+    notify::follow::Following,
+    notify::webhook::{Couriers, Desk, Webhooks},
     upstream::{
         self, Complaint,
         account::{Account, Credentials, Settings},
         sign::Keys,
         transport::{Request, Transport},
     },
-    webhook::{Couriers, Desk, Webhooks},
 };
 
 /// Longest time to make a connection to a vendor or a key server.

@@ -7,11 +7,11 @@ use secrecy::ExposeSecret as _;
 
 use crate::{
     app::App,
+    chain::{SealKey, hex},
     cli,
     clock::Clock,
     config::{self, Config, Database},
     sandbox::{Clouds, Sandbox, demo as world},
-    seal::{SealKey, hex},
     telemetry,
 };
 

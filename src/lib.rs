@@ -11,10 +11,9 @@
 //! | [`auth`] | who calls: JWT by shared secret or by key set |
 //! | [`http`] | handlers, problems, documentation |
 //! | [`config`] | `killgate.toml` and the environment, checked at the start |
-//! | [`seal`] | leaves, trees and signed blocks: evidence that nobody touched the record |
+//! | [`chain`] | leaves, trees and signed blocks: evidence that nobody touched the record |
 //! | [`evidence`] | the tasks that seal the record, and the checks of it |
-//! | [`progress`] | following kills while they are open |
-//! | [`webhook`] | telling others what became of kills |
+//! | [`notify`] | telling others what becomes of kills: following one while it is open, webhooks |
 //! | [`sandbox`] | the simulated clouds |
 //! | [`app`], [`demo`], [`telemetry`], [`metrics`], [`clock`] | putting it together, and being seen |
 //!
@@ -24,6 +23,7 @@
 pub mod app;
 pub mod audit;
 pub mod auth;
+pub mod chain;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -34,10 +34,8 @@ pub mod history;
 pub mod http;
 pub mod kill;
 pub mod metrics;
-pub mod progress;
+pub mod notify;
 pub mod sandbox;
-pub mod seal;
 pub mod telemetry;
 pub mod upstream;
-pub mod webhook;
 pub mod window;

@@ -105,7 +105,7 @@ enum AuditCommand {
         /// A public key that blocks may be signed with, as keygen told it; without it the configured key's. PUB:..N is good
         /// up to block N only
         #[arg(long = "key", value_name = "PUB", value_parser = killgate::cli::evidence::trusted_key)]
-        keys: Vec<killgate::seal::check::Trusted>,
+        keys: Vec<killgate::chain::check::Trusted>,
         /// A file of checkpoints from outside
         #[arg(long, value_name = "FILE")]
         checkpoints: Option<PathBuf>,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use killgate::seal::SealKey;
+use killgate::chain::SealKey;
 use secrecy::ExposeSecret as _;
 
 use crate::{

@@ -15,8 +15,8 @@ use super::{
     opening::{Opening, OpeningLine},
 };
 use crate::{
+    chain::{self, Hash, Leaf},
     domain::{KillId, Status},
-    seal::{self, Hash, Leaf},
 };
 
 /// One kill with everything that is on record about it.
@@ -126,13 +126,13 @@ impl Line {
         opening.into_iter().chain([whole])
     }
 
-    /// [`seal::leaf`] of the whole line.
+    /// [`chain::leaf`] of the whole line.
     #[must_use]
     pub fn hash(&self) -> Hash {
-        seal::leaf(self.text().as_bytes())
+        chain::leaf(self.text().as_bytes())
     }
 
-    /// [`seal::leaf`] of what never changes once the kill has so many events, 1 or more: what was asked, and those
+    /// [`chain::leaf`] of what never changes once the kill has so many events, 1 or more: what was asked, and those
     /// events. `None` where it has fewer.
     ///
     /// # Panics
@@ -141,7 +141,7 @@ impl Line {
     pub fn opening(&self, version: i32) -> Option<Hash> {
         let events = self.events.get(..usize::try_from(version).ok()?).filter(|events| !events.is_empty())?;
         let text = serde_json::to_string(&OpeningLine { opening: Opening::of(self, events) });
-        Some(seal::leaf(text.expect("every key of a line is a text").as_bytes()))
+        Some(chain::leaf(text.expect("every key of a line is a text").as_bytes()))
     }
 
     /// How many changes it has; a kill that changed after it was sealed has more than it had then.

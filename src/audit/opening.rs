@@ -12,8 +12,8 @@ use super::{
     removal::Removal,
 };
 use crate::{
+    chain::{Hash, check},
     domain::KillId,
-    seal::{Hash, check},
 };
 
 /// Its line, which cannot be taken for a kill's.
@@ -128,7 +128,7 @@ impl<'l> Opening<'l> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seal::hex;
+    use crate::chain::hex;
 
     const LINE: &str = r#"{"id":"01a20145-0be1-7823-a957-937f06d75d66","status":"unknown","target":{"alias":"orders"},"select":{"ids":["7"]},"sessions":[{"id":"7","outcome":"unknown","detail":null}],"caller":"bot","on_behalf_of":null,"reason":"runaway","upstream":{"http_status":200,"request_id":"r","task_id":null,"evidence_url":null,"error_code":null,"error_message":null},"problem":null,"requested_at":"2026-03-04T12:00:00.123Z","sent_at":"2026-03-04T12:00:00.124Z","completed_at":null,"dry_run":false,"request":"{}","client_address":null,"client_id":null,"token_id":null,"request_id":"q","idempotency_key":null,"gateway":"here","events":[{"seq":1,"at":"2026-03-04T12:00:00.123Z","kind":"recorded","status":"pending","gateway":"here","detail":{}},{"seq":2,"at":"2026-03-04T12:00:00.124Z","kind":"sent","status":"pending","gateway":"here","detail":{}}]}"#;
 

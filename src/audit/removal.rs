@@ -5,8 +5,8 @@ use sqlx::FromRow;
 
 use super::{line::written, moment::Moment};
 use crate::{
+    chain::{self, Leaf},
     domain::KillId,
-    seal::{self, Leaf},
 };
 
 /// A month that was removed as a whole by the owner of the tables.
@@ -46,7 +46,7 @@ impl Removal {
     /// The line as it is sealed; it never changes again.
     #[must_use]
     pub fn leaf(&self) -> Leaf {
-        Leaf { id: self.id, version: 0, hash: seal::leaf(self.text().as_bytes()) }
+        Leaf { id: self.id, version: 0, hash: chain::leaf(self.text().as_bytes()) }
     }
 }
 

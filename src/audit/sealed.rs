@@ -6,8 +6,8 @@ use sqlx::{Database, Decode, FromRow, Postgres, Sqlite, Type, error::BoxDynError
 use uuid::Uuid;
 
 use super::{line::Line, moment::Moment};
+use crate::chain::{self, Block, Checkpoint, Head, Leaf};
 use crate::domain::KillId;
-use crate::seal::{self, Block, Checkpoint, Head, Leaf};
 
 /// What came of an attempt to seal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub(super) async fn leaves(lines: Vec<Line>, others: Vec<Leaf>, wanted: &[Uuid])
     }
     leaves.sort_unstable_by_key(|leaf| leaf.id);
     let absent = wanted.iter().filter(|id| leaves.binary_search_by_key(*id, |leaf| leaf.id).is_err());
-    let absent = absent.map(|id| Leaf { id: *id, version: 0, hash: seal::leaf(absence(*id).as_bytes()) });
+    let absent = absent.map(|id| Leaf { id: *id, version: 0, hash: chain::leaf(absence(*id).as_bytes()) });
     let absent: Vec<Leaf> = absent.collect();
     leaves.extend(absent);
     leaves.sort_unstable_by_key(|leaf| (leaf.id, leaf.version));
@@ -110,7 +110,7 @@ pub(super) fn is_sound(last: Option<&Checkpoint>) -> sqlx::Result<()> {
 }
 
 /// A key that does not sign is no fault of the database, but there is nobody else to tell it.
-pub(super) fn unsigned(error: seal::KeyError) -> sqlx::Error {
+pub(super) fn unsigned(error: chain::KeyError) -> sqlx::Error {
     sqlx::Error::Encode(error.into())
 }
 

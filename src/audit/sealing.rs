@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::{Audit, AuditError, Removal, Sealing, Standing, moment::whole_millis, on_engine, postgres, sqlite};
 use crate::{
+    chain::{Block, Checkpoint, SealKey},
     domain::KillId,
-    seal::{Block, Checkpoint, SealKey},
 };
 
 impl Audit {

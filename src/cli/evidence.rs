@@ -9,14 +9,14 @@ use time::{Date, Month};
 use crate::{
     app,
     audit::{self, Audit},
-    config::{Config, Database},
-    domain::plain_text,
-    evidence::{self, WhichPart},
-    seal::{
+    chain::{
         Checkpoint, SealKey,
         check::{Report, Trusted, Wrong},
         hex, unhex,
     },
+    config::{Config, Database},
+    domain::plain_text,
+    evidence::{self, WhichPart},
 };
 
 /// The least time that one statement may take where nobody waits for an answer.

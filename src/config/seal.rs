@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use url::Url;
 
 use super::{address, section::Section};
-use crate::seal::SealKey;
+use crate::chain::SealKey;
 
 /// How the record is sealed.
 #[derive(Debug, Clone)]
@@ -48,7 +48,7 @@ impl Seal {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{problems, read, read_with};
-    use crate::seal::hex;
+    use crate::chain::hex;
 
     /// The first private key of RFC 8032, section 7.1, and its public half.
     const KEY: &str = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g";

@@ -2,8 +2,8 @@
 
 use super::{Config, Confirm, Credentials, Keys, Seal, Webhook, without_query};
 use crate::{
+    chain::hex,
     domain::{Access, Glob},
-    seal::hex,
 };
 
 impl Config {

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use crate::seal::Checkpoint;
+use crate::chain::Checkpoint;
 
 /// How much of a file's end is searched for its last checkpoint; a line has well under a thousand bytes.
 const TAIL: u64 = 64 * 1024;
@@ -101,7 +101,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::seal::{Block, Leaf, SealKey};
+    use crate::chain::{Block, Leaf, SealKey};
 
     /// So many checkpoints in a row.
     fn checkpoints(count: usize) -> Vec<Checkpoint> {

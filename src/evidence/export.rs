@@ -16,13 +16,13 @@ use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 use super::verify::removed;
 use crate::{
     audit::{Line, Removal},
-    domain::{LOOKED_AFTER, Status},
-    history::{Manifest, Place, Wanted},
-    seal::{
+    chain::{
         BlockLine, Checkpoint,
         check::{Check, Found, PATIENCE, Report, Scope, Trusted, Waits, Wrong},
         hex, leaf,
     },
+    domain::{LOOKED_AFTER, Status},
+    history::{Manifest, Place, Wanted},
 };
 
 /// The version of the export's format that is understood.

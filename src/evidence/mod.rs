@@ -1,6 +1,6 @@
 //! Sealing the record while it is written, and verifying it afterwards.
 //!
-//! What blocks and checkpoints are, and what is wrong with them, [`crate::seal`] says; here is what moves: the task
+//! What blocks and checkpoints are, and what is wrong with them, [`crate::chain`] says; here is what moves: the task
 //! that seals, the tasks that carry checkpoints outside, and the two checks, of the record and of an export of it.
 
 mod checkpoints;

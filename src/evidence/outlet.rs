@@ -13,7 +13,7 @@ use super::{
     sealer::{Desk, Stage, waits},
 };
 use crate::{
-    seal::Checkpoint,
+    chain::Checkpoint,
     upstream::transport::{Request, Transport},
 };
 

@@ -14,10 +14,10 @@ use tokio::{
 use super::outlet::{Messenger, Outlet};
 use crate::{
     audit::{Audit, Sealing},
+    chain::SealKey,
     clock::Clock,
     config,
     metrics::Metrics,
-    seal::SealKey,
     upstream::transport::Transport,
 };
 

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     audit::{Audit, AuditError, Removal, Standing},
-    seal::{
+    chain::{
         Checkpoint, Leaf,
         check::{Check, Found, Removed, Report, Scope, Trusted, Waits, Wrong},
     },
@@ -74,7 +74,7 @@ async fn blocks(audit: &Audit, check: &mut Check) -> Result<bool, AuditError> {
 }
 
 /// The next block that can be read; those that cannot are told.
-async fn one_by_one(audit: &Audit, check: &mut Check, after: &mut i64) -> Result<Vec<crate::seal::Block>, AuditError> {
+async fn one_by_one(audit: &Audit, check: &mut Check, after: &mut i64) -> Result<Vec<crate::chain::Block>, AuditError> {
     loop {
         match audit.blocks(*after, 1).await {
             Err(AuditError::Corrupt { why, .. }) => {

@@ -15,7 +15,7 @@ use crate::{
     audit::KillEvent,
     domain::{KillId, Problem},
     kill::Kills,
-    progress::{Following, Told},
+    notify::follow::{Following, Told},
 };
 
 use super::{

@@ -41,7 +41,7 @@ use crate::{
     domain::{Problem, ProblemCode},
     kill::Kills,
     metrics::Metrics,
-    progress::Following,
+    notify::follow::Following,
 };
 
 pub use docs::document;

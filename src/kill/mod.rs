@@ -51,8 +51,8 @@ use crate::{
     clock::Clock,
     domain::{Kill, KillId, Problem, ProblemCode, Status, Target},
     metrics::Metrics,
+    notify::webhook::Webhooks,
     upstream::{self, account::Account},
-    webhook::Webhooks,
 };
 
 use breaker::Breaker;

@@ -229,7 +229,7 @@ pub(super) mod tests {
         clock::Clock,
         domain::{Outcome, ProblemCode},
         kill::{CallerLimit, Confirming, Parts, Rules, SessionCaps, confirm::Key, targets::Targets},
-        webhook::Webhooks,
+        notify::webhook::Webhooks,
     };
 
     pub(in crate::kill) const NOON: OffsetDateTime = datetime!(2026-01-02 12:00 UTC);

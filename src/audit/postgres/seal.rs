@@ -14,8 +14,8 @@ use crate::{
         sealed::{BlockRow, HeadRow, add_block, hashes, head_columns, is_damage, is_sound, leaves, unsigned},
         sql::{BLOCK_BEFORE, IDS, IDS_AFTER},
     },
+    chain::{Block, Checkpoint, Leaf, SealKey},
     domain::KillId,
-    seal::{Block, Checkpoint, Leaf, SealKey},
 };
 
 /// Closes up to `most` of what is to be sealed into the next block.

@@ -16,8 +16,8 @@ use crate::{
         sealed::{BlockRow, HeadRow, add_block, hashes, head_columns, is_damage, is_sound, leaves},
         sql::{BLOCK_BEFORE, IDS, IDS_AFTER},
     },
+    chain::{Block, Checkpoint, Leaf},
     domain::KillId,
-    seal::{Block, Checkpoint, Leaf},
 };
 
 /// What is to be sealed, as it stood when it was read.

@@ -17,7 +17,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use super::Wanted;
 use crate::{
     audit::{Audit, AuditError, Filter, Line, Page},
-    seal::hex,
+    chain::hex,
 };
 
 pub use manifest::{Manifest, Place, SealedRange};

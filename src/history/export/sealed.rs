@@ -11,9 +11,9 @@ use time::OffsetDateTime;
 use super::{ids::Ids, manifest::SealedRange};
 use crate::{
     audit::{Audit, AuditError, Removal},
+    chain::{Block, BlockLine, hex},
     clock::from_unix_millis,
     domain::KillId,
-    seal::{Block, BlockLine, hex},
 };
 
 /// Blocks that are read at a time. One has up to thousands of entries.

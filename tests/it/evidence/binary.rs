@@ -4,7 +4,7 @@ use std::path::Path;
 
 use killgate::{
     audit::{Line, Settings},
-    seal::{BlockLine, SealKey},
+    chain::{BlockLine, SealKey},
 };
 use secrecy::ExposeSecret as _;
 
@@ -36,7 +36,7 @@ async fn the_exit_status_says_what_is_wrong(book: &Book) {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints: Vec<String> = sealed.checkpoints().await.iter().map(|it| it.text() + "\n").collect();
     std::fs::write(folder.path().join("checkpoints"), checkpoints.concat()).unwrap();
-    let public = killgate::seal::hex(&sealed.key.public());
+    let public = killgate::chain::hex(&sealed.key.public());
     let verify = async || {
         audit(&["verify", "--key", &public, "--checkpoints", "checkpoints"], folder.path(), &book.settings).await
     };
@@ -149,7 +149,7 @@ async fn a_key_may_be_good_up_to_a_block_only(book: &Book) {
 async fn a_file_of_checkpoints_that_has_none_is_no_evidence(book: &Book) {
     let sealed = Sealed::fill(book).await;
     let folder = tempfile::tempdir().unwrap();
-    let public = killgate::seal::hex(&sealed.key.public());
+    let public = killgate::chain::hex(&sealed.key.public());
     let verify = async |file: &str| {
         std::fs::write(folder.path().join("checkpoints"), file).unwrap();
         audit(&["verify", "--key", &public, "--checkpoints", "checkpoints"], folder.path(), &book.settings).await
@@ -177,7 +177,7 @@ async fn an_export_is_checked_without_configuration_or_database() {
     std::fs::write(folder.path().join("export"), lines.join("\n") + "\n").unwrap();
     // A configuration that cannot be read does not matter.
     std::fs::write(folder.path().join("killgate.toml"), "broken").unwrap();
-    let public = killgate::seal::hex(&sealed.key.public());
+    let public = killgate::chain::hex(&sealed.key.public());
     let arguments = ["audit", "verify", "--export", "export", "--key", &public];
     let ended = Process::start(&arguments, folder.path(), &[]).ended().await;
     assert_eq!(ended.status.code(), Some(8), "{} {}", ended.stdout, ended.stderr);
@@ -190,7 +190,7 @@ async fn a_fresh_key_goes_to_standard_output_and_its_public_half_beside_it() {
     let ended = Process::start(&["audit", "keygen"], folder.path(), &[]).ended().await;
     assert!(ended.status.success(), "{}", ended.stderr);
     let key = SealKey::read(&ended.stdout).unwrap();
-    assert_eq!(ended.stderr, format!("public key: {}\n", killgate::seal::hex(&key.public())));
+    assert_eq!(ended.stderr, format!("public key: {}\n", killgate::chain::hex(&key.public())));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Blocks that are not what was signed.
 
-use killgate::seal::{SealKey, check::Wrong};
+use killgate::chain::{SealKey, check::Wrong};
 
 use super::{Sealed, all, assert_only, assert_told, on_both_engines, seal_with};
 use crate::audit::book::Book;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use killgate::{
+    chain::check::{VERIFIED, Wrong},
     clock::Clock,
     domain::{Kill, Outcome},
-    seal::check::{VERIFIED, Wrong},
 };
 
 use super::{Sealed, assert_only, assert_told, free, literal, on_both_engines, settled};

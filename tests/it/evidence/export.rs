@@ -4,12 +4,12 @@ use std::{fmt::Write as _, path::PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use killgate::{
-    evidence::{WhichPart, verify_export},
-    seal::{
+    chain::{
         BlockLine, Checkpoint, SealKey,
         check::{NOTHING_SEALED, Report, Trusted, VERIFIED, Wrong},
         hex,
     },
+    evidence::{WhichPart, verify_export},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use killgate::{
     audit::{Filter, Sealing},
-    clock::Clock,
-    domain::{Kill, KillId, Outcome},
-    evidence,
-    seal::{
+    chain::{
         Checkpoint, SealKey,
         check::{Report, Trusted, Wrong},
     },
+    clock::Clock,
+    domain::{Kill, KillId, Outcome},
+    evidence,
 };
 
 use time::OffsetDateTime;

@@ -2,7 +2,7 @@
 
 use killgate::{
     audit::Audit,
-    seal::check::{VERIFIED, Wrong},
+    chain::check::{VERIFIED, Wrong},
 };
 use time::macros::date;
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use killgate::{
+    chain::check::{NOTHING_SEALED, VERIFIED, Wrong},
     clock::Clock,
     domain::Outcome,
-    seal::check::{NOTHING_SEALED, VERIFIED, Wrong},
 };
 
 use super::{Sealed, assert_only, assert_told, literal, on_both_engines, seal_with, settled};

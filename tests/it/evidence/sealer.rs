@@ -2,8 +2,8 @@
 
 use killgate::{
     audit::Sealing,
+    chain::{SealKey, check::VERIFIED, hex},
     clock::Clock,
-    seal::{SealKey, check::VERIFIED, hex},
 };
 use secrecy::ExposeSecret as _;
 use sqlx::{Connection as _, PgConnection, QueryBuilder};

@@ -9,12 +9,12 @@ use futures_util::future::join_all;
 use killgate::{
     app::App,
     audit::{Audit, Sealing, Settings},
-    clock::Clock,
-    evidence::{self, read_checkpoints},
-    seal::{
+    chain::{
         Checkpoint, SealKey,
         check::{Trusted, VERIFIED},
     },
+    clock::Clock,
+    evidence::{self, read_checkpoints},
 };
 use secrecy::ExposeSecret as _;
 use sqlx::{PgPool, QueryBuilder};

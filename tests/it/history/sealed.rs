@@ -4,13 +4,13 @@ use std::{fs, time::Duration};
 
 use killgate::{
     audit::{Attempt, Audit, Sealing},
-    clock::Clock,
-    domain::Outcome,
-    evidence::{WhichPart, verify_export},
-    seal::{
+    chain::{
         BlockLine, SealKey,
         check::{Trusted, Wrong},
     },
+    clock::Clock,
+    domain::Outcome,
+    evidence::{WhichPart, verify_export},
 };
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -73,7 +73,7 @@ async fn a_whole_export_is_verified_with_no_more_than_the_key(engine: Engine) {
     let last = carried.last().unwrap().read().unwrap();
     assert_eq!(manifest["blocks"]["first"], 1);
     assert_eq!(manifest["blocks"]["last"], 5);
-    assert_eq!(manifest["blocks"]["head"], killgate::seal::hex(&last.head.hash()).as_str());
+    assert_eq!(manifest["blocks"]["head"], killgate::chain::hex(&last.head.hash()).as_str());
     let (status, verified_kills, told) = verified(&file, &key);
     assert_eq!((status, verified_kills), (Wrong::Added.status(), 90), "{told}");
 

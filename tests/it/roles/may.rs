@@ -5,8 +5,8 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use killgate::{
     audit::Sealing,
+    chain::SealKey,
     clock::{Clock, id_at},
-    seal::SealKey,
 };
 use serde_json::{Value, json};
 

@@ -6,7 +6,7 @@ use time::Date;
 use uuid::Uuid;
 
 use super::{Check, Report, Scope, State, Wrong, asked_at};
-use crate::seal::block::written;
+use crate::chain::block::written;
 
 /// A month that was removed as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
