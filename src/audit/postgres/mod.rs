@@ -37,12 +37,12 @@ mod watch;
 mod write;
 
 pub(in crate::audit) use attempts::{begin, stands};
-pub(in crate::audit) use seal::{
-    begin_sealing, block_before, blocks, heads, ids, last_head, removals, seal, standing, waiting, waits_for,
-};
 pub(in crate::audit) use deliveries::{claim_deliveries, deliver_later, delivered, drop_deliveries};
 pub(in crate::audit) use events::{events, progress};
 pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, page_sql, ping, stats};
+pub(in crate::audit) use seal::{
+    begin_sealing, block_before, blocks, heads, ids, last_head, removals, seal, standing, waiting, waits_for,
+};
 pub(in crate::audit) use turns::take_turns;
 pub(in crate::audit) use watch::{claim_watches, note_look, watch};
 

@@ -26,12 +26,12 @@ mod seal;
 mod watch;
 mod write;
 
-pub(in crate::audit) use seal::{
-    add, begin_sealing, block_before, blocks, due, heads, ids, last_head, removals, standing, waiting, waits_for,
-};
 pub(in crate::audit) use deliveries::{claim_deliveries, deliver_later, delivered, drop_deliveries};
 pub(in crate::audit) use events::{events, progress};
 pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, ping, stats, versions};
+pub(in crate::audit) use seal::{
+    add, begin_sealing, block_before, blocks, due, heads, ids, last_head, removals, standing, waiting, waits_for,
+};
 pub(in crate::audit) use watch::{claim_watches, note_look, watch};
 pub(in crate::audit) use write::{begin, stands};
 

@@ -11,7 +11,7 @@ use crate::{
         ticket::Ticket,
         turns::Limit,
     },
-    vendor::{
+    upstream::{
         self, Call, Capabilities, Cloud, Fault, Known, Page, Reply, Step, Vendor,
         account::{Account, Credentials, Settings},
         sign::Keys,
@@ -29,7 +29,7 @@ impl Vendor for Broken {
     }
 
     fn capabilities(&self) -> &'static Capabilities {
-        vendor::find("gaussdb").unwrap().capabilities()
+        upstream::find("gaussdb").unwrap().capabilities()
     }
 
     fn open(&self, _: &Order) -> Call {

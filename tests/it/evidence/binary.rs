@@ -85,13 +85,13 @@ async fn what_cannot_be_checked_is_not_called_verified(book: &Book) {
 
 async fn a_key_may_be_good_up_to_a_block_only(book: &Book) {
     let mut sealed = Sealed::fill(book).await;
-    let old = killgate::seal::hex(&sealed.key.public());
+    let old = killgate::chain::hex(&sealed.key.public());
     // A file as others have one, and outside checkpoints, are held against the same keys.
     let last = book.audit.last_head().await.unwrap().unwrap().head.number;
     sealed.key = SealKey::generate().unwrap();
     super::settled(book, 60).await;
     sealed.seal().await;
-    let new = killgate::seal::hex(&sealed.key.public());
+    let new = killgate::chain::hex(&sealed.key.public());
     let folder = tempfile::tempdir().unwrap();
     let checkpoints: Vec<String> = sealed.checkpoints().await.iter().map(|it| it.text() + "\n").collect();
     std::fs::write(folder.path().join("checkpoints"), checkpoints.concat()).unwrap();
