@@ -158,7 +158,7 @@ async fn a_key_whose_gateway_was_killed_stands_for_the_kill_that_it_left() {
     doomed.die().await;
     lost.await.unwrap().expect_err("its gateway is dead");
     // Longer than the kill may take.
-    clock.set(Clock::system().now() + std::time::Duration::from_mins(2));
+    clock.set(Clock::system().now() + std::time::Duration::from_mins(5));
 
     let id = records(&next).await[0]["id"].as_str().unwrap().to_owned();
     let settled = async || {
