@@ -9,7 +9,7 @@ const LONGEST: usize = 100;
 /// The words of a text, each once, in lower case and in their order.
 ///
 /// A word is a run of letters and digits of one script; digits are of any. Chinese characters and kana are words one by
-/// one, since nothing stands between their words. Of a word [`LONGEST`] characters count.
+/// one, since nothing stands between their words. Of a word the first 100 characters count.
 #[must_use]
 pub fn words(text: &str) -> Vec<String> {
     let (mut words, mut word, mut script) = (Vec::new(), String::new(), Script::Common);
