@@ -15,6 +15,7 @@ mod forecast;
 #[cfg(test)]
 mod guarding;
 mod ids;
+mod in_flight;
 mod lane;
 mod later;
 mod list;
@@ -25,6 +26,7 @@ mod returned;
 mod settle;
 mod submission;
 mod ticket;
+mod times;
 mod victims;
 mod watching;
 mod work;
@@ -59,9 +61,11 @@ use breaker::Breaker;
 use callers::Callers;
 use caps::Caps;
 use drive::Driver;
-use lane::{GRACE, Lane};
+use in_flight::InFlight;
+use lane::Lane;
 use submission::first_record;
 use targets::Targets;
+use times::{KEY_MARGIN, SLACK, calls_take, longest};
 use turns::{Class, Limit, Turns};
 use work::Job;
 
@@ -377,42 +381,6 @@ impl Inner {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// Counts one kill as being worked on for as long as it lives.
-struct InFlight(Arc<Inner>);
-
-impl InFlight {
-    fn enter(inner: &Arc<Inner>) -> Self {
-        inner.in_flight.send_modify(|kills| *kills += 1);
-        inner.metrics.in_flight().inc();
-        Self(Arc::clone(inner))
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.metrics.in_flight().dec();
-        self.0.in_flight.send_modify(|kills| *kills -= 1);
-    }
-}
-
-/// The longest time that a kill of so many sessions can take: every call of it may wait for its turn and then for its
-/// answer, and a look before it may take as long again.
-fn longest(limit: Limit, sessions: usize, looks: bool) -> Duration {
-    calls_take(limit, sessions.div_ceil(limit.max_ids_per_call.max(1)).max(1), looks)
-}
-
-/// The longest time that so many calls can take.
-fn calls_take(limit: Limit, calls: usize, looks: bool) -> Duration {
-    let one = limit.max_wait + GRACE + limit.timeout;
-    one * u32::try_from(calls).unwrap_or(u32::MAX).saturating_mul(if looks { 2 } else { 1 })
-}
-
-/// What may pass between the request of a kill and the mark that its first call may leave, without its being told anew
-/// how long the kill may take.
-const SLACK: Duration = Duration::from_millis(500);
-/// How much longer than the longest kill an idempotency key gives the same kill.
-const KEY_MARGIN: Duration = Duration::from_mins(15);
 
 /// Another request under a key that stands for `taken`: an attempt of its own, on record without the key.
 fn key_reused(mut attempt: Attempt, taken: KillId, now: OffsetDateTime) -> Attempt {
