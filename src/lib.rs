@@ -5,9 +5,9 @@
 //! | [`domain`] | the words: target, selector, order, outcome, kill; valid once made |
 //! | [`upstream`] | pure scripts, one file a vendor; signing, credentials and the transport that carries calls |
 //! | [`kill`] | the use-case: record, wait for a turn, drive the vendor, record, answer |
+//! | [`dispatch`] | carrying calls to vendors: waiting kills, the turns they take, breakers, and what came back |
 //! | [`audit`] | the record, on Postgres or SQLite, and the turns that gateways share |
 //! | [`history`] | reading the record from outside: filters, and all of it in one file |
-//! | [`window`] | the sliding window that turns are taken from |
 //! | [`auth`] | who calls: JWT by shared secret or by key set |
 //! | [`http`] | handlers, problems, documentation |
 //! | [`config`] | `killgate.toml` and the environment, checked at the start |
@@ -28,6 +28,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod dispatch;
 pub mod domain;
 pub mod evidence;
 pub mod history;
@@ -38,4 +39,3 @@ pub mod notify;
 pub mod sandbox;
 pub mod telemetry;
 pub mod upstream;
-pub mod window;

@@ -56,8 +56,8 @@ pub use watch::{Returned, Seen, Sightings, Watch};
 pub use words::words;
 
 use crate::{
+    dispatch::rate::window::{Ask, Slot},
     domain::{Kill, KillId, Sent},
-    window::{Ask, Slot},
 };
 use queue::Entry;
 use record::{Conclusion, Mark};

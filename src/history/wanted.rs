@@ -9,7 +9,7 @@ use crate::{
     audit::{Filter, words},
     clock::{TIME, read_time},
     domain::{Problem, Status, plain_text},
-    kill::request::MAX_NAME,
+    kill::intake::request::MAX_NAME,
 };
 
 /// Filters, all of which must hold; what is left out does not narrow.

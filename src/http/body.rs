@@ -16,7 +16,7 @@ use tokio::{sync::watch, time::sleep};
 
 use crate::{
     domain::{Problem, ProblemCode},
-    kill::confirm::{Given, MASK, without_tokens},
+    kill::policy::confirm::{Given, MASK, without_tokens},
     metrics::Metrics,
 };
 

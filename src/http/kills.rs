@@ -21,8 +21,12 @@ use crate::{
     domain::{Kill, Problem, ProblemCode, Status},
     history::Wanted,
     kill::{
-        Allowance, Context, Kills, Submission, fingerprint,
-        request::{Asked, KillRequest},
+        Kills,
+        intake::{
+            allowance::Allowance,
+            request::{Asked, KillRequest},
+            submission::{Context, Submission, fingerprint},
+        },
     },
 };
 

@@ -13,7 +13,7 @@ use utoipa::{
 };
 
 use crate::{
-    kill::{request::GivenId, targets::Named},
+    kill::{intake::request::GivenId, policy::targets::Named},
     upstream::{Capabilities, Need, TABLE, Vendor},
 };
 

@@ -9,7 +9,12 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     auth::Scope,
     domain::{LiveSession, Match, Problem, ProblemCode, Ranking, plain_text},
-    kill::{Kills, Looked, Question, request::MAX_NAME, targets::Named},
+    kill::{
+        Kills,
+        intake::request::MAX_NAME,
+        look::list::{Looked, Question},
+        policy::targets::Named,
+    },
     upstream::TABLE,
 };
 

@@ -3,37 +3,15 @@
 //! The invariants: no vendor sees a byte before the kill's row is committed; once it is committed the kill runs
 //! to its end, whether or not its caller still listens; what is answered is what was recorded.
 
-mod again;
-mod breaker;
-mod callers;
-mod caps;
-pub mod confirm;
-mod confirming;
-mod drive;
-mod driven;
-mod forecast;
-#[cfg(test)]
-mod guarding;
-mod ids;
+mod after;
+pub mod handle;
 mod in_flight;
-mod lane;
-mod later;
-mod list;
-mod look;
-mod object;
-mod reconcile;
-mod returned;
-mod settle;
-mod submission;
-mod ticket;
+pub mod intake;
+pub mod look;
+pub mod policy;
+mod record;
+mod run;
 mod times;
-mod victims;
-mod watching;
-mod work;
-
-pub mod request;
-pub mod targets;
-pub mod turns;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -51,30 +29,32 @@ use tracing::Instrument as _;
 use crate::{
     audit::{Attempt, Audit, Begun},
     clock::Clock,
+    dispatch::{
+        Dispatcher,
+        breaker::Breaker,
+        rate::limiter::{Class, Limit, Limiter},
+        runner::Runner,
+    },
     domain::{Kill, KillId, Problem, ProblemCode, Status, Target},
     metrics::Metrics,
     notify::webhook::Webhooks,
     upstream::{self, account::Account},
 };
 
-use breaker::Breaker;
-use callers::Callers;
-use caps::Caps;
-use drive::Driver;
+use handle::Ticket;
 use in_flight::InFlight;
-use lane::Lane;
-use submission::first_record;
-use targets::Targets;
+use intake::{
+    allowance::{Allowance, CallerLimit, Callers},
+    request,
+    submission::{Context, Submission, first_record},
+};
+use policy::{
+    caps::{Caps, SessionCaps},
+    confirming::Confirming,
+    targets::Targets,
+};
+use run::Job;
 use times::{KEY_MARGIN, SLACK, calls_take, longest};
-use turns::{Class, Limit, Turns};
-use work::Job;
-
-pub use callers::{Allowance, CallerLimit};
-pub use caps::SessionCaps;
-pub use confirming::{Bound, Confirm, Confirming, Rules};
-pub use list::{Looked, Question};
-pub use submission::{Context, Submission, fingerprint};
-pub use ticket::Ticket;
 
 /// What a gateway is made of.
 #[derive(Debug)]
@@ -102,7 +82,7 @@ pub struct Parts {
 pub struct Kills(Arc<Inner>);
 
 /// By account and budget.
-type Lanes = HashMap<(String, String), Arc<Lane<Driver>>>;
+type Dispatchers = HashMap<(String, String), Arc<Dispatcher<Runner>>>;
 
 #[derive(Debug)]
 struct Inner {
@@ -111,9 +91,9 @@ struct Inner {
     callers: Callers,
     caps: Caps,
     confirming: Confirming,
-    turns: Arc<Turns>,
+    turns: Arc<Limiter>,
     breakers: Mutex<HashMap<(String, &'static str), Arc<Breaker>>>,
-    lanes: Mutex<Lanes>,
+    lanes: Mutex<Dispatchers>,
     targets: Targets,
     webhooks: Webhooks,
     clock: Clock,
@@ -145,7 +125,7 @@ impl Kills {
         let Parts { audit, accounts, limits, caller_limit, session_caps, confirming, targets, webhooks, .. } = parts;
         let (clock, metrics, gateway, key_ttl) = (parts.clock, parts.metrics, parts.gateway, parts.key_ttl);
         let watch_for = parts.watch_for;
-        let turns = Arc::new(Turns::new(limits, audit.clone()));
+        let turns = Arc::new(Limiter::new(limits, audit.clone()));
         let (breakers, lanes) = (Mutex::default(), Mutex::default());
         let (runtime, in_flight) = (Handle::current(), watch::Sender::new(0));
         Self(Arc::new(Inner {
@@ -311,7 +291,7 @@ impl Kills {
     }
 
     /// What drives scripts on the account and vendor of that target.
-    fn driver(&self, target: &Target) -> Result<Driver, Problem> {
+    fn driver(&self, target: &Target) -> Result<Runner, Problem> {
         let inner = &*self.0;
         let unknown =
             || Problem::new(ProblemCode::UnknownTarget, "no account is configured for this target").at("target");
@@ -322,7 +302,7 @@ impl Kills {
         let breaker = Arc::clone(lock(&inner.breakers).entry(endpoint).or_default());
         let (turns, clock, metrics) = (Arc::clone(&inner.turns), inner.clock.clone(), Arc::clone(&inner.metrics));
         let able = inner.targets.able(vendor, account.name());
-        Ok(Driver { vendor, able, account, turns, limit, breaker, clock, metrics })
+        Ok(Runner { vendor, able, account, turns, limit, breaker, clock, metrics })
     }
 }
 

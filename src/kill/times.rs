@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{lane::GRACE, turns::Limit};
+use crate::dispatch::{GRACE, rate::limiter::Limit};
 
 /// What may pass between the request of a kill and the mark that its first call may leave, without its being told anew
 /// how long the kill may take.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     audit::Heard,
-    window::{Ask, Slot},
+    dispatch::rate::window::{Ask, Slot},
 };
 
 /// Takes turns; `before` is what was heard of the same budget the last time.

@@ -26,7 +26,7 @@ use crate::{
     clock::Clock,
     config::Webhook,
     domain::Kill,
-    kill::targets::Targets,
+    kill::policy::targets::Targets,
     metrics::Metrics,
     upstream::transport::Transport,
 };

@@ -2,7 +2,7 @@
 
 use killgate::{
     audit::{Audit, Settings},
-    window::{Ask, Rate, Slot, Window},
+    dispatch::rate::window::{Ask, Rate, Slot, Window},
 };
 use proptest::{prelude::*, test_runner::TestRunner};
 use sqlx::{Connection, PgConnection};

@@ -1,0 +1,160 @@
+//! Kills that share a call.
+
+use std::collections::HashSet;
+
+use time::OffsetDateTime;
+use tokio::{sync::oneshot, time::Instant};
+
+use crate::{
+    dispatch::{
+        Entry,
+        rate::limiter::Class,
+        report::{Report, Stop},
+    },
+    domain::{Order, Selector, SessionId, Target},
+    upstream::Fault,
+};
+
+/// A kill that waits for its answer.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) ticket: u64,
+    pub(super) order: Order,
+    pub(super) class: Class,
+    /// How long it waits for a turn.
+    pub(super) until: Instant,
+    /// When its leave to be sent runs out.
+    pub(super) leave: OffsetDateTime,
+    /// How often no connection could be made for it.
+    pub(super) reconnects: u32,
+    /// Whether credentials were renewed for it.
+    pub(super) renewed: bool,
+    /// Why it waits again.
+    pub(super) fault: Option<Fault>,
+    answer: oneshot::Sender<Option<Report>>,
+}
+
+impl Waiting {
+    pub(super) fn new(entry: Entry, answer: oneshot::Sender<Option<Report>>) -> Self {
+        let Entry { order, class, until, leave, .. } = entry;
+        Self { ticket: 0, order, class, until, leave, reconnects: 0, renewed: false, fault: None, answer }
+    }
+
+    fn answer(self, driven: Report) {
+        // Whoever waited may have gone; the kill's own task never does.
+        let _ = self.answer.send(Some(driven));
+    }
+
+    /// It was not sent, since its leave has run out.
+    pub(super) fn send_back(self) {
+        let _ = self.answer.send(None);
+    }
+
+    /// What a stop means for it. Where no turn came after the vendor had refused it, what the vendor said counts.
+    pub(super) fn fail(self, stop: &Stop) {
+        let driven = match (stop, &self.fault) {
+            (Stop::NoTurn(_), Some(fault)) => Report::stopped(&self.order, &Stop::Fault(fault.clone())),
+            _ => Report::stopped(&self.order, stop),
+        };
+        self.answer(driven);
+    }
+}
+
+/// Kills that go in one call.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) target: Target,
+    pub(super) waiting: Vec<Waiting>,
+    /// It does not go before.
+    pub(super) rests_until: Option<Instant>,
+    /// None where it must go alone.
+    ids: HashSet<SessionId>,
+}
+
+impl Batch {
+    fn new(target: Target, waiting: Vec<Waiting>) -> Self {
+        Self { target, ids: ids(&waiting), waiting, rests_until: None }
+    }
+
+    /// A kill on its own, to be joined by others where it names ids.
+    pub(super) fn of(kill: Waiting) -> Self {
+        let target = Target { alias: None, ..kill.order.target.clone() };
+        Self::new(target, vec![kill])
+    }
+
+    /// Urgent where one of its kills is: the others save a call by going with it.
+    pub(super) fn class(&self) -> Class {
+        let is_urgent = self.waiting.iter().any(|kill| kill.class == Class::Urgent);
+        if is_urgent { Class::Urgent } else { Class::Kill }
+    }
+
+    /// Whether others may join it.
+    pub(super) fn is_open(&self) -> bool {
+        !self.ids.is_empty()
+    }
+
+    pub(super) fn has_room_for(&self, order: &Order, most: usize) -> bool {
+        let Selector::Ids(ids) = &order.selector else { return false };
+        let new = || ids.iter().filter(|id| !self.ids.contains(*id)).count();
+        self.is_open() && self.target.is_named_like(&order.target) && self.ids.len() + new() <= most
+    }
+
+    pub(super) fn add(&mut self, kill: Waiting) {
+        self.ids.extend(kill.order.selector.ids().iter().cloned());
+        self.waiting.push(kill);
+    }
+
+    fn is_shared(&self) -> bool {
+        self.waiting.len() > 1
+    }
+
+    /// One order for all of them, each id once and in the order in which they came.
+    pub(super) fn order(&self) -> Option<Order> {
+        let first = self.waiting.first()?;
+        if !self.is_shared() {
+            return Some(first.order.clone());
+        }
+        let mut seen = HashSet::with_capacity(self.ids.len());
+        let all = self.waiting.iter().flat_map(|kill| kill.order.selector.ids());
+        let ids = all.filter(|id| seen.insert(*id)).cloned().collect();
+        Some(Order { target: first.order.target.clone(), selector: Selector::Ids(ids) })
+    }
+
+    pub(super) fn take_out(&mut self, which: impl Fn(&Waiting) -> bool) -> Vec<Waiting> {
+        let taken: Vec<_> = self.waiting.extract_if(.., |kill| which(kill)).collect();
+        if !taken.is_empty() {
+            self.ids = ids(&self.waiting);
+        }
+        taken
+    }
+
+    /// Those of its kills, and the others; either may be empty.
+    pub(super) fn partition(self, mut first: impl FnMut(&mut Waiting) -> bool) -> (Self, Self) {
+        let Self { target, mut waiting, .. } = self;
+        let chosen = waiting.extract_if(.., |kill| first(kill)).collect();
+        (Self::new(target.clone(), chosen), Self::new(target, waiting))
+    }
+
+    pub(super) fn resting_until(self, at: Instant) -> Self {
+        Self { rests_until: Some(at), ..self }
+    }
+
+    /// Tells each kill what became of its own sessions.
+    pub(super) fn answer(self, driven: &Report) {
+        let is_shared = self.is_shared();
+        for kill in self.waiting {
+            let own = driven.for_order(&kill.order, is_shared);
+            kill.answer(own);
+        }
+    }
+
+    pub(super) fn fail(self, stop: &Stop) {
+        for kill in self.waiting {
+            kill.fail(stop);
+        }
+    }
+}
+
+fn ids(waiting: &[Waiting]) -> HashSet<SessionId> {
+    waiting.iter().flat_map(|kill| kill.order.selector.ids()).cloned().collect()
+}

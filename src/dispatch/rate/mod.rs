@@ -1,0 +1,5 @@
+//! Each vendor's rate limit, kept for the whole fleet.
+
+mod adaptive;
+pub mod limiter;
+pub mod window;

@@ -1,0 +1,282 @@
+//! What is known of an order after its script was run, or why it was not.
+
+use std::{collections::HashMap, time::Duration};
+
+use time::OffsetDateTime;
+
+use crate::{
+    domain::{Order, Outcome, Problem, ProblemCode, Selector, Sent, Session, Status, Upstream},
+    upstream::{Answer, Fault, FaultKind},
+};
+
+/// How long whom a vendor throttles is asked to wait, where the vendor does not say.
+pub(crate) const AFTER_THROTTLING: Duration = Duration::from_secs(2);
+
+/// Why a script did not come to its end.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The vendor's answer, or the lack of one.
+    Fault(Fault),
+    /// The vendor did not take the token, and there is a new one. Nothing was done.
+    Renewed(Fault),
+    /// No turn within the time; the next one is that far away. Nothing was sent.
+    NoTurn(Duration),
+    /// The shared window cannot be reached. Nothing was sent.
+    NoRecord,
+    /// The endpoint is failing and is left alone for that long. Nothing was sent.
+    Down(Duration),
+    /// The script wanted to wait beyond the time: nothing new is known.
+    StillRunning,
+}
+
+/// What is known of an order after its script was run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(crate) status: Status,
+    pub(crate) sessions: Vec<Session>,
+    pub(crate) upstream: Upstream,
+    pub(crate) problem: Option<Problem>,
+    /// The calls that left, oldest first.
+    pub(crate) calls: Vec<Sent>,
+}
+
+impl Report {
+    pub(crate) fn answered(answer: Answer, http_status: Option<u16>) -> Self {
+        let Answer { status, sessions, task_id, request_id, evidence_url } = answer;
+        let upstream = Upstream { http_status, request_id, task_id, evidence_url, ..Upstream::default() };
+        Self { status, sessions, upstream, problem: None, calls: vec![] }
+    }
+
+    /// Where nobody was asked, since no session was left to send.
+    pub(crate) fn nothing() -> Self {
+        let status = Status::of(&[]);
+        Self { status, sessions: vec![], upstream: Upstream::default(), problem: None, calls: vec![] }
+    }
+
+    /// The same, of a call of that order that left then.
+    pub(crate) fn sent(mut self, order: &Order, at: OffsetDateTime) -> Self {
+        let ids = order.selector.ids().iter().map(|id| id.0.clone()).collect();
+        let refused = self.problem.is_some() && self.status != Status::Unknown;
+        self.calls = vec![Sent { at, ids, task_id: self.upstream.task_id.clone(), refused }];
+        self
+    }
+
+    pub(crate) fn failed(order: &Order, fault: &Fault) -> Self {
+        let kind = fault.kind;
+        let detail = fault.code.as_ref().map(|code| format!("the vendor answered {code}"));
+        let outcome = |id| {
+            let session = Session::new(id, kind.outcome());
+            if let Some(detail) = &detail { session.because(detail.clone()) } else { session }
+        };
+        let mut problem = Problem::new(kind.problem(), kind.sentence());
+        if kind.status() == Status::RateLimited {
+            let pause = fault.retry_after.unwrap_or(AFTER_THROTTLING);
+            problem = problem.retry_after(seconds(pause));
+        }
+        let upstream = Upstream {
+            http_status: fault.http_status,
+            request_id: fault.request_id.clone(),
+            task_id: None,
+            evidence_url: None,
+            error_code: fault.code.clone(),
+            error_message: fault.message.clone(),
+        };
+        let sessions = order.selector.ids().iter().map(outcome).collect();
+        Self { status: kind.status(), sessions, upstream, problem: Some(problem), calls: vec![] }
+    }
+
+    /// Too many kills wait already.
+    pub(crate) fn overloaded(order: &Order) -> Self {
+        let sentence = "too many kills are waiting for this vendor account; nothing was killed";
+        let problem = Problem::new(ProblemCode::Overloaded, sentence).retry_after(1);
+        Self { status: Status::RateLimited, ..Self::not_sent(order, problem) }
+    }
+
+    /// Nothing was sent, for a reason of the gateway's own.
+    pub(crate) fn not_sent(order: &Order, problem: Problem) -> Self {
+        let failed = |id| Session::new(id, Outcome::Failed).because("not sent");
+        let sessions = order.selector.ids().iter().map(failed).collect();
+        let status = match problem.code {
+            ProblemCode::RateLimited | ProblemCode::UpstreamThrottled => Status::RateLimited,
+            _ => Status::Failed,
+        };
+        Self { status, sessions, upstream: Upstream::default(), problem: Some(problem), calls: vec![] }
+    }
+
+    /// Why a script did not come to its end, as it is recorded.
+    pub(crate) fn stopped(order: &Order, stop: &Stop) -> Self {
+        let unsent = |code, sentence: &str| Self::not_sent(order, Problem::new(code, sentence));
+        match stop {
+            Stop::Fault(fault) | Stop::Renewed(fault) => Self::failed(order, fault),
+            Stop::NoTurn(wait) => Self::no_turn(order, *wait),
+            Stop::NoRecord => unsent(
+                ProblemCode::AuditUnavailable,
+                "the limit that all gateways share cannot be reached, so nothing was sent",
+            ),
+            Stop::Down(rest) => {
+                let sentence = "the vendor's endpoint is failing and is left alone for a while; nothing was sent";
+                let problem = Problem::new(ProblemCode::UpstreamFailed, sentence).retry_after(seconds(*rest));
+                Self::not_sent(order, problem)
+            }
+            Stop::StillRunning => Self::lost(order),
+        }
+    }
+
+    /// Nobody knows how far it got.
+    pub(crate) fn lost(order: &Order) -> Self {
+        Self::failed(order, &Fault::new(FaultKind::Lost, "kill"))
+    }
+
+    /// What this says of the sessions of one of the kills that were in the call.
+    pub(crate) fn for_order(&self, order: &Order, is_shared: bool) -> Self {
+        let mut own = self.clone();
+        if let Some(problem) = own.problem.as_mut().filter(|it| is_shared && it.code == ProblemCode::UpstreamRejected) {
+            problem.detail = format!("{REFUSED_TOGETHER}; nothing was killed");
+        }
+        let ids = order.selector.ids();
+        if ids.is_empty() {
+            return own;
+        }
+        let outcomes: HashMap<&str, &Session> = self.sessions.iter().map(|s| (s.id.as_str(), s)).collect();
+        own.sessions = ids.iter().filter_map(|id| outcomes.get(id.as_str()).copied().cloned()).collect();
+        own.status = Status::of(&own.sessions);
+        for call in &mut own.calls {
+            call.ids = ids.iter().map(|id| id.0.clone()).collect();
+        }
+        own
+    }
+
+    fn no_turn(order: &Order, wait: Duration) -> Self {
+        let sentence = "too many calls are waiting for this vendor account; nothing was killed";
+        let problem = Problem::new(ProblemCode::RateLimited, sentence).retry_after(seconds(wait));
+        Self { status: Status::RateLimited, ..Self::not_sent(order, problem) }
+    }
+
+    /// What is said of sessions after a call of the same kill that failed.
+    pub(crate) fn unsent(order: &Order) -> Self {
+        Self { problem: None, ..Self::not_sent(order, Problem::new(ProblemCode::Internal, "")) }
+    }
+
+    /// This, and then what a later call of the same kill brought.
+    ///
+    /// As long as surely nothing was done, the problem is that of the whole. From then on the whole is what its sessions
+    /// add up to, and what kept the rest from being done is said of the rest alone.
+    pub(crate) fn and(mut self, mut later: Self) -> Self {
+        let nothing_done = !self.may_have_acted() && !later.may_have_acted();
+        if !nothing_done {
+            later.blame_sessions();
+        }
+        self.sessions.extend(later.sessions);
+        self.calls.extend(later.calls);
+        if later.upstream != Upstream::default() {
+            let tasks = [self.upstream.task_id.take(), later.upstream.task_id.clone()];
+            let tasks: Vec<String> = tasks.into_iter().flatten().collect();
+            let task_id = (!tasks.is_empty()).then(|| tasks.join(","));
+            self.upstream = Upstream { task_id, ..later.upstream };
+        }
+        if nothing_done {
+            self.status = if self.problem.is_some() { self.status } else { later.status };
+            self.problem = self.problem.or(later.problem);
+        } else {
+            self.status = Status::of(&self.sessions);
+            self.problem = (self.status == Status::Unknown).then(|| Problem::new(ProblemCode::OutcomeUnknown, IN_PART));
+        }
+        self
+    }
+
+    /// Whether a call of it may have ended sessions.
+    fn may_have_acted(&self) -> bool {
+        self.status == Status::Unknown || self.calls.iter().any(|call| !call.refused)
+    }
+
+    /// Says of each session why it was not ended, instead of all together.
+    fn blame_sessions(&mut self) {
+        let Some(problem) = self.problem.take() else { return };
+        let what = if self.upstream == Upstream::default() { "not sent" } else { "refused" };
+        for session in self.sessions.iter_mut().filter(|session| session.outcome == Outcome::Failed) {
+            session.detail = Some(format!("{what}: {}", problem.code.as_str()).into());
+        }
+    }
+}
+
+const REFUSED_TOGETHER: &str = "shared a call with other kills, one of whose ids was refused: ask again";
+const IN_PART: &str = "what became of some of the sessions is not known, since the answer to a call was lost, and it is \
+                       not repeated";
+
+/// The order in parts of at most `most` ids.
+pub(crate) fn parts(order: &Order, most: usize) -> Vec<Order> {
+    match &order.selector {
+        Selector::Ids(ids) => {
+            let part = |ids: &[_]| Order { target: order.target.clone(), selector: Selector::Ids(ids.to_vec()) };
+            ids.chunks(most.max(1)).map(part).collect()
+        }
+        Selector::Match(_) | Selector::Intelligent => vec![order.clone()],
+    }
+}
+
+/// Whole seconds, rounded up, at least one: what `Retry-After` can say.
+pub(crate) fn seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0 || wait.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::domain::{SessionId, Target, VendorName};
+
+    fn order(ids: &[&str]) -> Order {
+        let (vendor, account, coordinates) = (VendorName("gaussdb"), "huawei".to_owned(), [].into());
+        let ids = ids.iter().map(|id| SessionId((*id).to_owned())).collect();
+        Order { target: Target { alias: None, vendor, account, coordinates }, selector: Selector::Ids(ids) }
+    }
+
+    /// A call of that id that left and was answered so.
+    fn told(id: &str, outcome: Outcome) -> Report {
+        let order = order(&[id]);
+        let sessions = order.selector.ids().iter().map(|id| Session::new(id, outcome)).collect();
+        Report::answered(Answer::each(sessions), Some(200)).sent(&order, datetime!(2026-01-02 12:00 UTC))
+    }
+
+    fn outcome(driven: &Report) -> (Status, Option<ProblemCode>) {
+        (driven.status, driven.problem.as_ref().map(|problem| problem.code))
+    }
+
+    #[test]
+    fn after_a_part_that_was_sent_nothing_says_that_nothing_was() {
+        let stops = || {
+            [
+                Report::overloaded(&order(&["2"])),
+                Report::stopped(&order(&["2"]), &Stop::NoRecord),
+                Report::stopped(&order(&["2"]), &Stop::NoTurn(Duration::from_secs(2))),
+                Report::failed(&order(&["2"]), &Fault::new(FaultKind::Throttled, "kill")),
+                Report::failed(&order(&["2"]), &Fault::new(FaultKind::Rejected, "kill")),
+            ]
+        };
+        for stop in stops() {
+            let code = stop.problem.as_ref().map(|problem| problem.code.as_str()).unwrap_or_default().to_owned();
+            let failed = told("1", Outcome::Failed).and(stop.clone());
+            assert_eq!(outcome(&failed), (Status::Failed, None), "it may be dead: {code}");
+            assert!(failed.sessions[1].detail.as_deref().is_some_and(|detail| detail.ends_with(&code)));
+            assert_eq!(outcome(&told("1", Outcome::Killed).and(stop.clone())), (Status::Partial, None));
+            let unknown = outcome(&told("1", Outcome::Unknown).and(stop));
+            assert_eq!(unknown, (Status::Unknown, Some(ProblemCode::OutcomeUnknown)));
+        }
+        for stop in stops() {
+            let (alone, whole) = (outcome(&stop), stop.and(Report::unsent(&order(&["3"]))));
+            assert_eq!(outcome(&whole), alone, "nothing was done at all");
+        }
+    }
+
+    #[test]
+    fn each_kill_of_a_shared_call_that_was_refused_is_told_so() {
+        let both = order(&["1", "2"]);
+        let refused = Report::failed(&both, &Fault::new(FaultKind::Rejected, "kill"));
+        let refused = refused.sent(&both, datetime!(2026-01-02 12:00 UTC));
+        let own = refused.for_order(&order(&["2"]), true);
+        assert_eq!(own.problem.unwrap().detail, format!("{REFUSED_TOGETHER}; nothing was killed"));
+        assert_eq!((own.sessions.len(), &own.calls[0].ids), (1, &vec!["2".to_owned()]));
+        assert_eq!(refused.for_order(&both, false).problem, refused.problem);
+    }
+}

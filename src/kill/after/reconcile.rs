@@ -1,0 +1,322 @@
+//! Leaving nothing open: kills whose gateway died or whose answer was lost, and kills that the vendor took but has not
+//! finished.
+//!
+//! Every gateway claims open kills from the record, a lease at a time, and settles them with looks that only
+//! read. No kill is ever sent from here, and what was claimed here is not sent elsewhere any more: it is held under a
+//! name that no kill is worked on under. Nobody waits for anybody: a vendor that does not answer a look keeps no
+//! abandoned kill from being settled.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::Semaphore,
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval, timeout_at},
+};
+
+use crate::{
+    audit::{KillEvent, Open},
+    dispatch::{rate::limiter::Class, runner::Runner},
+    domain::{Found, Kill, Order, Selector, Sent, Session, SessionId, Status, Target},
+    kill::{
+        Inner, Kills,
+        after::{
+            recurrence::{LISTS, TAKEN},
+            settle,
+        },
+        intake::request::recorded_order,
+    },
+    upstream::{Known, Listing},
+};
+
+/// How often open kills are looked for.
+const EVERY: Duration = Duration::from_millis(500);
+/// How often partitions are made ahead and idempotency keys that ran out are removed.
+const TIDY: Duration = Duration::from_hours(1);
+/// How long a claimed kill is left to the gateway that claimed it: a look and its record. A gateway that dies while it
+/// settles a kill delays it by so much.
+const LEASE: Duration = Duration::from_secs(10);
+/// How long one look may take, with all its pauses and the wait for its place.
+const LOOK: Duration = Duration::from_secs(5);
+/// How much of that goes to the vendor's task where a list can tell as well.
+const TASK: Duration = Duration::from_secs(2);
+/// Most looks at once: they share the vendors' limits with the kills of the moment.
+const LOOKS: usize = 16;
+/// Most kills claimed at once.
+const CLAIMS: u32 = 16;
+
+impl Kills {
+    /// Settles open kills until the runtime ends.
+    pub async fn reconcile(self) {
+        let (mut ticks, mut tidying) = (interval(EVERY), interval(TIDY));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tidying.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let places = Arc::new(Semaphore::new(LOOKS));
+        let mut settling = JoinSet::new();
+        let (lists, mut watching) = (Arc::new(Semaphore::new(LISTS)), JoinSet::new());
+        loop {
+            let inner = &*self.0;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = tidying.tick() => {
+                    inner.callers.forget_idle();
+                    inner.caps.forget_idle(inner.clock.now());
+                    inner.tidy().await;
+                    if inner.watch_for.is_zero() {
+                        // Watches from when it was not: they end.
+                        while self.take_watches(&mut watching, &lists).await == TAKEN as usize {}
+                    }
+                    continue;
+                }
+            }
+            while settling.try_join_next().is_some() {}
+            // A full hand may leave others that are due.
+            while self.claim(&mut settling, &places).await == CLAIMS as usize {}
+            if !inner.watch_for.is_zero() {
+                while self.take_watches(&mut watching, &lists).await == TAKEN as usize {}
+            }
+        }
+    }
+
+    /// Claims some of the open kills that are due and begins to settle them; answers how many.
+    async fn claim(&self, settling: &mut JoinSet<()>, places: &Arc<Semaphore>) -> usize {
+        let inner = &*self.0;
+        // Not under the gateway's own name: its own kill, late for whatever reason, would still be its to send.
+        let holder = format!("{}/settling", inner.gateway);
+        let claimed = match inner.audit.claim(&holder, inner.clock.now(), LEASE, CLAIMS).await {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                tracing::warn!(%error, "open kills cannot be looked for");
+                return 0;
+            }
+        };
+        let count = claimed.len();
+        for open in claimed {
+            let (kills, places) = (self.clone(), Arc::clone(places));
+            settling.spawn(async move { kills.settle(open, &places).await });
+        }
+        count
+    }
+
+    async fn settle(&self, open: Open, places: &Semaphore) {
+        let Open { mut kill, sent_at, .. } = open;
+        let inner = &*self.0;
+        let was = kill.status;
+        let (what, look) = if was == Status::Pending {
+            let now = inner.clock.now();
+            settle::abandon(&mut kill, sent_at.is_some(), now);
+            let driver = order_of(&kill).and_then(|order| self.driver(&order.target).ok());
+            let look = driver.zip(sent_at);
+            let look = look.and_then(|(driver, sent_at)| settle::look_after_loss(&driver, &kill, sent_at, now));
+            ("abandoned", look.or_else(|| settle::last_word(&kill, now)))
+        } else {
+            self.look(&mut kill, places).await;
+            ("looked", settle::next_look(&kill, inner.clock.now()))
+        };
+        match inner.audit.conclude(&kill, inner.clock.now(), what, look).await {
+            Ok(_) if kill.status != was => {
+                tracing::info!(kill_id = %kill.id, %was, status = %kill.status, what, "kill settled");
+            }
+            Ok(_) => {}
+            // The lease runs out and some gateway claims it again.
+            Err(error) => tracing::warn!(kill_id = %kill.id, %error, "an open kill could not be settled yet"),
+        }
+    }
+
+    /// Looks once: asks the vendor for the kill's task where it has one, and reads the list for what is open then.
+    async fn look(&self, kill: &mut Kill, places: &Semaphore) {
+        let Some(mut order) = order_of(kill) else { return };
+        let Ok(driver) = self.driver(&order.target) else { return };
+        let until = Instant::now() + LOOK;
+        let Ok(Ok(_place)) = timeout_at(until, places.acquire()).await else { return };
+        let events = match self.0.audit.events(kill.id, 0).await {
+            Ok(events) => events,
+            Err(error) => {
+                tracing::warn!(kill_id = %kill.id, %error, "the events of an open kill cannot be read");
+                return;
+            }
+        };
+        kill.found = found(&events);
+        stand_at(&mut order.target, &driver, &kill.found);
+        let lists = settle::wanted(driver.able, kill).is_some();
+        let task_until = if lists { Instant::now() + TASK } else { until };
+        self.ask(&driver, &order, events, kill, until.min(task_until)).await;
+        let Some(wanted) = settle::wanted(driver.able, kill) else { return };
+        let mut listing = Listing::new(driver.vendor, order.target, wanted);
+        // What was read in time counts for what it shows.
+        if let Ok(Err(stop)) = timeout_at(until, driver.list(&mut listing, Class::Read, until)).await {
+            tracing::debug!(kill_id = %kill.id, ?stop, "a look got no whole list");
+        }
+        settle::learn_from_list(kill, &listing.into_list(), self.0.clock.now());
+    }
+
+    /// Asks the vendor for the task of each call of which something is still open, and adds what it says.
+    async fn ask(&self, driver: &Runner, order: &Order, events: Vec<KillEvent>, kill: &mut Kill, until: Instant) {
+        if !driver.vendor.capabilities().can_look || kill.upstream.task_id.is_none() {
+            return;
+        }
+        for call in events.into_iter().flat_map(|event| event.calls) {
+            let Some(order) = still_open(order, &call, &kill.sessions) else { continue };
+            let known = Known { task_id: call.task_id, sent_at: call.at, now: self.0.clock.now() };
+            // A call's own time limit may be far longer than a look is worth.
+            let answer = timeout_at(until, driver.look(&order, known, until)).await;
+            if let Ok(Some(answer)) = answer {
+                settle::learn(kill, answer, self.0.clock.now());
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// What the record needs now and then.
+    async fn tidy(&self) {
+        let now = self.clock.now();
+        if let Err(error) = self.audit.make_months(now).await {
+            tracing::warn!(%error, "partitions for the coming months could not be made; the next kill of one tries again");
+        }
+        if let Err(error) = self.audit.forget_keys(now).await {
+            tracing::warn!(%error, "idempotency keys that ran out could not be removed");
+        }
+    }
+}
+
+pub(in crate::kill) fn order_of(kill: &Kill) -> Option<Order> {
+    let mut order = recorded_order(kill.target.as_ref()?, kill.select.as_ref()?)?;
+    if matches!(order.selector, Selector::Match(_)) && !kill.sessions.is_empty() {
+        // They were found by the gateway and sent by their ids.
+        order.selector = Selector::Ids(kill.sessions.iter().map(|session| SessionId(session.id.clone())).collect());
+    }
+    Some(order)
+}
+
+/// What of the place the last look before the kill had found out.
+fn found(events: &[KillEvent]) -> Found {
+    let looks = events.iter().rev().filter_map(|event| event.look.as_ref());
+    looks.map(|look| &look.found).find(|found| !found.is_empty()).cloned().unwrap_or_default()
+}
+
+/// Makes a target the place that was found: another one, such as the node that is the primary by now, tells nothing of the
+/// sessions that were there.
+fn stand_at(target: &mut Target, driver: &Runner, found: &Found) {
+    let known = driver.able.coordinates.iter().filter_map(|coordinate| {
+        let value = found.get(coordinate.name).filter(|value| (coordinate.check)(value))?;
+        Some((coordinate.name, value.clone()))
+    });
+    target.coordinates.extend(known);
+}
+
+/// The order with the sessions of a call that are open: what became of them its task can tell. `None` where it made no
+/// task, or all of them are known.
+fn still_open(order: &Order, call: &Sent, sessions: &[Session]) -> Option<Order> {
+    call.task_id.as_ref()?;
+    if call.ids.is_empty() {
+        return Some(order.clone());
+    }
+    let open = sessions.iter().filter(|session| settle::is_open(session) && call.ids.contains(&session.id));
+    let ids: Vec<_> = open.map(|session| SessionId(session.id.clone())).collect();
+    (!ids.is_empty()).then(|| Order { target: order.target.clone(), selector: Selector::Ids(ids) })
+}
+
+#[cfg(test)]
+pub(in crate::kill) mod tests {
+    use std::num::NonZeroU32;
+
+    use time::{OffsetDateTime, macros::datetime};
+
+    use super::*;
+    use crate::{
+        audit::{Attempt, Audit, Settings},
+        clock::Clock,
+        domain::{Outcome, ProblemCode},
+        kill::{
+            Parts,
+            intake::allowance::CallerLimit,
+            policy::{
+                caps::SessionCaps,
+                confirm::Key,
+                confirming::{Confirming, Rules},
+                targets::Targets,
+            },
+        },
+        notify::webhook::Webhooks,
+    };
+
+    pub(in crate::kill) const NOON: OffsetDateTime = datetime!(2026-01-02 12:00 UTC);
+
+    pub(in crate::kill) async fn gateway(name: &str, sqlite_path: std::path::PathBuf) -> Kills {
+        Kills::new(Parts {
+            audit: Audit::open(&Settings { sqlite_path, ..Settings::default() }).await.unwrap(),
+            accounts: [].into(),
+            limits: [].into(),
+            caller_limit: CallerLimit { kills_per_second: NonZeroU32::MIN, burst: NonZeroU32::MIN },
+            session_caps: SessionCaps::default(),
+            confirming: Confirming { key: Key::random(), rules: Rules::default() },
+            targets: Targets::default(),
+            webhooks: Webhooks::default(),
+            clock: Clock::manual(NOON),
+            metrics: Arc::default(),
+            gateway: name.to_owned(),
+            key_ttl: Duration::from_hours(24),
+            watch_for: Duration::ZERO,
+        })
+    }
+
+    /// An attempt at that gateway that is past its deadline.
+    pub(in crate::kill) fn attempt(gateway: &str) -> Attempt {
+        Attempt {
+            kill: Kill::sample(NOON),
+            request: None,
+            client_address: None,
+            client_id: None,
+            token_id: None,
+            request_id: None,
+            dry_run: false,
+            key: None,
+            gateway: gateway.to_owned(),
+            deadline: NOON,
+            webhooks: vec![],
+        }
+    }
+
+    /// The kill of such an attempt, not marked as sent.
+    async fn overdue(kills: &Kills, gateway: &str) -> Kill {
+        let attempt = attempt(gateway);
+        kills.audit().begin(&attempt, Duration::from_hours(24)).await.unwrap();
+        attempt.kill
+    }
+
+    #[test]
+    fn a_task_tells_of_the_open_sessions_of_its_own_call_alone() {
+        let id = |id: &str| SessionId(id.to_owned());
+        let target = crate::domain::Target {
+            alias: None,
+            vendor: crate::domain::VendorName("dcdb"),
+            account: "tencent".into(),
+            coordinates: [].into(),
+        };
+        let order = Order { target, selector: Selector::Ids(vec![id("7"), id("8"), id("9")]) };
+        let sessions = [("7", Outcome::Accepted), ("8", Outcome::Killed), ("9", Outcome::Accepted)];
+        let sessions = sessions.map(|(name, outcome)| Session::new(&id(name), outcome)).to_vec();
+        let told = |ids: &[&str], task: Option<&str>| {
+            let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+            let call = Sent { at: NOON, ids, task_id: task.map(str::to_owned), refused: false };
+            still_open(&order, &call, &sessions).map(|order| order.selector)
+        };
+        assert_eq!(told(&["7", "8"], Some("1")), Some(Selector::Ids(vec![id("7")])));
+        assert_eq!((told(&["8"], Some("1")), told(&["7"], None)), (None, None));
+    }
+
+    #[tokio::test]
+    async fn what_a_gateway_is_settling_it_does_not_send_any_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let kills = gateway("slow", directory.path().join("killgate.db")).await;
+        let kill = overdue(&kills, "slow").await;
+        let mut settling = JoinSet::new();
+        // It has seen that nothing was sent, and is about to write that.
+        assert_eq!(kills.claim(&mut settling, &Arc::new(Semaphore::new(1))).await, 1);
+        let problem = kills.mark_sent(&kill, NOON, NOON).await.expect_err("it is too late to send");
+        assert_eq!(problem.code, ProblemCode::Overloaded);
+        settling.join_all().await;
+        assert_eq!(kills.audit().find(kill.id).await.unwrap().unwrap().status, Status::Failed);
+    }
+}

@@ -1,0 +1,136 @@
+//! One attempt as it comes in, and the record that is made of it before anything is done.
+
+use aws_lc_rs::digest;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::{
+    audit::IdempotencyKey,
+    clock::id_at,
+    domain::{Found, Kill, Outcome, Problem, ProblemCode, Selector, Session, Status, Upstream, is_unseen},
+    kill::{
+        intake::request::{Asked, MAX_REASON},
+        policy::confirm::Given,
+    },
+};
+
+/// Who asks, and from where: what is recorded beside the request.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// The token's subject.
+    pub caller: String,
+    /// Who acts in the caller's name, where the token says so: then the caller is the person behind it.
+    pub actor: Option<String>,
+    /// The client that the token was made for, where it says so.
+    pub client_id: Option<String>,
+    /// The token's id, never the token.
+    pub token_id: Option<String>,
+    /// The address that the request came from.
+    pub client_address: Option<String>,
+    pub request_id: Option<String>,
+    pub key: Option<IdempotencyKey>,
+    /// Whether the caller's kills go before others.
+    pub urgent: bool,
+    /// Whether the caller may see the literals of statements.
+    pub literals: bool,
+}
+
+impl Context {
+    /// The person behind a bot, as the token names it: its subject, where it says that somebody else acts.
+    fn person(&self) -> Option<String> {
+        self.actor.as_ref().map(|_| self.caller.clone())
+    }
+}
+
+/// One attempt of an authenticated caller, valid or not.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    pub context: Context,
+    /// What was sent: JSON, the beginning of anything else as a text, or nothing.
+    pub request: Option<Value>,
+    /// What it asks for, or why it is not done.
+    pub asked: Result<Asked, Problem>,
+}
+
+/// The kill as it is recorded before anything is done.
+pub(in crate::kill) fn first_record(submission: &Submission, now: OffsetDateTime) -> Kill {
+    let sent = |name: &str| submission.request.as_ref().and_then(|request| request.get(name)).cloned();
+    let sent_text = |name: &str| sent(name).as_ref().and_then(|text| Some(shown(text.as_str()?)));
+    let mut kill = Kill {
+        id: id_at(now),
+        status: Status::Pending,
+        target: sent("target").map(storable).map(|t| if t.is_string() { json!({ "alias": t }) } else { t }),
+        select: sent("select").map(storable),
+        sessions: vec![],
+        caller: submission.context.caller.clone(),
+        on_behalf_of: submission.context.person().or_else(|| sent_text("on_behalf_of")),
+        actor: submission.context.actor.clone(),
+        reason: sent_text("reason"),
+        upstream: Upstream::default(),
+        problem: None,
+        look: None,
+        found: Found::new(),
+        confirms: None,
+        requested_at: now,
+        completed_at: None,
+        verified_at: None,
+        returned: None,
+    };
+    match &submission.asked {
+        Ok(asked) => {
+            kill.target = serde_json::to_value(&asked.order.target).ok();
+            kill.select.clone_from(&asked.select);
+            kill.reason = Some(asked.reason.clone());
+            kill.on_behalf_of = submission.context.person().or_else(|| asked.on_behalf_of.clone());
+            kill.confirms = asked.bound.as_ref().map(|bound| bound.preview);
+            if let (false, Selector::Ids(ids)) = (asked.dry_run, &asked.order.selector) {
+                // Not known until it is answered; a kill whose gateway dies keeps this.
+                kill.sessions = ids.iter().map(|id| Session::new(id, Outcome::Unknown)).collect();
+            }
+        }
+        Err(problem) => {
+            kill.status = match problem.code {
+                ProblemCode::Forbidden => Status::Refused,
+                ProblemCode::RateLimited => Status::RateLimited,
+                _ => Status::Failed,
+            };
+            kill.problem = Some(problem.clone());
+            kill.completed_at = Some(now);
+        }
+    }
+    kill
+}
+
+/// What is the same for two requests that ask for the same, however they are written.
+#[must_use]
+pub fn fingerprint(asked: &Asked) -> [u8; 32] {
+    let Asked { order, pins: _, select, reason, on_behalf_of, dry_run, look, confirm, bound: _ } = asked;
+    // Members of a JSON object are sorted here, so the text is the same for the same values.
+    let understood = json!({
+        "target": order.target,
+        "select": select,
+        "reason": reason,
+        "on_behalf_of": on_behalf_of,
+        "dry_run": dry_run,
+        "look": look,
+        "confirm": confirm.as_ref().map(Given::expose),
+    });
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(digest::digest(&digest::SHA256, understood.to_string().as_bytes()).as_ref());
+    fingerprint
+}
+
+/// Text of a request that was not checked, without what may not be stored.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !is_unseen(*c)).take(MAX_REASON).collect()
+}
+
+/// The same for JSON: Postgres does not take the character NUL in it.
+fn storable(value: Value) -> Value {
+    match value {
+        Value::String(text) => shown(&text).into(),
+        Value::Array(values) => values.into_iter().map(storable).collect(),
+        Value::Object(members) => members.into_iter().map(|(k, v)| (shown(&k), storable(v))).collect(),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
+    }
+}

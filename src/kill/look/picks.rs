@@ -1,0 +1,67 @@
+//! The preview of a kill where the database picks: the sessions that it names now.
+//!
+//! The invariant: it only reads. What it shows binds nobody: the database picks anew when the kill comes, and spares
+//! nobody on behalf of the gateway.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    dispatch::{rate::limiter::Class, runner::Runner},
+    domain::{Kill, Look, Match, Outcome, Problem, ProblemCode, Selector, Session, Target},
+    kill::{
+        Kills,
+        look::{
+            list::unread,
+            victims::{Judge, Victims},
+        },
+    },
+    upstream::List,
+};
+
+const ANEW: &str = "named now; the database picks anew when the kill comes";
+const ALL_THE_SAME: &str = "the database picks anew when the kill comes, and may end it all the same";
+
+impl Kills {
+    /// Shows on `kill` what the database would pick; leaves it as it is where that cannot be learned.
+    pub(in crate::kill) async fn forecast(&self, driver: &Runner, target: &Target, kill: &mut Kill) {
+        match self.picked(driver, target).await {
+            Ok(None) => {}
+            Ok(Some((sessions, look))) => (kill.sessions, kill.look) = (sessions, Some(look)),
+            Err(problem) => tracing::info!(kill_id = %kill.id, code = problem.code.as_str(), "a preview saw nothing"),
+        }
+    }
+
+    async fn picked(&self, driver: &Runner, target: &Target) -> Result<Option<(Vec<Session>, Look)>, Problem> {
+        let at = self.0.clock.now();
+        let until = Instant::now() + driver.limit.max_wait + driver.limit.timeout;
+        let ids = match timeout_at(until, driver.pick(target, until)).await {
+            Ok(Ok(Some(ids))) => ids,
+            Ok(Ok(None)) => return Ok(None),
+            Ok(Err(stop)) => return Err(unread(&stop)),
+            Err(_) => return Err(Problem::new(ProblemCode::UpstreamFailed, "the vendor did not name them in time")),
+        };
+        // Without the list it is still known what was named, only not whose sessions these are.
+        let list = self.read_list(target, &Match::default(), false, Class::Read).await.map(|(list, _)| list);
+        let list = list.unwrap_or(List { sessions: vec![], complete: false });
+        let protection = |session: &_| self.0.targets.protection(target, session);
+        let judge = Judge { list: &list, is_narrowed: false, pins: &BTreeMap::new(), protection, at };
+        let Victims { sessions, .. } = judge.judge(&Selector::Ids(ids));
+        let sessions = sessions.into_iter().map(shown).collect();
+        Ok(Some((sessions, Look { at, complete: list.complete, to_kill_ms: None })))
+    }
+}
+
+/// A session that the database named, as the preview tells of it.
+fn shown(session: Session) -> Session {
+    match session.outcome {
+        // Seen on the list, or named by the database a moment before a list that was cut off.
+        Outcome::Unknown | Outcome::Failed => Session { outcome: Outcome::Alive, ..session }.because(ANEW),
+        Outcome::Protected => {
+            let why = session.detail.clone().unwrap_or(Cow::Borrowed("protected"));
+            session.because(format!("{why}; {ALL_THE_SAME}"))
+        }
+        Outcome::NotFound | Outcome::Changed | Outcome::Accepted | Outcome::Killed | Outcome::Alive => session,
+    }
+}

@@ -1,0 +1,240 @@
+//! Which sessions of a kill are really sent: judged by a list that was read right before it.
+//!
+//! The invariant: no session is sent that is protected, that contradicts what was asked of it, or that a list was
+//! needed for and did not show. It sends nothing and reads no clock.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use time::{Duration, OffsetDateTime};
+
+use crate::{
+    domain::{Identity, LiveSession, Match, Outcome, Selector, Session, SessionId},
+    upstream::{IdRule, List},
+};
+
+const BEYOND: &str = "not sent: beyond what the vendor's kill takes";
+const OTHERWISE: &str = "not sent: it does not meet what was asked for any more";
+
+/// What must be true of a session beyond its id, all that is given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pin {
+    pub user: Option<String>,
+    /// The client's address, with its port or without.
+    pub host: Option<String>,
+    /// The session began before this time.
+    pub started_before: Option<OffsetDateTime>,
+    /// Whose session it was when it was looked at earlier.
+    pub identity: Option<Identity>,
+}
+
+impl Pin {
+    /// What of the session does not hold; `None` where all does. What is not known does not hold.
+    fn broken_by(&self, session: &LiveSession, now: OffsetDateTime) -> Option<&'static str> {
+        let user = self.user.as_ref().is_some_and(|user| session.user.as_ref() != Some(user));
+        let host = self.host.as_ref().is_some_and(|host| !session.is_at(|seen| seen.eq_ignore_ascii_case(host)));
+        // What it does now it did not begin before it began itself.
+        let busy_since = || session.seconds.map(|seconds| now - Duration::seconds(i64::try_from(seconds).unwrap_or(0)));
+        let started_by = session.started_at.or_else(busy_since);
+        let start = self.started_before.is_some_and(|before| started_by.is_none_or(|started| started >= before));
+        let other = self.identity.as_ref().and_then(|identity| identity.contradiction(session));
+        [("user", user), ("host", host), ("start", start)]
+            .into_iter()
+            .find_map(|(what, broken)| broken.then_some(what))
+            .or(other)
+    }
+}
+
+/// What a look has decided.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::kill) struct Victims {
+    /// Those that may be sent.
+    pub(in crate::kill) send: Vec<SessionId>,
+    /// Every session that the kill is about: those that may be sent as `unknown`, all others with their outcomes.
+    pub(in crate::kill) sessions: Vec<Session>,
+}
+
+impl Victims {
+    /// The same without those whose ids the vendor's kill does not take, though its list shows them. One such id makes
+    /// the vendor refuse a whole call.
+    pub(in crate::kill) fn taken_by(self, rule: IdRule) -> Self {
+        self.but(|id| rule.parse(id).is_none(), Outcome::Failed, BEYOND)
+    }
+
+    /// The same without these, which are there and meet the criteria no more.
+    pub(in crate::kill) fn without(self, others: &HashSet<&str>) -> Self {
+        self.but(|id| others.contains(id), Outcome::Changed, OTHERWISE)
+    }
+
+    /// The same without those that could be sent and are kept back.
+    fn but(mut self, is_kept: impl Fn(&str) -> bool, outcome: Outcome, why: &'static str) -> Self {
+        self.send.retain(|id| !is_kept(&id.0));
+        let kept = |session: &&mut Session| session.outcome == Outcome::Unknown && is_kept(&session.id);
+        for session in self.sessions.iter_mut().filter(kept) {
+            session.outcome = outcome;
+            session.detail = Some(why.into());
+        }
+        self
+    }
+}
+
+/// What sessions are judged by.
+pub(in crate::kill) struct Judge<'a, P> {
+    pub(in crate::kill) list: &'a List,
+    /// Whether the list was narrowed to what was wanted, so that what it lacks may live all the same.
+    pub(in crate::kill) is_narrowed: bool,
+    pub(in crate::kill) pins: &'a BTreeMap<SessionId, Pin>,
+    /// What protects a session, where something does.
+    pub(in crate::kill) protection: P,
+    /// When the list was asked for.
+    pub(in crate::kill) at: OffsetDateTime,
+}
+
+impl<P: Fn(&LiveSession) -> Option<String>> Judge<'_, P> {
+    /// Judges every session that is asked for.
+    pub(in crate::kill) fn judge(&self, selector: &Selector) -> Victims {
+        let sessions: Vec<Session> = match selector {
+            Selector::Ids(ids) => {
+                let seen: HashMap<&SessionId, &LiveSession> = self.list.sessions.iter().map(|s| (&s.id, s)).collect();
+                ids.iter()
+                    .map(|id| seen.get(id).map_or_else(|| self.unseen(id), |session| self.seen(session)))
+                    .collect()
+            }
+            Selector::Match(criteria) => self.matching(criteria).iter().map(|session| self.seen(session)).collect(),
+            // Nobody knows what the database will pick.
+            Selector::Intelligent => vec![],
+        };
+        let may_go = sessions.iter().filter(|session| session.outcome == Outcome::Unknown);
+        Victims { send: may_go.map(|session| SessionId(session.id.clone())).collect(), sessions }
+    }
+
+    fn matching(&self, criteria: &Match) -> Vec<LiveSession> {
+        criteria.pick(self.list.sessions.clone())
+    }
+
+    fn seen(&self, session: &LiveSession) -> Session {
+        let judged = |outcome| Session { identity: Some(Identity::of(session)), ..Session::new(&session.id, outcome) };
+        let broken = self.pins.get(&session.id).and_then(|pin| pin.broken_by(session, self.at));
+        if let Some(what) = broken {
+            return judged(Outcome::Changed).because(format!("its {what} is not what was asked for"));
+        }
+        match (self.protection)(session) {
+            Some(why) => judged(Outcome::Protected).because(why),
+            None => judged(Outcome::Unknown),
+        }
+    }
+
+    fn unseen(&self, id: &SessionId) -> Session {
+        if !self.list.complete {
+            Session::new(id, Outcome::Failed).because("not sent: the vendor's list was cut off before it")
+        } else if self.is_narrowed {
+            Session::new(id, Outcome::Changed)
+                .because("not among the sessions of the user or in the database that was asked for")
+        } else {
+            Session::new(id, Outcome::NotFound).because("not there when it was looked for")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use time::macros::datetime;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
+
+    fn id(number: u8) -> SessionId {
+        SessionId(number.to_string())
+    }
+
+    fn session(number: u8, user: &str) -> LiveSession {
+        let host = Some(format!("10.0.0.{number}:4{number:03}"));
+        LiveSession { user: Some(user.to_owned()), host, seconds: Some(60), ..LiveSession::new(id(number)) }
+    }
+
+    fn judge(list: &List, pins: &BTreeMap<SessionId, Pin>, selector: &Selector) -> Victims {
+        let protection = |session: &LiveSession| (session.user.as_deref() == Some("repl")).then(|| "repl".to_owned());
+        Judge { list, is_narrowed: false, pins, protection, at: NOW }.judge(selector)
+    }
+
+    fn outcome(pin: Pin) -> Outcome {
+        let list = List { sessions: vec![session(1, "app")], complete: true };
+        judge(&list, &[(id(1), pin)].into(), &Selector::Ids(vec![id(1)])).sessions[0].outcome
+    }
+
+    #[test]
+    fn a_pin_that_does_not_hold_or_cannot_be_known_to_is_changed() {
+        let text = |text: &str| Some(text.to_owned());
+        let pin = Pin::default;
+        assert_eq!(outcome(Pin { user: text("app"), host: text("10.0.0.1"), ..pin() }), Outcome::Unknown);
+        assert_eq!(outcome(Pin { user: text("App"), ..pin() }), Outcome::Changed);
+        assert_eq!(outcome(Pin { host: text("10.0.0.1:4002"), ..pin() }), Outcome::Changed);
+        let before = |time| outcome(Pin { started_before: Some(time), ..pin() });
+        assert_eq!(before(NOW), Outcome::Unknown, "it has been busy for a minute");
+        assert_eq!(before(NOW - Duration::seconds(60)), Outcome::Changed, "it may have begun then or later");
+        let identity = Some(Identity::of(&session(2, "app")));
+        assert_eq!(outcome(Pin { identity, ..pin() }), Outcome::Changed);
+    }
+
+    #[test]
+    fn what_the_vendors_kill_does_not_take_is_not_sent_and_keeps_no_other_back() {
+        let list =
+            List { sessions: vec![session(11, "app"), session(200, "app"), session(12, "repl")], complete: true };
+        let selector = Selector::Match(Match { min_seconds: Some(1), ..Match::default() });
+        let victims = judge(&list, &BTreeMap::new(), &selector).taken_by(IdRule::Decimal { max: 100 });
+        assert_eq!(victims.send, [id(11)]);
+        let outcomes: Vec<_> = victims.sessions.iter().map(|session| session.outcome).collect();
+        assert_eq!(outcomes, [Outcome::Unknown, Outcome::Failed, Outcome::Protected]);
+        assert_eq!(victims.sessions[1].detail.as_deref(), Some(BEYOND));
+    }
+
+    #[test]
+    fn what_a_cut_off_list_does_not_show_is_not_sent() {
+        let mut list = List { sessions: vec![session(1, "app"), session(2, "repl")], complete: true };
+        let selector = Selector::Ids(vec![id(1), id(2), id(3)]);
+        let outcomes = |list: &List| -> Vec<Outcome> {
+            judge(list, &BTreeMap::new(), &selector).sessions.iter().map(|session| session.outcome).collect()
+        };
+        assert_eq!(outcomes(&list), [Outcome::Unknown, Outcome::Protected, Outcome::NotFound]);
+        list.complete = false;
+        assert_eq!(outcomes(&list), [Outcome::Unknown, Outcome::Protected, Outcome::Failed]);
+    }
+
+    fn any_session() -> impl Strategy<Value = LiveSession> {
+        (0_u8..20, prop::sample::select(vec!["app", "repl", "report"])).prop_map(|(number, user)| session(number, user))
+    }
+
+    proptest! {
+        #[test]
+        fn no_protected_session_and_none_that_was_not_meant_is_ever_sent(
+            sessions in prop::collection::vec(any_session(), 0..20),
+            complete: bool,
+            asked in prop::collection::btree_set(0_u8..20, 1..10),
+            pinned in prop::collection::btree_map(0_u8..20, "app|report", 0..5),
+            by_user in prop::option::of("app|repl|report"),
+        ) {
+            let list = List { sessions, complete };
+            let pins: BTreeMap<_, _> = pinned
+                .into_iter()
+                .map(|(number, user)| (id(number), Pin { user: Some(user), ..Pin::default() }))
+                .collect();
+            let ids: Vec<_> = asked.into_iter().map(id).collect();
+            let selector = by_user.clone().map_or(Selector::Ids(ids.clone()), |user| {
+                Selector::Match(Match { user: Some(user), ..Match::default() })
+            });
+            let victims = judge(&list, &pins, &selector);
+            for sent in &victims.send {
+                // Where an id is listed twice, the one that was looked at counts.
+                let seen: Vec<_> = list.sessions.iter().filter(|session| session.id == *sent).collect();
+                prop_assert!(!seen.is_empty());
+                prop_assert!(seen.iter().any(|session| session.user.as_deref() != Some("repl")));
+                prop_assert!(by_user.is_some() || ids.contains(sent));
+                let pin = pins.get(sent).and_then(|pin| pin.user.as_deref());
+                prop_assert!(pin.is_none_or(|pin| seen.iter().any(|session| session.user.as_deref() == Some(pin))));
+            }
+            let told = victims.sessions.iter().filter(|session| session.outcome == Outcome::Unknown).count();
+            prop_assert_eq!(told, victims.send.len());
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Binding a kill to its preview: who needs a confirm, who is given one, and what one lets a kill end.
+//!
+//! The invariant: a kill that comes with a confirm is about the sessions that its preview showed as `alive`, by the
+//! identities that were seen then, and about no others. Whoever needs a confirm and has none sends nothing.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use time::OffsetDateTime;
+
+use crate::{
+    audit::AuditError,
+    domain::{Glob, Kill, KillId, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status},
+    kill::{
+        Kills,
+        intake::{request::Asked, submission::Submission},
+        look::victims::Pin,
+        policy::{
+            confirm::{Given, Key, Terms},
+            targets::Targets,
+        },
+        unavailable,
+    },
+};
+
+/// Who needs a confirm, and how long one is good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    pub ttl: Duration,
+    /// A `match` with more victims than this needs one.
+    pub above: usize,
+    /// Whether `intelligent` needs one.
+    pub intelligent: bool,
+    /// Callers that always need one.
+    pub callers: Vec<Glob>,
+    /// Targets that always need one, by alias; a place without an alias fits `*` alone.
+    pub targets: Vec<Glob>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { ttl: Duration::from_mins(5), above: 10, intelligent: false, callers: vec![], targets: vec![] }
+    }
+}
+
+/// The rules, and what confirms are made and checked with.
+#[derive(Debug)]
+pub struct Confirming {
+    pub key: Key,
+    pub rules: Rules,
+}
+
+/// A confirm as it is given out. No `Debug`: whoever has it may end sessions with it.
+#[expect(missing_debug_implementations, reason = "it holds a token")]
+pub struct Confirm {
+    pub token: String,
+    /// From then on it is not taken any more.
+    pub until: OffsetDateTime,
+}
+
+/// What a confirm binds a kill to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    pub preview: KillId,
+    /// What the preview's list was asked for, where that was a `match`.
+    pub listed_by: Match,
+}
+
+impl Rules {
+    /// Whether kills need a confirm before anybody looks at their sessions.
+    pub(in crate::kill) fn need(&self, targets: &Targets, caller: &str, order: &Order) -> Option<&'static str> {
+        let fits = |patterns: &[Glob], text: &str| patterns.iter().any(|pattern| pattern.matches(text));
+        let of_target = || {
+            let mut aliases = targets.aliases_of(&order.target).peekable();
+            if aliases.peek().is_none() { fits(&self.targets, "") } else { aliases.any(|it| fits(&self.targets, it)) }
+        };
+        if fits(&self.callers, caller) {
+            Some("every kill of this caller")
+        } else if of_target() {
+            Some("every kill at this target")
+        } else if self.intelligent && order.selector == Selector::Intelligent {
+            Some("an intelligent kill")
+        } else {
+            None
+        }
+    }
+
+    /// Whether a `match` may go without a confirm, now that its victims are known.
+    ///
+    /// # Errors
+    /// `invalid` where it may not.
+    pub(in crate::kill) fn check_match(&self, victims: usize) -> Result<(), Problem> {
+        if victims <= self.above {
+            return Ok(());
+        }
+        let above = self.above;
+        Err(missing(&format!("a match with more than {above} sessions, and this one has {victims}")))
+    }
+}
+
+fn missing(what: &str) -> Problem {
+    let sentence =
+        format!("is required for {what}: ask with \"dry_run\": true first, and send the confirm of its answer");
+    Problem::invalid("confirm", sentence)
+}
+
+impl Kills {
+    /// The confirm for a kill that is a preview, until it has run out; `None` where there is nothing to confirm, or the
+    /// kill that was asked for would not be done.
+    ///
+    /// The same preview gives the same confirm, so a repeated request with its key gets it again.
+    #[must_use]
+    pub fn confirm(&self, kill: &Kill) -> Option<Confirm> {
+        let Confirming { key, rules } = &self.0.confirming;
+        let until = kill.requested_at + rules.ttl;
+        let (target, select) = (kill.target.as_ref()?, kill.select.as_ref()?);
+        let is_intelligent = select.get("intelligent").is_some();
+        let many = alive(kill).count();
+        let can_go = is_intelligent || many > 0 && self.0.caps.check_kill(many).is_ok();
+        let can_go = can_go && kill.problem.is_none();
+        let is_good = kill.status == Status::Preview && can_go && self.0.clock.now() < until;
+        let token = || key.mint(kill.id, until, &Terms::of(&kill.caller, target, select));
+        is_good.then(|| Confirm { token: token(), until })
+    }
+
+    /// The submission as it may be recorded: bound to its preview where it has a confirm, and turned away where it
+    /// needs one, or is about too many sessions.
+    ///
+    /// # Errors
+    /// `audit_unavailable` where the record could not be read.
+    pub(in crate::kill) async fn vetted(&self, mut submission: Submission) -> Result<Submission, Problem> {
+        let Ok(asked) = submission.asked else { return Ok(submission) };
+        let caller = &submission.context.caller;
+        let vetted = match self.bound(caller, asked).await {
+            Ok(asked) => self.0.caps.check_kill(asked.order.selector.ids().len()).map(|()| asked),
+            Err(problem) => Err(problem),
+        };
+        if let Err(problem) = &vetted
+            && problem.code == ProblemCode::AuditUnavailable
+        {
+            return Err(problem.clone());
+        }
+        // What is not done must not take up a key; a key that stands for a kill already gives that kill, though the
+        // confirm may have run out since.
+        if vetted.is_err()
+            && let Some(key) = &submission.context.key
+            && !self.stands_for_a_kill(caller, &key.key).await?
+        {
+            submission.context.key = None;
+        }
+        submission.asked = vetted;
+        Ok(submission)
+    }
+
+    async fn stands_for_a_kill(&self, caller: &str, key: &str) -> Result<bool, Problem> {
+        self.0.audit.stands(caller, key, self.0.clock.now()).await.map_err(|error| self.unread(&error))
+    }
+
+    fn unread(&self, error: &AuditError) -> Problem {
+        self.0.metrics.audit_failure();
+        tracing::error!(%error, "the record could not be read, so nothing was sent");
+        unavailable()
+    }
+
+    /// What is asked, about the sessions of its preview alone where it has a confirm.
+    async fn bound(&self, caller: &str, mut asked: Asked) -> Result<Asked, Problem> {
+        if asked.dry_run {
+            return Ok(asked);
+        }
+        let Confirming { rules, .. } = &self.0.confirming;
+        let Some(given) = asked.confirm.take() else {
+            return match rules.need(&self.0.targets, caller, &asked.order) {
+                Some(what) => Err(missing(what)),
+                None => Ok(asked),
+            };
+        };
+        let preview = self.preview_of(caller, &asked, &given).await?;
+        let listed_by = match &asked.order.selector {
+            Selector::Match(criteria) => criteria.clone(),
+            Selector::Ids(_) | Selector::Intelligent => Match::default(),
+        };
+        if asked.order.selector != Selector::Intelligent {
+            let pins = alive(&preview).map(|session| {
+                let id = SessionId(session.id.clone());
+                let given = asked.pins.get(&id).cloned().unwrap_or_default();
+                (id, Pin { identity: session.identity.clone(), ..given })
+            });
+            let pins: Vec<_> = pins.collect();
+            asked.order.selector = Selector::Ids(pins.iter().map(|(id, _)| id.clone()).collect());
+            asked.pins = pins.into_iter().collect::<BTreeMap<_, _>>();
+        }
+        asked.bound = Some(Bound { preview: preview.id, listed_by });
+        Ok(asked)
+    }
+
+    /// The recorded preview that a confirm stands for.
+    async fn preview_of(&self, caller: &str, asked: &Asked, given: &Given) -> Result<Kill, Problem> {
+        let wrong = |sentence: &str| Problem::invalid("confirm", sentence);
+        let target = serde_json::to_value(&asked.order.target).unwrap_or_default();
+        let terms = Terms::of(caller, &target, asked.select.as_ref().unwrap_or_default());
+        let id = self.0.confirming.key.check(given.expose(), self.0.clock.now(), &terms);
+        let id = id.map_err(|refusal| wrong(refusal.sentence()))?;
+        let found = self.0.audit.find(id).await.map_err(|error| self.unread(&error))?;
+        let preview = found.filter(|kill| kill.status == Status::Preview && kill.caller == caller);
+        preview.ok_or_else(|| wrong("is of a preview that is not on this gateway's record: preview again"))
+    }
+}
+
+/// The sessions that a preview showed and that would have been sent.
+fn alive(preview: &Kill) -> impl Iterator<Item = &Session> {
+    preview.sessions.iter().filter(|session| session.outcome == Outcome::Alive)
+}

@@ -1,0 +1,122 @@
+//! A kill whose work breaks off.
+
+use std::num::NonZeroU32;
+
+use crate::{
+    dispatch::rate::limiter::Limit,
+    domain::{Match, Outcome, SessionId, Status, Target, VendorName},
+    kill::{
+        InFlight,
+        after::reconcile::tests::{NOON, attempt, gateway},
+        handle::Ticket,
+        run::*,
+    },
+    upstream::{
+        self, Call, Capabilities, Cloud, Fault, Known, Page, Reply, Step, Vendor,
+        account::{Account, Credentials, Settings},
+        sign::Keys,
+        transport::Transport,
+    },
+};
+
+/// A vendor whose script fails hard.
+#[derive(Debug)]
+struct Broken;
+
+impl Vendor for Broken {
+    fn name(&self) -> VendorName {
+        VendorName("gaussdb")
+    }
+
+    fn capabilities(&self) -> &'static Capabilities {
+        upstream::find("gaussdb").unwrap().capabilities()
+    }
+
+    fn open(&self, _: &Order) -> Call {
+        panic!("it cannot say what to send")
+    }
+
+    fn look(&self, _: &Order, _: &Known) -> Option<Call> {
+        None
+    }
+
+    fn next(&self, _: &Order, _: &Known, reply: &Reply) -> Result<Step, Fault> {
+        Err(Fault::unreadable(reply))
+    }
+
+    fn list(&self, _: &Target, _: &Match, _: usize) -> Option<Call> {
+        None
+    }
+
+    fn page(&self, _: &Target, _: usize, reply: &Reply) -> Result<Page, Fault> {
+        Err(Fault::unreadable(reply))
+    }
+}
+
+fn driver(kills: &Kills) -> Runner {
+    let clock = kills.0.clock.clone();
+    let settings = Settings {
+        name: "huawei".into(),
+        cloud: Cloud::Huawei,
+        region: "here".into(),
+        project_id: None,
+        endpoints: [].into(),
+        credentials: Credentials::Keys(Keys { id: "id".into(), secret: "secret".to_owned().into(), token: None }),
+    };
+    let transport = Transport::start(Duration::from_secs(1)).unwrap();
+    let limit = Limit {
+        requests_per_second: NonZeroU32::MIN,
+        requests_per_minute: None,
+        max_ids_per_call: 1,
+        max_wait: Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
+        reserved_percent: 0,
+        max_waiting: 1,
+        look_max_age: Duration::from_secs(1),
+    };
+    let (account, turns) = (Arc::new(Account::new(settings, transport, clock.clone())), Arc::clone(&kills.0.turns));
+    Runner {
+        vendor: &Broken,
+        able: Broken.capabilities(),
+        account,
+        turns,
+        limit,
+        breaker: Arc::default(),
+        clock,
+        metrics: Arc::default(),
+    }
+}
+
+#[tokio::test]
+async fn a_kill_whose_work_breaks_off_is_concluded_and_answered() {
+    let directory = tempfile::tempdir().unwrap();
+    let kills = gateway("here", directory.path().join("killgate.db")).await;
+    let mut attempt = attempt("here");
+    let id = SessionId("7".into());
+    attempt.kill.sessions = vec![Session::new(&id, Outcome::Unknown)];
+    kills.audit().begin(&attempt, Duration::from_hours(24)).await.unwrap();
+    let coordinates = [].into();
+    let target = Target { alias: None, vendor: VendorName("gaussdb"), account: "huawei".into(), coordinates };
+    let asked = Asked {
+        order: Order { target, selector: Selector::Ids(vec![id]) },
+        pins: [].into(),
+        select: None,
+        reason: "INC-4711".into(),
+        on_behalf_of: None,
+        dry_run: false,
+        look: true,
+        confirm: None,
+        bound: None,
+    };
+    let job = Job { driver: driver(&kills), asked, plan: None, class: Class::Kill, literals: false };
+    let (updates, ticket) = Ticket::new(attempt.kill.clone(), kills.audit().clone());
+    let guard = InFlight::enter(&kills.0);
+    kills.clone().work(job, attempt, updates, guard).await;
+    let kill = ticket.answered().await;
+    assert_eq!((kill.status, kill.sessions[0].outcome), (Status::Failed, Outcome::Failed), "nothing was sent");
+    assert_eq!(kill.problem.as_ref().map(|problem| problem.code), Some(ProblemCode::Internal));
+    assert_eq!(kills.audit().find(kill.id).await.unwrap(), Some(kill));
+    let (mut marked, now) = (Kill::sample(NOON), NOON);
+    settle::broken_off(&mut marked, true, now);
+    assert_eq!(marked.status, Status::Unknown);
+}
