@@ -25,7 +25,7 @@ pub(super) const DCDB: Capabilities = Capabilities {
     requests_per_second: 20,
     requests_per_minute: None,
     counted_per_action: true,
-    can_look: true,
+    can_follow_up: true,
     listing: None,
     own: Own { users: &[], commands: &[] },
 };

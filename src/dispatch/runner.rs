@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// Pauses before a look is repeated: the first, and the longest; each is twice the one before.
+/// Pauses before a read is repeated: the first, and the longest; each is twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -121,13 +121,13 @@ impl Calls for Runner {
 
 impl Runner {
     /// Asks what became of an order; `None` where nothing new is known by `until`, or the vendor cannot be asked.
-    pub(crate) async fn look(&self, order: &Order, known: Known, until: Instant) -> Option<Answer> {
-        let call = self.vendor.look(order, &known)?;
+    pub(crate) async fn follow_up(&self, order: &Order, known: Known, until: Instant) -> Option<Answer> {
+        let call = self.vendor.follow_up(order, &known)?;
         let mut run = Run::new(Class::Read, until);
         match self.run(order, known, call, &mut run).await {
             Ok(answer) => Some(self.clean(answer)),
             Err(stop) => {
-                tracing::debug!(vendor = %self.vendor.name(), ?stop, "a look found nothing new");
+                tracing::debug!(vendor = %self.vendor.name(), ?stop, "a follow-up found nothing new");
                 None
             }
         }
@@ -147,9 +147,9 @@ impl Runner {
     /// The sessions that the database would pick now if it were left to it, each once; `None` where the vendor cannot be
     /// asked.
     pub(crate) async fn pick(&self, target: &Target, until: Instant) -> Result<Option<Vec<SessionId>>, Stop> {
-        let Some(call) = self.vendor.preview(target) else { return Ok(None) };
+        let Some(call) = self.vendor.pick(target) else { return Ok(None) };
         let mut run = Run::new(Class::Read, until);
-        let ids = self.exchange(&call, &mut run, |reply| self.vendor.previewed(reply)).await?;
+        let ids = self.exchange(&call, &mut run, |reply| self.vendor.picked(reply)).await?;
         Ok(Some(each_once(ids)))
     }
 
@@ -221,7 +221,7 @@ impl Runner {
             let patience = run.until.saturating_duration_since(Instant::now());
             let turn = match call.effect {
                 Effect::Kill => self.turn(&budget, run.class, 1, patience).await?,
-                // Where actions are counted apart, no kill needs what a read leaves, but the look of one does.
+                // Where actions are counted apart, no kill needs what a read leaves, but the list before one does.
                 Effect::Read if self.vendor.capabilities().counted_per_action => {
                     let class = if run.class == Class::Read { Class::Kill } else { Class::Urgent };
                     self.turn(&budget, class, 1, patience).await?
@@ -307,7 +307,7 @@ enum Next {
 }
 
 impl Again {
-    /// When the call that met `fault` may be sent again from here: a kill after a renewal only, a look after a
+    /// When the call that met `fault` may be sent again from here: a kill after a renewal only, a read after a
     /// pause too, and also where nobody knows whether it ran.
     fn when(&mut self, fault: Fault, effect: Effect, until: Instant) -> Next {
         match fault.kind.replay() {

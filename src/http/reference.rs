@@ -189,7 +189,7 @@ fn describe(vendor: &dyn Vendor, caller: &Authenticated, kills: &Kills) -> Vendo
         coordinates: coordinates.collect(),
         session_id: able.session_id.expected(),
         selectors: able.selectors.iter().map(|kind| kind.describe()).collect(),
-        can_look: able.can_look,
+        can_look: able.can_follow_up,
         listing: able.listing.map(shown),
         counted_per_action: able.counted_per_action,
         accounts: accounts.collect(),

@@ -209,8 +209,8 @@ pub struct Capabilities {
     pub requests_per_minute: Option<u32>,
     /// True where the vendor counts each action for itself, false where all calls count together.
     pub counted_per_action: bool,
-    /// True where an accepted kill can be looked up afterwards.
-    pub can_look: bool,
+    /// True where what became of a kill can be asked afterwards.
+    pub can_follow_up: bool,
     /// How live sessions are listed; `None` where they cannot be.
     pub listing: Option<ListingKind>,
     pub own: Own,

@@ -53,7 +53,7 @@ pub trait Vendor: Debug + Send + Sync {
 
     /// The read-only call that asks what became of a kill the vendor took, or whose answer was lost; `None`
     /// where this vendor cannot be asked with what is known.
-    fn look(&self, order: &Order, known: &Known) -> Option<Call>;
+    fn follow_up(&self, order: &Order, known: &Known) -> Option<Call>;
 
     /// What the reply to a call means: another call, or what is now known of the sessions.
     ///
@@ -73,15 +73,15 @@ pub trait Vendor: Debug + Send + Sync {
 
     /// The read-only call that asks which sessions the database would pick now if it were left to it; `None` where the
     /// vendor cannot be asked.
-    fn preview(&self, _: &Target) -> Option<Call> {
+    fn pick(&self, _: &Target) -> Option<Call> {
         None
     }
 
-    /// The sessions that the reply to the preview call names; an id may come more than once.
+    /// The sessions that the reply to that call names; an id may come more than once.
     ///
     /// # Errors
-    /// A [`Fault`] says why there is no preview.
-    fn previewed(&self, reply: &Reply) -> Result<Vec<SessionId>, Fault> {
+    /// A [`Fault`] says why nobody can tell.
+    fn picked(&self, reply: &Reply) -> Result<Vec<SessionId>, Fault> {
         Err(Fault::unreadable(reply))
     }
 }

@@ -152,14 +152,14 @@ impl Kills {
 
     /// Asks the vendor for the task of each call of which something is still open, and adds what it says.
     async fn ask(&self, driver: &Runner, order: &Order, events: Vec<KillEvent>, kill: &mut Kill, until: Instant) {
-        if !driver.vendor.capabilities().can_look || kill.upstream.task_id.is_none() {
+        if !driver.vendor.capabilities().can_follow_up || kill.upstream.task_id.is_none() {
             return;
         }
         for call in events.into_iter().flat_map(|event| event.calls) {
             let Some(order) = still_open(order, &call, &kill.sessions) else { continue };
             let known = Known { task_id: call.task_id, sent_at: call.at, now: self.0.clock.now() };
             // A call's own time limit may be far longer than a look is worth.
-            let answer = timeout_at(until, driver.look(&order, known, until)).await;
+            let answer = timeout_at(until, driver.follow_up(&order, known, until)).await;
             if let Ok(Some(answer)) = answer {
                 settle::learn(kill, answer, self.0.clock.now());
             }

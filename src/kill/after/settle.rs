@@ -39,7 +39,7 @@ pub(in crate::kill) fn wanted(able: &Capabilities, kill: &Kill) -> Option<Match>
 ///
 /// What was sent and not answered may still be on its way, but no longer than a call may take.
 pub(in crate::kill) fn first_look(driver: &Runner, kill: &Kill, now: OffsetDateTime) -> Option<OffsetDateTime> {
-    let has_task = driver.able.can_look && kill.upstream.task_id.is_some();
+    let has_task = driver.able.can_follow_up && kill.upstream.task_id.is_some();
     let can_look = has_task || wanted(driver.able, kill).is_some();
     match kill.status {
         Status::Accepted => can_look.then_some(now),

@@ -36,7 +36,7 @@ impl Vendor for Broken {
         panic!("it cannot say what to send")
     }
 
-    fn look(&self, _: &Order, _: &Known) -> Option<Call> {
+    fn follow_up(&self, _: &Order, _: &Known) -> Option<Call> {
         None
     }
 

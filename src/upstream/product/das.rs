@@ -33,7 +33,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     requests_per_second: 5,
     requests_per_minute: None,
     counted_per_action: false,
-    can_look: false,
+    can_follow_up: false,
     listing: Some(ListingKind { needs_one_of: &["user", "database"], most: None }),
     own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS },
 };
@@ -94,7 +94,7 @@ impl Vendor for Das {
         Call::json("kill", Effect::Kill, "process", Method::DELETE, path, &body)
     }
 
-    fn look(&self, _: &Order, _: &Known) -> Option<Call> {
+    fn follow_up(&self, _: &Order, _: &Known) -> Option<Call> {
         None // No task; the list of processes wants a user or a database.
     }
 

@@ -35,7 +35,7 @@ const MAINLAND: Capabilities = Capabilities {
     requests_per_second: 20,
     requests_per_minute: None,
     counted_per_action: true,
-    can_look: true,
+    can_follow_up: true,
     listing: Some(ListingKind { needs_one_of: &[], most: None }),
     own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS },
 };
@@ -110,7 +110,7 @@ impl Vendor for Dcdb {
         action("kill", Effect::Kill, "KillSession", &body.into())
     }
 
-    fn look(&self, _: &Order, known: &Known) -> Option<Call> {
+    fn follow_up(&self, _: &Order, known: &Known) -> Option<Call> {
         let flow: i64 = known.task_id.as_ref()?.parse().ok()?;
         Some(action("describe_flow", Effect::Read, "DescribeFlow", &json!({ "FlowId": flow })))
     }
@@ -128,7 +128,7 @@ impl Vendor for Dcdb {
                 0 => Answer::all(order, Outcome::Killed),
                 1 => Answer::all(order, Outcome::Failed),
                 2 => {
-                    let again = self.look(order, known).ok_or_else(unreadable)?;
+                    let again = self.follow_up(order, known).ok_or_else(unreadable)?;
                     return Ok(Step::Wait { pause: FLOW_PAUSE, then: again });
                 }
                 _ => Answer::all(order, Outcome::Unknown),
@@ -140,7 +140,7 @@ impl Vendor for Dcdb {
         Ok(Step::Done(answer.request(json::text(&response["RequestId"]))))
     }
 
-    /// Processes are listed by node. A kill without one goes to the primary, so that is looked for first.
+    /// Processes are listed by node. A kill without one goes to the primary, so that is asked for first.
     fn list(&self, target: &Target, wanted: &Match, row: usize) -> Option<Call> {
         if !target.coordinates.contains_key("node_id") {
             let body = place(target, &PARAMETERS[..1]);

@@ -37,7 +37,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     // with; that it is the same figure is our reading.
     requests_per_minute: Some(60),
     counted_per_action: false,
-    can_look: false,
+    can_follow_up: false,
     listing: Some(ListingKind { needs_one_of: &[], most: Some(MOST_LISTED) }),
     // "System accounts for DB instances" in the product description (2025). A session has no kind of work here.
     own: Own { users: &["rdsAdmin", "rdsBackup", "rdsRepl", "rdsMetric"], commands: &[] },
@@ -100,7 +100,7 @@ impl Vendor for GaussDb {
         Call::json("kill", Effect::Kill, "kill-session", Method::POST, path, &body)
     }
 
-    fn look(&self, _: &Order, _: &Known) -> Option<Call> {
+    fn follow_up(&self, _: &Order, _: &Known) -> Option<Call> {
         None // The vendor keeps neither a history nor a task of this operation.
     }
 

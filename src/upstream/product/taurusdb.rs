@@ -40,7 +40,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     // with; that it is the same figure is our reading.
     requests_per_minute: Some(60),
     counted_per_action: false,
-    can_look: true,
+    can_follow_up: true,
     listing: Some(ListingKind { needs_one_of: &[], most: None }),
     own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS },
 };
@@ -107,7 +107,7 @@ impl Vendor for TaurusDb {
         )
     }
 
-    fn look(&self, order: &Order, known: &Known) -> Option<Call> {
+    fn follow_up(&self, order: &Order, known: &Known) -> Option<Call> {
         let has_task = known.task_id.is_some() && matches!(order.selector, Selector::Intelligent);
         has_task.then(|| history(order, known))
     }
@@ -135,14 +135,14 @@ impl Vendor for TaurusDb {
         huawei::page(reply, row, &THREAD, "processes", "total_count")
     }
 
-    fn preview(&self, target: &Target) -> Option<Call> {
+    fn pick(&self, target: &Target) -> Option<Call> {
         let instance = target.coordinate("instance_id");
         let path = format!("/v3/{{project_id}}/instances/{instance}/intelligent-kill-session/statistic");
         let query = vec![("node_id", target.coordinate("node_id").to_owned())];
         Some(Call::get("intelligent_preview", "intelligent-kill-session/statistic", path, query))
     }
 
-    fn previewed(&self, reply: &Reply) -> Result<Vec<SessionId>, Fault> {
+    fn picked(&self, reply: &Reply) -> Result<Vec<SessionId>, Fault> {
         huawei::read(reply, |body| {
             let groups = body["statistics"].as_array()?;
             let ids: Vec<Vec<String>> = groups.iter().map(|group| json::ids(&group["ids"])).collect::<Option<_>>()?;

@@ -147,9 +147,9 @@ struct Scene {
 }
 
 impl Scene {
-    /// `None` where the vector's vendor is not in the table, asks nothing, or would only preview.
+    /// `None` where the vector's vendor is not in the table, asks nothing, or asks for picks.
     fn of(vector: &'static Vector) -> Option<Self> {
-        if vector.preview {
+        if vector.pick {
             return None;
         }
         let (vendor, order) = vector.order().ok()?;

@@ -21,8 +21,8 @@ pub(super) fn play(vector: &Vector) -> Verdict {
         return list(vector, wanted);
     }
     let (vendor, order) = vector.order()?;
-    if vector.preview {
-        return preview(vector, vendor, &order);
+    if vector.pick {
+        return pick(vector, vendor, &order);
     }
     let known = vector.known();
     let first = first_call(vector, vendor, &order, &known);
@@ -67,16 +67,16 @@ pub(super) fn play(vector: &Vector) -> Verdict {
 }
 
 /// Asks what the database would pick: one call, one answer.
-fn preview(vector: &Vector, vendor: &dyn Vendor, order: &Order) -> Verdict {
-    let call = vendor.preview(&order.target);
+fn pick(vector: &Vector, vendor: &dyn Vendor, order: &Order) -> Verdict {
+    let call = vendor.pick(&order.target);
     if let Expected::Nothing(nothing) = &vector.result {
         return same("nothing to ask", &nothing.nothing_to_ask, &call.is_none());
     }
     let call = call.ok_or("the vendor has nothing to ask")?;
-    let [exchange] = vector.exchanges.as_slice() else { return Err("a preview is one exchange".to_owned()) };
+    let [exchange] = vector.exchanges.as_slice() else { return Err("a pick is one exchange".to_owned()) };
     same_call(&exchange.call, &call)?;
     same("effect", &Effect::Read, &call.effect)?;
-    match (&vector.result, vendor.previewed(&exchange.reply.to(&call))) {
+    match (&vector.result, vendor.picked(&exchange.reply.to(&call))) {
         (Expected::Picks(expected), Ok(picks)) => {
             same("picks", &expected.picks, &picks.into_iter().map(|id| id.0).collect::<Vec<_>>())
         }
@@ -120,10 +120,10 @@ fn list(vector: &Vector, wanted: Match) -> Verdict {
     same("complete", &expected.complete, &list.complete)
 }
 
-/// The call the vector begins with: a look where something is remembered, else a kill.
+/// The call the vector begins with: a follow-up where something is remembered, else a kill.
 pub(super) fn first_call(vector: &Vector, vendor: &dyn Vendor, order: &Order, known: &Known) -> Option<Call> {
     match vector.known {
-        Some(_) => vendor.look(order, known),
+        Some(_) => vendor.follow_up(order, known),
         None => Some(vendor.open(order)),
     }
 }
@@ -195,7 +195,7 @@ fn same_fault(expected: &ExpectedFault, fault: &Fault, effect: Effect) -> Verdic
             same("http", &Some(http), &http_status_of(problem))
         }
         (None, None, None) if effect == Effect::Read => Ok(()),
-        _ => Err("a failed kill says status, http and problem; a failed look says none of them".to_owned()),
+        _ => Err("a failed kill says status, http and problem; a failed follow-up says none of them".to_owned()),
     }
 }
 

@@ -32,11 +32,11 @@ pub(super) struct Vector {
     #[serde(default)]
     pub(super) shows: Vec<Shows>,
     order: Asked,
-    /// Given where the vector begins with a look instead of a kill.
+    /// Given where the vector begins with a follow-up instead of a kill.
     pub(super) known: Option<Remembered>,
     /// Whether the vector asks what the database would pick, instead of a kill.
     #[serde(default)]
-    pub(super) preview: bool,
+    pub(super) pick: bool,
     pub(super) exchanges: Vec<Exchange>,
     pub(super) result: Expected,
 }
@@ -97,7 +97,7 @@ struct Criteria {
     database: Option<String>,
 }
 
-/// What is known of the kill when the look is made.
+/// What is known of the kill when the follow-up is made.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Remembered {
@@ -192,7 +192,7 @@ pub(super) struct ExpectedFault {
     pub(super) request_id: Option<String>,
     /// In seconds.
     pub(super) retry_after: Option<u64>,
-    // What the caller of a kill is told; not given for a look, which leaves a kill as it was.
+    // What the caller of a kill is told; not given for a follow-up, which leaves a kill as it was.
     pub(super) status: Option<String>,
     pub(super) http: Option<u16>,
     pub(super) problem: Option<String>,
@@ -209,7 +209,7 @@ pub(super) struct ExpectedAnswer {
     pub(super) evidence_url: Option<String>,
 }
 
-/// A look that the vendor has no answer for.
+/// A follow-up that the vendor has no answer for.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NothingToAsk {
