@@ -214,6 +214,7 @@ fn accounts(config: &Config, transport: &Transport, clock: &Clock) -> BTreeMap<S
         let settings = Settings {
             name: account.name.clone(),
             cloud: account.cloud,
+            site: account.site,
             region: account.region.clone(),
             project_id: account.project_id.clone(),
             endpoints: account.endpoints.clone(),

@@ -12,6 +12,7 @@ mod queue;
 pub mod rate;
 pub(crate) mod report;
 pub(crate) mod runner;
+pub mod upstreams;
 
 #[cfg(test)]
 mod tests;

@@ -162,7 +162,7 @@ fn describe(vendor: &dyn Vendor, caller: &Authenticated, kills: &Kills) -> Vendo
     });
     let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let accounts = kills.targets().accounts.keys().filter_map(|account| {
-        let limit = kills.limit(account, vendor)?;
+        let limit = kills.upstreams().limit(account, vendor)?;
         let site = kills.targets().accounts.get(account)?.site;
         let able = vendor.capabilities_at(site);
         Some(AccountLimits {
@@ -174,9 +174,9 @@ fn describe(vendor: &dyn Vendor, caller: &Authenticated, kills: &Kills) -> Vendo
             listing: able.listing.map(shown),
             requests_per_second: limit.requests_per_second.get(),
             requests_per_minute: limit.requests_per_minute.map(NonZeroU32::get),
-            current_requests_per_second: kills.pace(account, vendor, &limit),
+            current_requests_per_second: kills.upstreams().pace(account, vendor, &limit),
             reserved_percent: limit.reserved_percent,
-            is_down: kills.is_down(account, vendor),
+            is_down: kills.upstreams().is_down(account, vendor),
             max_ids_per_call: limit.max_ids_per_call,
             max_wait_ms: millis(limit.max_wait),
             timeout_ms: millis(limit.timeout),

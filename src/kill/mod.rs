@@ -30,12 +30,10 @@ use crate::{
     audit::{Attempt, Audit, Begun},
     clock::Clock,
     dispatch::{
-        Dispatcher,
-        breaker::Breaker,
-        rate::limiter::{Class, Limit, Limiter},
-        runner::Runner,
+        rate::limiter::{Class, Limit},
+        upstreams::Upstreams,
     },
-    domain::{Kill, KillId, Problem, ProblemCode, Status, Target},
+    domain::{Kill, KillId, Problem, ProblemCode, Status},
     metrics::Metrics,
     notify::webhook::Webhooks,
     upstream::{self, account::Account},
@@ -81,19 +79,13 @@ pub struct Parts {
 #[derive(Debug, Clone)]
 pub struct Kills(Arc<Inner>);
 
-/// By account and budget.
-type Dispatchers = HashMap<(String, String), Arc<Dispatcher<Runner>>>;
-
 #[derive(Debug)]
 struct Inner {
     audit: Audit,
-    accounts: BTreeMap<String, Arc<Account>>,
+    upstreams: Upstreams,
     callers: Callers,
     caps: Caps,
     confirming: Confirming,
-    turns: Arc<Limiter>,
-    breakers: Mutex<HashMap<(String, &'static str), Arc<Breaker>>>,
-    lanes: Mutex<Dispatchers>,
     targets: Targets,
     webhooks: Webhooks,
     clock: Clock,
@@ -125,18 +117,14 @@ impl Kills {
         let Parts { audit, accounts, limits, caller_limit, session_caps, confirming, targets, webhooks, .. } = parts;
         let (clock, metrics, gateway, key_ttl) = (parts.clock, parts.metrics, parts.gateway, parts.key_ttl);
         let watch_for = parts.watch_for;
-        let turns = Arc::new(Limiter::new(limits, audit.clone()));
-        let (breakers, lanes) = (Mutex::default(), Mutex::default());
+        let upstreams = Upstreams::new(accounts, limits, audit.clone(), clock.clone(), Arc::clone(&metrics));
         let (runtime, in_flight) = (Handle::current(), watch::Sender::new(0));
         Self(Arc::new(Inner {
             audit,
-            accounts,
+            upstreams,
             callers: Callers::new(caller_limit),
             caps: Caps::new(session_caps),
             confirming,
-            turns,
-            breakers,
-            lanes,
             targets,
             webhooks,
             clock,
@@ -165,37 +153,16 @@ impl Kills {
         &self.0.clock
     }
 
+    #[must_use]
+    pub fn upstreams(&self) -> &Upstreams {
+        &self.0.upstreams
+    }
+
     /// The text that a scraper reads.
     #[must_use]
     pub fn metrics(&self) -> String {
-        for account in self.0.accounts.values() {
-            for vendor in upstream::TABLE {
-                for (budget, pace) in self.0.turns.paces_of(account, *vendor) {
-                    self.0.metrics.pace(&budget, pace);
-                }
-            }
-        }
+        self.0.upstreams.measure();
         self.0.metrics.text()
-    }
-
-    /// The limit of a vendor account, for `GET /vendors`.
-    #[must_use]
-    pub fn limit(&self, account: &str, vendor: &dyn upstream::Vendor) -> Option<Limit> {
-        self.0.turns.limit(account, vendor)
-    }
-
-    /// Calls a second that this gateway asks for of a vendor account now: less than its limit after throttling.
-    #[must_use]
-    pub fn pace(&self, account: &str, vendor: &dyn upstream::Vendor, limit: &Limit) -> u32 {
-        let all = limit.requests_per_second.get();
-        self.0.accounts.get(account).map_or(all, |account| self.0.turns.slowest(account, vendor, limit))
-    }
-
-    /// True while a vendor account's endpoint is failing and only probed.
-    #[must_use]
-    pub fn is_down(&self, account: &str, vendor: &dyn upstream::Vendor) -> bool {
-        let endpoint = (account.to_owned(), vendor.name().as_str());
-        lock(&self.0.breakers).get(&endpoint).is_some_and(|breaker| breaker.is_open())
     }
 
     /// Counts one attempt of that caller; whether it may go on is for [`Allowance::check`].
@@ -231,7 +198,7 @@ impl Kills {
         let literals = submission.context.literals;
         let (mut driver, mut plan, mut patience) = (None, None, Duration::ZERO);
         if let Ok(asked) = &submission.asked {
-            let script = self.driver(&asked.order.target)?;
+            let script = inner.upstreams.runner(&asked.order.target)?;
             if !asked.dry_run {
                 plan = match self.look_needed(&script, asked) {
                     Ok(plan) => plan,
@@ -289,21 +256,6 @@ impl Kills {
         let refused = Submission { context, asked: Err(problem), request: submission.request };
         Box::pin(self.begin(refused, guard)).await
     }
-
-    /// What drives scripts on the account and vendor of that target.
-    fn driver(&self, target: &Target) -> Result<Runner, Problem> {
-        let inner = &*self.0;
-        let unknown =
-            || Problem::new(ProblemCode::UnknownTarget, "no account is configured for this target").at("target");
-        let vendor = upstream::find(target.vendor.as_str()).ok_or_else(unknown)?;
-        let account = Arc::clone(inner.accounts.get(&target.account).ok_or_else(unknown)?);
-        let limit = inner.turns.limit(account.name(), vendor).ok_or_else(unknown)?;
-        let endpoint = (account.name().to_owned(), vendor.name().as_str());
-        let breaker = Arc::clone(lock(&inner.breakers).entry(endpoint).or_default());
-        let (turns, clock, metrics) = (Arc::clone(&inner.turns), inner.clock.clone(), Arc::clone(&inner.metrics));
-        let able = inner.targets.able(vendor, account.name());
-        Ok(Runner { vendor, able, account, turns, limit, breaker, clock, metrics })
-    }
 }
 
 impl Inner {
@@ -321,7 +273,7 @@ impl Inner {
 
     /// How long an idempotency key gives the same kill: always longer than any kill takes.
     fn key_life(&self) -> Duration {
-        let longest = self.turns.limits().map(|limit| longest(limit, request::MAX_IDS, true)).max();
+        let longest = self.upstreams.limits().map(|limit| longest(limit, request::MAX_IDS, true)).max();
         self.key_ttl.max(longest.unwrap_or_default() + KEY_MARGIN)
     }
 

@@ -3,7 +3,7 @@
 //! The invariants: no call leaves before it is on record that it may, nor on a look that is too old, nor for a kill
 //! that another gateway may have settled meanwhile; and whatever happens on the way, the kill is concluded and answered.
 
-use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::VecDeque, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt as _;
 use time::OffsetDateTime;
@@ -13,8 +13,8 @@ use crate::{
     audit::{Attempt, AuditError},
     clock::unix_millis,
     dispatch::{
-        Dispatcher, Entry, GRACE,
-        rate::limiter::{Class, Limiter},
+        Entry, GRACE,
+        rate::limiter::Class,
         report::{self, Report},
         runner::Runner,
     },
@@ -24,7 +24,6 @@ use crate::{
         after::settle,
         calls_take,
         intake::request::Asked,
-        lock,
         look::preflight::{self, Plan},
         record::Unwritten,
         unavailable,
@@ -160,7 +159,7 @@ impl Kills {
     ) -> Report {
         let Job { driver, plan, class, .. } = job;
         let (mut until, mut again) = (Instant::now() + driver.limit.max_wait, false);
-        let lane = self.lane(driver, &part);
+        let dispatcher = self.0.upstreams.dispatcher(driver, &part);
         loop {
             if let Some(plan) = plan.as_ref().filter(|_| way.is_look_too_old(self.0.clock.now())) {
                 let asked_at = Instant::now();
@@ -184,7 +183,7 @@ impl Kills {
                 Err(problem) => return Report::not_sent(&part, problem),
             };
             let entry = Entry { order: part.clone(), class: *class, until, leave, again };
-            if let Some(driven) = lane.kill(entry).await {
+            if let Some(driven) = dispatcher.kill(entry).await {
                 note_when(kill, driven.calls.last());
                 return driven;
             }
@@ -243,17 +242,6 @@ impl Kills {
                 Err(unavailable())
             }
         }
-    }
-
-    /// Where an account's kills of the same budget wait for their turn. Another account that shares the budget has a lane
-    /// of its own: its calls go to other places.
-    fn lane(&self, driver: &Runner, order: &Order) -> Arc<Dispatcher<Runner>> {
-        let budget = Limiter::budget(&driver.account, driver.vendor, &driver.vendor.open(order));
-        let mut lanes = lock(&self.0.lanes);
-        let of_account = (driver.account.name().to_owned(), budget);
-        Arc::clone(
-            lanes.entry(of_account).or_insert_with_key(|(_, budget)| Dispatcher::start(driver.clone(), budget.clone())),
-        )
     }
 }
 

@@ -23,7 +23,7 @@ use self::{
     token::{Login, Tokens},
 };
 use super::{
-    Call, Cloud, Fault, FaultKind, Reply, Stage,
+    Call, Cloud, Fault, FaultKind, Reply, Site, Stage,
     redact::Redactor,
     sign::Keys,
     tencent,
@@ -36,6 +36,7 @@ use crate::{clock::Clock, domain::VendorName};
 pub struct Settings {
     pub name: String,
     pub cloud: Cloud,
+    pub site: Site,
     pub region: String,
     /// Huawei: 32 letters or digits. With [`Credentials::Iam`] it may be left out; the region's own project then.
     pub project_id: Option<String>,
@@ -116,6 +117,12 @@ impl Account {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    /// Which of its cloud's sites it is at.
+    #[must_use]
+    pub fn site(&self) -> Site {
+        self.settings.site
     }
 
     #[must_use]

@@ -105,7 +105,7 @@ impl Kills {
         let (what, look) = if was == Status::Pending {
             let now = inner.clock.now();
             settle::abandon(&mut kill, sent_at.is_some(), now);
-            let driver = order_of(&kill).and_then(|order| self.driver(&order.target).ok());
+            let driver = order_of(&kill).and_then(|order| self.0.upstreams.runner(&order.target).ok());
             let look = driver.zip(sent_at);
             let look = look.and_then(|(driver, sent_at)| settle::look_after_loss(&driver, &kill, sent_at, now));
             ("abandoned", look.or_else(|| settle::last_word(&kill, now)))
@@ -126,7 +126,7 @@ impl Kills {
     /// Looks once: asks the vendor for the kill's task where it has one, and reads the list for what is open then.
     async fn look(&self, kill: &mut Kill, places: &Semaphore) {
         let Some(mut order) = order_of(kill) else { return };
-        let Ok(driver) = self.driver(&order.target) else { return };
+        let Ok(driver) = self.0.upstreams.runner(&order.target) else { return };
         let until = Instant::now() + LOOK;
         let Ok(Ok(_place)) = timeout_at(until, places.acquire()).await else { return };
         let events = match self.0.audit.events(kill.id, 0).await {

@@ -102,7 +102,7 @@ impl Kills {
         literals: bool,
         class: Class,
     ) -> Result<(List, Target), Problem> {
-        let driver = self.driver(target)?;
+        let driver = self.0.upstreams.runner(target)?;
         let mut listing = Listing::new(driver.vendor, target.clone(), wanted.clone());
         let until = Instant::now() + driver.limit.max_wait + driver.limit.timeout;
         match timeout_at(until, driver.list(&mut listing, class, until)).await {

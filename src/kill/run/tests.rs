@@ -1,9 +1,9 @@
 //! A kill whose work breaks off.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
 use crate::{
-    dispatch::rate::limiter::Limit,
+    dispatch::rate::limiter::{Limit, Limiter},
     domain::{Match, Outcome, SessionId, Status, Target, VendorName},
     kill::{
         InFlight,
@@ -58,6 +58,7 @@ fn driver(kills: &Kills) -> Runner {
     let settings = Settings {
         name: "huawei".into(),
         cloud: Cloud::Huawei,
+        site: upstream::Site::default(),
         region: "here".into(),
         project_id: None,
         endpoints: [].into(),
@@ -74,7 +75,10 @@ fn driver(kills: &Kills) -> Runner {
         max_waiting: 1,
         look_max_age: Duration::from_secs(1),
     };
-    let (account, turns) = (Arc::new(Account::new(settings, transport, clock.clone())), Arc::clone(&kills.0.turns));
+    let (account, turns) = (
+        Arc::new(Account::new(settings, transport, clock.clone())),
+        Arc::new(Limiter::new([].into(), kills.audit().clone())),
+    );
     Runner {
         vendor: &Broken,
         able: Broken.capabilities(),

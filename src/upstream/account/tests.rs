@@ -78,6 +78,7 @@ fn account(peer: &Peer, cloud: Cloud, credentials: Credentials, clock: &Clock) -
     let settings = Settings {
         name: "prod".into(),
         cloud,
+        site: Site::default(),
         region: "ap-southeast-1".into(),
         project_id: Some(PROJECT.into()),
         endpoints: names.iter().map(|name| ((*name).to_owned(), peer.url.clone())).collect(),

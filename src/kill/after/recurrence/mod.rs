@@ -121,7 +121,7 @@ impl Kills {
     /// Where and what to list for a kill.
     fn list_wanted(&self, kill: &Kill) -> Option<(Target, Match)> {
         let target = order_of(kill)?.target;
-        let wanted = rules::wanted(self.driver(&target).ok()?.vendor, kill)?;
+        let wanted = rules::wanted(self.0.upstreams.runner(&target).ok()?.vendor, kill)?;
         Some((target, wanted))
     }
 
@@ -153,7 +153,7 @@ impl Kills {
     async fn list_for(&self, shared: &Shared, places: &Semaphore) -> Option<List> {
         let until = Instant::now() + LIST;
         let _place = timeout_at(until, places.acquire()).await.ok()?.ok()?;
-        let driver = self.driver(&shared.target).ok()?;
+        let driver = self.0.upstreams.runner(&shared.target).ok()?;
         let mut listing = Listing::new(driver.vendor, shared.target.clone(), shared.wanted.clone());
         let read = timeout_at(until, driver.list(&mut listing, Class::Read, until)).await;
         if !matches!(read, Ok(Ok(()))) {

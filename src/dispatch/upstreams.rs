@@ -1,0 +1,116 @@
+//! Every vendor account that calls can be made at.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{
+    Dispatcher,
+    breaker::Breaker,
+    rate::limiter::{Limit, Limiter},
+    runner::Runner,
+};
+use crate::{
+    audit::Audit,
+    clock::Clock,
+    domain::{Order, Problem, ProblemCode, Target},
+    metrics::Metrics,
+    upstream::{self, Vendor, account::Account},
+};
+
+/// By account and budget.
+type Dispatchers = HashMap<(String, String), Arc<Dispatcher<Runner>>>;
+
+/// The accounts, the limits of their vendors, and where kills wait for their turns there.
+#[derive(Debug)]
+pub struct Upstreams {
+    accounts: BTreeMap<String, Arc<Account>>,
+    limiter: Arc<Limiter>,
+    breakers: Mutex<HashMap<(String, &'static str), Arc<Breaker>>>,
+    dispatchers: Mutex<Dispatchers>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+impl Upstreams {
+    /// The accounts by name, and the limits by account and vendor. `audit` is where gateways share their turns.
+    #[must_use]
+    pub fn new(
+        accounts: BTreeMap<String, Arc<Account>>,
+        limits: HashMap<(String, &'static str), Limit>,
+        audit: Audit,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let limiter = Arc::new(Limiter::new(limits, audit));
+        Self { accounts, limiter, breakers: Mutex::default(), dispatchers: Mutex::default(), clock, metrics }
+    }
+
+    /// What makes the calls of a vendor for a target.
+    ///
+    /// # Errors
+    /// `unknown_target` where no account is configured for it.
+    pub(crate) fn runner(&self, target: &Target) -> Result<Runner, Problem> {
+        let unknown =
+            || Problem::new(ProblemCode::UnknownTarget, "no account is configured for this target").at("target");
+        let vendor = upstream::find(target.vendor.as_str()).ok_or_else(unknown)?;
+        let account = Arc::clone(self.accounts.get(&target.account).ok_or_else(unknown)?);
+        let limit = self.limiter.limit(account.name(), vendor).ok_or_else(unknown)?;
+        let endpoint = (account.name().to_owned(), vendor.name().as_str());
+        let breaker = Arc::clone(lock(&self.breakers).entry(endpoint).or_default());
+        let able = vendor.capabilities_at(account.site());
+        let (turns, clock, metrics) = (Arc::clone(&self.limiter), self.clock.clone(), Arc::clone(&self.metrics));
+        Ok(Runner { vendor, able, account, turns, limit, breaker, clock, metrics })
+    }
+
+    /// Where an account's kills of the same budget wait for their turn. Another account that shares the budget has a
+    /// dispatcher of its own: its calls go to other places.
+    pub(crate) fn dispatcher(&self, runner: &Runner, order: &Order) -> Arc<Dispatcher<Runner>> {
+        let budget = Limiter::budget(&runner.account, runner.vendor, &runner.vendor.open(order));
+        let mut dispatchers = lock(&self.dispatchers);
+        let of_account = (runner.account.name().to_owned(), budget);
+        let new = |(_, budget): &(String, String)| Dispatcher::start(runner.clone(), budget.clone());
+        Arc::clone(dispatchers.entry(of_account).or_insert_with_key(new))
+    }
+
+    /// The limits of all vendor accounts.
+    pub fn limits(&self) -> impl Iterator<Item = Limit> {
+        self.limiter.limits()
+    }
+
+    /// The limit of a vendor account.
+    #[must_use]
+    pub fn limit(&self, account: &str, vendor: &dyn Vendor) -> Option<Limit> {
+        self.limiter.limit(account, vendor)
+    }
+
+    /// Calls a second that this gateway asks for of a vendor account now: less than its limit after throttling.
+    #[must_use]
+    pub fn pace(&self, account: &str, vendor: &dyn Vendor, limit: &Limit) -> u32 {
+        let all = limit.requests_per_second.get();
+        self.accounts.get(account).map_or(all, |account| self.limiter.slowest(account, vendor, limit))
+    }
+
+    /// True while a vendor account's endpoint is failing and only probed.
+    #[must_use]
+    pub fn is_down(&self, account: &str, vendor: &dyn Vendor) -> bool {
+        let endpoint = (account.to_owned(), vendor.name().as_str());
+        lock(&self.breakers).get(&endpoint).is_some_and(|breaker| breaker.is_open())
+    }
+
+    /// Sets the metrics of how fast every budget is used.
+    pub fn measure(&self) {
+        for account in self.accounts.values() {
+            for vendor in upstream::TABLE {
+                for (budget, pace) in self.limiter.paces_of(account, *vendor) {
+                    self.metrics.pace(&budget, pace);
+                }
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
