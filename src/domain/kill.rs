@@ -313,6 +313,18 @@ pub struct Kill {
 /// How long after its request a kill is looked after; what is not known by then stays as it is.
 pub const LOOKED_AFTER: time::Duration = time::Duration::minutes(15);
 
+impl Kill {
+    /// Notes what became of those sessions; whose they were stays known.
+    pub fn note(&mut self, sessions: &[Session]) {
+        for session in sessions {
+            if let Some(known) = self.sessions.iter_mut().find(|known| known.id == session.id) {
+                let identity = known.identity.take().or_else(|| session.identity.clone());
+                *known = Session { identity, ..session.clone() };
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 impl Kill {
     /// A kill that was just asked for, of which nothing else is known.

@@ -1,56 +1,126 @@
-//! Outcomes that could not be written at once: kept, tried again, and never lost without a word.
+//! What kills write and read of the record, and what is answered where they cannot.
+//!
+//! The invariants: without a record nothing is sent; and an outcome that could not be written at once is kept, tried again,
+//! and never lost without a word.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    audit::AuditError,
-    domain::{Kill, Sent},
-    kill::Kills,
+    audit::{Attempt, Audit, AuditError, Begun},
+    domain::{Kill, KillId, Problem, ProblemCode, Sent},
+    metrics::Metrics,
+    notify::webhook::Webhooks,
 };
+
+use super::policy::targets::Targets;
 
 /// The first pause before an outcome is written again, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// How long it is tried. A database that is away for longer has other gateways settle the kill by looking, or people.
 const PATIENCE: Duration = Duration::from_hours(6);
 
-/// An outcome as it is to be written. If it is dropped before it was, the log has it.
+/// The record as kills see it.
 #[derive(Debug)]
-pub(super) struct Unwritten {
-    pub(super) kill: Kill,
-    pub(super) calls: Vec<Sent>,
-    pub(super) at: OffsetDateTime,
-    pub(super) look_at: Option<OffsetDateTime>,
-    is_settled: bool,
+pub(super) struct Record {
+    pub(super) audit: Audit,
+    pub(super) webhooks: Webhooks,
+    pub(super) targets: Arc<Targets>,
+    pub(super) metrics: Arc<Metrics>,
+    /// The name under which this gateway holds kills that it works on.
+    pub(super) gateway: String,
+    /// How long an idempotency key gives the same kill: always longer than any kill takes.
+    pub(super) key_life: Duration,
 }
 
-impl Unwritten {
-    pub(super) fn new(kill: &Kill, calls: Vec<Sent>, at: OffsetDateTime, look_at: Option<OffsetDateTime>) -> Self {
-        Self { kill: kill.clone(), calls, at, look_at, is_settled: false }
+impl Record {
+    /// Commits an attempt and who is to be told of it; without that nothing is sent.
+    ///
+    /// # Errors
+    /// `audit_unavailable` where it cannot be committed.
+    pub(super) async fn begin(&self, attempt: &mut Attempt) -> Result<Begun, Problem> {
+        // A preview is nobody's news.
+        attempt.webhooks =
+            if attempt.dry_run { Vec::new() } else { self.webhooks.concerned(&attempt.kill, &self.targets) };
+        self.audit.begin(attempt, self.key_life).await.map_err(|error| {
+            self.metrics.audit_failure();
+            tracing::error!(%error, "the record could not be written, so nothing was sent");
+            unavailable()
+        })
     }
 
-    /// It is on record, or something else is.
-    pub(super) fn settled(mut self) {
-        self.is_settled = true;
+    /// Records that from now on bytes may leave; without that none does, and a kill whose row another gateway
+    /// took over by now is not sent either. Nobody takes it over before `due`.
+    ///
+    /// # Errors
+    /// It must not be sent.
+    pub(super) async fn mark_sent(&self, kill: &Kill, at: OffsetDateTime, due: OffsetDateTime) -> Result<(), Problem> {
+        let recorded = self.audit.mark_sent(kill.id, &self.gateway, at, due).await;
+        self.may_go_on(kill, recorded)
     }
-}
 
-impl Kills {
+    /// Records what a look before a kill has shown and decided. Nobody takes the kill over before `due`.
+    ///
+    /// # Errors
+    /// It must not be sent.
+    pub(super) async fn looked(&self, kill: &Kill, at: OffsetDateTime, due: OffsetDateTime) -> Result<(), Problem> {
+        let recorded = self.audit.conclude(kill, at, "looked", Some(due)).await;
+        self.may_go_on(kill, recorded)
+    }
+
+    /// Whether a kill may go on after something of it was to be recorded before anything is sent.
+    fn may_go_on(&self, kill: &Kill, recorded: Result<bool, AuditError>) -> Result<(), Problem> {
+        match recorded {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let sentence = "this gateway was too slow and another one has settled the kill; nothing was killed";
+                Err(Problem::new(ProblemCode::Overloaded, sentence).retry_after(1))
+            }
+            Err(error) => {
+                self.metrics.audit_failure();
+                tracing::error!(kill_id = %kill.id, %error, "the record could not be written, so nothing was sent");
+                Err(unavailable())
+            }
+        }
+    }
+
+    /// Whether a caller's key stands for a kill.
+    ///
+    /// # Errors
+    /// `audit_unavailable` where the record cannot be read.
+    pub(super) async fn stands(&self, caller: &str, key: &str, at: OffsetDateTime) -> Result<bool, Problem> {
+        self.audit.stands(caller, key, at).await.map_err(|error| self.unread(&error))
+    }
+
+    /// A recorded kill, before another one that rests on it.
+    ///
+    /// # Errors
+    /// `audit_unavailable` where the record cannot be read.
+    pub(super) async fn find(&self, id: KillId) -> Result<Option<Kill>, Problem> {
+        self.audit.find(id).await.map_err(|error| self.unread(&error))
+    }
+
+    fn unread(&self, error: &AuditError) -> Problem {
+        self.metrics.audit_failure();
+        tracing::error!(%error, "the record could not be read, so nothing was sent");
+        unavailable()
+    }
+
     /// Writes an outcome; `false` if the kill was settled already.
     pub(super) async fn write(&self, outcome: &Unwritten) -> Result<bool, AuditError> {
         let Unwritten { kill, calls, at, look_at, .. } = outcome;
-        self.0.audit.answer(kill, calls, *at, *look_at).await
+        self.audit.answer(kill, calls, *at, *look_at).await
     }
 
     /// What is on record of a kill that was to be settled here and is not open any more; `None` where there is nothing.
     pub(super) async fn recorded(&self, outcome: &Unwritten) -> Option<Kill> {
         let kill_id = outcome.kill.id;
-        match self.0.audit.find(kill_id).await {
+        match self.audit.find(kill_id).await {
             Ok(Some(settled)) => Some(settled),
             Ok(None) => {
-                self.0.metrics.outcome_lost();
+                self.metrics.outcome_lost();
                 tracing::error!(%kill_id, "the record of a kill is gone: the database has lost what it had committed");
                 None
             }
@@ -64,12 +134,12 @@ impl Kills {
     /// Keeps trying to write an outcome that the caller already knows, unless the database will never take it. Until it
     /// is written the row is pending, and another gateway may have called it unknown meanwhile: both may still become
     /// what is known here.
-    pub(super) async fn record_later(&self, outcome: Unwritten, mut error: AuditError) {
+    pub(super) async fn write_later(&self, outcome: Unwritten, mut error: AuditError) {
         let (kill_id, until, mut pause) = (outcome.kill.id, Instant::now() + PATIENCE, PAUSE.0);
         loop {
-            self.0.metrics.audit_failure();
+            self.metrics.audit_failure();
             if !error.may_pass() || Instant::now() > until {
-                self.0.metrics.outcome_lost();
+                self.metrics.outcome_lost();
                 tracing::error!(%kill_id, %error, "an outcome is given up: the database does not take it");
                 return;
             }
@@ -90,12 +160,33 @@ impl Kills {
     }
 }
 
+/// An outcome as it is to be written. If it is dropped before it was, the log has it.
+#[derive(Debug)]
+pub(super) struct Unwritten {
+    pub(super) kill: Arc<Kill>,
+    pub(super) calls: Vec<Sent>,
+    pub(super) at: OffsetDateTime,
+    pub(super) look_at: Option<OffsetDateTime>,
+    is_settled: bool,
+}
+
+impl Unwritten {
+    pub(super) fn new(kill: Arc<Kill>, calls: Vec<Sent>, at: OffsetDateTime, look_at: Option<OffsetDateTime>) -> Self {
+        Self { kill, calls, at, look_at, is_settled: false }
+    }
+
+    /// It is on record, or something else is.
+    pub(super) fn settled(mut self) {
+        self.is_settled = true;
+    }
+}
+
 impl Drop for Unwritten {
     fn drop(&mut self) {
         if self.is_settled {
             return;
         }
-        let Kill { id, status, sessions, upstream, .. } = &self.kill;
+        let Kill { id, status, sessions, upstream, .. } = &*self.kill;
         let outcomes: Vec<_> = sessions.iter().map(|it| format!("{}={}", it.id, it.outcome.as_str())).collect();
         tracing::error!(
             kill_id = %id,
@@ -106,4 +197,8 @@ impl Drop for Unwritten {
             "what became of a kill is not on record, and nobody here will write it any more"
         );
     }
+}
+
+fn unavailable() -> Problem {
+    Problem::new(ProblemCode::AuditUnavailable, "the kill could not be recorded, so nothing was sent").retry_after(1)
 }

@@ -1,16 +1,19 @@
-//! Seeing a recorded kill through: look, mark, send, record the outcome, answer.
+//! One kill from its request to its answer: vet, look, record, dispatch, learn, tell.
 //!
 //! The invariants: no call leaves before it is on record that it may, nor on a look that is too old, nor for a kill
 //! that another gateway may have settled meanwhile; and whatever happens on the way, the kill is concluded and answered.
 
-use std::{collections::VecDeque, panic::AssertUnwindSafe, time::Duration};
+use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use time::OffsetDateTime;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
 
 use crate::{
-    audit::{Attempt, AuditError},
+    audit::{self, Attempt},
     clock::unix_millis,
     dispatch::{
         Entry, GRACE,
@@ -18,115 +21,270 @@ use crate::{
         report::{self, Report},
         runner::Runner,
     },
-    domain::{Kill, Order, Problem, ProblemCode, Selector, Sent, Session},
-    kill::{
-        InFlight, Kills,
-        after::settle,
-        calls_take,
-        intake::request::Asked,
-        look::preflight::{self, Plan},
-        record::Unwritten,
-        unavailable,
+    domain::{Kill, KillId, Order, Problem, ProblemCode, Selector, Sent, Status},
+    upstream,
+};
+
+use super::{
+    Gate,
+    after::settle,
+    handle::Ticket,
+    in_flight::UnderWay,
+    intake::{
+        request::Asked,
+        submission::{Context, Submission, first_record},
     },
+    look::preflight::{self, Plan, Preflight},
+    record::Unwritten,
+    times::{SLACK, calls_take, longest},
 };
 
 /// How long after a mark the next call of the same kill may leave without another one.
 const CONFIRMED: Duration = Duration::from_secs(1);
 
-/// What is to be done for one kill.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) driver: Runner,
-    pub(super) asked: Asked,
-    /// The look that has to come first.
-    pub(super) plan: Option<Plan>,
-    pub(super) class: Class,
-    /// Whether the caller may see the literals of statements.
-    pub(super) literals: bool,
+/// Takes one attempt from its request to its end. As soon as it is on record, or cannot be, `opened` is told.
+pub(super) async fn run(
+    gate: Arc<Gate>,
+    submission: Submission,
+    opened: oneshot::Sender<Result<Ticket, Problem>>,
+    _under_way: UnderWay,
+) {
+    let (ticket, work) = match Box::pin(begin(gate, submission)).await {
+        Ok(Begun { ticket, work }) => (Ok(ticket), work),
+        Err(problem) => (Err(problem), None),
+    };
+    // Whoever asked may have gone: what is on record is done all the same.
+    let _ = opened.send(ticket);
+    if let Some((run, updates)) = work {
+        run.finish(updates).await;
+    }
 }
 
-/// How far a kill has come.
-#[derive(Debug, Default)]
-pub(super) struct Way {
+/// An attempt that is on record, and what is to be done for it, where there is anything.
+struct Begun {
+    ticket: Ticket,
+    work: Option<(Box<Run>, watch::Sender<Arc<Kill>>)>,
+}
+
+/// Vets an attempt and commits it.
+async fn begin(gate: Arc<Gate>, submission: Submission) -> Result<Begun, Problem> {
+    let now = gate.clock.now();
+    let mut submission = gate.policy.vet(submission, &gate.record, now).await?;
+    let prepared = match submission.asked.as_ref().ok().map(|asked| prepare(&gate, asked)) {
+        Some(Ok(prepared)) => Some(prepared),
+        Some(Err(problem)) => {
+            submission = submission.refused(problem);
+            None
+        }
+        None => None,
+    };
+    let now = gate.clock.now();
+    let kill = first_record(&submission, now);
+    let Submission { context, request, asked } = submission;
+    let Context { key, client_address, client_id, token_id, request_id, urgent, literals, .. } = context;
+    let dry_run = asked.as_ref().is_ok_and(|asked| asked.dry_run);
+    let patience = prepared.as_ref().map(|prepared| prepared.patience(dry_run, kill.sessions.len()));
+    let mut attempt = Attempt {
+        request: request.as_ref().map(ToString::to_string),
+        client_address,
+        client_id,
+        token_id,
+        request_id,
+        dry_run,
+        key,
+        gateway: gate.record.gateway.clone(),
+        deadline: now + patience.unwrap_or_default() + SLACK,
+        webhooks: vec![],
+        kill,
+    };
+    match gate.record.begin(&mut attempt).await? {
+        audit::Begun::New => {}
+        audit::Begun::Existing { kill, same_request: true } => return taken_key(&gate, *kill),
+        audit::Begun::Existing { kill, same_request: false } => {
+            let mut attempt = key_reused(attempt, kill.id, now);
+            gate.record.begin(&mut attempt).await?;
+            tell(&gate, &attempt.kill, Duration::ZERO);
+            let (_, ticket) = Ticket::new(Arc::new(attempt.kill), gate.record.audit.clone());
+            return Ok(Begun { ticket, work: None });
+        }
+    }
+    let kill = attempt.kill;
+    let (updates, ticket) = Ticket::new(Arc::new(kill.clone()), gate.record.audit.clone());
+    let (Some(Prepared { runner, plan }), Ok(asked)) = (prepared, asked) else {
+        tell(&gate, &kill, Duration::ZERO);
+        return Ok(Begun { ticket, work: None });
+    };
+    let class = if urgent { Class::Urgent } else { Class::Kill };
+    let run = Run::new(Job { gate, runner, asked, plan, class, literals }, kill);
+    Ok(Begun { ticket, work: Some((Box::new(run), updates)) })
+}
+
+/// How a kill that may go will go.
+struct Prepared {
+    runner: Runner,
+    /// The look that has to come first.
+    plan: Option<Plan>,
+}
+
+/// # Errors
+/// Why it cannot go.
+fn prepare(gate: &Gate, asked: &Asked) -> Result<Prepared, Problem> {
+    let runner = gate.upstreams.runner(&asked.order.target)?;
+    let plan = if asked.dry_run { None } else { preflight::needed(&gate.policy, &runner, asked)? };
+    Ok(Prepared { runner, plan })
+}
+
+impl Prepared {
+    /// How long it may take, as far as is known before a look: how many calls there will be is told anew after it. A
+    /// preview is a look or two.
+    fn patience(&self, dry_run: bool, sessions: usize) -> Duration {
+        let limit = self.runner.limit;
+        match &self.plan {
+            _ if dry_run => longest(limit, 1, false) * 2,
+            Some(_) => longest(limit, 1, false),
+            None => longest(limit, sessions, false),
+        }
+    }
+}
+
+/// The answer to a key that stands for this very request.
+fn taken_key(gate: &Gate, kill: Kill) -> Result<Begun, Problem> {
+    if kill.status == Status::Pending {
+        let sentence = "the kill with this Idempotency-Key is being worked on";
+        return Err(Problem::new(ProblemCode::InProgress, sentence).retry_after(1).kill(kill.id));
+    }
+    Ok(Begun { ticket: Ticket::replayed(Arc::new(kill), gate.record.audit.clone()), work: None })
+}
+
+/// Another request under a key that stands for `taken`: an attempt of its own, on record without the key.
+fn key_reused(mut attempt: Attempt, taken: KillId, now: OffsetDateTime) -> Attempt {
+    let sentence = format!("this Idempotency-Key stands for another request, the kill {taken}");
+    attempt.key = None;
+    attempt.kill.status = Status::Failed;
+    attempt.kill.sessions.clear();
+    attempt.kill.problem = Some(Problem::new(ProblemCode::KeyReused, sentence).at("Idempotency-Key"));
+    attempt.kill.completed_at = Some(now);
+    attempt
+}
+
+/// What is to be done for one kill, and with what.
+#[derive(Debug)]
+struct Job {
+    gate: Arc<Gate>,
+    runner: Runner,
+    asked: Asked,
+    /// The look that has to come first.
+    plan: Option<Plan>,
+    class: Class,
+    /// Whether the caller may see the literals of statements.
+    literals: bool,
+}
+
+/// A kill on record, and how far it has come.
+#[derive(Debug)]
+struct Run {
+    job: Job,
+    kill: Kill,
+    started: Instant,
     /// The last mark, and until when others leave the kill alone; `None` as long as surely nothing was sent.
     marked: Option<(OffsetDateTime, OffsetDateTime)>,
     /// Until when calls may rest on the last look; `None` where none is needed.
-    pub(super) look_good_until: Option<OffsetDateTime>,
+    look_good_until: Option<OffsetDateTime>,
     /// How many sessions its target's share of the minute has let through for it.
     counted: usize,
     /// The calls that left.
     calls: Vec<Sent>,
 }
 
-impl Kills {
-    pub(super) async fn work(self, job: Job, mut attempt: Attempt, updates: watch::Sender<Kill>, _guard: InFlight) {
+impl Job {
+    /// The look of this kill; `None` where it needs none.
+    fn preflight(&self) -> Option<Preflight<'_>> {
+        let Self { gate, runner, asked, plan, class, literals } = self;
+        let plan = plan.as_ref()?;
+        Some(Preflight { looks: &gate.looks, runner, asked, plan, literals: *literals, class: *class })
+    }
+}
+
+impl Run {
+    fn new(job: Job, kill: Kill) -> Self {
         let started = Instant::now();
-        let (kill, mut way) = (&mut attempt.kill, Way::default());
-        let outcome = AssertUnwindSafe(self.act(&job, kill, &mut way)).catch_unwind().await;
-        let now = self.0.clock.now();
+        Self { job, kill, started, marked: None, look_good_until: None, counted: 0, calls: vec![] }
+    }
+
+    /// Sees the kill through, records what became of it, and tells whoever waits.
+    async fn finish(mut self: Box<Self>, updates: watch::Sender<Arc<Kill>>) {
+        let outcome = AssertUnwindSafe(self.act()).catch_unwind().await;
+        let Self { job: Job { gate, runner, .. }, mut kill, started, marked, calls, .. } = *self;
+        let now = gate.clock.now();
         if let Ok(outcome) = outcome {
-            apply(kill, outcome, now);
+            apply(&mut kill, outcome, now);
         } else {
             tracing::error!(kill_id = %kill.id, "the work on a kill broke off");
-            settle::broken_off(kill, way.marked.is_some(), now);
+            settle::broken_off(&mut kill, marked.is_some(), now);
         }
-        let outcome = Unwritten::new(kill, way.calls, now, settle::first_look(&job.driver, kill, now));
-        let recorded = self.write(&outcome).await;
+        let first_look = settle::first_look(&runner, &kill, now);
+        let mut kill = Arc::new(kill);
+        let outcome = Unwritten::new(Arc::clone(&kill), calls, now, first_look);
+        let recorded = gate.record.write(&outcome).await;
         // Somebody else may have settled the kill: what is on record is what is answered.
-        let settled = if let Ok(false) = recorded { self.recorded(&outcome).await } else { None };
+        let settled = if let Ok(false) = recorded { gate.record.recorded(&outcome).await } else { None };
         let is_settled = matches!(recorded, Ok(true)) || settled.is_some();
         if let Some(settled) = settled {
-            *kill = settled;
+            kill = Arc::new(settled);
         }
-        self.0.report(&attempt, started.elapsed());
-        updates.send_replace(attempt.kill.clone());
+        tell(&gate, &kill, started.elapsed());
+        updates.send_replace(kill);
         match recorded {
-            Err(error) => self.record_later(outcome, error).await,
+            Err(error) => gate.record.write_later(outcome, error).await,
             Ok(_) if is_settled => outcome.settled(),
             Ok(_) => {}
         }
     }
 
     /// Looks where that is needed, and then sends.
-    async fn act(&self, job: &Job, kill: &mut Kill, way: &mut Way) -> Report {
-        let Job { driver, asked, plan, class, literals, .. } = job;
+    async fn act(&mut self) -> Report {
+        let Self { job, kill, .. } = self;
+        let Job { gate, runner, asked, literals, .. } = &*job;
         if asked.dry_run {
-            return self.preview(driver, asked, *literals, kill).await;
+            return gate.looks.preview(runner, asked, *literals, kill).await;
         }
-        let Some(plan) = plan else {
-            let selector = &asked.order.selector;
+        let Some(preflight) = job.preflight() else {
+            let order = asked.order.clone();
             // Nobody knows how many the database will pick.
-            let many = if *selector == Selector::Intelligent { 1 } else { selector.ids().len() };
-            return self.send(job, &asked.order, many, kill, way).await;
+            let many = if order.selector == Selector::Intelligent { 1 } else { order.selector.ids().len() };
+            return self.send(&order, many).await;
         };
-        let (order, many) = match self.look_before(driver, plan, asked, *literals, *class, kill).await {
+        let (order, many) = match Box::pin(preflight.first(kill)).await {
             Ok(Some(found)) => found,
             Ok(None) => return preflight::nothing_to_send(kill),
             Err(problem) => return preflight::not_sent(kill, &asked.order, problem),
         };
-        way.looked(driver, kill, self.0.clock.now());
-        let sent = self.send(job, &order, many, kill, way).await;
+        self.looked();
+        let sent = self.send(&order, many).await;
         // Looked at again, none was left to be sent.
-        let has_left = !way.calls.is_empty() || sent.problem.is_some();
-        if has_left { preflight::with_unsent(&kill.sessions, sent) } else { preflight::nothing_to_send(kill) }
+        let has_left = !self.calls.is_empty() || sent.problem.is_some();
+        if has_left {
+            preflight::with_unsent(&self.kill.sessions, sent)
+        } else {
+            preflight::nothing_to_send(&self.kill)
+        }
     }
 
     /// Sends an order that is about so many sessions, unless its target has had its share of the minute: in as many
     /// calls as the vendor's limit of ids needs, one after another.
     ///
     /// After the first call that fails no further one is sent: what is wrong with one is wrong with the next.
-    async fn send(&self, job: &Job, order: &Order, many: usize, kill: &mut Kill, way: &mut Way) -> Report {
-        if let Err(problem) = self.count(job, many, way) {
+    async fn send(&mut self, order: &Order, many: usize) -> Report {
+        if let Err(problem) = self.count(many) {
             return Report::not_sent(order, problem);
         }
-        let mut parts = VecDeque::from(report::parts(order, job.driver.limit.max_ids_per_call));
+        let mut parts = VecDeque::from(report::parts(order, self.job.runner.limit.max_ids_per_call));
         let (mut whole, mut has_failed): (Option<Report>, _) = (None, false);
         while let Some(part) = parts.pop_front() {
-            let next =
-                if has_failed { Report::unsent(&part) } else { self.send_part(job, part, &mut parts, kill, way).await };
+            let next = if has_failed { Report::unsent(&part) } else { self.send_part(part, &mut parts).await };
             has_failed |= next.problem.is_some();
-            way.calls.extend(next.calls.iter().cloned());
-            note(kill, &next.sessions);
+            self.calls.extend(next.calls.iter().cloned());
+            self.kill.note(&next.sessions);
             whole = Some(match whole {
                 None => next,
                 Some(before) => before.and(next),
@@ -136,59 +294,64 @@ impl Kills {
     }
 
     /// Lets so many sessions of the target through, as far as they were not before: a second look may find more of them.
-    fn count(&self, job: &Job, many: usize, way: &mut Way) -> Result<(), Problem> {
-        // Counted where it was asked for: the order may name the node that was looked at.
-        let more = many.saturating_sub(way.counted);
+    fn count(&mut self, many: usize) -> Result<(), Problem> {
+        let Job { gate, asked, .. } = &self.job;
+        let more = many.saturating_sub(self.counted);
         if more == 0 {
             return Ok(());
         }
-        self.0.caps.take(&job.asked.order.target, more, self.0.clock.now())?;
-        way.counted += more;
+        // Counted where it was asked for: the order may name the node that was looked at.
+        gate.policy.caps.take(&asked.order.target, more, gate.clock.now())?;
+        self.counted += more;
         Ok(())
     }
 
     /// Sends what goes in one call, as soon as it has its turn: on a look that is not too old then, and only where the
     /// kill is still this gateway's. What a second look makes of it that goes in no one call is put before the `rest`.
-    async fn send_part(
-        &self,
-        job: &Job,
-        mut part: Order,
-        rest: &mut VecDeque<Order>,
-        kill: &mut Kill,
-        way: &mut Way,
-    ) -> Report {
-        let Job { driver, plan, class, .. } = job;
-        let (mut until, mut again) = (Instant::now() + driver.limit.max_wait, false);
-        let dispatcher = self.0.upstreams.dispatcher(driver, &part);
+    async fn send_part(&mut self, mut part: Order, rest: &mut VecDeque<Order>) -> Report {
+        let (mut until, mut again) = (Instant::now() + self.job.runner.limit.max_wait, false);
+        let dispatcher = self.job.gate.upstreams.dispatcher(&self.job.runner, &part);
         loop {
-            if let Some(plan) = plan.as_ref().filter(|_| way.is_look_too_old(self.0.clock.now())) {
+            if self.is_look_too_old() {
                 let asked_at = Instant::now();
-                let (left, many) = match self.look_again(job, plan, part.clone(), rest.len(), kill).await {
-                    Ok(Some(found)) => found,
-                    Ok(None) => return Report::nothing(),
-                    Err(problem) => return Report::not_sent(&part, problem),
+                part = match Box::pin(self.look_again(part, rest)).await {
+                    Ok(left) => left,
+                    Err(report) => return *report,
                 };
-                if let Err(problem) = self.count(job, many, way) {
-                    return Report::not_sent(&left, problem);
-                }
-                let mut left = report::parts(&left, driver.limit.max_ids_per_call).into_iter();
-                part = left.next().unwrap_or(part);
-                left.rev().for_each(|later| rest.push_front(later));
-                way.looked(driver, kill, self.0.clock.now());
                 // It waits for its turn as long as any other, however long the list took.
                 until += asked_at.elapsed();
             }
-            let leave = match self.confirm_leave(job, until, rest.len(), kill, way).await {
+            let leave = match self.confirm_leave(until, rest.len()).await {
                 Ok(leave) => leave,
                 Err(problem) => return Report::not_sent(&part, problem),
             };
-            let entry = Entry { order: part.clone(), class: *class, until, leave, again };
-            if let Some(driven) = dispatcher.kill(entry).await {
-                note_when(kill, driven.calls.last());
-                return driven;
+            let entry = Entry { order: part.clone(), class: self.job.class, until, leave, again };
+            if let Some(report) = dispatcher.kill(entry).await {
+                self.note_when(report.calls.last());
+                return report;
             }
             again = true;
         }
+    }
+
+    /// Looks again at what goes in one call: what of it goes in one call now.
+    ///
+    /// # Errors
+    /// Why nothing of it may be sent.
+    async fn look_again(&mut self, part: Order, rest: &mut VecDeque<Order>) -> Result<Order, Box<Report>> {
+        let Self { job, kill, .. } = self;
+        let Some(preflight) = job.preflight() else { return Ok(part) };
+        let (left, many) = match preflight.again(part.clone(), rest.len(), kill).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Err(Box::new(Report::nothing())),
+            Err(problem) => return Err(Box::new(Report::not_sent(&part, problem))),
+        };
+        self.count(many).map_err(|problem| Box::new(Report::not_sent(&left, problem)))?;
+        let mut left = report::parts(&left, self.job.runner.limit.max_ids_per_call).into_iter();
+        let part = left.next().unwrap_or(part);
+        left.rev().for_each(|later| rest.push_front(later));
+        self.looked();
+        Ok(part)
     }
 
     /// Until when a call may leave that waits for its turn until then: the kill is marked as sent, and nobody else will
@@ -196,15 +359,9 @@ impl Kills {
     ///
     /// # Errors
     /// It must not be sent: that could not be recorded, or another gateway has settled the kill.
-    async fn confirm_leave(
-        &self,
-        job: &Job,
-        until: Instant,
-        after_it: usize,
-        kill: &mut Kill,
-        way: &mut Way,
-    ) -> Result<OffsetDateTime, Problem> {
-        let (limit, looks, now) = (job.driver.limit, way.look_good_until.is_some(), self.0.clock.now());
+    async fn confirm_leave(&mut self, until: Instant, after_it: usize) -> Result<OffsetDateTime, Problem> {
+        let Job { gate, runner, .. } = &self.job;
+        let (limit, looks, now) = (runner.limit, self.look_good_until.is_some(), gate.clock.now());
         let leave = now + until.saturating_duration_since(Instant::now()) + GRACE;
         // What was looked at may have to be looked at again before it goes.
         let again = if looks { limit.max_wait + limit.timeout } else { Duration::ZERO };
@@ -212,72 +369,38 @@ impl Kills {
         // A clock that was set back tells nothing of how old a mark is.
         let is_fresh =
             |(at, until): (OffsetDateTime, OffsetDateTime)| at <= now && now - at < CONFIRMED && due <= until;
-        if !way.marked.is_some_and(is_fresh) {
-            self.mark_sent(kill, now, due).await?;
-            if way.marked.replace((now, due)).is_none() {
-                note_mark(kill, now);
+        if !self.marked.is_some_and(is_fresh) {
+            gate.record.mark_sent(&self.kill, now, due).await?;
+            if self.marked.replace((now, due)).is_none() {
+                self.note_mark(now);
             }
         }
-        Ok(way.look_good_until.map_or(leave, |good_until| leave.min(good_until)))
+        Ok(self.look_good_until.map_or(leave, |good_until| leave.min(good_until)))
     }
 
-    /// Records that from now on bytes may leave; without that none does, and a kill whose row another gateway
-    /// took over by now is not sent either. Nobody takes it over before `due`.
-    pub(super) async fn mark_sent(&self, kill: &Kill, at: OffsetDateTime, due: OffsetDateTime) -> Result<(), Problem> {
-        let recorded = self.0.audit.mark_sent(kill.id, &self.0.gateway, at, due).await;
-        self.may_go_on(kill, recorded)
-    }
-
-    /// Whether a kill may go on after something of it was to be recorded before anything is sent.
-    pub(super) fn may_go_on(&self, kill: &Kill, recorded: Result<bool, AuditError>) -> Result<(), Problem> {
-        match recorded {
-            Ok(true) => Ok(()),
-            Ok(false) => {
-                let sentence = "this gateway was too slow and another one has settled the kill; nothing was killed";
-                Err(Problem::new(ProblemCode::Overloaded, sentence).retry_after(1))
-            }
-            Err(error) => {
-                self.0.metrics.audit_failure();
-                tracing::error!(kill_id = %kill.id, %error, "the record could not be written, so nothing was sent");
-                Err(unavailable())
-            }
-        }
-    }
-}
-
-impl Way {
     /// The sessions were looked at, and the list has just been read to its end. How old it was when it was asked for does
     /// not count: a list that takes long to read would never be good.
-    fn looked(&mut self, driver: &Runner, kill: &Kill, now: OffsetDateTime) {
-        self.look_good_until = kill.look.map(|_| now + driver.limit.look_max_age);
+    fn looked(&mut self) {
+        let Job { gate, runner, .. } = &self.job;
+        self.look_good_until = self.kill.look.map(|_| gate.clock.now() + runner.limit.look_max_age);
     }
 
-    fn is_look_too_old(&self, now: OffsetDateTime) -> bool {
-        self.look_good_until.is_some_and(|good_until| good_until < now)
+    fn is_look_too_old(&self) -> bool {
+        self.job.plan.is_some() && self.look_good_until.is_some_and(|good_until| good_until < self.job.gate.clock.now())
     }
-}
 
-/// Notes on the kill what became of those sessions.
-pub(super) fn note(kill: &mut Kill, sessions: &[Session]) {
-    for session in sessions {
-        if let Some(known) = kill.sessions.iter_mut().find(|known| known.id == session.id) {
-            let identity = known.identity.take().or_else(|| session.identity.clone());
-            *known = Session { identity, ..session.clone() };
+    /// Notes on the kill when its last call left.
+    fn note_when(&mut self, call: Option<&Sent>) {
+        if let (Some(look), Some(call)) = (&mut self.kill.look, call) {
+            look.to_kill_ms = Some(unix_millis(call.at) - unix_millis(look.at));
         }
     }
-}
 
-/// Notes on the kill when its last call left.
-fn note_when(kill: &mut Kill, call: Option<&Sent>) {
-    if let (Some(look), Some(call)) = (&mut kill.look, call) {
-        look.to_kill_ms = Some(unix_millis(call.at) - unix_millis(look.at));
-    }
-}
-
-/// Until it is known when a call left, one may have left from the first mark on.
-fn note_mark(kill: &mut Kill, at: OffsetDateTime) {
-    if let Some(look) = &mut kill.look {
-        look.to_kill_ms = Some(unix_millis(at) - unix_millis(look.at));
+    /// Until it is known when a call left, one may have left from the first mark on.
+    fn note_mark(&mut self, at: OffsetDateTime) {
+        if let Some(look) = &mut self.kill.look {
+            look.to_kill_ms = Some(unix_millis(at) - unix_millis(look.at));
+        }
     }
 }
 
@@ -287,6 +410,28 @@ fn apply(kill: &mut Kill, outcome: Report, now: OffsetDateTime) {
     kill.upstream = outcome.upstream;
     kill.problem = outcome.problem;
     kill.completed_at = outcome.status.is_final().then_some(now);
+}
+
+/// One line and one count for each kill.
+fn tell(gate: &Gate, kill: &Kill, took: Duration) {
+    // A request that was not understood may name anything: a label only where it is one of the table's.
+    let vendor = kill.target.as_ref().and_then(|target| upstream::find(target["vendor"].as_str()?));
+    let vendor = vendor.map(|vendor| vendor.name().as_str());
+    gate.metrics.kill(vendor, kill.status.as_str());
+    tracing::info!(
+        kill_id = %kill.id,
+        status = %kill.status,
+        caller = kill.caller,
+        on_behalf_of = kill.on_behalf_of,
+        actor = kill.actor,
+        vendor,
+        account = kill.target.as_ref().and_then(|target| target["account"].as_str()),
+        sessions = kill.sessions.len(),
+        problem = kill.problem.as_ref().map(|problem| problem.code.as_str()),
+        upstream_request_id = kill.upstream.request_id,
+        took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "kill"
+    );
 }
 
 #[cfg(test)]

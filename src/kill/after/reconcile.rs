@@ -9,30 +9,20 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::Semaphore,
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, timeout_at},
+    time::{Instant, timeout_at},
 };
 
 use crate::{
-    audit::{KillEvent, Open},
-    dispatch::{rate::limiter::Class, runner::Runner},
+    audit::{Audit, KillEvent, Open},
+    clock::Clock,
+    dispatch::{rate::limiter::Class, runner::Runner, upstreams::Upstreams},
     domain::{Found, Kill, Order, Selector, Sent, Session, SessionId, Status, Target},
-    kill::{
-        Inner, Kills,
-        after::{
-            recurrence::{LISTS, TAKEN},
-            settle,
-        },
-        intake::request::recorded_order,
-    },
     upstream::{Known, Listing},
 };
 
-/// How often open kills are looked for.
-const EVERY: Duration = Duration::from_millis(500);
-/// How often partitions are made ahead and idempotency keys that ran out are removed.
-const TIDY: Duration = Duration::from_hours(1);
+use super::{order_of, places::Places, settle};
+
 /// How long a claimed kill is left to the gateway that claimed it: a look and its record. A gateway that dies while it
 /// settles a kill delays it by so much.
 const LEASE: Duration = Duration::from_secs(10);
@@ -40,50 +30,38 @@ const LEASE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(5);
 /// How much of that goes to the vendor's task where a list can tell as well.
 const TASK: Duration = Duration::from_secs(2);
-/// Most looks at once: they share the vendors' limits with the kills of the moment.
-const LOOKS: usize = 16;
+/// Most looks at once of each account: they share its vendors' limits with the kills of the moment.
+const LOOKS: usize = 8;
 /// Most kills claimed at once.
 const CLAIMS: u32 = 16;
 
-impl Kills {
-    /// Settles open kills until the runtime ends.
-    pub async fn reconcile(self) {
-        let (mut ticks, mut tidying) = (interval(EVERY), interval(TIDY));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        tidying.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let places = Arc::new(Semaphore::new(LOOKS));
-        let mut settling = JoinSet::new();
-        let (lists, mut watching) = (Arc::new(Semaphore::new(LISTS)), JoinSet::new());
-        loop {
-            let inner = &*self.0;
-            tokio::select! {
-                _ = ticks.tick() => {}
-                _ = tidying.tick() => {
-                    inner.callers.forget_idle();
-                    inner.caps.forget_idle(inner.clock.now());
-                    inner.tidy().await;
-                    if inner.watch_for.is_zero() {
-                        // Watches from when it was not: they end.
-                        while self.take_watches(&mut watching, &lists).await == TAKEN as usize {}
-                    }
-                    continue;
-                }
-            }
-            while settling.try_join_next().is_some() {}
-            // A full hand may leave others that are due.
-            while self.claim(&mut settling, &places).await == CLAIMS as usize {}
-            if !inner.watch_for.is_zero() {
-                while self.take_watches(&mut watching, &lists).await == TAKEN as usize {}
-            }
-        }
+/// Settles open kills, whoever's they were.
+#[derive(Debug)]
+pub(in crate::kill) struct Reconciler {
+    audit: Audit,
+    upstreams: Arc<Upstreams>,
+    clock: Clock,
+    /// The name under which kills are held that are being settled here. Not the gateway's own: its own kill, late for
+    /// whatever reason, would still be its to send.
+    holder: String,
+    places: Places,
+}
+
+impl Reconciler {
+    pub(in crate::kill) fn new(audit: Audit, upstreams: Arc<Upstreams>, clock: Clock, gateway: &str) -> Self {
+        let holder = format!("{gateway}/settling");
+        Self { audit, upstreams, clock, holder, places: Places::new(LOOKS) }
     }
 
-    /// Claims some of the open kills that are due and begins to settle them; answers how many.
-    async fn claim(&self, settling: &mut JoinSet<()>, places: &Arc<Semaphore>) -> usize {
-        let inner = &*self.0;
-        // Not under the gateway's own name: its own kill, late for whatever reason, would still be its to send.
-        let holder = format!("{}/settling", inner.gateway);
-        let claimed = match inner.audit.claim(&holder, inner.clock.now(), LEASE, CLAIMS).await {
+    /// Claims the open kills that are due and begins to settle them.
+    pub(in crate::kill) async fn claim_due(self: &Arc<Self>, settling: &mut JoinSet<()>) {
+        while settling.try_join_next().is_some() {}
+        // A full hand may leave others that are due.
+        while self.claim_some(settling).await == CLAIMS as usize {}
+    }
+
+    async fn claim_some(self: &Arc<Self>, settling: &mut JoinSet<()>) -> usize {
+        let claimed = match self.audit.claim(&self.holder, self.clock.now(), LEASE, CLAIMS).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::warn!(%error, "open kills cannot be looked for");
@@ -92,28 +70,27 @@ impl Kills {
         };
         let count = claimed.len();
         for open in claimed {
-            let (kills, places) = (self.clone(), Arc::clone(places));
-            settling.spawn(async move { kills.settle(open, &places).await });
+            let reconciler = Arc::clone(self);
+            settling.spawn(async move { reconciler.settle(open).await });
         }
         count
     }
 
-    async fn settle(&self, open: Open, places: &Semaphore) {
+    async fn settle(&self, open: Open) {
         let Open { mut kill, sent_at, .. } = open;
-        let inner = &*self.0;
         let was = kill.status;
         let (what, look) = if was == Status::Pending {
-            let now = inner.clock.now();
+            let now = self.clock.now();
             settle::abandon(&mut kill, sent_at.is_some(), now);
-            let driver = order_of(&kill).and_then(|order| self.0.upstreams.runner(&order.target).ok());
-            let look = driver.zip(sent_at);
-            let look = look.and_then(|(driver, sent_at)| settle::look_after_loss(&driver, &kill, sent_at, now));
+            let runner = order_of(&kill).and_then(|order| self.upstreams.runner(&order.target).ok());
+            let look = runner.zip(sent_at);
+            let look = look.and_then(|(runner, sent_at)| settle::look_after_loss(&runner, &kill, sent_at, now));
             ("abandoned", look.or_else(|| settle::last_word(&kill, now)))
         } else {
-            self.look(&mut kill, places).await;
-            ("looked", settle::next_look(&kill, inner.clock.now()))
+            self.look(&mut kill).await;
+            ("looked", settle::next_look(&kill, self.clock.now()))
         };
-        match inner.audit.conclude(&kill, inner.clock.now(), what, look).await {
+        match self.audit.conclude(&kill, self.clock.now(), what, look).await {
             Ok(_) if kill.status != was => {
                 tracing::info!(kill_id = %kill.id, %was, status = %kill.status, what, "kill settled");
             }
@@ -124,12 +101,12 @@ impl Kills {
     }
 
     /// Looks once: asks the vendor for the kill's task where it has one, and reads the list for what is open then.
-    async fn look(&self, kill: &mut Kill, places: &Semaphore) {
+    async fn look(&self, kill: &mut Kill) {
         let Some(mut order) = order_of(kill) else { return };
-        let Ok(driver) = self.0.upstreams.runner(&order.target) else { return };
+        let Ok(runner) = self.upstreams.runner(&order.target) else { return };
         let until = Instant::now() + LOOK;
-        let Ok(Ok(_place)) = timeout_at(until, places.acquire()).await else { return };
-        let events = match self.0.audit.events(kill.id, 0).await {
+        let Ok(_place) = timeout_at(until, self.places.take(&order.target.account)).await else { return };
+        let events = match self.audit.events(kill.id, 0).await {
             Ok(events) => events,
             Err(error) => {
                 tracing::warn!(kill_id = %kill.id, %error, "the events of an open kill cannot be read");
@@ -137,39 +114,39 @@ impl Kills {
             }
         };
         kill.found = found(&events);
-        stand_at(&mut order.target, &driver, &kill.found);
-        let lists = settle::wanted(driver.able, kill).is_some();
+        stand_at(&mut order.target, &runner, &kill.found);
+        let lists = settle::wanted(runner.able, kill).is_some();
         let task_until = if lists { Instant::now() + TASK } else { until };
-        self.ask(&driver, &order, events, kill, until.min(task_until)).await;
-        let Some(wanted) = settle::wanted(driver.able, kill) else { return };
-        let mut listing = Listing::new(driver.vendor, order.target, wanted);
+        self.ask(&runner, &order, events, kill, until.min(task_until)).await;
+        let Some(wanted) = settle::wanted(runner.able, kill) else { return };
+        let mut listing = Listing::new(runner.vendor, order.target, wanted);
         // What was read in time counts for what it shows.
-        if let Ok(Err(stop)) = timeout_at(until, driver.list(&mut listing, Class::Read, until)).await {
+        if let Ok(Err(stop)) = timeout_at(until, runner.list(&mut listing, Class::Read, until)).await {
             tracing::debug!(kill_id = %kill.id, ?stop, "a look got no whole list");
         }
-        settle::learn_from_list(kill, &listing.into_list(), self.0.clock.now());
+        settle::learn_from_list(kill, &listing.into_list(), self.clock.now());
     }
 
     /// Asks the vendor for the task of each call of which something is still open, and adds what it says.
-    async fn ask(&self, driver: &Runner, order: &Order, events: Vec<KillEvent>, kill: &mut Kill, until: Instant) {
-        if !driver.vendor.capabilities().can_follow_up || kill.upstream.task_id.is_none() {
+    async fn ask(&self, runner: &Runner, order: &Order, events: Vec<KillEvent>, kill: &mut Kill, until: Instant) {
+        if !runner.vendor.capabilities().can_follow_up || kill.upstream.task_id.is_none() {
             return;
         }
         for call in events.into_iter().flat_map(|event| event.calls) {
             let Some(order) = still_open(order, &call, &kill.sessions) else { continue };
-            let known = Known { task_id: call.task_id, sent_at: call.at, now: self.0.clock.now() };
+            let known = Known { task_id: call.task_id, sent_at: call.at, now: self.clock.now() };
             // A call's own time limit may be far longer than a look is worth.
-            let answer = timeout_at(until, driver.follow_up(&order, known, until)).await;
+            let answer = timeout_at(until, runner.follow_up(&order, known, until)).await;
             if let Ok(Some(answer)) = answer {
-                settle::learn(kill, answer, self.0.clock.now());
+                settle::learn(kill, answer, self.clock.now());
             }
         }
     }
 }
 
-impl Inner {
+impl Reconciler {
     /// What the record needs now and then.
-    async fn tidy(&self) {
+    pub(in crate::kill) async fn tidy(&self) {
         let now = self.clock.now();
         if let Err(error) = self.audit.make_months(now).await {
             tracing::warn!(%error, "partitions for the coming months could not be made; the next kill of one tries again");
@@ -180,15 +157,6 @@ impl Inner {
     }
 }
 
-pub(in crate::kill) fn order_of(kill: &Kill) -> Option<Order> {
-    let mut order = recorded_order(kill.target.as_ref()?, kill.select.as_ref()?)?;
-    if matches!(order.selector, Selector::Match(_)) && !kill.sessions.is_empty() {
-        // They were found by the gateway and sent by their ids.
-        order.selector = Selector::Ids(kill.sessions.iter().map(|session| SessionId(session.id.clone())).collect());
-    }
-    Some(order)
-}
-
 /// What of the place the last look before the kill had found out.
 fn found(events: &[KillEvent]) -> Found {
     let looks = events.iter().rev().filter_map(|event| event.look.as_ref());
@@ -197,8 +165,8 @@ fn found(events: &[KillEvent]) -> Found {
 
 /// Makes a target the place that was found: another one, such as the node that is the primary by now, tells nothing of the
 /// sessions that were there.
-fn stand_at(target: &mut Target, driver: &Runner, found: &Found) {
-    let known = driver.able.coordinates.iter().filter_map(|coordinate| {
+fn stand_at(target: &mut Target, runner: &Runner, found: &Found) {
+    let known = runner.able.coordinates.iter().filter_map(|coordinate| {
         let value = found.get(coordinate.name).filter(|value| (coordinate.check)(value))?;
         Some((coordinate.name, value.clone()))
     });
@@ -229,7 +197,7 @@ pub(in crate::kill) mod tests {
         clock::Clock,
         domain::{Outcome, ProblemCode},
         kill::{
-            Parts,
+            Kills, Parts,
             intake::allowance::CallerLimit,
             policy::{
                 caps::SessionCaps,
@@ -311,10 +279,12 @@ pub(in crate::kill) mod tests {
         let directory = tempfile::tempdir().unwrap();
         let kills = gateway("slow", directory.path().join("killgate.db")).await;
         let kill = overdue(&kills, "slow").await;
-        let mut settling = JoinSet::new();
+        let (record, mut settling) = (&kills.0.record, JoinSet::new());
+        let upstreams = Arc::clone(&kills.0.upstreams);
+        let reconciler = Reconciler::new(record.audit.clone(), upstreams, kills.clock().clone(), &record.gateway);
         // It has seen that nothing was sent, and is about to write that.
-        assert_eq!(kills.claim(&mut settling, &Arc::new(Semaphore::new(1))).await, 1);
-        let problem = kills.mark_sent(&kill, NOON, NOON).await.expect_err("it is too late to send");
+        assert_eq!(Arc::new(reconciler).claim_some(&mut settling).await, 1);
+        let problem = record.mark_sent(&kill, NOON, NOON).await.expect_err("it is too late to send");
         assert_eq!(problem.code, ProblemCode::Overloaded);
         settling.join_all().await;
         assert_eq!(kills.audit().find(kill.id).await.unwrap().unwrap().status, Status::Failed);

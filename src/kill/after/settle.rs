@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use crate::{
     dispatch::runner::Runner,
     domain::{self, Kill, LiveSession, Match, Outcome, Problem, ProblemCode, Session, Status},
-    kill::longest,
+    kill::times::longest,
     upstream::{Answer, Capabilities, List},
 };
 
@@ -38,12 +38,12 @@ pub(in crate::kill) fn wanted(able: &Capabilities, kill: &Kill) -> Option<Match>
 /// When to look for the first time after the vendor's answer, or the lack of one; `None` where nobody can.
 ///
 /// What was sent and not answered may still be on its way, but no longer than a call may take.
-pub(in crate::kill) fn first_look(driver: &Runner, kill: &Kill, now: OffsetDateTime) -> Option<OffsetDateTime> {
-    let has_task = driver.able.can_follow_up && kill.upstream.task_id.is_some();
-    let can_look = has_task || wanted(driver.able, kill).is_some();
+pub(in crate::kill) fn first_look(runner: &Runner, kill: &Kill, now: OffsetDateTime) -> Option<OffsetDateTime> {
+    let has_task = runner.able.can_follow_up && kill.upstream.task_id.is_some();
+    let can_look = has_task || wanted(runner.able, kill).is_some();
     match kill.status {
         Status::Accepted => can_look.then_some(now),
-        Status::Unknown => can_look.then(|| now + driver.limit.timeout),
+        Status::Unknown => can_look.then(|| now + runner.limit.timeout),
         Status::Pending
         | Status::Succeeded
         | Status::Partial
@@ -56,13 +56,13 @@ pub(in crate::kill) fn first_look(driver: &Runner, kill: &Kill, now: OffsetDateT
 
 /// When to look at a kill whose gateway died after it was marked as sent: once the last of its calls must have ended.
 pub(in crate::kill) fn look_after_loss(
-    driver: &Runner,
+    runner: &Runner,
     kill: &Kill,
     sent_at: OffsetDateTime,
     now: OffsetDateTime,
 ) -> Option<OffsetDateTime> {
-    wanted(driver.able, kill)?;
-    Some(now.max(sent_at + longest(driver.limit, kill.sessions.len(), kill.look.is_some())))
+    wanted(runner.able, kill)?;
+    Some(now.max(sent_at + longest(runner.limit, kill.sessions.len(), kill.look.is_some())))
 }
 
 /// Until when a kill whose gateway died stays open where nobody can look: that gateway may only have been cut off from the

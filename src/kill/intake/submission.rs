@@ -52,6 +52,13 @@ pub struct Submission {
     pub asked: Result<Asked, Problem>,
 }
 
+impl Submission {
+    /// The same attempt, which turned out to be one that cannot be done. What is not done takes up no key.
+    pub(in crate::kill) fn refused(self, problem: Problem) -> Self {
+        Self { context: Context { key: None, ..self.context }, asked: Err(problem), request: self.request }
+    }
+}
+
 /// The kill as it is recorded before anything is done.
 pub(in crate::kill) fn first_record(submission: &Submission, now: OffsetDateTime) -> Kill {
     let sent = |name: &str| submission.request.as_ref().and_then(|request| request.get(name)).cloned();

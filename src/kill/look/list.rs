@@ -5,11 +5,7 @@
 
 use std::time::Duration;
 
-use tokio::{
-    task::JoinSet,
-    time::{Instant, timeout_at},
-};
-use tracing::Instrument as _;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     dispatch::{
@@ -17,8 +13,8 @@ use crate::{
         report::{AFTER_THROTTLING, Stop, seconds},
     },
     domain::{LiveSession, Match, Problem, ProblemCode, Target, cut, masked},
-    kill::Kills,
-    upstream::{self, Fault, List, Listing, ListingKind},
+    kill::look::Looks,
+    upstream::{Fault, List, Listing, ListingKind},
 };
 
 /// Most characters of a statement that are shown.
@@ -42,21 +38,12 @@ pub struct Looked {
     pub complete: bool,
 }
 
-impl Kills {
+impl Looks {
     /// The live sessions that meet what is wanted. Takes at most as long as a kill of one call.
     ///
     /// # Errors
     /// `invalid` where the vendor needs a criterion that was not given; what kept the vendor from listing.
-    pub async fn sessions(&self, question: Question) -> Result<Looked, Problem> {
-        let kills = self.clone();
-        // A list ends with whoever waits for it.
-        let mut reading = JoinSet::new();
-        reading.spawn_on(async move { kills.look_at(question).await }.in_current_span(), &self.0.runtime);
-        let internal = || Problem::new(ProblemCode::Internal, "the gateway failed; see its log");
-        reading.join_next().await.and_then(Result::ok).unwrap_or_else(|| Err(internal()))
-    }
-
-    async fn look_at(self, question: Question) -> Result<Looked, Problem> {
+    pub(in crate::kill) async fn sessions(&self, question: Question) -> Result<Looked, Problem> {
         let started = Instant::now();
         let Question { caller, target, wanted, literals } = question;
         let looked = self.list(&target, &wanted, literals).await;
@@ -80,11 +67,10 @@ impl Kills {
     }
 
     async fn list(&self, target: &Target, wanted: &Match, literals: bool) -> Result<Looked, Problem> {
-        let able = upstream::find(target.vendor.as_str()).map(|vendor| self.0.targets.able(vendor, &target.account));
-        check(target, able.and_then(|able| able.listing), wanted)?;
+        check(target, self.upstreams.runner(target)?.able.listing, wanted)?;
         let (list, _) = self.read_list(target, wanted, literals, Class::Read).await?;
         let told = |mut session: LiveSession| {
-            let protection = self.0.targets.protection(target, &session);
+            let protection = self.policy.targets.protection(target, &session);
             session.statement = session.statement.as_deref().map(|statement| cut(statement, MAX_STATEMENT));
             (session, protection)
         };
@@ -102,7 +88,7 @@ impl Kills {
         literals: bool,
         class: Class,
     ) -> Result<(List, Target), Problem> {
-        let driver = self.0.upstreams.runner(target)?;
+        let driver = self.upstreams.runner(target)?;
         let mut listing = Listing::new(driver.vendor, target.clone(), wanted.clone());
         let until = Instant::now() + driver.limit.max_wait + driver.limit.timeout;
         match timeout_at(until, driver.list(&mut listing, class, until)).await {

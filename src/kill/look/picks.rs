@@ -10,12 +10,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     dispatch::{rate::limiter::Class, runner::Runner},
     domain::{Kill, Look, Match, Outcome, Problem, ProblemCode, Selector, Session, Target},
-    kill::{
-        Kills,
-        look::{
-            list::unread,
-            victims::{Judge, Victims},
-        },
+    kill::look::{
+        Looks,
+        list::unread,
+        victims::{Judge, Victims},
     },
     upstream::List,
 };
@@ -23,9 +21,9 @@ use crate::{
 const ANEW: &str = "named now; the database picks anew when the kill comes";
 const ALL_THE_SAME: &str = "the database picks anew when the kill comes, and may end it all the same";
 
-impl Kills {
+impl Looks {
     /// Shows on `kill` what the database would pick; leaves it as it is where that cannot be learned.
-    pub(in crate::kill) async fn forecast(&self, driver: &Runner, target: &Target, kill: &mut Kill) {
+    pub(in crate::kill) async fn show_picks(&self, driver: &Runner, target: &Target, kill: &mut Kill) {
         match self.picked(driver, target).await {
             Ok(None) => {}
             Ok(Some((sessions, look))) => (kill.sessions, kill.look) = (sessions, Some(look)),
@@ -34,7 +32,7 @@ impl Kills {
     }
 
     async fn picked(&self, driver: &Runner, target: &Target) -> Result<Option<(Vec<Session>, Look)>, Problem> {
-        let at = self.0.clock.now();
+        let at = self.clock.now();
         let until = Instant::now() + driver.limit.max_wait + driver.limit.timeout;
         let ids = match timeout_at(until, driver.pick(target, until)).await {
             Ok(Ok(Some(ids))) => ids,
@@ -45,7 +43,7 @@ impl Kills {
         // Without the list it is still known what was named, only not whose sessions these are.
         let list = self.read_list(target, &Match::default(), false, Class::Read).await.map(|(list, _)| list);
         let list = list.unwrap_or(List { sessions: vec![], complete: false });
-        let protection = |session: &_| self.0.targets.protection(target, session);
+        let protection = |session: &_| self.policy.targets.protection(target, session);
         let judge = Judge { list: &list, is_narrowed: false, pins: &BTreeMap::new(), protection, at };
         let Victims { sessions, .. } = judge.judge(&Selector::Ids(ids));
         let sessions = sessions.into_iter().map(shown).collect();

@@ -11,10 +11,13 @@ use crate::{
         Found, Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status, Target,
     },
     kill::{
-        Kills,
         intake::request::{Asked, MAX_IDS},
-        longest,
-        look::victims::{Judge, Pin, Victims},
+        look::{
+            Looks,
+            victims::{Judge, Pin, Victims},
+        },
+        policy::Policy,
+        times::longest,
     },
     upstream::{self, List, ListingKind},
 };
@@ -30,9 +33,9 @@ pub(in crate::kill) struct Plan {
 }
 
 /// How the sessions that an order is about can be listed; `None` where they cannot.
-fn plan(driver: &Runner, asked: &Asked) -> Option<Plan> {
+fn plan(runner: &Runner, asked: &Asked) -> Option<Plan> {
     let Asked { order, pins, bound, .. } = asked;
-    let listing = driver.able.listing?;
+    let listing = runner.able.listing?;
     let (wanted, is_narrowed) = match (&order.selector, bound) {
         (Selector::Ids(ids), Some(bound)) => confirmed(listing, ids, pins, &bound.listed_by)?,
         (Selector::Ids(ids), None) => {
@@ -67,80 +70,77 @@ fn confirmed(
     listing.shows(&wanted.given()).then_some((wanted, true))
 }
 
-impl Kills {
-    /// The look that has to come before a kill; `None` where it needs none.
-    ///
-    /// # Errors
-    /// `invalid` where it needs one and the vendor cannot list those sessions.
-    pub(in crate::kill) fn look_needed(&self, driver: &Runner, asked: &Asked) -> Result<Option<Plan>, Problem> {
-        let Asked { order, pins, look, .. } = asked;
-        let has_own_way = driver.able.selectors.iter().any(|kind| kind.covers(&order.selector));
-        if !look {
-            return self.may_be_blind(asked, has_own_way).map(|()| None);
-        }
-        let as_it_is = has_own_way && pins.is_empty() && !self.0.targets.has_rules(&order.target);
-        // What a match is about must be counted.
-        if as_it_is && !matches!(order.selector, Selector::Match(_)) {
-            return Ok(None);
-        }
-        plan(driver, asked).map(|plan| Some(Plan { own_way: as_it_is, ..plan })).ok_or_else(|| {
-            let sentence = if driver.able.listing.is_none() {
-                "these sessions cannot be looked at before the kill, and a protection rule covers this target: the vendor \
-                 has no list of them at the site of this account"
-            } else {
-                "these sessions cannot be looked at before the kill: the vendor lists them by user only, so each must be \
-                 given with its user, the same for all"
-            };
-            // Without the rules it could be sent as it is.
-            let code = if pins.is_empty() { ProblemCode::Forbidden } else { ProblemCode::Invalid };
-            Problem::new(code, sentence).at("select")
-        })
+/// The look that has to come before a kill; `None` where it needs none.
+///
+/// # Errors
+/// `invalid` where it needs one and the vendor cannot list those sessions.
+pub(in crate::kill) fn needed(policy: &Policy, runner: &Runner, asked: &Asked) -> Result<Option<Plan>, Problem> {
+    let Asked { order, pins, look, .. } = asked;
+    let has_own_way = runner.able.selectors.iter().any(|kind| kind.covers(&order.selector));
+    if !look {
+        return may_be_blind(policy, asked, has_own_way).map(|()| None);
     }
-
-    /// Whether a kill may go without a look, as it asks to.
-    ///
-    /// # Errors
-    /// `forbidden` where a rule, a confirm or a cap needs the look; `invalid` where the kill itself does.
-    fn may_be_blind(&self, asked: &Asked, has_own_way: bool) -> Result<(), Problem> {
-        let forbidden = |sentence: &str| Err(Problem::new(ProblemCode::Forbidden, sentence).at("look"));
-        let invalid = |sentence: &str| Err(Problem::invalid("look", sentence));
-        if self.0.targets.has_rules(&asked.order.target) {
-            return forbidden("a protection rule covers this target, so its sessions are looked at before every kill");
-        }
-        if !asked.pins.is_empty() || asked.bound.is_some() {
-            return invalid(
-                "must not be false: only a look tells whether pinned or confirmed sessions are the same still",
-            );
-        }
-        if !matches!(asked.order.selector, Selector::Match(_)) {
-            return Ok(());
-        }
-        if !has_own_way {
-            return invalid("must not be false: these sessions are chosen from the list");
-        }
-        if self.0.confirming.rules.above < MAX_IDS {
-            return forbidden(
-                "how many sessions a match is about decides whether it needs a confirm: see confirm.above",
-            );
-        }
-        if self.0.caps.depend_on_count() {
-            return forbidden("how many sessions may be ended is capped, and without the look nobody can count them");
-        }
-        Ok(())
+    let as_it_is = has_own_way && pins.is_empty() && !policy.targets.has_rules(&order.target);
+    // What a match is about must be counted.
+    if as_it_is && !matches!(order.selector, Selector::Match(_)) {
+        return Ok(None);
     }
+    plan(runner, asked).map(|plan| Some(Plan { own_way: as_it_is, ..plan })).ok_or_else(|| {
+        let sentence = if runner.able.listing.is_none() {
+            "these sessions cannot be looked at before the kill, and a protection rule covers this target: the vendor \
+             has no list of them at the site of this account"
+        } else {
+            "these sessions cannot be looked at before the kill: the vendor lists them by user only, so each must be \
+             given with its user, the same for all"
+        };
+        // Without the rules it could be sent as it is.
+        let code = if pins.is_empty() { ProblemCode::Forbidden } else { ProblemCode::Invalid };
+        Problem::new(code, sentence).at("select")
+    })
+}
 
+/// Whether a kill may go without a look, as it asks to.
+///
+/// # Errors
+/// `forbidden` where a rule, a confirm or a cap needs the look; `invalid` where the kill itself does.
+fn may_be_blind(policy: &Policy, asked: &Asked, has_own_way: bool) -> Result<(), Problem> {
+    let forbidden = |sentence: &str| Err(Problem::new(ProblemCode::Forbidden, sentence).at("look"));
+    let invalid = |sentence: &str| Err(Problem::invalid("look", sentence));
+    if policy.targets.has_rules(&asked.order.target) {
+        return forbidden("a protection rule covers this target, so its sessions are looked at before every kill");
+    }
+    if !asked.pins.is_empty() || asked.bound.is_some() {
+        return invalid("must not be false: only a look tells whether pinned or confirmed sessions are the same still");
+    }
+    if !matches!(asked.order.selector, Selector::Match(_)) {
+        return Ok(());
+    }
+    if !has_own_way {
+        return invalid("must not be false: these sessions are chosen from the list");
+    }
+    if policy.confirming.rules.above < MAX_IDS {
+        return forbidden("how many sessions a match is about decides whether it needs a confirm: see confirm.above");
+    }
+    if policy.caps.depend_on_count() {
+        return forbidden("how many sessions may be ended is capped, and without the look nobody can count them");
+    }
+    Ok(())
+}
+
+impl Looks {
     /// What a preview shows of the sessions that would be ended: `alive` for each that would be sent.
     pub(in crate::kill) async fn preview(
         &self,
-        driver: &Runner,
+        runner: &Runner,
         asked: &Asked,
         literals: bool,
         kill: &mut Kill,
     ) -> Report {
         if asked.order.selector == Selector::Intelligent {
-            self.forecast(driver, &asked.order.target, kill).await;
-        } else if let Some(plan) = plan(driver, asked) {
-            match self.victims(&plan, asked, literals, Class::Read).await {
+            self.show_picks(runner, &asked.order.target, kill).await;
+        } else if let Some(plan) = plan(runner, asked) {
+            let preflight = Preflight { looks: self, runner, asked, plan: &plan, literals, class: Class::Read };
+            match preflight.victims().await {
                 Ok((victims, look, ..)) => {
                     kill.look = Some(look);
                     kill.sessions = victims.sessions;
@@ -164,30 +164,37 @@ impl Kills {
         if matches!(selector, Selector::Match(_)) {
             check_found(sessions.len())?;
         }
-        self.0.caps.check_kill(sessions.iter().filter(|session| session.outcome == Outcome::Alive).count())
+        self.policy.caps.check_kill(sessions.iter().filter(|session| session.outcome == Outcome::Alive).count())
     }
+}
 
+/// The look of one kill: what it is for, and with whose turns.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::kill) struct Preflight<'a> {
+    pub(in crate::kill) looks: &'a Looks,
+    pub(in crate::kill) runner: &'a Runner,
+    pub(in crate::kill) asked: &'a Asked,
+    pub(in crate::kill) plan: &'a Plan,
+    /// Whether the caller may see the literals of statements.
+    pub(in crate::kill) literals: bool,
+    pub(in crate::kill) class: Class,
+}
+
+impl Preflight<'_> {
     /// Looks, records what was seen, and answers the order that may be sent and how many sessions it is about; `None`
     /// where none may.
     ///
     /// # Errors
     /// Why nothing may be sent.
-    pub(in crate::kill) async fn look_before(
-        &self,
-        driver: &Runner,
-        plan: &Plan,
-        asked: &Asked,
-        literals: bool,
-        class: Class,
-        kill: &mut Kill,
-    ) -> Result<Option<(Order, usize)>, Problem> {
-        let looked = self.victims(plan, asked, literals, class).await;
+    pub(in crate::kill) async fn first(&self, kill: &mut Kill) -> Result<Option<(Order, usize)>, Problem> {
+        let Self { looks, runner, asked, plan, .. } = self;
+        let looked = self.victims().await;
         let (victims, look, list, place) = looked.map_err(|problem| unlooked(problem, plan))?;
         check_found(victims.sessions.len())?;
         let many = victims.send.len();
         if matches!(asked.order.selector, Selector::Match(_)) {
-            self.0.confirming.rules.check_match(many)?;
-            self.0.caps.check_kill(many)?;
+            looks.policy.confirming.rules.check_match(many)?;
+            looks.policy.caps.check_kill(many)?;
         }
         // In its own way the vendor spares nobody, and ends also what nobody saw and counted.
         let own_way = plan.own_way && look.complete && many == victims.sessions.len();
@@ -200,26 +207,21 @@ impl Kills {
         let selector = if own_way { asked.order.selector.clone() } else { Selector::Ids(victims.send) };
         // It goes to the node that was looked at, whichever is the primary by then.
         let order = Order { target: place, selector };
-        let now = self.0.clock.now();
-        let deadline = now + longest(driver.limit, order.selector.ids().len(), true);
-        let watch = self.watch(driver, kill, &list, &plan.wanted);
-        let (recorded, ()) = tokio::join!(self.0.audit.conclude(kill, now, "looked", Some(deadline)), watch);
-        self.may_go_on(kill, recorded)?;
+        let now = looks.clock.now();
+        let due = now + longest(runner.limit, order.selector.ids().len(), true);
+        let watch = looks.recurrence.watch(runner, kill, &list, &plan.wanted);
+        let (recorded, ()) = tokio::join!(looks.record.looked(kill, now, due), watch);
+        recorded?;
         Ok(Some((order, many)))
     }
 
     /// Which sessions may be sent, what was seen of them, and where that was.
-    async fn victims(
-        &self,
-        plan: &Plan,
-        asked: &Asked,
-        literals: bool,
-        class: Class,
-    ) -> Result<(Victims, Look, List, Target), Problem> {
+    async fn victims(&self) -> Result<(Victims, Look, List, Target), Problem> {
+        let Self { looks, asked, plan, literals, class, .. } = self;
         let target = &asked.order.target;
-        let at = self.0.clock.now();
-        let (list, place) = self.read_list(target, &plan.wanted, literals, class).await?;
-        let protection = |session: &_| self.0.targets.protection(target, session);
+        let at = looks.clock.now();
+        let (list, place) = looks.read_list(target, &plan.wanted, *literals, *class).await?;
+        let protection = |session: &_| looks.policy.targets.protection(target, session);
         let judge = Judge { list: &list, is_narrowed: plan.is_narrowed, pins: &asked.pins, protection, at };
         let look = Look { at, complete: list.complete, to_kill_ms: None };
         let mut victims = judge.judge(&asked.order.selector);

@@ -7,16 +7,16 @@ use std::collections::{BTreeMap, HashSet};
 use crate::{
     domain::{Kill, Look, Match, Order, Outcome, Problem, Selector, SessionId},
     kill::{
-        Kills, calls_take,
+        intake::request::Asked,
         look::{
-            preflight::{Plan, unlooked},
+            preflight::{Preflight, unlooked},
             victims::{Judge, Pin, Victims},
         },
-        run::{Job, note},
+        times::calls_take,
     },
 };
 
-impl Kills {
+impl Preflight<'_> {
     /// Looks again at the sessions of a call, records what was seen, and answers what of it may still be sent, and how many
     /// sessions that is about; `None` where nothing may. It can be more than goes in one call. `after_it` is how many calls
     /// are to come after it.
@@ -25,26 +25,24 @@ impl Kills {
     ///
     /// # Errors
     /// Why nothing may be sent.
-    pub(in crate::kill) async fn look_again(
+    pub(in crate::kill) async fn again(
         &self,
-        job: &Job,
-        plan: &Plan,
         part: Order,
         after_it: usize,
         kill: &mut Kill,
     ) -> Result<Option<(Order, usize)>, Problem> {
-        let Job { driver, asked, class, literals, .. } = job;
+        let Self { looks, runner, asked, plan, literals, class } = self;
         let Selector::Ids(ids) = &part.selector else {
             // In its own way the vendor is asked for what meets the criteria now.
-            return self.look_before(driver, plan, asked, *literals, *class, kill).await;
+            return self.first(kill).await;
         };
-        let at = self.0.clock.now();
-        let list = self.read_list(&part.target, &plan.wanted, *literals, *class).await;
+        let at = looks.clock.now();
+        let list = looks.read_list(&part.target, &plan.wanted, *literals, *class).await;
         let (list, _) = list.map_err(|problem| unlooked(problem, plan))?;
-        let protection = |session: &_| self.0.targets.protection(&part.target, session);
+        let protection = |session: &_| looks.policy.targets.protection(&part.target, session);
         // Each was on such a list before, so that it is there no more unless it can have gone to another database.
         let is_narrowed = plan.wanted.database.is_some();
-        let judge = Judge { list: &list, is_narrowed, pins: &pins(job, kill, ids), protection, at };
+        let judge = Judge { list: &list, is_narrowed, pins: &pins(asked, kill, ids), protection, at };
         let mut victims = judge.judge(&part.selector);
         if let (Selector::Match(criteria), None) = (&asked.order.selector, &asked.bound) {
             let criteria = Match { limit: None, order: None, ..criteria.clone() };
@@ -52,25 +50,23 @@ impl Kills {
             victims = victims.without(&others.map(|session| session.id.as_str()).collect::<HashSet<_>>());
         }
         let Victims { send, sessions } = victims;
-        note(kill, &sessions);
+        kill.note(&sessions);
         kill.look = Some(Look { at, complete: list.complete, to_kill_ms: None });
-        let now = self.0.clock.now();
-        let due = now + calls_take(driver.limit, after_it + 1, true);
-        let recorded = self.0.audit.conclude(kill, now, "looked", Some(due)).await;
-        self.may_go_on(kill, recorded)?;
+        let now = looks.clock.now();
+        looks.record.looked(kill, now, now + calls_take(runner.limit, after_it + 1, true)).await?;
         // These were counted before.
         Ok((!send.is_empty()).then_some((Order { selector: Selector::Ids(send), ..part }, 0)))
     }
 }
 
 /// What must hold of these sessions: what was asked of each, and that it is the one that was seen.
-fn pins(job: &Job, kill: &Kill, ids: &[SessionId]) -> BTreeMap<SessionId, Pin> {
+fn pins(asked: &Asked, kill: &Kill, ids: &[SessionId]) -> BTreeMap<SessionId, Pin> {
     let seen = |id: &SessionId| {
         let known = kill.sessions.iter().find(|session| session.id == id.0 && session.outcome == Outcome::Unknown)?;
         known.identity.clone()
     };
     let pin = |id: &SessionId| {
-        let asked = job.asked.pins.get(id).cloned().unwrap_or_default();
+        let asked = asked.pins.get(id).cloned().unwrap_or_default();
         // What it was bound to goes before what was seen since, which does not contradict that.
         let identity = asked.identity.clone().or_else(|| seen(id));
         (id.clone(), Pin { identity, ..asked })

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Mutex,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use time::{Duration, OffsetDateTime};
@@ -13,7 +13,7 @@ use time::{Duration, OffsetDateTime};
 use crate::{
     dispatch::report::seconds,
     domain::{Problem, ProblemCode, Target},
-    kill::lock,
+    kill::intake::request::MAX_IDS,
     upstream::may_be_same_place,
 };
 
@@ -28,7 +28,7 @@ pub struct SessionCaps {
 
 impl Default for SessionCaps {
     fn default() -> Self {
-        Self { per_kill: crate::kill::intake::request::MAX_IDS, per_target_minute: 0 }
+        Self { per_kill: MAX_IDS, per_target_minute: 0 }
     }
 }
 
@@ -36,7 +36,7 @@ impl Default for SessionCaps {
 #[derive(Debug)]
 pub(in crate::kill) struct Caps {
     caps: SessionCaps,
-    counted: Mutex<HashMap<Target, VecDeque<(OffsetDateTime, usize)>>>,
+    counted: Mutex<Counted>,
 }
 
 impl Caps {
@@ -46,7 +46,7 @@ impl Caps {
 
     /// Whether it matters how many sessions a kill is about.
     pub(in crate::kill) const fn depend_on_count(&self) -> bool {
-        self.caps.per_kill < crate::kill::intake::request::MAX_IDS || self.caps.per_target_minute > 0
+        self.caps.per_kill < MAX_IDS || self.caps.per_target_minute > 0
     }
 
     /// Whether one kill may end so many.
@@ -75,7 +75,7 @@ impl Caps {
                 format!("is about {sessions} sessions, and of this target at most {most} may end in a minute");
             return Err(Problem::invalid("select", sentence));
         }
-        let mut counted = lock(&self.counted);
+        let mut counted = self.counted();
         let mut taken: Vec<_> = counted
             .iter_mut()
             .filter(|(place, _)| may_be_same_place(place, target))
@@ -104,14 +104,20 @@ impl Caps {
         Err(Problem::new(ProblemCode::RateLimited, sentence).retry_after(seconds(wait)))
     }
 
+    fn counted(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Forgets targets of which nothing was let through within the last minute.
     pub(in crate::kill) fn forget_idle(&self, now: OffsetDateTime) {
-        lock(&self.counted).retain(|_, taken| {
+        self.counted().retain(|_, taken| {
             forget(taken, now);
             !taken.is_empty()
         });
     }
 }
+
+type Counted = HashMap<Target, VecDeque<(OffsetDateTime, usize)>>;
 
 fn forget(taken: &mut VecDeque<(OffsetDateTime, usize)>, now: OffsetDateTime) {
     taken.retain(|(at, _)| *at + Duration::MINUTE > now);
@@ -151,7 +157,7 @@ mod tests {
         assert_eq!(take(None, 6, 300), Some((ProblemCode::Invalid, None)));
         assert_eq!(caps.take(&target(None, "2"), 5, NOON), Ok(()));
         caps.forget_idle(NOON + Duration::MINUTE);
-        assert_eq!(lock(&caps.counted).len(), 1);
+        assert_eq!(caps.counted().len(), 1);
         assert_eq!(super::tests::caps(0).take(&target(None, "1"), 1000, NOON), Ok(()));
     }
 

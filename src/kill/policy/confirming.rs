@@ -8,17 +8,16 @@ use std::{collections::BTreeMap, time::Duration};
 use time::OffsetDateTime;
 
 use crate::{
-    audit::AuditError,
     domain::{Glob, Kill, KillId, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status},
     kill::{
-        Kills,
         intake::{request::Asked, submission::Submission},
         look::victims::Pin,
         policy::{
+            Policy,
             confirm::{Given, Key, Terms},
             targets::Targets,
         },
-        unavailable,
+        record::Record,
     },
 };
 
@@ -103,21 +102,20 @@ fn missing(what: &str) -> Problem {
     Problem::invalid("confirm", sentence)
 }
 
-impl Kills {
+impl Policy {
     /// The confirm for a kill that is a preview, until it has run out; `None` where there is nothing to confirm, or the
     /// kill that was asked for would not be done.
     ///
     /// The same preview gives the same confirm, so a repeated request with its key gets it again.
-    #[must_use]
-    pub fn confirm(&self, kill: &Kill) -> Option<Confirm> {
-        let Confirming { key, rules } = &self.0.confirming;
+    pub(in crate::kill) fn confirm(&self, kill: &Kill, now: OffsetDateTime) -> Option<Confirm> {
+        let Confirming { key, rules } = &self.confirming;
         let until = kill.requested_at + rules.ttl;
         let (target, select) = (kill.target.as_ref()?, kill.select.as_ref()?);
         let is_intelligent = select.get("intelligent").is_some();
         let many = alive(kill).count();
-        let can_go = is_intelligent || many > 0 && self.0.caps.check_kill(many).is_ok();
+        let can_go = is_intelligent || many > 0 && self.caps.check_kill(many).is_ok();
         let can_go = can_go && kill.problem.is_none();
-        let is_good = kill.status == Status::Preview && can_go && self.0.clock.now() < until;
+        let is_good = kill.status == Status::Preview && can_go && now < until;
         let token = || key.mint(kill.id, until, &Terms::of(&kill.caller, target, select));
         is_good.then(|| Confirm { token: token(), until })
     }
@@ -127,11 +125,16 @@ impl Kills {
     ///
     /// # Errors
     /// `audit_unavailable` where the record could not be read.
-    pub(in crate::kill) async fn vetted(&self, mut submission: Submission) -> Result<Submission, Problem> {
+    pub(in crate::kill) async fn vet(
+        &self,
+        mut submission: Submission,
+        record: &Record,
+        now: OffsetDateTime,
+    ) -> Result<Submission, Problem> {
         let Ok(asked) = submission.asked else { return Ok(submission) };
         let caller = &submission.context.caller;
-        let vetted = match self.bound(caller, asked).await {
-            Ok(asked) => self.0.caps.check_kill(asked.order.selector.ids().len()).map(|()| asked),
+        let vetted = match self.bound(caller, asked, record, now).await {
+            Ok(asked) => self.caps.check_kill(asked.order.selector.ids().len()).map(|()| asked),
             Err(problem) => Err(problem),
         };
         if let Err(problem) = &vetted
@@ -143,7 +146,7 @@ impl Kills {
         // confirm may have run out since.
         if vetted.is_err()
             && let Some(key) = &submission.context.key
-            && !self.stands_for_a_kill(caller, &key.key).await?
+            && !record.stands(caller, &key.key, now).await?
         {
             submission.context.key = None;
         }
@@ -151,29 +154,25 @@ impl Kills {
         Ok(submission)
     }
 
-    async fn stands_for_a_kill(&self, caller: &str, key: &str) -> Result<bool, Problem> {
-        self.0.audit.stands(caller, key, self.0.clock.now()).await.map_err(|error| self.unread(&error))
-    }
-
-    fn unread(&self, error: &AuditError) -> Problem {
-        self.0.metrics.audit_failure();
-        tracing::error!(%error, "the record could not be read, so nothing was sent");
-        unavailable()
-    }
-
     /// What is asked, about the sessions of its preview alone where it has a confirm.
-    async fn bound(&self, caller: &str, mut asked: Asked) -> Result<Asked, Problem> {
+    async fn bound(
+        &self,
+        caller: &str,
+        mut asked: Asked,
+        record: &Record,
+        now: OffsetDateTime,
+    ) -> Result<Asked, Problem> {
         if asked.dry_run {
             return Ok(asked);
         }
-        let Confirming { rules, .. } = &self.0.confirming;
+        let Confirming { rules, .. } = &self.confirming;
         let Some(given) = asked.confirm.take() else {
-            return match rules.need(&self.0.targets, caller, &asked.order) {
+            return match rules.need(&self.targets, caller, &asked.order) {
                 Some(what) => Err(missing(what)),
                 None => Ok(asked),
             };
         };
-        let preview = self.preview_of(caller, &asked, &given).await?;
+        let preview = self.preview_of(caller, &asked, &given, record, now).await?;
         let listed_by = match &asked.order.selector {
             Selector::Match(criteria) => criteria.clone(),
             Selector::Ids(_) | Selector::Intelligent => Match::default(),
@@ -193,14 +192,20 @@ impl Kills {
     }
 
     /// The recorded preview that a confirm stands for.
-    async fn preview_of(&self, caller: &str, asked: &Asked, given: &Given) -> Result<Kill, Problem> {
+    async fn preview_of(
+        &self,
+        caller: &str,
+        asked: &Asked,
+        given: &Given,
+        record: &Record,
+        now: OffsetDateTime,
+    ) -> Result<Kill, Problem> {
         let wrong = |sentence: &str| Problem::invalid("confirm", sentence);
         let target = serde_json::to_value(&asked.order.target).unwrap_or_default();
         let terms = Terms::of(caller, &target, asked.select.as_ref().unwrap_or_default());
-        let id = self.0.confirming.key.check(given.expose(), self.0.clock.now(), &terms);
+        let id = self.confirming.key.check(given.expose(), now, &terms);
         let id = id.map_err(|refusal| wrong(refusal.sentence()))?;
-        let found = self.0.audit.find(id).await.map_err(|error| self.unread(&error))?;
-        let preview = found.filter(|kill| kill.status == Status::Preview && kill.caller == caller);
+        let preview = record.find(id).await?.filter(|kill| kill.status == Status::Preview && kill.caller == caller);
         preview.ok_or_else(|| wrong("is of a preview that is not on this gateway's record: preview again"))
     }
 }

@@ -4,11 +4,10 @@ use std::{num::NonZeroU32, sync::Arc};
 
 use crate::{
     dispatch::rate::limiter::{Limit, Limiter},
-    domain::{Match, Outcome, SessionId, Status, Target, VendorName},
+    domain::{Match, Outcome, Session, SessionId, Target, VendorName},
     kill::{
-        InFlight,
+        Kills,
         after::reconcile::tests::{NOON, attempt, gateway},
-        handle::Ticket,
         run::*,
     },
     upstream::{
@@ -53,7 +52,7 @@ impl Vendor for Broken {
     }
 }
 
-fn driver(kills: &Kills) -> Runner {
+fn runner(kills: &Kills) -> Runner {
     let clock = kills.0.clock.clone();
     let settings = Settings {
         name: "huawei".into(),
@@ -112,10 +111,10 @@ async fn a_kill_whose_work_breaks_off_is_concluded_and_answered() {
         confirm: None,
         bound: None,
     };
-    let job = Job { driver: driver(&kills), asked, plan: None, class: Class::Kill, literals: false };
-    let (updates, ticket) = Ticket::new(attempt.kill.clone(), kills.audit().clone());
-    let guard = InFlight::enter(&kills.0);
-    kills.clone().work(job, attempt, updates, guard).await;
+    let runner = runner(&kills);
+    let job = Job { gate: Arc::clone(&kills.0), runner, asked, plan: None, class: Class::Kill, literals: false };
+    let (updates, ticket) = Ticket::new(Arc::new(attempt.kill.clone()), kills.audit().clone());
+    Box::new(Run::new(job, attempt.kill)).finish(updates).await;
     let kill = ticket.answered().await;
     assert_eq!((kill.status, kill.sessions[0].outcome), (Status::Failed, Outcome::Failed), "nothing was sent");
     assert_eq!(kill.problem.as_ref().map(|problem| problem.code), Some(ProblemCode::Internal));

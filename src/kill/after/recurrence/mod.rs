@@ -9,30 +9,29 @@ mod rules;
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::Semaphore,
     task::JoinSet,
     time::{Instant, timeout_at},
 };
 
 use crate::{
-    audit::{Returned, Watch},
-    dispatch::{rate::limiter::Class, runner::Runner},
+    audit::{Audit, Returned, Watch},
+    clock::Clock,
+    dispatch::{rate::limiter::Class, runner::Runner, upstreams::Upstreams},
     domain::{Kill, Match, Target},
-    kill::{
-        Kills,
-        after::{reconcile::order_of, recurrence::rules::Step},
-    },
     upstream::{List, Listing},
 };
+
+use super::{order_of, places::Places};
+use rules::Step;
 
 /// How long a watch is left to the gateway that took it: a list and its record.
 const LEASE: Duration = Duration::from_secs(30);
 /// How long one list may take, with the wait for its place.
 const LIST: Duration = Duration::from_secs(15);
-/// Most lists at once: nobody waits for them.
-pub(in crate::kill) const LISTS: usize = 4;
+/// Most lists at once of each account: nobody waits for them.
+const LISTS: usize = 2;
 /// Most watches taken at once.
-pub(in crate::kill) const TAKEN: u32 = 64;
+const TAKEN: u32 = 64;
 
 /// A list, and the watches that it serves: each with its kill and whether this look is its last.
 struct Shared {
@@ -41,27 +40,58 @@ struct Shared {
     watches: Vec<(Watch, Kill, bool)>,
 }
 
-impl Kills {
+/// Looks for sessions that come back.
+#[derive(Debug)]
+pub(in crate::kill) struct Recurrence {
+    pub(in crate::kill) audit: Audit,
+    pub(in crate::kill) upstreams: Arc<Upstreams>,
+    pub(in crate::kill) clock: Clock,
+    /// The name under which this gateway holds watches.
+    pub(in crate::kill) gateway: String,
+    /// For how long after a kill is looked; zero is not at all.
+    pub(in crate::kill) watch_for: Duration,
+    places: Places,
+}
+
+impl Recurrence {
+    pub(in crate::kill) fn new(
+        audit: Audit,
+        upstreams: Arc<Upstreams>,
+        clock: Clock,
+        gateway: String,
+        watch_for: Duration,
+    ) -> Self {
+        Self { audit, upstreams, clock, gateway, watch_for, places: Places::new(LISTS) }
+    }
+
+    /// Whether sessions that come back are looked for at all.
+    pub(in crate::kill) const fn is_on(&self) -> bool {
+        !self.watch_for.is_zero()
+    }
+
     /// Records that the sessions of a kill that is about to be sent will be looked for afterwards, where they can be
     /// recognised. A watch that cannot be recorded keeps no kill from being sent.
-    pub(in crate::kill) async fn watch(&self, driver: &Runner, kill: &Kill, list: &List, wanted: &Match) {
-        let inner = &*self.0;
-        if inner.watch_for.is_zero() {
+    pub(in crate::kill) async fn watch(&self, runner: &Runner, kill: &Kill, list: &List, wanted: &Match) {
+        if !self.is_on() {
             return;
         }
-        let Some(sightings) = rules::sightings(driver.vendor, kill, list, wanted) else { return };
-        let due_at = rules::first_due(inner.clock.now(), inner.watch_for);
-        let watch = Watch { kill_id: kill.id, gateway: inner.gateway.clone(), due_at, looks: 0, sightings };
-        if let Err(error) = inner.audit.watch(&watch).await {
+        let Some(sightings) = rules::sightings(runner.vendor, kill, list, wanted) else { return };
+        let due_at = rules::first_due(self.clock.now(), self.watch_for);
+        let watch = Watch { kill_id: kill.id, gateway: self.gateway.clone(), due_at, looks: 0, sightings };
+        if let Err(error) = self.audit.watch(&watch).await {
             tracing::warn!(kill_id = %kill.id, %error, "a kill cannot be watched, so nobody will look who comes back");
         }
     }
 
-    /// Takes some of the watches that are due and begins to look; answers how many.
-    pub(in crate::kill) async fn take_watches(&self, watching: &mut JoinSet<()>, places: &Arc<Semaphore>) -> usize {
-        let inner = &*self.0;
+    /// Takes the watches that are due and begins to look.
+    pub(in crate::kill) async fn take_due(self: &Arc<Self>, watching: &mut JoinSet<()>) {
+        // A full hand may leave others that are due.
+        while self.take_some(watching).await == TAKEN as usize {}
+    }
+
+    async fn take_some(self: &Arc<Self>, watching: &mut JoinSet<()>) -> usize {
         while watching.try_join_next().is_some() {}
-        let taken = match inner.audit.claim_watches(&inner.gateway, inner.clock.now(), LEASE, TAKEN).await {
+        let taken = match self.audit.claim_watches(&self.gateway, self.clock.now(), LEASE, TAKEN).await {
             Ok(taken) => taken,
             Err(error) => {
                 tracing::warn!(%error, "watched kills cannot be looked for");
@@ -70,13 +100,13 @@ impl Kills {
         };
         let count = taken.len();
         if count > 0 {
-            let (kills, places) = (self.clone(), Arc::clone(places));
-            watching.spawn(async move { kills.look_who_came(taken, &places).await });
+            let recurrence = Arc::clone(self);
+            watching.spawn(async move { recurrence.look_who_came(taken).await });
         }
         count
     }
 
-    async fn look_who_came(&self, taken: Vec<Watch>, places: &Arc<Semaphore>) {
+    async fn look_who_came(self: Arc<Self>, taken: Vec<Watch>) {
         let mut lists = vec![];
         for watch in taken {
             if let Some(due) = self.due(watch).await {
@@ -85,16 +115,16 @@ impl Kills {
         }
         let mut reading = JoinSet::new();
         for shared in lists {
-            let (kills, places) = (self.clone(), Arc::clone(places));
-            reading.spawn(async move { kills.look_for(shared, &places).await });
+            let recurrence = Arc::clone(&self);
+            reading.spawn(async move { recurrence.look_for(shared).await });
         }
         reading.join_all().await;
     }
 
     /// Looks at the kill of a watch: the list that it needs now, where it needs one.
     async fn due(&self, watch: Watch) -> Option<Shared> {
-        let (inner, now) = (&*self.0, self.0.clock.now());
-        let kill = match inner.audit.find(watch.kill_id).await {
+        let now = self.clock.now();
+        let kill = match self.audit.find(watch.kill_id).await {
             Ok(found) => found,
             // The lease runs out and some gateway takes it again.
             Err(error) => {
@@ -102,14 +132,14 @@ impl Kills {
                 return None;
             }
         };
-        let step = kill.as_ref().map_or(Step::End, |kill| rules::step(kill, watch.looks, now, inner.watch_for));
+        let step = kill.as_ref().map_or(Step::End, |kill| rules::step(kill, watch.looks, now, self.watch_for));
         let due_at = match (step, kill) {
             (Step::Look { is_last }, Some(kill)) => match self.list_wanted(&kill) {
                 Some((target, wanted)) => {
                     return Some(Shared { target, wanted, watches: vec![(watch, kill, is_last)] });
                 }
                 // This gateway cannot reach it; another one may.
-                None => rules::next(&kill, is_last, true, now, inner.watch_for),
+                None => rules::next(&kill, is_last, true, now, self.watch_for),
             },
             (Step::Wait(until), _) => Some(until),
             (Step::End | Step::Look { .. }, _) => None,
@@ -121,18 +151,17 @@ impl Kills {
     /// Where and what to list for a kill.
     fn list_wanted(&self, kill: &Kill) -> Option<(Target, Match)> {
         let target = order_of(kill)?.target;
-        let wanted = rules::wanted(self.0.upstreams.runner(&target).ok()?.vendor, kill)?;
+        let wanted = rules::wanted(self.upstreams.runner(&target).ok()?.vendor, kill)?;
         Some((target, wanted))
     }
 
     /// Reads one list and notes what it says of every kill that it serves.
-    async fn look_for(&self, shared: Shared, places: &Semaphore) {
-        let inner = &*self.0;
-        let asked_at = inner.clock.now();
-        let list = self.list_for(&shared, places).await;
-        let now = inner.clock.now();
+    async fn look_for(&self, shared: Shared) {
+        let asked_at = self.clock.now();
+        let list = self.list_for(&shared).await;
+        let now = self.clock.now();
         for (watch, kill, is_last) in shared.watches {
-            let due_at = rules::next(&kill, is_last, list.is_none(), asked_at, inner.watch_for);
+            let due_at = rules::next(&kill, is_last, list.is_none(), asked_at, self.watch_for);
             let mut on = Watch { looks: watch.looks + 1, ..watch.clone() };
             if let Some(list) = &list {
                 rules::learn(&mut on, &kill, list, now);
@@ -150,12 +179,12 @@ impl Kills {
     }
 
     /// The list as far as it can be read in time; `None` where nothing of it can.
-    async fn list_for(&self, shared: &Shared, places: &Semaphore) -> Option<List> {
+    async fn list_for(&self, shared: &Shared) -> Option<List> {
         let until = Instant::now() + LIST;
-        let _place = timeout_at(until, places.acquire()).await.ok()?.ok()?;
-        let driver = self.0.upstreams.runner(&shared.target).ok()?;
-        let mut listing = Listing::new(driver.vendor, shared.target.clone(), shared.wanted.clone());
-        let read = timeout_at(until, driver.list(&mut listing, Class::Read, until)).await;
+        let _place = timeout_at(until, self.places.take(&shared.target.account)).await.ok()?;
+        let runner = self.upstreams.runner(&shared.target).ok()?;
+        let mut listing = Listing::new(runner.vendor, shared.target.clone(), shared.wanted.clone());
+        let read = timeout_at(until, runner.list(&mut listing, Class::Read, until)).await;
         if !matches!(read, Ok(Ok(()))) {
             tracing::debug!(target = ?shared.target, ?read, "a look for who came back got no whole list");
         }
@@ -164,7 +193,7 @@ impl Kills {
 
     async fn note(&self, watch: &Watch, found: Option<Returned>, on: Option<Watch>) {
         let kill_id = watch.kill_id;
-        match self.0.audit.note_look(kill_id, found, on.as_ref()).await {
+        match self.audit.note_look(kill_id, found, on.as_ref()).await {
             Ok(()) => {
                 if let Some(Returned { count, complete, .. }) = found {
                     tracing::info!(%kill_id, returned = count, complete, "looked who came back");
