@@ -7,6 +7,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use super::{all, assert_accepted, assert_recorded, ids, shards};
 use crate::support::{
     gateway::{Answer, Engine, Gateway, kill_of},
+    lateness::Lateness,
     patience::eventually,
 };
 
@@ -53,6 +54,7 @@ async fn where_too_many_wait_more_are_turned_away() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_cannot_have_a_turn_in_time_is_told_when_there_is_one() {
     let impatient = "[vendors.dcdb]\nrequests_per_second = 1\nmax_wait_ms = 0\n";
+    let lateness = Lateness::watch();
     let (gateway, targets) = shards(Engine::Postgres, 6, impatient).await;
     let bodies: Vec<_> = targets.iter().map(|target| ids(target, &[1])).collect();
     let (_, late) = split(all(&gateway, &bodies).await);
@@ -63,7 +65,7 @@ async fn who_cannot_have_a_turn_in_time_is_told_when_there_is_one() {
         assert!((1..=2).contains(&after));
         assert_recorded(&gateway, answer, "rate_limited").await;
     }
-    assert_eq!(gateway.clouds.violations(), 0);
+    lateness.assert_kept(&gateway.clouds.calls_for(Action::DcdbKill), 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

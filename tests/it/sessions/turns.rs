@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 use tokio::join;
 
 use super::{ids, listed, look, on_both_engines};
-use crate::support::gateway::{Engine, Gateway, Setup, kill_of};
+use crate::support::{
+    gateway::{Engine, Gateway, Setup, kill_of},
+    lateness::Lateness,
+    patience::eventually,
+};
 
 on_both_engines! {
     a_list_waits_until_no_kill_does,
@@ -67,6 +71,7 @@ async fn a_list_waits_until_no_kill_does(engine: Engine) {
 /// the kill itself does.
 async fn no_list_and_no_preview_comes_while_kills_wait_and_no_kill_is_turned_away(engine: Engine) {
     const WAITING: usize = 14;
+    let lateness = Lateness::watch();
     let (gateway, targets) = nodes(engine, WAITING + 1, 60_000).await;
     let bodies: Vec<_> = targets[..WAITING].iter().map(|target| kill_of(target.clone(), &[1])).collect();
     let kills = join_all(bodies.iter().map(|body| gateway.kill(body)));
@@ -89,7 +94,7 @@ async fn no_list_and_no_preview_comes_while_kills_wait_and_no_kill_is_turned_awa
     let order: Vec<_> = gateway.clouds.calls().iter().filter_map(|call| call.action).collect();
     let kills = order[..=WAITING].iter().filter(|action| **action == Action::TaurusdbKill).count();
     assert_eq!(kills, WAITING, "none but the look of a kill among them: {order:?}");
-    assert_eq!(gateway.clouds.violations(), 0);
+    lateness.assert_kept(&gateway.clouds.calls(), 5).await;
 }
 
 async fn look_at(gateway: &Gateway, target: &Value) -> Vec<u64> {
@@ -116,14 +121,18 @@ async fn what_was_read_in_time_is_told_and_that_it_is_not_all(engine: Engine) {
     let node = targets[0]["node_id"].as_str().unwrap();
     gateway.clouds.put_ids(&Place::taurusdb(INSTANCE, node), 1..=5000);
     let query = query(&targets[0]);
-    let answers = join_all([0; 3].map(|_| look(&gateway, &query))).await;
-    let (begun, others): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == StatusCode::OK);
-    assert!(!begun.is_empty() && !others.is_empty(), "reads have one turn in five, and here none waits for it");
-    for answer in begun {
+    // A machine may be so slow that each has a turn of its own.
+    let both = async || {
+        let answers = join_all([0; 3].map(|_| look(&gateway, &query))).await;
+        let (begun, others): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == StatusCode::OK);
+        (!begun.is_empty() && !others.is_empty()).then_some((begun, others))
+    };
+    let (begun, others) = eventually("some have the one turn in five that reads have, and others none", both).await;
+    for answer in &begun {
         let (items, complete) = listed(answer);
         assert!(items.len() >= 100 && items.len() < 5000 && !complete, "{} {complete}", items.len());
     }
-    for answer in others {
+    for answer in &others {
         assert_eq!((answer.status.as_u16(), answer.code()), (429, "rate_limited"), "{}", answer.body);
         assert!(answer.header("retry-after").is_some());
     }

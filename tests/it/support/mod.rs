@@ -1,5 +1,6 @@
 //! What tests stand on.
 
 pub(crate) mod gateway;
+pub(crate) mod lateness;
 pub(crate) mod patience;
 pub(crate) mod postgres;
