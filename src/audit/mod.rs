@@ -10,18 +10,18 @@
 //! Each call is one whole operation within one time limit, every wait included, and is carried to its end even if the
 //! caller goes away. Writes that wait at the same time share a transaction; none of their callers can tell.
 
+mod batch_writer;
+mod connections;
 mod cursor;
 mod delivery;
 mod error;
 mod events;
-mod lane;
 mod line;
 mod migrations;
 mod moment;
 mod opening;
 mod page;
 mod postgres;
-mod queue;
 mod record;
 mod removal;
 mod row;
@@ -59,7 +59,7 @@ use crate::{
     dispatch::rate::window::{Ask, Slot},
     domain::{Kill, KillId, Sent},
 };
-use queue::Entry;
+use batch_writer::Entry;
 use record::{Conclusion, Mark};
 
 /// Where the record is kept and how long it may take.
@@ -95,13 +95,13 @@ pub enum Audit {
     Sqlite(Sqlite),
 }
 
-/// Runs an engine's function of that name on one of the engine's lanes.
+/// Runs an engine's function of that name on connections of the engine.
 macro_rules! on_engine {
-    ($audit:expr, $sqlite_lane:ident, $operation:ident($($argument:expr),*)) => {
+    ($audit:expr, $sqlite:ident, $operation:ident($($argument:expr),*)) => {
         match $audit {
             Self::Postgres(engine) => {
                 engine
-                    .lane
+                    .others
                     .run(stringify!($operation), move |connection| {
                         Box::pin(async move { postgres::$operation(connection, $($argument),*).await })
                     })
@@ -109,7 +109,7 @@ macro_rules! on_engine {
             }
             Self::Sqlite(engine) => {
                 engine
-                    .$sqlite_lane
+                    .$sqlite
                     .run(stringify!($operation), move |connection| {
                         Box::pin(async move { sqlite::$operation(connection, $($argument),*).await })
                     })
@@ -193,7 +193,7 @@ impl Audit {
         let attempt = attempt.storable();
         match attempt.claims().cloned() {
             Some(key) => {
-                // The queues ask for themselves.
+                // Batch writers ask for themselves.
                 if let Self::Postgres(engine) = self {
                     engine.sure().await?;
                 }
@@ -257,10 +257,10 @@ impl Audit {
         on_engine!(self, writer, claim(&gateway, now, lease, limit))
     }
 
-    /// Takes turns from the window that all gateways on this database share, and tells when they were asked for; with
+    /// Takes permits from the window that all gateways on this database share, and tells when they were asked for; with
     /// what was heard of the same budget before, so that a step of the database's clock is noticed. `None` where the
     /// record cannot be shared, and then the window is the caller's own to keep.
-    pub async fn take_turns(
+    pub async fn take_permits(
         &self,
         budget: &str,
         ask: Ask,
@@ -269,8 +269,8 @@ impl Audit {
         match self {
             Self::Postgres(engine) => {
                 let budget = budget.to_owned();
-                let take = engine.turns.run("take_turns", move |connection| {
-                    Box::pin(async move { postgres::take_turns(connection, &budget, ask, before).await })
+                let take = engine.permits.run("take_permits", move |connection| {
+                    Box::pin(async move { postgres::take_permits(connection, &budget, ask, before).await })
                 });
                 take.await.map(Some)
             }
@@ -363,10 +363,10 @@ impl Audit {
     pub async fn close(&self) {
         match self {
             Self::Postgres(engine) => {
-                engine.writer.close().await;
-                engine.turns.close().await;
+                engine.writers.close().await;
+                engine.permits.close().await;
                 engine.sealer.close().await;
-                engine.lane.close().await;
+                engine.others.close().await;
             }
             Self::Sqlite(engine) => {
                 engine.readers.close().await;
@@ -377,12 +377,12 @@ impl Audit {
     }
 
     async fn write(&self, entry: Entry) -> Result<bool, AuditError> {
-        let queue = match (self, &entry) {
+        let writer = match (self, &entry) {
             (Self::Postgres(engine), Entry::Attempt(_)) => &engine.attempts,
             (Self::Postgres(engine), Entry::Mark(_)) => &engine.marks,
             (Self::Postgres(engine), Entry::Conclusion(_)) => &engine.conclusions,
-            (Self::Sqlite(engine), _) => &engine.queue,
+            (Self::Sqlite(engine), _) => &engine.batches,
         };
-        queue.write(entry).await
+        writer.write(entry).await
     }
 }

@@ -7,21 +7,21 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use fitness::Fitness;
+use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, PgPool, Row as _,
+    ConnectOptions, Connection, PgConnection, Row as _,
     migrate::MigrateError,
-    postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
+    postgres::{PgConnectOptions, PgSslMode},
 };
 use time::Date;
-use tokio::runtime::Handle;
 use url::Url;
 
 use super::{
     AuditError,
-    lane::{Lane, Trouble},
+    batch_writer::{BatchWriter, Sure},
+    connections::{Connect, Connections, Trouble},
     migrations,
-    queue::{Queue, Sure},
     trials::Trials,
 };
 
@@ -30,20 +30,20 @@ mod deliveries;
 mod events;
 mod fitness;
 mod lines;
+mod permits;
 mod read;
 mod seal;
-mod turns;
 mod watch;
 mod write;
 
 pub(in crate::audit) use attempts::{begin, stands};
 pub(in crate::audit) use deliveries::{claim_deliveries, deliver_later, delivered, drop_deliveries};
 pub(in crate::audit) use events::{events, progress};
+pub(in crate::audit) use permits::take_permits;
 pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, page_sql, ping, stats};
 pub(in crate::audit) use seal::{
     begin_sealing, block_before, blocks, heads, ids, last_head, removals, seal, standing, waiting, waits_for,
 };
-pub(in crate::audit) use turns::take_turns;
 pub(in crate::audit) use watch::{claim_watches, note_look, watch};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
@@ -57,16 +57,16 @@ pub(super) fn newest() -> i64 {
 #[derive(Debug, Clone)]
 pub struct Postgres {
     /// One for each kind of entry: those of a kind are one statement, and no kind waits for another.
-    pub(in crate::audit) attempts: Queue,
-    pub(in crate::audit) marks: Queue,
-    pub(in crate::audit) conclusions: Queue,
-    pub(in crate::audit) writer: Lane<sqlx::Postgres>,
-    /// For turns, which are worth nothing if they come late: they do not queue with anything else.
-    pub(in crate::audit) turns: Lane<sqlx::Postgres>,
+    pub(in crate::audit) attempts: BatchWriter,
+    pub(in crate::audit) marks: BatchWriter,
+    pub(in crate::audit) conclusions: BatchWriter,
+    pub(in crate::audit) writers: Connections<sqlx::Postgres>,
+    /// For permits, which are worth nothing if they come late: they do not queue with anything else.
+    pub(in crate::audit) permits: Connections<sqlx::Postgres>,
     /// For whoever seals, which takes its time: it does not keep others waiting.
-    pub(in crate::audit) sealer: Lane<sqlx::Postgres>,
+    pub(in crate::audit) sealer: Connections<sqlx::Postgres>,
     /// For whatever else is not written in batches.
-    pub(in crate::audit) lane: Lane<sqlx::Postgres>,
+    pub(in crate::audit) others: Connections<sqlx::Postgres>,
     fitness: Arc<Fitness>,
     pub(in crate::audit) trials: Trials,
 }
@@ -75,14 +75,11 @@ pub struct Postgres {
 /// swallowed leaves somebody to write. With more writers batches only become smaller.
 const WRITERS: u32 = 2;
 
-/// How many connections take turns. Each takes one in about a millisecond, and those of one budget go one by one.
-const TURNERS: u32 = 2;
+/// How many connections take permits. Each takes one in about a millisecond, and those of one budget go one by one.
+const PERMITS: u32 = 2;
 
 /// The least time that sealing a block may take. A block that fails for want of time would fail again.
 const SEALING: Duration = Duration::from_secs(30);
-
-/// How long a connection may have been idle to be used without a sign of life, if there was no trouble meanwhile.
-const FRESH: Duration = Duration::from_secs(1);
 
 /// The shared columns of a kill.
 macro_rules! columns {
@@ -108,40 +105,32 @@ impl Postgres {
     pub(in crate::audit) fn new(url: &SecretString, limit: Duration, max_connections: u32) -> Result<Self, AuditError> {
         let options = options(url)?;
         let trouble = Trouble::default();
-        let lane = |size: u32, session| {
-            let pool = pool(&options, limit, size, session, trouble.clone());
-            Lane::new(pool, Handle::current(), limit, trouble.clone())
+        let connections = |size: u32, limit: Duration, more| {
+            Connections::new(Session::new(&options, limit, more), size, limit, trouble.clone())
         };
         let writers = (3 * WRITERS).min(max_connections / 2).max(1);
+        let permits = PERMITS.min(max_connections / 4).max(1);
+        let others = max_connections.saturating_sub(writers + permits + 1).max(1);
         let fitness = Arc::new(Fitness::new(options.clone(), limit));
-        let writer = lane(writers, Some(WRITER));
-        let queue = || {
+        let writers = connections(writers, limit, Some(WRITER));
+        let batches = || {
             let sure = Arc::clone(&fitness);
             let sure: Sure = Arc::new(move || {
                 let fitness = Arc::clone(&sure);
                 Box::pin(async move { fitness.sure().await })
             });
-            Queue::start(&writer, Some(&sure), WRITERS as usize, |connection, entries| {
+            BatchWriter::start(&writers, Some(&sure), WRITERS as usize, |connection, entries| {
                 Box::pin(write::write(connection, entries))
             })
         };
-        let turners = TURNERS.min(max_connections / 4).max(1);
-        let others = max_connections.saturating_sub(writers + turners + 1).max(1);
-        let sealer = limit.max(SEALING);
-        let sealer = Lane::new(
-            pool(&options, sealer, 1, Some(WRITER), trouble.clone()),
-            Handle::current(),
-            sealer,
-            trouble.clone(),
-        );
         Ok(Self {
-            attempts: queue(),
-            marks: queue(),
-            conclusions: queue(),
-            writer,
-            turns: lane(turners, None),
-            sealer,
-            lane: lane(others, None),
+            attempts: batches(),
+            marks: batches(),
+            conclusions: batches(),
+            permits: connections(permits, limit, None),
+            sealer: connections(1, limit.max(SEALING), Some(WRITER)),
+            others: connections(others, limit, None),
+            writers,
             fitness,
             trials: Trials::default(),
         })
@@ -264,37 +253,38 @@ fn wants_tls(options: &PgConnectOptions, url: &str) -> bool {
     !is_near && !is_said && matches!(options.get_ssl_mode(), PgSslMode::Prefer)
 }
 
-/// A pool whose connections begin with `SESSION`, and with `more` if there is more.
-fn pool(
-    options: &PgConnectOptions,
-    limit: Duration,
-    size: u32,
+/// What the connections for one purpose begin with.
+struct Session {
+    options: PgConnectOptions,
+    /// The longest that a statement may take, in milliseconds.
+    millis: String,
+    /// More than `SESSION`.
     more: Option<&'static str>,
-    trouble: Trouble,
-) -> PgPool {
-    let millis = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX).to_string();
-    PgPoolOptions::new()
-        .max_connections(size)
-        .acquire_timeout(limit)
-        .after_connect(move |connection, _| {
-            let millis = millis.clone();
-            Box::pin(async move {
-                sqlx::query(SESSION).bind(millis).execute(&mut *connection).await?;
-                if let Some(more) = more {
-                    sqlx::query(more).execute(connection).await?;
-                }
-                Ok(())
-            })
+}
+
+impl Session {
+    fn new(options: &PgConnectOptions, limit: Duration, more: Option<&'static str>) -> Self {
+        let millis = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX).to_string();
+        Self { options: options.clone(), millis, more }
+    }
+}
+
+impl Connect<sqlx::Postgres> for Session {
+    fn connect(&self) -> BoxFuture<'_, sqlx::Result<PgConnection>> {
+        Box::pin(async {
+            let mut connection = self.options.connect().await?;
+            sqlx::query(SESSION).bind(&self.millis).execute(&mut connection).await?;
+            if let Some(more) = self.more {
+                sqlx::query(more).execute(&mut connection).await?;
+            }
+            Ok(connection)
         })
-        .test_before_acquire(false)
-        .before_acquire(move |connection, connected| {
-            let doubtful = connected.idle_for > FRESH || trouble.within(connected.idle_for);
-            Box::pin(async move {
-                // One that takes no writes any more is of the old primary, or the next one is not.
-                Ok(!doubtful || sqlx::raw_sql(IS_OFF).fetch_one(connection).await?.try_get::<String, _>(0)? == "off")
-            })
-        })
-        .connect_lazy_with(options.clone())
+    }
+
+    /// One that takes no writes any more is of the old primary, or the next one is not.
+    fn is_well<'c>(&'c self, connection: &'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<bool>> {
+        Box::pin(async { Ok(sqlx::raw_sql(IS_OFF).fetch_one(connection).await?.try_get::<String, _>(0)? == "off") })
+    }
 }
 
 const IS_OFF: &str = "SHOW transaction_read_only";

@@ -7,8 +7,8 @@ use sqlx::{Arguments, PgConnection, postgres::PgArguments, types::Json};
 use super::{attempts::record_together, read::MAKE_MONTHS};
 use crate::{
     audit::{
+        batch_writer::Entry,
         moment::Moment,
-        queue::Entry,
         record::{Attempt, Conclusion, Lease, Mark},
     },
     domain::{Identity, Kill, KillId},

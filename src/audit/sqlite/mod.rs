@@ -3,19 +3,19 @@
 //! A writing transaction takes the write lock at its start, so what it read is still true when it writes. The
 //! write-ahead log lets readers go on meanwhile; `synchronous=FULL` makes what was committed survive a power cut.
 
-use std::{fs::File, io, os::unix::fs::OpenOptionsExt as _, path::Path, time::Duration};
+use std::{fs, io, os::unix::fs::OpenOptionsExt as _, path::Path, time::Duration};
 
+use futures_util::future::BoxFuture;
 use sqlx::{
-    ConnectOptions, Connection,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    ConnectOptions, Connection, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
-use tokio::runtime::Handle;
 
 use super::{
     AuditError,
-    lane::{Lane, Trouble},
+    batch_writer::BatchWriter,
+    connections::{Connect, Connections, Trouble},
     migrations,
-    queue::Queue,
     trials::Trials,
 };
 
@@ -45,9 +45,9 @@ pub(in crate::audit) fn newest() -> i64 {
 /// The record in a SQLite file.
 #[derive(Debug, Clone)]
 pub struct Sqlite {
-    pub(in crate::audit) queue: Queue,
-    pub(in crate::audit) writer: Lane<sqlx::Sqlite>,
-    pub(in crate::audit) readers: Lane<sqlx::Sqlite>,
+    pub(in crate::audit) batches: BatchWriter,
+    pub(in crate::audit) writer: Connections<sqlx::Sqlite>,
+    pub(in crate::audit) readers: Connections<sqlx::Sqlite>,
     pub(in crate::audit) trials: Trials,
 }
 
@@ -77,15 +77,15 @@ impl Sqlite {
     pub(in crate::audit) async fn open(path: &Path, limit: Duration, readers: u32) -> Result<Self, AuditError> {
         let failed = |error: sqlx::Error| AuditError::from_sqlx("open", &error);
         make(path)?;
-        // Left behind open, it keeps the file in its journal mode until the pools have it.
+        // Left behind open, it keeps the file in its journal mode until others have it.
         let first = options(path).connect().await.map_err(failed)?;
-        let pool = |size: u32| SqlitePoolOptions::new().max_connections(size.max(1)).acquire_timeout(limit);
-        let lane = |pool| Lane::new(pool, Handle::current(), limit, Trouble::default());
-        let writer = lane(pool(1).connect_lazy_with(options(path)));
-        let readers = lane(pool(readers).connect_lazy_with(options(path).read_only(true)));
+        let connections = |options, size| Connections::new(File(options), size, limit, Trouble::default());
+        let writer = connections(options(path), 1);
+        let readers = connections(options(path).read_only(true), readers);
         first.close().await.map_err(failed)?;
-        let queue = Queue::start(&writer, None, 1, |connection, entries| Box::pin(write::write(connection, entries)));
-        Ok(Self { queue, writer, readers, trials: Trials::default() })
+        let batches =
+            BatchWriter::start(&writer, None, 1, |connection, entries| Box::pin(write::write(connection, entries)));
+        Ok(Self { batches, writer, readers, trials: Trials::default() })
     }
 
     pub(in crate::audit) async fn migrate(path: &Path) -> Result<(), AuditError> {
@@ -100,10 +100,23 @@ impl Sqlite {
     }
 }
 
+struct File(SqliteConnectOptions);
+
+impl Connect<sqlx::Sqlite> for File {
+    fn connect(&self) -> BoxFuture<'_, sqlx::Result<SqliteConnection>> {
+        Box::pin(self.0.connect())
+    }
+
+    /// A file does not go away.
+    fn is_well<'c>(&'c self, _: &'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<bool>> {
+        Box::pin(std::future::ready(Ok(true)))
+    }
+}
+
 /// Makes the file where there is none, for nobody else to read; SQLite gives the files beside it the same mode. One that
 /// is there is left alone: whoever opened and closed it here would let go of locks that this process holds on it.
 fn make(path: &Path) -> Result<(), AuditError> {
-    match File::options().write(true).create_new(true).mode(0o600).open(path) {
+    match fs::File::options().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             Err(AuditError::unavailable("open", format!("{}: {}", path.display(), error.kind())))
         }

@@ -9,8 +9,8 @@ use super::{BEGIN, columns, select};
 use crate::{
     audit::{
         Begun,
+        batch_writer::Entry,
         moment::Moment,
-        queue::Entry,
         record::{Attempt, Conclusion, IdempotencyKey, Lease, Mark, learned},
         row::{KeyRow, kill_columns},
         sql::{KEY_STANDS, claim_key},

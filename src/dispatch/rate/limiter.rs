@@ -213,7 +213,7 @@ impl Limiter {
         });
         let ask = Ask { longer, ..class.ask(all, limit.reserved_percent, many, patience) };
         let before = lock(&self.heard).get(budget).copied();
-        let (asked, slot) = if let Some((heard, slot)) = self.audit.take_turns(budget, ask, before).await? {
+        let (asked, slot) = if let Some((heard, slot)) = self.audit.take_permits(budget, ask, before).await? {
             lock(&self.heard).insert(budget.to_owned(), heard);
             (heard.asked, self.as_this_clock_allows(budget, limit, ask, heard.asked, slot))
         } else {

@@ -10,6 +10,7 @@ mod racing;
 mod reading;
 mod recording;
 mod refusal;
+mod round_trips;
 mod watches;
 
 /// Makes a test on each engine of every scenario, each with a record of its own.

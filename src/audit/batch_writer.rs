@@ -1,4 +1,4 @@
-//! Writes that wait, and the writers that take all that wait at once.
+//! The batch writer: writes wait together, and whoever is free to write takes all that wait at once.
 //!
 //! A commit costs the same for one row as for many. So a writer that is free takes whatever waits, up to a batch,
 //! and commits it as one; while it is busy the next batch gathers by itself. Nothing waits for company: with a
@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{
     AuditError,
-    lane::Lane,
+    connections::Connections,
     record::{Attempt, Conclusion, Mark},
 };
 use crate::domain::KillId;
@@ -68,9 +68,9 @@ pub(super) type Write<DB> =
 /// Asks whether the database is one that may be written to; cheap once it was found so.
 pub(super) type Sure = Arc<dyn Fn() -> BoxFuture<'static, Result<(), AuditError>> + Send + Sync>;
 
-/// Where writes wait. Clones are the same queue; its writers end with the last one.
+/// Where writes wait. Clones are the same; its writers end with the last one.
 #[derive(Debug, Clone)]
-pub(super) struct Queue {
+pub(super) struct BatchWriter {
     sender: mpsc::Sender<Waiting>,
     home: Handle,
     limit: Duration,
@@ -85,15 +85,22 @@ struct Waiting {
 
 type Answer = oneshot::Sender<Result<bool, AuditError>>;
 
-impl Queue {
-    /// A queue with that many writers on the lane's home runtime. Nothing is written before they are `sure`.
-    pub(super) fn start<DB: Database>(lane: &Lane<DB>, sure: Option<&Sure>, writers: usize, write: Write<DB>) -> Self {
+impl BatchWriter {
+    /// As many writers as that, on these connections and their home runtime. Nothing is written before they are `sure`.
+    pub(super) fn start<DB: Database>(
+        connections: &Connections<DB>,
+        sure: Option<&Sure>,
+        writers: usize,
+        write: Write<DB>,
+    ) -> Self {
         let (sender, waiting) = mpsc::channel(ROOM);
         let waiting = Arc::new(Mutex::new(waiting));
+        let Connections { home, limit, .. } = connections;
         for _ in 0..writers {
-            drop(lane.home.spawn(Writer { lane: lane.clone(), sure: sure.cloned(), write }.run(Arc::clone(&waiting))));
+            let writer = Writer { connections: connections.clone(), sure: sure.cloned(), write };
+            drop(home.spawn(writer.run(Arc::clone(&waiting))));
         }
-        Self { sender, home: lane.home.clone(), limit: lane.limit }
+        Self { sender, home: home.clone(), limit: *limit }
     }
 
     /// Writes the entry within the limit, the wait for a writer included; true if there was anything to write.
@@ -120,14 +127,14 @@ impl Queue {
 
 /// Writes batches, one after the other.
 struct Writer<DB: Database> {
-    lane: Lane<DB>,
+    connections: Connections<DB>,
     sure: Option<Sure>,
     write: Write<DB>,
 }
 
 impl<DB: Database> Clone for Writer<DB> {
     fn clone(&self) -> Self {
-        Self { lane: self.lane.clone(), sure: self.sure.clone(), write: self.write }
+        Self { connections: self.connections.clone(), sure: self.sure.clone(), write: self.write }
     }
 }
 
@@ -140,7 +147,7 @@ impl<DB: Database> Writer<DB> {
             }
             let writer = self.clone();
             // As a task of its own: should it panic, its members are told so, and the writer goes on.
-            let _ = self.lane.home.spawn(async move { writer.write(batch).await }).await;
+            let _ = self.connections.home.spawn(async move { writer.write(batch).await }).await;
         }
     }
 
@@ -192,10 +199,10 @@ impl<DB: Database> Writer<DB> {
     ) -> Result<Vec<bool>, AuditError> {
         if let Some(sure) = &self.sure {
             let sure = timeout_at(deadline, sure()).await;
-            sure.map_err(|_| AuditError::too_slow("write", self.lane.limit))??;
+            sure.map_err(|_| AuditError::too_slow("write", self.connections.limit))??;
         }
         let (entries, write) = (Arc::clone(entries), self.write);
-        self.lane
+        self.connections
             .work(deadline, "write", move |connection| {
                 Box::pin(async move { write(connection, &entries[members]).await })
             })

@@ -1,4 +1,4 @@
-//! Turns that gateways share: one round trip for those that are of use at once.
+//! Permits that gateways share, from the table of their turns: one round trip for those that are of use at once.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use crate::{
     dispatch::rate::window::{Ask, Slot},
 };
 
-/// Takes turns; `before` is what was heard of the same budget the last time.
-pub(in crate::audit) async fn take_turns(
+/// Takes permits; `before` is what was heard of the same budget the last time.
+pub(in crate::audit) async fn take_permits(
     connection: &mut PgConnection,
     budget: &str,
     ask: Ask,
     before: Option<Heard>,
 ) -> sqlx::Result<(Heard, Slot)> {
     let asked = Instant::now();
-    let number = |turns: u32| i32::try_from(turns).unwrap_or(i32::MAX);
-    let (taken, wait, left, at): (i32, i64, i32, i64) = sqlx::query_as(TAKE_TURNS)
+    let number = |permits: u32| i32::try_from(permits).unwrap_or(i32::MAX);
+    let (taken, wait, left, at): (i32, i64, i32, i64) = sqlx::query_as(TAKE)
         .bind(budget)
         .bind(i16::from(ask.class))
         .bind(ask.most.map(number))
@@ -33,7 +33,7 @@ pub(in crate::audit) async fn take_turns(
         .bind(before.map(|before| micros(asked.saturating_duration_since(before.heard))))
         .fetch_one(connection)
         .await?;
-    let number = |turns: i32| u32::try_from(turns).unwrap_or(0);
+    let number = |permits: i32| u32::try_from(permits).unwrap_or(0);
     let heard = Heard { at, asked, heard: Instant::now() };
     Ok((heard, Slot { taken: number(taken), wait, left: number(left) }))
 }
@@ -42,5 +42,4 @@ fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
-const TAKE_TURNS: &str =
-    "SELECT taken, wait, remaining, heard FROM take_turns($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+const TAKE: &str = "SELECT taken, wait, remaining, heard FROM take_turns($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
