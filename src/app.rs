@@ -25,7 +25,7 @@ use crate::{
     http,
     kill::{
         Kills, Parts,
-        intake::allowance::CallerLimit,
+        intake::allowance::{CallerLimit, CallerLimits},
         policy::{
             caps::SessionCaps,
             confirm::Key,
@@ -89,7 +89,7 @@ impl App {
             audit: audit.clone(),
             accounts: accounts(config, &transport, &clock),
             limits: limits(config),
-            caller_limit: caller_limit(config),
+            caller_limits: caller_limits(config),
             session_caps: session_caps(config),
             confirming: confirming(config),
             targets: targets(config)?,
@@ -225,10 +225,11 @@ fn accounts(config: &Config, transport: &Transport, clock: &Clock) -> BTreeMap<S
     config.accounts.iter().map(|(name, config)| (name.clone(), account(config))).collect()
 }
 
-fn caller_limit(config: &Config) -> CallerLimit {
+fn caller_limits(config: &Config) -> CallerLimits {
     let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
-    let config::Callers { kills_per_second, burst, .. } = config.callers;
-    CallerLimit { kills_per_second: at_least_one(kills_per_second), burst: at_least_one(burst) }
+    let limit = |per_second, burst| CallerLimit { per_second: at_least_one(per_second), burst: at_least_one(burst) };
+    let config::Callers { kills_per_second, burst, lists_per_second, lists_burst, .. } = config.callers;
+    CallerLimits { kills: limit(kills_per_second, burst), lists: limit(lists_per_second, lists_burst) }
 }
 
 fn session_caps(config: &Config) -> SessionCaps {

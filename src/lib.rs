@@ -15,7 +15,7 @@
 //! | [`evidence`] | the tasks that seal the record, and the checks of it |
 //! | [`notify`] | telling others what becomes of kills: following one while it is open, webhooks |
 //! | [`sandbox`] | the simulated clouds |
-//! | [`app`], [`demo`], [`telemetry`], [`metrics`], [`clock`] | putting it together, and being seen |
+//! | [`app`], [`demo`], [`telemetry`], [`metrics`], [`clock`], [`seats`] | putting it together, and being seen |
 //!
 //! Arrows point inward: `domain` knows no framework, `upstream` knows only `domain`, and only
 //! [`upstream::transport`] sends anything.
@@ -37,5 +37,6 @@ pub mod kill;
 pub mod metrics;
 pub mod notify;
 pub mod sandbox;
+pub mod seats;
 pub mod telemetry;
 pub mod upstream;

@@ -24,8 +24,7 @@ pub struct Webhook {
     pub secret: Secret,
     /// Whose kills, as patterns for the token's subject; `None`: everybody's.
     pub callers: Option<Vec<Glob>>,
-    /// At which accounts, as patterns for their names; `None`: at all of them, and those kills too whose account was not
-    /// understood.
+    /// At which accounts, as patterns for their names; `None`: at all of them.
     pub accounts: Option<Vec<Glob>>,
 }
 
@@ -61,13 +60,11 @@ impl Webhook {
 
     /// Whether it is to be told of the kills of that caller at that account.
     #[must_use]
-    pub fn concerns(&self, caller: &str, account: Option<&str>) -> bool {
-        let fits = |patterns: &Option<Vec<Glob>>, name: Option<&str>| match (patterns, name) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(patterns), Some(name)) => patterns.iter().any(|pattern| pattern.matches(name)),
+    pub fn concerns(&self, caller: &str, account: &str) -> bool {
+        let fits = |patterns: &Option<Vec<Glob>>, name| {
+            patterns.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| pattern.matches(name)))
         };
-        fits(&self.callers, Some(caller)) && fits(&self.accounts, account)
+        fits(&self.callers, caller) && fits(&self.accounts, account)
     }
 }
 
@@ -92,7 +89,7 @@ mod tests {
         let config = read(PORTAL);
         let [portal] = config.webhooks.as_slice() else { panic!("{config:?}") };
         assert_eq!((portal.name.as_str(), portal.key().as_slice()), ("portal", b"canary-secret-of-24-byte".as_slice()));
-        assert!(portal.concerns("anyone", Some("t")) && portal.concerns("anyone", None));
+        assert!(portal.concerns("anyone", "t"));
         assert!(!format!("{config:?}").contains("canary"));
         let told = config.summary().join("\n");
         assert!(told.contains("webhook portal: portal.example.com, callers all, accounts all"), "{told}");
@@ -104,9 +101,9 @@ mod tests {
         let toml = format!("{TENCENT}{HUAWEI}{PORTAL}callers = ['portal-*', 'anna']\naccounts = ['t', 'h*']");
         let config = read(&toml);
         let portal = &config.webhooks[0];
-        assert!(portal.concerns("portal-1", Some("t")) && portal.concerns("anna", Some("h")));
-        for (caller, account) in [("annabel", Some("t")), ("anna", Some("u")), ("anna", None)] {
-            assert!(!portal.concerns(caller, account), "{caller} {account:?}");
+        assert!(portal.concerns("portal-1", "t") && portal.concerns("anna", "h"));
+        for (caller, account) in [("annabel", "t"), ("anna", "u")] {
+            assert!(!portal.concerns(caller, account), "{caller} {account}");
         }
     }
 

@@ -217,12 +217,24 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Uuid>)]
     pub kill_id: Option<KillId>,
+    /// How many attempts of the caller the record stands for, where they are more than one: beyond a limit not each has a
+    /// record of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
 }
 
 impl Problem {
     #[must_use]
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), field: None, retry_after: None, supported: None, kill_id: None }
+        Self {
+            code,
+            detail: detail.into(),
+            field: None,
+            retry_after: None,
+            supported: None,
+            kill_id: None,
+            attempts: None,
+        }
     }
 
     /// An `invalid` problem with one field of the request.

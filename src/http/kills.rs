@@ -23,7 +23,7 @@ use crate::{
     kill::{
         Kills,
         intake::{
-            allowance::Allowance,
+            allowance::Counted,
             request::{Asked, KillRequest},
             submission::{Context, Submission, fingerprint},
         },
@@ -31,6 +31,7 @@ use crate::{
 };
 
 use super::{
+    allowance,
     body::{self, Body},
     caller::Authenticated,
     client,
@@ -44,9 +45,6 @@ use super::{
 /// Longest `Prefer: wait`, in seconds; a longer wish is cut to it.
 const MAX_WAIT: u64 = 300;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// IETF draft `ratelimit-headers`: the caller's own limit.
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// Says that an answer is not to this request but to an earlier one with the same key.
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -82,19 +80,17 @@ pub(super) async fn create(
 ) -> Result<HttpResponse, Failure> {
     let Body { sent, whole, confirm, is_encoded } = body::read(&request, payload).await;
     let key = idempotency_key(request.headers());
-    let asked = caller
-        .require(&[Scope::SessionsKill, Scope::SessionsKillUrgent])
+    let may_kill = caller.require(&[Scope::SessionsKill, Scope::SessionsKillUrgent]);
+    let context = context(&request, &caller, may_kill.is_ok());
+    let asked = may_kill
         .and_then(|()| query::none(&request))
         .and(whole)
         .and_then(|body| KillRequest::parse(&body)?.with(confirm).check(kills.targets()))
         .and_then(|asked| vouched_for(&caller.0, asked))
         .and_then(|asked| kills.targets().check(&caller.0.subject, &asked.order).map(|()| asked))
         .and_then(|asked| may_look_away(&caller, &asked).map(|()| asked));
-    let allowance = asked.is_ok().then(|| kills.admit(&caller.0.subject));
-    let asked = match allowance.as_ref().map(Allowance::check) {
-        Some(Err(limited)) => Err(limited),
-        _ => asked,
-    };
+    let is_preview = asked.as_ref().is_ok_and(|asked| asked.dry_run);
+    let allowance = kills.admit(&caller.0.subject, if is_preview { Counted::List } else { Counted::Kill });
     let (asked, key) = match (asked, key) {
         (Ok(asked), Ok(key)) => {
             let key = key.map(|key| IdempotencyKey { key, fingerprint: fingerprint(&asked) });
@@ -103,19 +99,12 @@ pub(super) async fn create(
         // What was not understood must not take up a key: corrected, it may be sent again.
         (Ok(_), Err(problem)) | (Err(problem), _) => (Err(problem), None),
     };
-    let context = Context {
-        caller: caller.0.subject.clone(),
-        actor: caller.0.actor.clone(),
-        client_id: caller.0.client.clone(),
-        token_id: caller.0.token_id.clone(),
-        client_address: client::of(&request).map(|address| address.to_string()),
-        request_id: Some(request_id::of(&request)),
-        key,
-        urgent: caller.0.has(Scope::SessionsKillUrgent),
-        literals: caller.0.has(Scope::SessionsStatements),
-    };
+    let attempt = Submission { context: Context { key, ..context }, request: sent, asked };
     let wait = preferred_wait(request.headers());
-    let ticket = kills.submit(Submission { context, request: sent, asked }).await;
+    let ticket = match allowance.check() {
+        Ok(()) => kills.submit(attempt).await,
+        Err(limited) => kills.turn_away(attempt, limited).await,
+    };
     let replayed = ticket.as_ref().is_ok_and(|ticket| ticket.replayed);
     let answered = match (ticket, wait) {
         (Err(problem), _) => Err(problem.into()),
@@ -128,14 +117,9 @@ pub(super) async fn create(
     if is_encoded && status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
         headers.insert(header::ACCEPT_ENCODING, header::HeaderValue::from_static("identity"));
     }
-    if let Some(Allowance { limit, remaining, wait }) = allowance {
-        let policy = format!(r#""caller";q={};w={}"#, limit.burst, limit.window_seconds());
-        let reset = wait.map_or(0, |wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
-        let left = format!(r#""caller";r={remaining};t={reset}"#);
-        for (name, value) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, left)] {
-            if let Ok(value) = value.parse() {
-                headers.insert(name, value);
-            }
+    for (name, value) in allowance::headers(&allowance) {
+        if let Ok(value) = value.parse() {
+            headers.insert(name, value);
         }
     }
     if replayed {
@@ -145,6 +129,22 @@ pub(super) async fn create(
         headers.insert(HeaderName::from_static("preference-applied"), applied);
     }
     Ok(response)
+}
+
+/// Who asks, and what the token lets it do.
+fn context(request: &HttpRequest, caller: &Authenticated, may_kill: bool) -> Context {
+    Context {
+        caller: caller.0.subject.clone(),
+        actor: caller.0.actor.clone(),
+        client_id: caller.0.client.clone(),
+        token_id: caller.0.token_id.clone(),
+        client_address: client::of(request).map(|address| address.to_string()),
+        request_id: Some(request_id::of(request)),
+        key: None,
+        may_kill,
+        urgent: caller.0.has(Scope::SessionsKillUrgent),
+        literals: caller.0.has(Scope::SessionsStatements),
+    }
 }
 
 /// What is asked, where it does not name another person than the token does.

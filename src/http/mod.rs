@@ -2,6 +2,7 @@
 //!
 //! Handlers translate and nothing more: what is allowed, recorded and sent is decided in [`crate::kill`].
 
+mod allowance;
 mod answers;
 mod body;
 mod caller;

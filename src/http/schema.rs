@@ -148,7 +148,7 @@ impl IntoResponses for KillProblems {
             ),
             (
                 "503",
-                "`audit_unavailable`: the record could not be written, so nothing was sent. `overloaded`: too many waiting. `keys_unavailable`: no token can be checked",
+                "`audit_unavailable`: the record could not be written, so nothing was sent. `overloaded`: too many waiting, of all callers or of this one. `keys_unavailable`: no token can be checked",
             ),
             ("504", "`outcome_unknown`: the answer was lost or unreadable; never repeated blindly"),
         ]))
@@ -179,7 +179,10 @@ impl IntoResponses for SessionProblems {
             METHOD,
             ("409", "`target_busy`: the instance's state forbids it now"),
             ("422", "`invalid`: names the parameter. `upstream_rejected`: the vendor refused the parameters"),
-            ("429", "`rate_limited`: kills go first. `upstream_throttled`: the vendor throttles; with `Retry-After`"),
+            (
+                "429",
+                "`rate_limited`: kills go first, or this caller asks too often. `upstream_throttled`: the vendor throttles; with `Retry-After`",
+            ),
             ("500", "`internal`: the gateway failed"),
             (
                 "502",

@@ -11,7 +11,7 @@ use crate::{
     domain::{LiveSession, Match, Problem, ProblemCode, Ranking, plain_text},
     kill::{
         Kills,
-        intake::request::MAX_NAME,
+        intake::{allowance::Counted, request::MAX_NAME},
         look::list::{Looked, Question},
         policy::targets::Named,
     },
@@ -19,6 +19,7 @@ use crate::{
 };
 
 use super::{
+    allowance,
     caller::Authenticated,
     problem::Failure,
     schema::{CoordinateParams, SessionProblems},
@@ -111,15 +112,23 @@ pub(super) async fn list(
     let Asked { place, wanted } = Asked::parse(request.query_string())?;
     let target = kills.targets().resolve(place).map_err(in_query)?;
     kills.targets().check_read(&caller.0.subject, &target)?;
+    let allowance = kills.admit(&caller.0.subject, Counted::List);
+    let [policy, left] = allowance::headers(&allowance);
+    let refused = |problem: Problem| {
+        Failure::from(problem).with(policy.0.clone(), policy.1.clone()).with(left.0.clone(), left.1.clone())
+    };
+    allowance.check().map_err(refused)?;
     let literals = caller.0.has(Scope::SessionsStatements);
     let question = Question { caller: caller.0.subject.clone(), target, wanted, literals };
-    let Looked { sessions, complete } = kills.sessions(question).await?;
+    let Looked { sessions, complete } = kills.sessions(question).await.map_err(refused)?;
     let items = sessions.into_iter().map(|(session, protected_by)| SessionInfo {
         session,
         protected: protected_by.is_some(),
         protected_by,
     });
-    Ok(HttpResponse::Ok().json(SessionList { items: items.collect(), complete }))
+    let mut response = HttpResponse::Ok();
+    response.insert_header(policy.clone()).insert_header(left.clone());
+    Ok(response.json(SessionList { items: items.collect(), complete }))
 }
 
 /// A target's members are parameters of their own here.

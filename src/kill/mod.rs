@@ -36,6 +36,7 @@ use crate::{
     domain::{Kill, Problem, ProblemCode},
     metrics::Metrics,
     notify::webhook::Webhooks,
+    seats::{Seat, Seats},
     upstream::account::Account,
 };
 
@@ -43,9 +44,10 @@ use after::recurrence::Recurrence;
 use handle::Ticket;
 use in_flight::InFlight;
 use intake::{
-    allowance::{Allowance, CallerLimit, Callers},
+    allowance::{Allowance, CallerLimits, Callers, Counted},
     request::MAX_IDS,
     submission::Submission,
+    tally::{self, Tallies},
 };
 use look::{
     Looks,
@@ -60,13 +62,16 @@ use policy::{
 use record::Record;
 use times::{KEY_MARGIN, longest};
 
+/// The most attempts of one caller that wait for the record: a fifth of what can wait there.
+const BEGINNING: usize = 2000;
+
 /// What a gateway is made of.
 #[derive(Debug)]
 pub struct Parts {
     pub audit: Audit,
     pub accounts: BTreeMap<String, Arc<Account>>,
     pub limits: HashMap<(String, &'static str), Limit>,
-    pub caller_limit: CallerLimit,
+    pub caller_limits: CallerLimits,
     pub session_caps: SessionCaps,
     pub confirming: Confirming,
     pub targets: Targets,
@@ -89,6 +94,9 @@ pub struct Kills(Arc<Gate>);
 #[derive(Debug)]
 struct Gate {
     callers: Callers,
+    tallies: Tallies,
+    /// Attempts that wait for the record.
+    beginning: Seats,
     policy: Arc<Policy>,
     record: Arc<Record>,
     upstreams: Arc<Upstreams>,
@@ -124,11 +132,13 @@ impl Kills {
             recurrence: Arc::new(recurrence),
             clock: clock.clone(),
         };
-        let (callers, runtime) = (Callers::new(parts.caller_limit), Handle::current());
+        let (callers, runtime) = (Callers::new(parts.caller_limits), Handle::current());
         let in_flight = InFlight::new(metrics.in_flight().clone());
         let is_leaving = AtomicBool::new(false);
         Self(Arc::new(Gate {
             callers,
+            tallies: Tallies::default(),
+            beginning: Seats::new(usize::MAX, BEGINNING),
             policy,
             record,
             upstreams,
@@ -143,19 +153,42 @@ impl Kills {
 
     /// Counts one attempt of that caller; whether it may go on is for [`Allowance::check`].
     #[must_use]
-    pub fn admit(&self, caller: &str) -> Allowance {
-        self.0.callers.admit(caller)
+    pub fn admit(&self, caller: &str, counted: Counted) -> Allowance {
+        self.0.callers.admit(caller, counted)
     }
 
     /// Records an attempt and, where it is a valid kill, starts it.
     ///
     /// # Errors
-    /// `audit_unavailable` where the record could not be written: then nothing was sent. `in_progress` for an
-    /// idempotency key that is being worked on.
+    /// `audit_unavailable` where the record could not be written: then nothing was sent. `overloaded` where too many
+    /// attempts of the caller wait for it. `in_progress` for an idempotency key that is being worked on.
     pub async fn submit(&self, submission: Submission) -> Result<Ticket, Problem> {
+        let seat = self.0.beginning.take(&submission.context.caller).map_err(|_| {
+            let sentence = "too many attempts of this caller wait for the record; nothing was killed";
+            Problem::new(ProblemCode::Overloaded, sentence).retry_after(1)
+        })?;
+        let submission = if submission.context.may_kill { submission } else { submission.abridged() };
+        self.start(submission, seat).await
+    }
+
+    /// Turns away an attempt beyond its caller's limit: it is on record at once, or counted in the record of the next
+    /// second.
+    ///
+    /// # Errors
+    /// As [`Self::submit`]; `limited` itself where it has no record of its own.
+    pub async fn turn_away(&self, attempt: Submission, limited: Problem) -> Result<Ticket, Problem> {
+        let caller = attempt.context.caller.clone();
+        let attempt = attempt.refused(limited.clone());
+        let Some(first) = self.0.tallies.count(attempt) else { return Err(limited) };
+        drop(self.0.runtime.spawn(tally::record_tallies_of(Arc::clone(&self.0), caller)));
+        self.submit(first).await
+    }
+
+    /// Runs an attempt where it outlives whoever asked for it.
+    async fn start(&self, submission: Submission, seat: Seat) -> Result<Ticket, Problem> {
         let (opened, on_record) = oneshot::channel();
         let under_way = self.0.in_flight.enter();
-        let run = run::run(Arc::clone(&self.0), submission, opened, under_way);
+        let run = run::run(Arc::clone(&self.0), submission, opened, (under_way, seat));
         self.0.runtime.spawn(run.in_current_span());
         on_record.await.unwrap_or_else(|_| Err(internal()))
     }
@@ -197,8 +230,9 @@ impl Kills {
         self.0.is_leaving.load(Ordering::Relaxed)
     }
 
-    /// Waits until no kill is being worked on.
+    /// Waits until no kill is being worked on and no attempt is only counted.
     pub async fn idle(&self) {
+        tally::record_all(&self.0).await;
         self.0.in_flight.none().await;
     }
 

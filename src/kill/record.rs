@@ -15,7 +15,7 @@ use crate::{
     notify::webhook::Webhooks,
 };
 
-use super::policy::targets::Targets;
+use super::{intake::submission::Context, policy::targets::Targets};
 
 /// The first pause before an outcome is written again, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
@@ -36,14 +36,20 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// The webhooks that are to be told of an attempt: none where it names nothing that its caller may name.
+    pub(super) fn concerned(&self, context: &Context, kill: &Kill) -> Vec<String> {
+        let Some(named) = kill.target.as_ref().filter(|_| context.may_kill && !self.webhooks.is_empty()) else {
+            return Vec::new();
+        };
+        let permitted = self.targets.permitted(&context.caller, named);
+        permitted.map(|target| self.webhooks.concerned(&context.caller, &target.account)).unwrap_or_default()
+    }
+
     /// Commits an attempt and who is to be told of it; without that nothing is sent.
     ///
     /// # Errors
     /// `audit_unavailable` where it cannot be committed.
-    pub(super) async fn begin(&self, attempt: &mut Attempt) -> Result<Begun, Problem> {
-        // A preview is nobody's news.
-        attempt.webhooks =
-            if attempt.dry_run { Vec::new() } else { self.webhooks.concerned(&attempt.kill, &self.targets) };
+    pub(super) async fn begin(&self, attempt: &Attempt) -> Result<Begun, Problem> {
         self.audit.begin(attempt, self.key_life).await.map_err(|error| {
             self.metrics.audit_failure();
             tracing::error!(%error, "the record could not be written, so nothing was sent");

@@ -22,6 +22,7 @@ use crate::{
         runner::Runner,
     },
     domain::{Kill, KillId, Order, Problem, ProblemCode, Selector, Sent, Status},
+    seats::Seat,
     upstream,
 };
 
@@ -42,14 +43,17 @@ use super::{
 /// How long after a mark the next call of the same kill may leave without another one.
 const CONFIRMED: Duration = Duration::from_secs(1);
 
-/// Takes one attempt from its request to its end. As soon as it is on record, or cannot be, `opened` is told.
+/// Takes one attempt from its request to its end. As soon as it is on record, or cannot be, `opened` is told, and its seat
+/// among those who wait for that is free.
 pub(super) async fn run(
     gate: Arc<Gate>,
     submission: Submission,
     opened: oneshot::Sender<Result<Ticket, Problem>>,
-    _under_way: UnderWay,
+    (_under_way, seat): (UnderWay, Seat),
 ) {
-    let (ticket, work) = match Box::pin(begin(gate, submission)).await {
+    let begun = Box::pin(begin(gate, submission)).await;
+    drop(seat);
+    let (ticket, work) = match begun {
         Ok(Begun { ticket, work }) => (Ok(ticket), work),
         Err(problem) => (Err(problem), None),
     };
@@ -61,13 +65,13 @@ pub(super) async fn run(
 }
 
 /// An attempt that is on record, and what is to be done for it, where there is anything.
-struct Begun {
+pub(super) struct Begun {
     ticket: Ticket,
     work: Option<(Box<Run>, watch::Sender<Arc<Kill>>)>,
 }
 
 /// Vets an attempt and commits it.
-async fn begin(gate: Arc<Gate>, submission: Submission) -> Result<Begun, Problem> {
+pub(super) async fn begin(gate: Arc<Gate>, submission: Submission) -> Result<Begun, Problem> {
     let now = gate.clock.now();
     let mut submission = gate.policy.vet(submission, &gate.record, now).await?;
     let prepared = match submission.asked.as_ref().ok().map(|asked| prepare(&gate, asked)) {
@@ -80,11 +84,13 @@ async fn begin(gate: Arc<Gate>, submission: Submission) -> Result<Begun, Problem
     };
     let now = gate.clock.now();
     let kill = first_record(&submission, now);
+    let dry_run = submission.asked.as_ref().is_ok_and(|asked| asked.dry_run);
+    // A preview is nobody's news.
+    let webhooks = if dry_run { vec![] } else { gate.record.concerned(&submission.context, &kill) };
     let Submission { context, request, asked } = submission;
     let Context { key, client_address, client_id, token_id, request_id, urgent, literals, .. } = context;
-    let dry_run = asked.as_ref().is_ok_and(|asked| asked.dry_run);
     let patience = prepared.as_ref().map(|prepared| prepared.patience(dry_run, kill.sessions.len()));
-    let mut attempt = Attempt {
+    let attempt = Attempt {
         request: request.as_ref().map(ToString::to_string),
         client_address,
         client_id,
@@ -94,15 +100,15 @@ async fn begin(gate: Arc<Gate>, submission: Submission) -> Result<Begun, Problem
         key,
         gateway: gate.record.gateway.clone(),
         deadline: now + patience.unwrap_or_default() + SLACK,
-        webhooks: vec![],
+        webhooks,
         kill,
     };
-    match gate.record.begin(&mut attempt).await? {
+    match gate.record.begin(&attempt).await? {
         audit::Begun::New => {}
         audit::Begun::Existing { kill, same_request: true } => return taken_key(&gate, *kill),
         audit::Begun::Existing { kill, same_request: false } => {
-            let mut attempt = key_reused(attempt, kill.id, now);
-            gate.record.begin(&mut attempt).await?;
+            let attempt = key_reused(attempt, kill.id, now);
+            gate.record.begin(&attempt).await?;
             tell(&gate, &attempt.kill, Duration::ZERO);
             let (_, ticket) = Ticket::new(Arc::new(attempt.kill), gate.record.audit.clone());
             return Ok(Begun { ticket, work: None });

@@ -198,7 +198,7 @@ pub(in crate::kill) mod tests {
         domain::{Outcome, ProblemCode},
         kill::{
             Kills, Parts,
-            intake::allowance::CallerLimit,
+            intake::allowance::{CallerLimit, CallerLimits},
             policy::{
                 caps::SessionCaps,
                 confirm::Key,
@@ -212,11 +212,12 @@ pub(in crate::kill) mod tests {
     pub(in crate::kill) const NOON: OffsetDateTime = datetime!(2026-01-02 12:00 UTC);
 
     pub(in crate::kill) async fn gateway(name: &str, sqlite_path: std::path::PathBuf) -> Kills {
+        let limit = CallerLimit { per_second: NonZeroU32::MIN, burst: NonZeroU32::MIN };
         Kills::new(Parts {
             audit: Audit::open(&Settings { sqlite_path, ..Settings::default() }).await.unwrap(),
             accounts: [].into(),
             limits: [].into(),
-            caller_limit: CallerLimit { kills_per_second: NonZeroU32::MIN, burst: NonZeroU32::MIN },
+            caller_limits: CallerLimits { kills: limit, lists: limit },
             session_caps: SessionCaps::default(),
             confirming: Confirming { key: Key::random(), rules: Rules::default() },
             targets: Targets::default(),

@@ -5,3 +5,4 @@ mod ids;
 mod members;
 pub mod request;
 pub mod submission;
+pub(super) mod tally;

@@ -14,6 +14,9 @@ use crate::{
     },
 };
 
+/// How much is kept of an abridged request, in bytes.
+const ABRIDGED: usize = 1024;
+
 /// Who asks, and from where: what is recorded beside the request.
 #[derive(Debug, Clone, Default)]
 pub struct Context {
@@ -29,6 +32,8 @@ pub struct Context {
     pub client_address: Option<String>,
     pub request_id: Option<String>,
     pub key: Option<IdempotencyKey>,
+    /// Whether the caller may end sessions at all.
+    pub may_kill: bool,
     /// Whether the caller's kills go before others.
     pub urgent: bool,
     /// Whether the caller may see the literals of statements.
@@ -56,6 +61,19 @@ impl Submission {
     /// The same attempt, which turned out to be one that cannot be done. What is not done takes up no key.
     pub(in crate::kill) fn refused(self, problem: Problem) -> Self {
         Self { context: Context { key: None, ..self.context }, asked: Err(problem), request: self.request }
+    }
+
+    /// The same with so much of the request as is kept of one that may fill nothing.
+    pub(in crate::kill) fn abridged(mut self) -> Self {
+        let text = match &self.request {
+            Some(Value::String(text)) => text.clone(),
+            Some(json) => json.to_string(),
+            None => return self,
+        };
+        if text.len() > ABRIDGED {
+            self.request = Some(format!("{}…", &text[..text.floor_char_boundary(ABRIDGED)]).into());
+        }
+        self
     }
 }
 

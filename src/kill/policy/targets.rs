@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use crate::{
     domain::{
         Access, Glob, LiveSession, Order, Problem, ProblemCode, Protection, Selector, Target, TextError, VendorName,
@@ -144,6 +146,16 @@ impl Targets {
             return Err(Problem::new(ProblemCode::Forbidden, sentence).at("target"));
         }
         if self.permits(caller, target) { Ok(()) } else { Err(not_for_this_caller()) }
+    }
+
+    /// The target that a request or a record names, where that caller may name it.
+    pub(in crate::kill) fn permitted(&self, caller: &str, named: &Value) -> Option<Target> {
+        let named = match named.get("alias") {
+            Some(alias) => Named::Alias(alias.as_str()?.to_owned()),
+            None => serde_json::from_value(named.clone()).ok()?,
+        };
+        let target = self.resolve(named).ok()?;
+        self.check_read(caller, &target).ok().map(|()| target)
     }
 
     /// What protects a session of the target from every kill; `None` where nothing does.

@@ -25,8 +25,6 @@ use crate::{
     audit::{Audit, Unwanted},
     clock::Clock,
     config::Webhook,
-    domain::Kill,
-    kill::policy::targets::Targets,
     metrics::Metrics,
     upstream::transport::Transport,
 };
@@ -55,17 +53,15 @@ impl Webhooks {
         Self(configured.into())
     }
 
-    /// The names of those that are to be told of a kill: none of a preview, which ends nothing.
     #[must_use]
-    pub fn concerned(&self, kill: &Kill, targets: &Targets) -> Vec<String> {
-        if self.0.is_empty() {
-            return Vec::new();
-        }
-        let named = |member: &str| kill.target.as_ref()?.get(member)?.as_str();
-        // A request that was turned away has its target as it was sent.
-        let of_alias = || Some(targets.aliases.get(named("alias")?)?.target.account.as_str());
-        let account = named("account").or_else(of_alias);
-        let concerned = self.0.iter().filter(|webhook| webhook.concerns(&kill.caller, account));
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The names of those that are to be told of that caller's kills at that account.
+    #[must_use]
+    pub fn concerned(&self, caller: &str, account: &str) -> Vec<String> {
+        let concerned = self.0.iter().filter(|webhook| webhook.concerns(caller, account));
         concerned.map(|webhook| webhook.name.clone()).collect()
     }
 }

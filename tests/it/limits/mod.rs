@@ -6,10 +6,12 @@ mod counted;
 mod failing;
 mod fleet;
 mod later;
+mod lists;
 mod priority;
 mod sharing;
 mod slowing;
 mod storm;
+mod turned_away;
 mod window;
 
 use actix_web::http::StatusCode;

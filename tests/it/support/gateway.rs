@@ -248,7 +248,9 @@ pub(crate) fn configuration_text(audit: &str, clouds: &str, more: &str) -> Strin
         world::TENCENT_SECRET_KEY,
     );
     // Most tests are one busy caller.
-    let callers = "\n[callers]\nkills_per_second = 100000\nburst = 100000\n".to_owned();
+    let callers = "\n[callers]\nkills_per_second = 100000\nburst = 100000\n\
+                   lists_per_second = 100000\nlists_burst = 100000\n"
+        .to_owned();
     // And most name places in full.
     let access = "\n[access]\ncoordinates = [\"*\"]\n".to_owned();
     for part in [auth, huawei, tencent, callers, access] {
