@@ -10,6 +10,7 @@ use crate::{
         Entry,
         rate::limiter::Class,
         report::{Report, Stop},
+        rounds::Caller,
     },
     domain::{Order, Selector, SessionId, Target},
     upstream::Fault,
@@ -19,9 +20,10 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) ticket: u64,
+    pub(super) caller: Caller,
     pub(super) order: Order,
     pub(super) class: Class,
-    /// How long it waits for a turn.
+    /// How long it waits for a permit.
     pub(super) until: Instant,
     /// When its leave to be sent runs out.
     pub(super) leave: OffsetDateTime,
@@ -36,13 +38,13 @@ pub(super) struct Waiting {
 
 impl Waiting {
     pub(super) fn new(entry: Entry, answer: oneshot::Sender<Option<Report>>) -> Self {
-        let Entry { order, class, until, leave, .. } = entry;
-        Self { ticket: 0, order, class, until, leave, reconnects: 0, renewed: false, fault: None, answer }
+        let Entry { caller, order, class, until, leave, .. } = entry;
+        Self { ticket: 0, caller, order, class, until, leave, reconnects: 0, renewed: false, fault: None, answer }
     }
 
-    fn answer(self, driven: Report) {
+    fn answer(self, report: Report) {
         // Whoever waited may have gone; the kill's own task never does.
-        let _ = self.answer.send(Some(driven));
+        let _ = self.answer.send(Some(report));
     }
 
     /// It was not sent, since its leave has run out.
@@ -50,13 +52,13 @@ impl Waiting {
         let _ = self.answer.send(None);
     }
 
-    /// What a stop means for it. Where no turn came after the vendor had refused it, what the vendor said counts.
+    /// What a stop means for it. Where no permit came after the vendor had refused it, what the vendor said counts.
     pub(super) fn fail(self, stop: &Stop) {
-        let driven = match (stop, &self.fault) {
-            (Stop::NoTurn(_), Some(fault)) => Report::stopped(&self.order, &Stop::Fault(fault.clone())),
+        let report = match (stop, &self.fault) {
+            (Stop::NoPermit(_), Some(fault)) => Report::stopped(&self.order, &Stop::Fault(fault.clone())),
             _ => Report::stopped(&self.order, stop),
         };
-        self.answer(driven);
+        self.answer(report);
     }
 }
 
@@ -67,13 +69,15 @@ pub(super) struct Batch {
     pub(super) waiting: Vec<Waiting>,
     /// It does not go before.
     pub(super) rests_until: Option<Instant>,
+    /// It has waited before, and goes before all others of its caller.
+    pub(super) goes_first: bool,
     /// None where it must go alone.
     ids: HashSet<SessionId>,
 }
 
 impl Batch {
     fn new(target: Target, waiting: Vec<Waiting>) -> Self {
-        Self { target, ids: ids(&waiting), waiting, rests_until: None }
+        Self { target, ids: ids(&waiting), waiting, rests_until: None, goes_first: false }
     }
 
     /// A kill on its own, to be joined by others where it names ids.
@@ -135,15 +139,19 @@ impl Batch {
         (Self::new(target.clone(), chosen), Self::new(target, waiting))
     }
 
+    pub(super) fn going_first(self) -> Self {
+        Self { goes_first: true, ..self }
+    }
+
     pub(super) fn resting_until(self, at: Instant) -> Self {
         Self { rests_until: Some(at), ..self }
     }
 
     /// Tells each kill what became of its own sessions.
-    pub(super) fn answer(self, driven: &Report) {
+    pub(super) fn answer(self, report: &Report) {
         let is_shared = self.is_shared();
         for kill in self.waiting {
-            let own = driven.for_order(&kill.order, is_shared);
+            let own = report.for_order(&kill.order, is_shared);
             kill.answer(own);
         }
     }

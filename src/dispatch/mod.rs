@@ -1,18 +1,21 @@
-//! Where kills wait for their turn, and share calls while they wait.
+//! Where kills wait for a permit, and share calls while they wait.
 //!
-//! One lane for each budget. A kill that finds its turn free goes at once. While one waits, kills for the same
+//! One dispatcher for each budget. A kill that finds a permit free goes at once. While one waits, kills for the same
 //! target join it: their ids become one call, each id once, and each kill gets its own outcomes. Urgent kills go
-//! first. The invariants: every kill that enters gets exactly one answer; an id is sent again only after the vendor
-//! surely refused it before acting: throttled, never connected, expired token; and no kill is sent whose leave has run
-//! out while it waited.
+//! first, and inside a class callers go by rounds. The invariants: every kill that enters gets exactly one answer; an id is
+//! sent again only after the vendor surely refused it before acting: throttled, never connected, expired token; and no kill
+//! is sent whose leave has run out while it waited.
 
 mod batch;
 pub(crate) mod breaker;
 mod queue;
 pub mod rate;
 pub(crate) mod report;
+mod retry;
+mod rounds;
 pub(crate) mod runner;
 pub mod upstreams;
+mod wait;
 
 #[cfg(test)]
 mod tests;
@@ -27,77 +30,76 @@ use std::{
 use time::OffsetDateTime;
 use tokio::{
     sync::{Notify, oneshot},
-    time::{Instant, sleep, sleep_until, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 
-use crate::{
-    dispatch::{
-        rate::limiter::{Class, Limit, Permit, SPAN},
-        report::{Report, Stop},
-        runner::LONGEST_HOLD,
-    },
-    domain::{Order, Target},
-    upstream::{Fault, FaultKind, Replay},
-};
+use crate::domain::{Order, Target};
 
 use batch::{Batch, Waiting};
-use queue::Queue;
+use breaker::Rest;
+use queue::{Going, Queue};
+use rate::{
+    budget::Budget,
+    limiter::{Class, Limit, Permit, SPAN},
+};
+use report::{Report, Stop};
+use retry::Retry;
+use rounds::Caller;
+use wait::wait_until;
 
-/// How often a kill is sent again after no connection could be made.
-const RECONNECTS: u32 = 2;
-/// The pause before a call is sent again that surely did nothing, where the vendor names none.
-const PAUSE: Duration = Duration::from_millis(250);
-/// How long after its time a kill still waits to hear that there is a turn for it, or none.
+/// How long after its time a kill still waits to hear that there is a permit for it, or none.
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
-/// How much longer each pause is while one turn after another comes too late, and how often it grows.
+/// How much longer each pause is while one permit after another comes too late, and how often it grows.
 const LATE_PAUSE: (Duration, u32) = (Duration::from_millis(20), 25);
 
-/// What a lane has its turns from, and makes its calls with.
+/// What a dispatcher has its permits from, and makes its calls with.
 pub(crate) trait Calls: Debug + Send + Sync + 'static {
     fn limit(&self) -> &Limit;
 
     /// The time by the clock that leaves are given by.
     fn now(&self) -> OffsetDateTime;
 
-    /// How long nothing will be sent, where the endpoint is failing and left alone.
-    fn rest(&self) -> Option<Duration>;
+    /// How long no kill will be sent there, where the endpoint or the instance is failing and left alone.
+    fn rest(&self, target: &Target) -> Option<Rest>;
 
-    /// Hears whether any kill waits for a turn of the budget; reads have to leave turns to it.
-    fn waits(&self, budget: &str, any: bool);
+    /// Hears whether any kill waits for a permit of the budget; reads have to leave permits to it.
+    fn waits(&self, budget: &Budget, any: bool);
 
-    /// Sees to it that so many calls can leave when their turns come: a connection takes longer than a turn lasts.
+    /// Sees to it that so many calls can leave when their permits come: a connection takes longer than a permit lasts.
     fn warm(&self, many: u32) -> impl Future<Output = ()> + Send;
 
-    /// Takes the next turn that comes within `patience`, for up to `many` calls.
+    /// Takes the next permit that comes within `patience`, for up to `many` calls.
     ///
     /// # Errors
-    /// [`Stop::NoTurn`] or [`Stop::NoRecord`].
-    fn turn(
+    /// [`Stop::NoPermit`] or [`Stop::NoRecord`].
+    fn permit(
         &self,
-        budget: &str,
+        budget: &Budget,
         class: Class,
         many: u32,
         patience: Duration,
     ) -> impl Future<Output = Result<Permit, Stop>> + Send;
 
-    /// Makes the call of a kill whose turn it is, and what its script wants after it.
+    /// Makes the call of a kill that has a permit, and what its script wants after it.
     ///
     /// # Errors
     /// [`Stop`] says why surely nothing was done.
-    fn kill(&self, order: &Order, class: Class, turn: Permit) -> impl Future<Output = Result<Report, Stop>> + Send;
+    fn kill(&self, order: &Order, class: Class, permit: Permit) -> impl Future<Output = Result<Report, Stop>> + Send;
 }
 
-/// What enters a lane.
+/// A kill, or a part of one, that is to be dispatched.
 #[derive(Debug)]
 pub(crate) struct Entry {
+    /// Whose kill it is: callers go by rounds.
+    pub(crate) caller: Caller,
     /// Of at most as many ids as go in one call.
     pub(crate) order: Order,
     pub(crate) class: Class,
-    /// How long it waits for a turn.
+    /// How long it waits for a permit.
     pub(crate) until: Instant,
     /// Until when it may be sent: a time of the clock, since this machine's timers stand still while it is suspended.
     pub(crate) leave: OffsetDateTime,
-    /// Its turn had come before, and by then its leave had run out: now it goes first.
+    /// It could have gone before, and by then its leave had run out: now it goes before its caller's others.
     pub(crate) again: bool,
 }
 
@@ -105,19 +107,19 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) struct Dispatcher<C> {
     calls: C,
-    budget: String,
+    budget: Budget,
     queue: Mutex<Queue>,
     changed: Notify,
 }
 
 impl<C: Calls> Dispatcher<C> {
-    /// A lane and its pumps, which live as long as the runtime.
-    pub(crate) fn start(calls: C, budget: String) -> Arc<Self> {
-        let lane = Arc::new(Self { calls, budget, queue: Mutex::default(), changed: Notify::new() });
+    /// A dispatcher with a task for each class, which live as long as the runtime.
+    pub(crate) fn start(calls: C, budget: Budget) -> Arc<Self> {
+        let dispatcher = Arc::new(Self { calls, budget, queue: Mutex::default(), changed: Notify::new() });
         for class in [Class::Urgent, Class::Kill] {
-            tokio::spawn(Arc::clone(&lane).pump(class));
+            tokio::spawn(Arc::clone(&dispatcher).serve(class));
         }
-        lane
+        dispatcher
     }
 
     /// Sees one order through; `None` where its leave had run out when it could have gone: nothing was sent.
@@ -128,67 +130,37 @@ impl<C: Calls> Dispatcher<C> {
             return Some(Report::overloaded(&order));
         };
         self.changed.notify_waiters();
-        let driven = if let Ok(driven) = timeout_at(until + GRACE, &mut answered).await {
-            driven
+        let report = if let Ok(report) = timeout_at(until + GRACE, &mut answered).await {
+            report
         } else {
-            // The pumps know first when there is no turn in time. This is for what waits on a call under way.
+            // Whoever takes permits knows first when none comes in time. This is for what waits on a call under way.
             let withdrawn = self.queue().withdraw(ticket);
             if let Some(kill) = withdrawn {
-                kill.fail(&Stop::NoTurn(SPAN));
+                kill.fail(&Stop::NoPermit(SPAN));
             }
             answered.await
         };
         // Without an answer its task died, and nobody knows how far it got.
-        driven.unwrap_or_else(|_| Some(Report::lost(&order)))
+        report.unwrap_or_else(|_| Some(Report::lost(&order)))
     }
 
-    /// Takes a turn whenever something waits for one, and lets the groups that are first go with it.
-    async fn pump(self: Arc<Self>, class: Class) {
+    /// Takes a permit whenever something of the class waits for one, and lets the batches that are first go with it.
+    async fn serve(self: Arc<Self>, class: Class) {
         let mut late = 0;
         loop {
             self.ready(class).await;
-            let (many, _) = self.queue().wants(class, Instant::now());
-            self.calls.warm(many).await;
-            let (many, patience) = self.queue().wants(class, Instant::now());
-            let turn = match self.calls.turn(&self.budget, class, many, patience).await {
-                Ok(turn) => turn,
-                Err(Stop::NoTurn(wait)) => {
-                    self.give_up(class, Instant::now() + wait);
-                    continue;
-                }
-                Err(stop) => {
-                    self.fail_all(class, &stop);
-                    continue;
-                }
-            };
-            self.queue().turn_taken(turn);
-            self.give_up(class, turn.at);
-            sleep_until(turn.at).await;
-            if turn.is_past() {
+            let Some(permit) = self.take_permit(class).await else { continue };
+            wait_until(permit.at).await;
+            if permit.is_past() {
                 late += 1;
-                self.turn_lost(late).await;
+                self.permit_lost(late).await;
                 continue;
             }
             late = 0;
-            for _ in 0..turn.calls {
-                let Some(group) = self.next() else { break };
-                tokio::spawn(Arc::clone(&self).send(group, turn));
+            for _ in 0..permit.calls {
+                let Some(batch) = self.next() else { break };
+                tokio::spawn(Arc::clone(&self).send(batch, permit));
             }
-        }
-    }
-
-    /// The group that goes now. Kills whose leave has run out stay behind.
-    fn next(&self) -> Option<Batch> {
-        loop {
-            let next = self.queue().next(Instant::now());
-            let (mut group, now) = (next?, self.calls.now());
-            for kill in group.take_out(|kill| kill.leave < now) {
-                kill.send_back();
-            }
-            if !group.waiting.is_empty() {
-                return Some(group);
-            }
-            self.queue().is_back(&group.target);
         }
     }
 
@@ -196,9 +168,7 @@ impl<C: Calls> Dispatcher<C> {
     async fn ready(&self, class: Class) {
         loop {
             let changed = self.changed.notified();
-            if let Some(rest) = self.calls.rest() {
-                self.fail_all(class, &Stop::Down(rest));
-            }
+            self.fail_resting(class);
             let now = Instant::now();
             let hold = self.queue().hold(now);
             if let Some(hold) = hold {
@@ -213,105 +183,102 @@ impl<C: Calls> Dispatcher<C> {
         }
     }
 
-    /// A turn came too late to be used. It is spent, so this must not go on without a pause.
-    async fn turn_lost(&self, in_a_row: u32) {
+    /// The next permit; `None` where there is none in time, and who waits for it is told so.
+    async fn take_permit(&self, class: Class) -> Option<Permit> {
+        let (many, _) = self.queue().wants(class, Instant::now());
+        self.calls.warm(many).await;
+        let (many, patience) = self.queue().wants(class, Instant::now());
+        match self.calls.permit(&self.budget, class, many, patience).await {
+            Ok(permit) => {
+                self.queue().permit_taken(permit);
+                self.give_up(class, permit.at);
+                Some(permit)
+            }
+            Err(Stop::NoPermit(wait)) => {
+                self.give_up(class, Instant::now() + wait);
+                None
+            }
+            Err(stop) => {
+                self.fail_all(class, &stop);
+                None
+            }
+        }
+    }
+
+    /// A permit came too late to be used. It is spent, so this must not go on without a pause.
+    async fn permit_lost(&self, in_a_row: u32) {
         if in_a_row.is_power_of_two() {
             let budget = &self.budget;
-            tracing::warn!(budget, in_a_row, "a turn came too late: the database is slow, or this machine is");
+            tracing::warn!(%budget, in_a_row, "a permit came too late: the database is slow, or this machine is");
         }
         sleep(LATE_PAUSE.0 * in_a_row.min(LATE_PAUSE.1)).await;
     }
 
-    /// Makes the call of a group and answers each of its kills, or lets them wait again.
-    async fn send(self: Arc<Self>, group: Batch, turn: Permit) {
-        let Some(order) = group.order() else { return };
-        let _under_way = UnderWay { lane: &self, target: group.target.clone() };
-        match self.calls.kill(&order, group.class(), turn).await {
-            Ok(driven) => group.answer(&driven),
-            Err(Stop::Fault(fault)) => self.refused(group, fault),
-            Err(Stop::Renewed(fault)) => self.again_renewed(group, fault),
-            Err(stop) => group.fail(&stop),
+    /// The batch that goes now. Kills whose leave has run out are sent back.
+    fn next(&self) -> Option<Batch> {
+        let time = self.calls.now();
+        let Going { batch, overdue } = self.queue().next(Instant::now(), time);
+        for kill in overdue {
+            kill.send_back();
+        }
+        batch
+    }
+
+    /// Makes the call of a batch and answers each of its kills, or lets them wait again.
+    async fn send(self: Arc<Self>, batch: Batch, permit: Permit) {
+        let Some(order) = batch.order() else { return };
+        let _under_way = UnderWay { dispatcher: &self, target: batch.target.clone() };
+        match self.calls.kill(&order, batch.class(), permit).await {
+            Ok(report) => batch.answer(&report),
+            Err(stop) => self.retry(Retry::of(batch, stop, Instant::now())),
         }
     }
 
-    fn refused(&self, group: Batch, fault: Fault) {
-        match fault.kind.replay() {
-            Replay::Never | Replay::AfterRenewal => group.fail(&Stop::Fault(fault)),
-            Replay::AfterPause if fault.kind == FaultKind::TooLate => self.again_at_once(group),
-            Replay::AfterPause => self.again(group, fault),
-        }
-    }
-
-    /// Lets kills wait again after a pause, as far as they can and were not sent too often.
-    fn again(&self, group: Batch, fault: Fault) {
-        let again_at = Instant::now() + pause_after(&fault);
-        let is_unconnected = fault.kind == FaultKind::NotConnected;
-        let (again, over) = group.partition(|kill| {
-            kill.reconnects += u32::from(is_unconnected);
-            kill.fault = Some(fault.clone());
-            kill.until > again_at && kill.reconnects <= RECONNECTS
-        });
+    fn retry(&self, Retry { again, over, stop, hold }: Retry) {
         {
             let mut queue = self.queue();
-            if is_unconnected {
-                queue.put_back(again.resting_until(again_at));
-            } else {
-                queue.hold_until(again_at);
-                queue.put_back(again);
+            if let Some(hold) = hold {
+                queue.hold_until(hold);
             }
+            queue.put_back(again);
         }
-        over.fail(&Stop::Fault(fault));
+        over.fail(&stop);
     }
 
-    /// The turn passed before the call could begin: all but those who have left wait for another one.
-    fn again_at_once(&self, group: Batch) {
+    /// There is no permit before that time: kills that cannot wait so long are told.
+    fn give_up(&self, class: Class, permit: Instant) {
         let now = Instant::now();
-        let (again, over) = group.partition(|kill| kill.until + GRACE > now);
-        over.fail(&Stop::NoTurn(SPAN));
-        self.queue().put_back(again);
-    }
-
-    /// The vendor has not taken the token and there is a new one: once, all wait for another turn.
-    fn again_renewed(&self, group: Batch, fault: Fault) {
-        let (again, over) = group.partition(|kill| {
-            kill.fault = Some(fault.clone());
-            !std::mem::replace(&mut kill.renewed, true)
-        });
-        over.fail(&Stop::Fault(fault));
-        self.queue().put_back(again);
-    }
-
-    /// There is no turn before that time: kills that cannot wait so long are told.
-    fn give_up(&self, class: Class, turn: Instant) {
-        let now = Instant::now();
-        let late = self.queue().too_late(class, turn, now);
+        let late = self.queue().too_late(class, permit, now);
         for kill in late {
-            kill.fail(&Stop::NoTurn(turn - now));
+            kill.fail(&Stop::NoPermit(permit - now));
+        }
+    }
+
+    /// Kills for what is left alone now are told so.
+    fn fail_resting(&self, class: Class) {
+        let resting = self.queue().take_batches(class, |target| self.calls.rest(target));
+        for (batch, rest) in resting {
+            batch.fail(&Stop::Down(rest));
         }
     }
 
     /// Nothing can be sent: every kill that waits is told so.
     fn fail_all(&self, class: Class, stop: &Stop) {
         let all = self.queue().take_all(class);
-        for group in all {
-            group.fail(stop);
+        for batch in all {
+            batch.fail(stop);
         }
     }
 
     fn queue(&self) -> Held<'_, C> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        Held { lane: self, waited: queue.any_waits(), queue }
+        Held { dispatcher: self, waited: queue.any_waits(), queue }
     }
-}
-
-/// How long nothing is sent after a fault that surely did nothing.
-fn pause_after(fault: &Fault) -> Duration {
-    fault.retry_after.unwrap_or(PAUSE).min(LONGEST_HOLD)
 }
 
 /// The queue while it is held. When it is let go, it is told whether that has changed what reads have to know.
 struct Held<'a, C: Calls> {
-    lane: &'a Dispatcher<C>,
+    dispatcher: &'a Dispatcher<C>,
     waited: bool,
     queue: MutexGuard<'a, Queue>,
 }
@@ -334,20 +301,20 @@ impl<C: Calls> Drop for Held<'_, C> {
     fn drop(&mut self) {
         let any = self.queue.any_waits();
         if any != self.waited {
-            self.lane.calls.waits(&self.lane.budget, any);
+            self.dispatcher.calls.waits(&self.dispatcher.budget, any);
         }
     }
 }
 
 /// A call under way for as long as it lives.
 struct UnderWay<'a, C: Calls> {
-    lane: &'a Dispatcher<C>,
+    dispatcher: &'a Dispatcher<C>,
     target: Target,
 }
 
 impl<C: Calls> Drop for UnderWay<'_, C> {
     fn drop(&mut self) {
-        self.lane.queue().is_back(&self.target);
-        self.lane.changed.notify_waiters();
+        self.dispatcher.queue().is_back(&self.target);
+        self.dispatcher.changed.notify_waiters();
     }
 }

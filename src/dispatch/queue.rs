@@ -1,56 +1,77 @@
-//! What waits in a lane, and which of it goes next. It reads no clock and wakes nobody.
+//! What waits for a permit, and which of it goes next. It reads no clock and wakes nobody.
+//!
+//! Urgent batches go before others. Inside a class callers go by [rounds](super::rounds), and what has waited before goes
+//! first among its caller's. A batch that several callers share goes by the earliest round that any of them is in: the
+//! others save a call by going with it. The invariant: no caller's kills are more than half of those that may wait.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::{
     dispatch::{
         batch::{Batch, Waiting},
         rate::limiter::{Class, Limit, Permit, SPAN},
+        rounds::{Caller, Rounds},
     },
     domain::Target,
 };
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// In the order in which they came; no group is empty.
-    groups: VecDeque<Batch>,
+    /// In the order in which they came; none is empty.
+    batches: VecDeque<Batch>,
+    rounds: Rounds,
     /// Calls under way, by target.
     under_way: HashMap<Target, u32>,
-    /// The last turn taken.
+    /// The last permit taken.
     last: Option<Permit>,
     /// Nothing is sent before.
     hold: Option<Instant>,
     tickets: u64,
 }
 
+/// What goes: the batch, and kills that should have gone and may not, since their leave has run out.
+#[derive(Debug)]
+pub(super) struct Going {
+    pub(super) batch: Option<Batch>,
+    pub(super) overdue: Vec<Waiting>,
+}
+
 impl Queue {
     /// Lets a kill wait, with others for the same target where there is room for it; `None` where too many wait.
-    /// Urgent kills do not mind how many others wait. One that comes `again` goes before all others.
+    /// One that comes `again` goes before all others of its caller.
     pub(super) fn enter(&mut self, mut kill: Waiting, again: bool, limit: &Limit) -> Option<u64> {
-        let before = self.groups.iter().flat_map(|group| &group.waiting);
-        let before = before.filter(|other| other.class == Class::Urgent || kill.class != Class::Urgent);
-        if !again && before.count() >= limit.max_waiting {
+        if !again && !self.has_room_for(&kill, limit.max_waiting) {
             return None;
         }
         self.tickets += 1;
         kill.ticket = self.tickets;
-        let with = self.groups.iter_mut().find(|group| group.has_room_for(&kill.order, limit.max_ids_per_call));
+        let with = self.batches.iter_mut().find(|batch| batch.has_room_for(&kill.order, limit.max_ids_per_call));
         match with.filter(|_| !again) {
-            Some(group) => group.add(kill),
-            None if again => self.groups.push_front(Batch::of(kill)),
-            None => self.groups.push_back(Batch::of(kill)),
+            Some(batch) => batch.add(kill),
+            None if again => self.batches.push_front(Batch::of(kill).going_first()),
+            None => self.batches.push_back(Batch::of(kill)),
         }
         Some(self.tickets)
     }
 
+    /// Urgent kills do not mind how many others wait.
+    fn has_room_for(&self, kill: &Waiting, most: usize) -> bool {
+        let before = self.batches.iter().flat_map(|batch| &batch.waiting);
+        let before = before.filter(|other| other.class == Class::Urgent || kill.class != Class::Urgent);
+        let (all, own) =
+            before.fold((0, 0), |(all, own), other| (all + 1, own + usize::from(other.caller == kill.caller)));
+        all < most && own < most.div_ceil(2)
+    }
+
     /// Whether any kill waits.
     pub(super) fn any_waits(&self) -> bool {
-        !self.groups.is_empty()
+        !self.batches.is_empty()
     }
 
     /// Takes a kill out again, unless it has gone already.
@@ -58,43 +79,87 @@ impl Queue {
         self.take_out(|_, kill| kill.ticket == ticket).pop()
     }
 
-    /// Takes out the kills of a class whose time is over before `turn`.
-    pub(super) fn too_late(&mut self, class: Class, turn: Instant, now: Instant) -> Vec<Waiting> {
-        self.take_out(|of_group, kill| of_group == class && kill.until.max(now) < turn)
+    /// Takes out the kills of a class whose time is over before the next permit comes.
+    pub(super) fn too_late(&mut self, class: Class, permit: Instant, now: Instant) -> Vec<Waiting> {
+        self.take_out(|of_batch, kill| of_batch == class && kill.until.max(now) < permit)
     }
 
     fn take_out(&mut self, which: impl Fn(Class, &Waiting) -> bool) -> Vec<Waiting> {
         let mut taken = vec![];
-        for group in &mut self.groups {
-            let class = group.class();
-            taken.append(&mut group.take_out(|kill| which(class, kill)));
+        for batch in &mut self.batches {
+            let class = batch.class();
+            taken.append(&mut batch.take_out(|kill| which(class, kill)));
         }
-        self.groups.retain(|group| !group.waiting.is_empty());
+        self.batches.retain(|batch| !batch.waiting.is_empty());
         taken
     }
 
+    /// Takes out all batches of a class.
     pub(super) fn take_all(&mut self, class: Class) -> Vec<Batch> {
-        let (taken, left) = std::mem::take(&mut self.groups).into_iter().partition(|group| group.class() == class);
-        self.groups = left;
-        Vec::from(taken)
+        self.take_batches(class, |_| Some(())).into_iter().map(|(batch, ())| batch).collect()
     }
 
-    /// A group that surely did nothing waits again, before all others.
-    pub(super) fn put_back(&mut self, group: Batch) {
-        if !group.waiting.is_empty() {
-            self.groups.push_front(group);
+    /// Takes out the batches of a class for whose target there is a reason, each with it.
+    pub(super) fn take_batches<R>(&mut self, class: Class, reason: impl Fn(&Target) -> Option<R>) -> Vec<(Batch, R)> {
+        let (mut taken, mut left) = (vec![], VecDeque::new());
+        for batch in std::mem::take(&mut self.batches) {
+            match reason(&batch.target).filter(|_| batch.class() == class) {
+                Some(reason) => taken.push((batch, reason)),
+                None => left.push_back(batch),
+            }
+        }
+        self.batches = left;
+        taken
+    }
+
+    /// A batch that surely did nothing waits again, before all others of its caller.
+    pub(super) fn put_back(&mut self, batch: Batch) {
+        if !batch.waiting.is_empty() {
+            self.batches.push_front(batch.going_first());
         }
     }
 
-    /// The group that goes with a turn, whatever class it was taken for: an urgent one may use any, and a turn that
-    /// nobody urgent needs any more is of use to others.
-    pub(super) fn next(&mut self, now: Instant) -> Option<Batch> {
-        let may_go = |group: &Batch| self.may_go_at(group, now) <= now;
-        let urgent = self.groups.iter().position(|group| group.class() == Class::Urgent && may_go(group));
-        let place = urgent.or_else(|| self.groups.iter().position(may_go))?;
-        let group = self.groups.remove(place)?;
-        *self.under_way.entry(group.target.clone()).or_default() += 1;
-        Some(group)
+    /// The batch that goes with a permit, whatever class it was taken for: an urgent one may use any, and a permit that
+    /// nobody urgent needs any more is of use to others. A kill whose leave ran out before `time` costs its caller nothing.
+    pub(super) fn next(&mut self, now: Instant, time: OffsetDateTime) -> Going {
+        let mut overdue = vec![];
+        while let Some(mut batch) = self.first(now).and_then(|place| self.batches.remove(place)) {
+            overdue.append(&mut batch.take_out(|kill| kill.leave < time));
+            if !batch.waiting.is_empty() {
+                self.goes(&batch);
+                return Going { batch: Some(batch), overdue };
+            }
+        }
+        Going { batch: None, overdue }
+    }
+
+    /// The place of the batch that is first of those that may go.
+    fn first(&self, now: Instant) -> Option<usize> {
+        let may_go = self.batches.iter().enumerate().filter(|(_, batch)| self.may_go_at(batch, now) <= now);
+        may_go.min_by_key(|(_, batch)| self.rank(batch)).map(|(place, _)| place)
+    }
+
+    /// What decides between two batches, before the order in which they came. Between callers in the same round it does not
+    /// matter which of them is first.
+    fn rank(&self, batch: &Batch) -> (bool, u64, bool, u64) {
+        let (round, of_target) = self
+            .right(batch)
+            .map_or((0, 0), |caller| (self.rounds.of(caller), self.rounds.of_target(caller, &batch.target)));
+        (batch.class() != Class::Urgent, round, !batch.goes_first, of_target)
+    }
+
+    /// The caller by whose right a batch goes.
+    fn right<'b>(&self, batch: &'b Batch) -> Option<&'b Caller> {
+        let class = batch.class();
+        let callers = batch.waiting.iter().filter(|kill| kill.class == class).map(|kill| &kill.caller);
+        callers.min_by_key(|caller| self.rounds.of(caller))
+    }
+
+    fn goes(&mut self, batch: &Batch) {
+        *self.under_way.entry(batch.target.clone()).or_default() += 1;
+        if let Some(caller) = self.right(batch).cloned() {
+            self.rounds.went(&caller, &batch.target);
+        }
     }
 
     /// A call is no longer under way.
@@ -105,33 +170,33 @@ impl Queue {
         self.under_way.retain(|_, calls| *calls > 0);
     }
 
-    /// From when on the first group of a class may go; `None` where none waits.
+    /// From when on the first batch of a class may go; `None` where none waits.
     pub(super) fn ready_at(&self, class: Class, now: Instant) -> Option<Instant> {
-        self.groups.iter().filter(|group| group.class() == class).map(|group| self.may_go_at(group, now)).min()
+        self.batches.iter().filter(|batch| batch.class() == class).map(|batch| self.may_go_at(batch, now)).min()
     }
 
-    /// While the budget has room, every group may go at once. When it gets short, kills for a target that has a
+    /// While the budget has room, every batch may go at once. When it gets short, kills for a target that has a
     /// call under way wait for its answer, and share the call after it.
-    fn may_go_at(&self, group: &Batch, now: Instant) -> Instant {
-        let gathers = group.is_open() && self.under_way.contains_key(&group.target);
-        let short = self.last.filter(|turn| gathers && turn.is_short());
-        self.hold.max(group.rests_until).max(short.map(|turn| turn.at + SPAN)).unwrap_or(now)
+    fn may_go_at(&self, batch: &Batch, now: Instant) -> Instant {
+        let gathers = batch.is_open() && self.under_way.contains_key(&batch.target);
+        let short = self.last.filter(|permit| gathers && permit.is_short());
+        self.hold.max(batch.rests_until).max(short.map(|permit| permit.at + SPAN)).unwrap_or(now)
     }
 
     /// How many calls of a class could go now, one for each target, and how long the most patient of them would wait
-    /// for a turn.
+    /// for a permit.
     pub(super) fn wants(&self, class: Class, now: Instant) -> (u32, Duration) {
-        let groups = || self.groups.iter().filter(|group| group.class() == class);
-        let ready = groups().filter(|group| self.may_go_at(group, now) <= now);
+        let batches = || self.batches.iter().filter(|batch| batch.class() == class);
+        let ready = batches().filter(|batch| self.may_go_at(batch, now) <= now);
         // A second one for a target may have to gather behind the first.
-        let targets: HashSet<&Target> = ready.map(|group| &group.target).collect();
-        let waiting = groups().flat_map(|group| &group.waiting);
+        let targets: HashSet<&Target> = ready.map(|batch| &batch.target).collect();
+        let waiting = batches().flat_map(|batch| &batch.waiting);
         let patience = waiting.map(|kill| kill.until.saturating_duration_since(now)).max().unwrap_or_default();
         (u32::try_from(targets.len()).unwrap_or(u32::MAX), patience)
     }
 
-    pub(super) fn turn_taken(&mut self, turn: Permit) {
-        self.last = Some(turn);
+    pub(super) fn permit_taken(&mut self, permit: Permit) {
+        self.last = Some(permit);
     }
 
     /// Nothing is sent before that time.

@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use time::OffsetDateTime;
 
 use crate::{
+    dispatch::breaker::Rest,
     domain::{Order, Outcome, Problem, ProblemCode, Selector, Sent, Session, Status, Upstream},
     upstream::{Answer, Fault, FaultKind},
 };
@@ -19,12 +20,12 @@ pub(crate) enum Stop {
     Fault(Fault),
     /// The vendor did not take the token, and there is a new one. Nothing was done.
     Renewed(Fault),
-    /// No turn within the time; the next one is that far away. Nothing was sent.
-    NoTurn(Duration),
+    /// No permit within the time; the next one is that far away. Nothing was sent.
+    NoPermit(Duration),
     /// The shared window cannot be reached. Nothing was sent.
     NoRecord,
-    /// The endpoint is failing and is left alone for that long. Nothing was sent.
-    Down(Duration),
+    /// What is failing is left alone for a while. Nothing was sent.
+    Down(Rest),
     /// The script wanted to wait beyond the time: nothing new is known.
     StillRunning,
 }
@@ -108,14 +109,14 @@ impl Report {
         let unsent = |code, sentence: &str| Self::not_sent(order, Problem::new(code, sentence));
         match stop {
             Stop::Fault(fault) | Stop::Renewed(fault) => Self::failed(order, fault),
-            Stop::NoTurn(wait) => Self::no_turn(order, *wait),
+            Stop::NoPermit(wait) => Self::no_permit(order, *wait),
             Stop::NoRecord => unsent(
                 ProblemCode::AuditUnavailable,
                 "the limit that all gateways share cannot be reached, so nothing was sent",
             ),
             Stop::Down(rest) => {
-                let sentence = "the vendor's endpoint is failing and is left alone for a while; nothing was sent";
-                let problem = Problem::new(ProblemCode::UpstreamFailed, sentence).retry_after(seconds(*rest));
+                let sentence = format!("{}; nothing was sent", rest.clause());
+                let problem = Problem::new(ProblemCode::UpstreamFailed, sentence).retry_after(seconds(rest.time()));
                 Self::not_sent(order, problem)
             }
             Stop::StillRunning => Self::lost(order),
@@ -146,7 +147,7 @@ impl Report {
         own
     }
 
-    fn no_turn(order: &Order, wait: Duration) -> Self {
+    fn no_permit(order: &Order, wait: Duration) -> Self {
         let sentence = "too many calls are waiting for this vendor account; nothing was killed";
         let problem = Problem::new(ProblemCode::RateLimited, sentence).retry_after(seconds(wait));
         Self { status: Status::RateLimited, ..Self::not_sent(order, problem) }
@@ -239,8 +240,8 @@ mod tests {
         Report::answered(Answer::each(sessions), Some(200)).sent(&order, datetime!(2026-01-02 12:00 UTC))
     }
 
-    fn outcome(driven: &Report) -> (Status, Option<ProblemCode>) {
-        (driven.status, driven.problem.as_ref().map(|problem| problem.code))
+    fn outcome(report: &Report) -> (Status, Option<ProblemCode>) {
+        (report.status, report.problem.as_ref().map(|problem| problem.code))
     }
 
     #[test]
@@ -249,7 +250,7 @@ mod tests {
             [
                 Report::overloaded(&order(&["2"])),
                 Report::stopped(&order(&["2"]), &Stop::NoRecord),
-                Report::stopped(&order(&["2"]), &Stop::NoTurn(Duration::from_secs(2))),
+                Report::stopped(&order(&["2"]), &Stop::NoPermit(Duration::from_secs(2))),
                 Report::failed(&order(&["2"]), &Fault::new(FaultKind::Throttled, "kill")),
                 Report::failed(&order(&["2"]), &Fault::new(FaultKind::Rejected, "kill")),
             ]

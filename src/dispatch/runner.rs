@@ -1,37 +1,35 @@
 //! Running a vendor's script: calls, pauses, and the few repetitions that are safe.
 //!
 //! The invariant: a call that may kill is sent once from here, and what comes back is the end of it. Where the vendor
-//! surely refused it before acting (throttled, never connected, expired token) it is the [lane](super::lane) that lets it
-//! wait for another turn. Reads may be repeated, and take only turns that no kill waits for, but those that a kill waits
+//! surely refused it before acting (throttled, never connected, expired token) it is the [dispatcher](super) that lets it
+//! wait for another permit. Reads may be repeated, and take only permits that no kill waits for, but those that a kill waits
 //! for itself.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use time::OffsetDateTime;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::Instant;
 
 use crate::{
     clock::Clock,
     dispatch::{
         Calls,
-        breaker::Breaker,
-        rate::limiter::{Class, Limit, Limiter, Permit, SPAN},
+        breaker::{Breaker, Ending, Instance, Kind, Rest},
+        rate::{
+            budget::Budget,
+            limiter::{Class, Limit, Limiter, Permit, SPAN},
+        },
         report::{Report, Stop},
+        retry::{Again, LONGEST_HOLD, Next},
+        wait::wait_until,
     },
-    domain::{Order, SessionId, Status, Target},
+    domain::{Order, SessionId, Target},
     metrics::Metrics,
     upstream::{
         Answer, Call, Capabilities, Effect, Fault, FaultKind, Known, Listing, Replay, Reply, Step, Vendor,
         account::Account,
     },
 };
-
-/// Pauses before a read is repeated: the first, and the longest; each is twice the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
-/// The longest that a vendor is left alone because it asked for it: by then it is asked again, whatever it said.
-pub(crate) const LONGEST_HOLD: Duration = Duration::from_mins(10);
 
 /// Everything that is needed to run scripts of one vendor on one account.
 #[derive(Debug, Clone)]
@@ -40,7 +38,7 @@ pub(crate) struct Runner {
     /// What the vendor can do for this account.
     pub(crate) able: &'static Capabilities,
     pub(crate) account: Arc<Account>,
-    pub(crate) turns: Arc<Limiter>,
+    pub(crate) limiter: Arc<Limiter>,
     pub(crate) limit: Limit,
     pub(crate) breaker: Arc<Breaker>,
     pub(crate) clock: Clock,
@@ -49,9 +47,10 @@ pub(crate) struct Runner {
 
 /// How a script is run, and what was seen on the way.
 struct Run {
+    instance: Instance,
     class: Class,
-    /// The turn for the next call, where it was taken already.
-    turn: Option<Permit>,
+    /// The permit for the next call, where it was taken already.
+    permit: Option<Permit>,
     until: Instant,
     /// True once a call that may kill has gone out.
     acted: bool,
@@ -60,8 +59,17 @@ struct Run {
 }
 
 impl Run {
-    fn new(class: Class, until: Instant) -> Self {
-        Self { class, turn: None, until, acted: false, http_status: None, again: Again::default() }
+    fn new(instance: Instance, class: Class, until: Instant) -> Self {
+        Self { instance, class, permit: None, until, acted: false, http_status: None, again: Again::default() }
+    }
+
+    /// As what the breaker counts a call.
+    fn kind(&self, call: &Call) -> Kind {
+        match (call.effect, self.class) {
+            (Effect::Kill, _) => Kind::Kill,
+            (Effect::Read, Class::Read) => Kind::Read,
+            (Effect::Read, Class::Urgent | Class::Kill) => Kind::Look,
+        }
     }
 }
 
@@ -74,39 +82,39 @@ impl Calls for Runner {
         self.clock.now()
     }
 
-    fn rest(&self) -> Option<Duration> {
-        self.breaker.rest(Instant::now())
+    fn rest(&self, target: &Target) -> Option<Rest> {
+        self.breaker.rest(&self.instance(target), Kind::Kill, Instant::now())
     }
 
-    fn waits(&self, budget: &str, any: bool) {
-        self.turns.waits(budget, any);
+    fn waits(&self, budget: &Budget, any: bool) {
+        self.limiter.waits(budget, any);
     }
 
     async fn warm(&self, many: u32) {
         self.account.warm(self.vendor.name(), usize::try_from(many).unwrap_or(usize::MAX)).await;
     }
 
-    async fn turn(&self, budget: &str, class: Class, many: u32, patience: Duration) -> Result<Permit, Stop> {
-        let held = self.turns.held(budget);
+    async fn permit(&self, budget: &Budget, class: Class, many: u32, patience: Duration) -> Result<Permit, Stop> {
+        let held = self.limiter.held(budget);
         if held > patience {
-            return Err(Stop::NoTurn(held));
+            return Err(Stop::NoPermit(held));
         }
-        sleep(held).await;
+        wait_until(Instant::now() + held).await;
         let patience = patience.saturating_sub(held);
-        match self.turns.take(budget, &self.limit, class, many, patience).await {
-            Ok(turn) => turn.map_err(|too_long| Stop::NoTurn(too_long.0)),
+        match self.limiter.take(budget, &self.limit, class, many, patience).await {
+            Ok(permit) => permit.map_err(|too_long| Stop::NoPermit(too_long.0)),
             Err(error) => {
-                tracing::error!(%error, budget, "no turn can be taken, so nothing is sent");
+                tracing::error!(%error, %budget, "no permit can be taken, so nothing is sent");
                 Err(Stop::NoRecord)
             }
         }
     }
 
-    async fn kill(&self, order: &Order, class: Class, turn: Permit) -> Result<Report, Stop> {
+    async fn kill(&self, order: &Order, class: Class, permit: Permit) -> Result<Report, Stop> {
         let sent_at = self.clock.now();
         let known = Known { task_id: None, sent_at, now: sent_at };
         let until = Instant::now() + self.limit.max_wait;
-        let mut run = Run { turn: Some(turn), ..Run::new(class, until) };
+        let mut run = Run { permit: Some(permit), ..Run::new(self.instance(&order.target), class, until) };
         let fault = match self.run(order, known, self.vendor.open(order), &mut run).await {
             Ok(answer) => return Ok(Report::answered(self.clean(answer), run.http_status).sent(order, sent_at)),
             // One call of the script was taken, so whatever kept a later one from its end, nobody can tell.
@@ -123,7 +131,7 @@ impl Runner {
     /// Asks what became of an order; `None` where nothing new is known by `until`, or the vendor cannot be asked.
     pub(crate) async fn follow_up(&self, order: &Order, known: Known, until: Instant) -> Option<Answer> {
         let call = self.vendor.follow_up(order, &known)?;
-        let mut run = Run::new(Class::Read, until);
+        let mut run = Run::new(self.instance(&order.target), Class::Read, until);
         match self.run(order, known, call, &mut run).await {
             Ok(answer) => Some(self.clean(answer)),
             Err(stop) => {
@@ -133,12 +141,12 @@ impl Runner {
         }
     }
 
-    /// Reads one page after another until the list has ended, with turns of that class. Each may wait for its turn as
+    /// Reads one page after another until the list has ended, with permits of that class. Each may wait for its permit as
     /// long as any call may, but none beyond `until`.
     pub(crate) async fn list(&self, listing: &mut Listing, class: Class, until: Instant) -> Result<(), Stop> {
         while let Some(call) = listing.call() {
             let patience = until.min(Instant::now() + self.limit.max_wait);
-            let mut run = Run::new(class, patience);
+            let mut run = Run::new(self.instance(listing.target()), class, patience);
             self.exchange(&call, &mut run, |reply| listing.read(reply)).await?;
         }
         Ok(())
@@ -148,7 +156,7 @@ impl Runner {
     /// asked.
     pub(crate) async fn pick(&self, target: &Target, until: Instant) -> Result<Option<Vec<SessionId>>, Stop> {
         let Some(call) = self.vendor.pick(target) else { return Ok(None) };
-        let mut run = Run::new(Class::Read, until);
+        let mut run = Run::new(self.instance(target), Class::Read, until);
         let ids = self.exchange(&call, &mut run, |reply| self.vendor.picked(reply)).await?;
         Ok(Some(each_once(ids)))
     }
@@ -168,7 +176,7 @@ impl Runner {
                     return Err(Stop::StillRunning);
                 }
                 Step::Wait { pause, then } => {
-                    sleep(pause).await;
+                    wait_until(Instant::now() + pause).await;
                     then
                 }
             };
@@ -183,26 +191,26 @@ impl Runner {
         mut read: impl FnMut(&Reply) -> Result<T, Fault>,
     ) -> Result<T, Stop> {
         loop {
-            let turn = match run.turn.take() {
-                Some(turn) => turn,
-                None => self.wait_for_turn(call, run).await?,
+            let permit = match run.permit.take() {
+                Some(permit) => permit,
+                None => self.wait_for_permit(call, run).await?,
             };
-            self.breaker.admit(Instant::now()).map_err(Stop::Down)?;
+            self.breaker.admit(&run.instance, run.kind(call), Instant::now()).map_err(Stop::Down)?;
             let (started, timeout) = (Instant::now(), self.limit.timeout);
-            let (stamp, reply) = self.account.send(self.vendor.name(), call, timeout, Some(turn.begin_by)).await;
+            let (stamp, reply) = self.account.send(self.vendor.name(), call, timeout, Some(permit.begin_by)).await;
             if let Ok(reply) = &reply {
                 run.http_status = Some(reply.status.as_u16());
             }
             let answer = reply.and_then(|reply| read(&reply));
-            self.count(call, answer.as_ref().err(), started.elapsed());
+            self.count(call, run, answer.as_ref().err(), started.elapsed());
             let fault = match answer {
                 Ok(answer) => return Ok(answer),
                 Err(fault) => self.shown(fault),
             };
             match run.again.when(fault, call.effect, run.until) {
-                Next::At(moment) => sleep_until(moment).await,
+                Next::At(moment) => wait_until(moment).await,
                 Next::Renewed(fault) => match self.account.renew(stamp).await {
-                    // That may have taken its time: who may still be sent is for the lane to say.
+                    // That may have taken its time: who may still be sent is for the dispatcher to say.
                     Ok(true) if call.effect == Effect::Kill => return Err(Stop::Renewed(fault)),
                     Ok(true) => {}
                     Ok(false) => return Err(Stop::Fault(fault)),
@@ -213,39 +221,41 @@ impl Runner {
         }
     }
 
-    /// Waits for a turn to send `call`, but not beyond the time of the run.
-    async fn wait_for_turn(&self, call: &Call, run: &Run) -> Result<Permit, Stop> {
-        let budget = Limiter::budget(&self.account, self.vendor, call);
+    /// Waits for a permit to send `call`, but not beyond the time of the run.
+    async fn wait_for_permit(&self, call: &Call, run: &Run) -> Result<Permit, Stop> {
+        let budget = Budget::of(&self.account, self.vendor, call);
         loop {
             self.warm(1).await;
             let patience = run.until.saturating_duration_since(Instant::now());
-            let turn = match call.effect {
-                Effect::Kill => self.turn(&budget, run.class, 1, patience).await?,
+            let permit = match call.effect {
+                Effect::Kill => self.permit(&budget, run.class, 1, patience).await?,
                 // Where actions are counted apart, no kill needs what a read leaves, but the list before one does.
                 Effect::Read if self.vendor.capabilities().counted_per_action => {
                     let class = if run.class == Class::Read { Class::Kill } else { Class::Urgent };
-                    self.turn(&budget, class, 1, patience).await?
+                    self.permit(&budget, class, 1, patience).await?
                 }
                 // A kill waits for it, so it goes with the kill's class and not behind other kills.
-                Effect::Read if run.class != Class::Read => self.turn(&budget, run.class, 1, patience).await?,
-                Effect::Read => self.spare_turn(&budget, run.until).await?,
+                Effect::Read if run.class != Class::Read => self.permit(&budget, run.class, 1, patience).await?,
+                Effect::Read => self.spare_permit(&budget, run.until).await?,
             };
-            sleep_until(turn.at).await;
-            if !turn.is_past() {
-                return Ok(turn);
+            wait_until(permit.at).await;
+            if !permit.is_past() {
+                return Ok(permit);
             }
         }
     }
 
-    /// A turn for a read that no kill waits for: while kills wait it takes none, and never one that is still to come,
+    /// A permit for a read that no kill waits for: while kills wait it takes none, and never one that is still to come,
     /// since a kill that comes before it would have to wait for that.
-    async fn spare_turn(&self, budget: &str, until: Instant) -> Result<Permit, Stop> {
+    async fn spare_permit(&self, budget: &Budget, until: Instant) -> Result<Permit, Stop> {
         loop {
-            if !self.turns.quiet(budget, until).await {
-                return Err(Stop::NoTurn(SPAN));
+            if !self.limiter.quiet(budget, until).await {
+                return Err(Stop::NoPermit(SPAN));
             }
-            match self.turn(budget, Class::Read, 1, Duration::ZERO).await {
-                Err(Stop::NoTurn(wait)) if wait <= until.saturating_duration_since(Instant::now()) => sleep(wait).await,
+            match self.permit(budget, Class::Read, 1, Duration::ZERO).await {
+                Err(Stop::NoPermit(wait)) if wait <= until.saturating_duration_since(Instant::now()) => {
+                    wait_until(Instant::now() + wait).await;
+                }
                 taken => return taken,
             }
         }
@@ -271,62 +281,31 @@ impl Runner {
         answer
     }
 
-    /// Counts one exchange, and tells the breaker how the endpoint is and the turns how fast they may come.
-    fn count(&self, call: &Call, fault: Option<&Fault>, took: Duration) {
+    fn instance(&self, target: &Target) -> Instance {
+        Instance::of(self.vendor, target)
+    }
+
+    /// Counts one exchange, tells the breaker how it ended, and slows down for a vendor that throttles.
+    fn count(&self, call: &Call, run: &Run, fault: Option<&Fault>, took: Duration) {
         let kind = fault.map(|fault| fault.kind);
-        match kind {
-            Some(FaultKind::NotConnected | FaultKind::Lost | FaultKind::ServerError) => {
-                self.breaker.ended(call.effect, false, Instant::now());
-            }
-            Some(FaultKind::TooLate) => {}
-            _ => self.breaker.ended(call.effect, true, Instant::now()),
+        let ending = match kind {
+            Some(FaultKind::NotConnected) => Some(Ending::Unconnected),
+            Some(FaultKind::Lost | FaultKind::ServerError) => Some(Ending::Failed),
+            Some(FaultKind::TooLate) => None,
+            _ => Some(Ending::Well),
+        };
+        if let Some(ending) = ending {
+            self.breaker.ended(&run.instance, run.kind(call), ending, Instant::now());
         }
         if kind == Some(FaultKind::Throttled) {
-            let budget = Limiter::budget(&self.account, self.vendor, call);
-            self.turns.throttled(&budget, &self.limit);
+            let budget = Budget::of(&self.account, self.vendor, call);
+            self.limiter.throttled(&budget, &self.limit);
             if let Some(wait) = fault.and_then(|fault| fault.retry_after) {
-                self.turns.hold_until(&budget, Instant::now() + wait.min(LONGEST_HOLD));
+                self.limiter.hold_until(&budget, Instant::now() + wait.min(LONGEST_HOLD));
             }
         }
         let (account, vendor) = (self.account.name(), self.vendor.name().as_str());
         self.metrics.call(account, vendor, call.action, kind.map_or("ok", FaultKind::as_str), took);
-    }
-}
-
-/// How often a script was repeated, and why.
-#[derive(Debug, Default)]
-struct Again {
-    pauses: u32,
-    renewed: bool,
-}
-
-enum Next {
-    At(Instant),
-    Renewed(Fault),
-    Stop(Fault),
-}
-
-impl Again {
-    /// When the call that met `fault` may be sent again from here: a kill after a renewal only, a read after a
-    /// pause too, and also where nobody knows whether it ran.
-    fn when(&mut self, fault: Fault, effect: Effect, until: Instant) -> Next {
-        match fault.kind.replay() {
-            Replay::AfterRenewal if !self.renewed => {
-                self.renewed = true;
-                Next::Renewed(fault)
-            }
-            _ if effect == Effect::Kill => Next::Stop(fault),
-            Replay::Never if fault.kind.status() != Status::Unknown => Next::Stop(fault),
-            Replay::AfterPause | Replay::AfterRenewal | Replay::Never => {
-                let doubled = FIRST_PAUSE.saturating_mul(1 << self.pauses.min(8)).min(LONGEST_PAUSE);
-                self.pauses += 1;
-                // A vendor may name a time that no clock has.
-                match Instant::now().checked_add(fault.retry_after.unwrap_or(doubled)) {
-                    Some(moment) if moment <= until => Next::At(moment),
-                    _ => Next::Stop(fault),
-                }
-            }
-        }
     }
 }
 

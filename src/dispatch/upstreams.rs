@@ -7,8 +7,11 @@ use std::{
 
 use super::{
     Dispatcher,
-    breaker::Breaker,
-    rate::limiter::{Limit, Limiter},
+    breaker::Breakers,
+    rate::{
+        budget::Budget,
+        limiter::{Limit, Limiter},
+    },
     runner::Runner,
 };
 use crate::{
@@ -20,14 +23,14 @@ use crate::{
 };
 
 /// By account and budget.
-type Dispatchers = HashMap<(String, String), Arc<Dispatcher<Runner>>>;
+type Dispatchers = HashMap<(String, Budget), Arc<Dispatcher<Runner>>>;
 
 /// The accounts, the limits of their vendors, and where kills wait for their turns there.
 #[derive(Debug)]
 pub struct Upstreams {
     accounts: BTreeMap<String, Arc<Account>>,
     limiter: Arc<Limiter>,
-    breakers: Mutex<HashMap<(String, &'static str), Arc<Breaker>>>,
+    breakers: Breakers,
     dispatchers: Mutex<Dispatchers>,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -44,7 +47,7 @@ impl Upstreams {
         metrics: Arc<Metrics>,
     ) -> Self {
         let limiter = Arc::new(Limiter::new(limits, audit));
-        Self { accounts, limiter, breakers: Mutex::default(), dispatchers: Mutex::default(), clock, metrics }
+        Self { accounts, limiter, breakers: Breakers::default(), dispatchers: Mutex::default(), clock, metrics }
     }
 
     /// What makes the calls of a vendor for a target.
@@ -57,20 +60,19 @@ impl Upstreams {
         let vendor = upstream::find(target.vendor.as_str()).ok_or_else(unknown)?;
         let account = Arc::clone(self.accounts.get(&target.account).ok_or_else(unknown)?);
         let limit = self.limiter.limit(account.name(), vendor).ok_or_else(unknown)?;
-        let endpoint = (account.name().to_owned(), vendor.name().as_str());
-        let breaker = Arc::clone(lock(&self.breakers).entry(endpoint).or_default());
+        let breaker = self.breakers.of(account.address(vendor.name()));
         let able = vendor.capabilities_at(account.site());
-        let (turns, clock, metrics) = (Arc::clone(&self.limiter), self.clock.clone(), Arc::clone(&self.metrics));
-        Ok(Runner { vendor, able, account, turns, limit, breaker, clock, metrics })
+        let (limiter, clock, metrics) = (Arc::clone(&self.limiter), self.clock.clone(), Arc::clone(&self.metrics));
+        Ok(Runner { vendor, able, account, limiter, limit, breaker, clock, metrics })
     }
 
     /// Where an account's kills of the same budget wait for their turn. Another account that shares the budget has a
     /// dispatcher of its own: its calls go to other places.
     pub(crate) fn dispatcher(&self, runner: &Runner, order: &Order) -> Arc<Dispatcher<Runner>> {
-        let budget = Limiter::budget(&runner.account, runner.vendor, &runner.vendor.open(order));
+        let budget = Budget::of(&runner.account, runner.vendor, &runner.vendor.open(order));
         let mut dispatchers = lock(&self.dispatchers);
         let of_account = (runner.account.name().to_owned(), budget);
-        let new = |(_, budget): &(String, String)| Dispatcher::start(runner.clone(), budget.clone());
+        let new = |(_, budget): &(String, Budget)| Dispatcher::start(runner.clone(), budget.clone());
         Arc::clone(dispatchers.entry(of_account).or_insert_with_key(new))
     }
 
@@ -95,8 +97,8 @@ impl Upstreams {
     /// True while a vendor account's endpoint is failing and only probed.
     #[must_use]
     pub fn is_down(&self, account: &str, vendor: &dyn Vendor) -> bool {
-        let endpoint = (account.to_owned(), vendor.name().as_str());
-        lock(&self.breakers).get(&endpoint).is_some_and(|breaker| breaker.is_open())
+        let account = self.accounts.get(account);
+        account.is_some_and(|account| self.breakers.of(account.address(vendor.name())).is_open())
     }
 
     /// Sets the metrics of how fast every budget is used.

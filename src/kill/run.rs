@@ -331,7 +331,8 @@ impl Run {
                 Ok(leave) => leave,
                 Err(problem) => return Report::not_sent(&part, problem),
             };
-            let entry = Entry { order: part.clone(), class: self.job.class, until, leave, again };
+            let caller = self.kill.caller.as_str().into();
+            let entry = Entry { caller, order: part.clone(), class: self.job.class, until, leave, again };
             if let Some(report) = dispatcher.kill(entry).await {
                 self.note_when(report.calls.last());
                 return report;

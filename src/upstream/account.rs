@@ -136,18 +136,23 @@ impl Account {
     }
 
     /// What the vendor counts this account's calls as: whoever has the same credentials at the same endpoint has the same
-    /// name here. It tells nothing of the credentials.
+    /// number here. It tells nothing of the credentials.
     #[must_use]
-    pub fn counted_as(&self, vendor: VendorName) -> String {
-        let endpoint = self.settings.endpoints.get(vendor.as_str()).map(|url| url.authority().to_ascii_lowercase());
-        let endpoint = endpoint.unwrap_or_default();
+    pub fn counted_as(&self, vendor: VendorName) -> u64 {
+        let address = self.address(vendor);
         let counted = match &self.settings.credentials {
-            Credentials::Keys(keys) => ["key", keys.id.as_str(), "", &endpoint].join("\n"),
-            Credentials::Iam { domain, username, .. } => ["user", domain, username, &endpoint].join("\n"),
+            Credentials::Keys(keys) => ["key", keys.id.as_str(), "", &address].join("\n"),
+            Credentials::Iam { domain, username, .. } => ["user", domain, username, &address].join("\n"),
         };
         let digest = digest(&SHA256, counted.as_bytes());
-        let short = digest.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-        format!("{vendor}/{short:016x}")
+        digest.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    }
+
+    /// What calls to that vendor connect to: host and port; nothing where no endpoint is configured.
+    #[must_use]
+    pub fn address(&self, vendor: VendorName) -> String {
+        let endpoint = self.settings.endpoints.get(vendor.as_str());
+        endpoint.map(|url| url.authority().to_ascii_lowercase()).unwrap_or_default()
     }
 
     /// True where an endpoint for that vendor is configured.

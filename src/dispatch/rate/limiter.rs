@@ -3,18 +3,18 @@
 //! A budget is what the vendor counts together: the calls under one set of credentials to one endpoint, and to one action
 //! where it counts so. Accounts with the same credentials share it.
 //!
-//! A call takes a turn: a slot in time, given out in one place. With Postgres that place is a row, so any number
+//! A call takes a permit: a slot in time, given out in one place. With Postgres that place is a row, so any number
 //! of gateways share one budget; with SQLite it is this process. The invariant: in no window of one second do
 //! more calls of a budget reach the vendor than its limit.
 //!
-//! A vendor counts when calls arrive, and a call arrives later than its turn: the turn has to be heard of, a task and
-//! a thread have to get a processor, the network takes its time. Of two calls whose turns are a span apart, the first
+//! A vendor counts when calls arrive, and a call arrives later than its permit: the permit has to be heard of, a task and
+//! a thread have to get a processor, the network takes its time. Of two calls whose permits are a span apart, the first
 //! may be late while the second is not, so a span is a second and the most by which lateness can differ. [`SPAN`] has
 //! 100 ms for that, of which the grain of a large budget takes 5.5. `LATEST` bounds by 50 ms what happens here, from the moment
-//! the turn was given out to the moment the first byte leaves; later, the turn is given up and another one taken. The
+//! the permit was given out to the moment the first byte leaves; later, the permit is given up and another one taken. The
 //! rest is left to what comes after that and cannot be taken back: writing, and what the way to the vendor differs
-//! from call to call. A longer span would use less of the limit, a stricter bound would give up turns on a busy
-//! machine. A connection is made before the turn is taken; where that took longer the turn is given up, and the connection
+//! from call to call. A longer span would use less of the limit, a stricter bound would give up permits on a busy
+//! machine. A connection is made before the permit is taken; where that took longer the permit is given up, and the connection
 //! serves the next one.
 //!
 //! The shared window lives by the database's clock, which may be stepped. Each gateway has one that cannot be: by it a
@@ -36,17 +36,20 @@ use tokio::{
 use super::adaptive::Pace;
 use crate::{
     audit::{Audit, AuditError, Heard},
-    dispatch::rate::window::{Ask, Rate, Slot, Window},
-    upstream::{Call, Vendor, account::Account},
+    dispatch::rate::{
+        budget::Budget,
+        window::{Ask, Rate, Slot, Window},
+    },
+    upstream::{Vendor, account::Account},
 };
 
-/// The time over which turns are counted: 90.9 % of a limit is used while somebody always waits.
+/// The time over which permits are counted: 90.9 % of a limit is used while somebody always waits.
 pub const SPAN: Duration = Duration::from_millis(1100);
 /// The same for what is counted by the minute.
 pub const LONG_SPAN: Duration = Duration::from_millis(60_100);
 /// The part of a limit that is taken at once: what the vendor takes in 20 ms.
 const AT_ONCE: u32 = 50;
-/// How long after it was to be a turn may be used.
+/// How long after it was to be a permit may be used.
 const LATEST: Duration = Duration::from_millis(50);
 
 /// What one vendor account may be asked, and how patiently.
@@ -57,7 +60,7 @@ pub struct Limit {
     /// Calls in any one minute, of the whole fleet, where the vendor counts so.
     pub requests_per_minute: Option<NonZeroU32>,
     pub max_ids_per_call: usize,
-    /// Longest wait for a turn.
+    /// Longest wait for a permit.
     pub max_wait: Duration,
     /// Longest time for one call, from connecting to the last byte of the answer.
     pub timeout: Duration,
@@ -69,7 +72,7 @@ pub struct Limit {
     pub look_max_age: Duration,
 }
 
-/// What a turn is for. Urgent kills may use the whole budget; what others use, reads included, leaves a part of it
+/// What a permit is for. Urgent kills may use the whole budget; what others use, reads included, leaves a part of it
 /// to them; and reads have a small share of that, which they leave alone while kills wait here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
@@ -94,10 +97,10 @@ impl Class {
 /// What each class and those after it may have together of a budget, of which reads get a part: one of so many.
 fn shares(all: u32, reserved_percent: u32, reads: u32) -> [u32; 3] {
     let not_urgent = all - all * reserved_percent.min(90) / 100;
-    [all, not_urgent, all / reads].map(|turns| turns.max(1))
+    [all, not_urgent, all / reads].map(|permits| permits.max(1))
 }
 
-/// A turn that was taken, or several for one moment.
+/// A permit that was taken, or several for one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Permit {
     /// How many calls may be made with it.
@@ -106,7 +109,7 @@ pub struct Permit {
     pub at: Instant,
     /// When the call must have begun: it would not count where it stands if it began later.
     pub begin_by: Instant,
-    /// How many turns of the budget were left within the span, and of how many.
+    /// How many permits of the budget were left within the span, and of how many.
     left: u32,
     all: u32,
 }
@@ -117,8 +120,8 @@ impl Permit {
         let wait = Duration::from_micros(u64::try_from(slot.wait).unwrap_or(0));
         // Somewhere between the two the window looked at its clock.
         let (at, begin_by) = (Instant::now() + wait, asked + wait + LATEST);
-        let turn = Self { calls: slot.taken, at, begin_by, left: slot.left, all };
-        if slot.taken > 0 { Ok(turn) } else { Err(TooLong(wait)) }
+        let permit = Self { calls: slot.taken, at, begin_by, left: slot.left, all };
+        if slot.taken > 0 { Ok(permit) } else { Err(TooLong(wait)) }
     }
 
     /// Whether less than half of the budget was left.
@@ -134,29 +137,29 @@ impl Permit {
     }
 }
 
-/// No turn within the time that the call may wait; this long it would have been. Nothing is spent.
+/// No permit within the time that the call may wait; this long it would have been. Nothing is spent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLong(pub Duration);
 
-/// The turns of every vendor account.
+/// The permits of every vendor account.
 #[derive(Debug)]
 pub struct Limiter {
     limits: HashMap<(String, &'static str), Limit>,
     audit: Audit,
     /// Of this gateway alone: all there is for a record that cannot be shared, and beside it for one that can.
-    windows: Mutex<HashMap<String, Window>>,
+    windows: Mutex<HashMap<Budget, Window>>,
     /// What was heard of the shared window the last time, by budget.
-    heard: Mutex<HashMap<String, Heard>>,
-    paces: Mutex<HashMap<String, Pace>>,
-    /// How many accounts have kills that wait here for turns of a budget.
-    waiting: Mutex<HashMap<String, watch::Sender<usize>>>,
+    heard: Mutex<HashMap<Budget, Heard>>,
+    paces: Mutex<HashMap<Budget, Pace>>,
+    /// How many accounts have kills that wait here for permits of a budget.
+    waiting: Mutex<HashMap<Budget, watch::Sender<usize>>>,
     /// Until when the vendor has asked to be left alone.
-    holds: Mutex<HashMap<String, Instant>>,
+    holds: Mutex<HashMap<Budget, Instant>>,
     started: Instant,
 }
 
 impl Limiter {
-    /// The turns for the given limits, by account and vendor.
+    /// The permits for the given limits, by account and vendor.
     #[must_use]
     pub fn new(limits: HashMap<(String, &'static str), Limit>, audit: Audit) -> Self {
         Self {
@@ -182,21 +185,14 @@ impl Limiter {
         self.limits.values().copied()
     }
 
-    /// The name of what the vendor counts together: calls under one set of credentials to it, or to one of its actions.
-    #[must_use]
-    pub fn budget(account: &Account, vendor: &dyn Vendor, call: &Call) -> String {
-        let counted = account.counted_as(vendor.name());
-        if vendor.capabilities().counted_per_action { format!("{counted}/{}", call.action) } else { counted }
-    }
-
-    /// Takes the next turn of a budget that comes within `patience`, and up to `many` calls' worth of it where nobody
+    /// Takes the next permit of a budget that comes within `patience`, and up to `many` calls' worth of it where nobody
     /// has to wait for it. Whoever takes it waits until it is there.
     ///
     /// # Errors
     /// The shared window cannot be reached: then nobody may send.
     pub async fn take(
         &self,
-        budget: &str,
+        budget: &Budget,
         limit: &Limit,
         class: Class,
         many: u32,
@@ -213,19 +209,20 @@ impl Limiter {
         });
         let ask = Ask { longer, ..class.ask(all, limit.reserved_percent, many, patience) };
         let before = lock(&self.heard).get(budget).copied();
-        let (asked, slot) = if let Some((heard, slot)) = self.audit.take_permits(budget, ask, before).await? {
-            lock(&self.heard).insert(budget.to_owned(), heard);
-            (heard.asked, self.as_this_clock_allows(budget, limit, ask, heard.asked, slot))
-        } else {
-            let now = Instant::now();
-            let mut windows = lock(&self.windows);
-            (now, windows.entry(budget.to_owned()).or_default().take(micros(now - self.started), ask))
-        };
+        let (asked, slot) =
+            if let Some((heard, slot)) = self.audit.take_permits(&budget.to_string(), ask, before).await? {
+                lock(&self.heard).insert(budget.clone(), heard);
+                (heard.asked, self.as_this_clock_allows(budget, limit, ask, heard.asked, slot))
+            } else {
+                let now = Instant::now();
+                let mut windows = lock(&self.windows);
+                (now, windows.entry(budget.clone()).or_default().take(micros(now - self.started), ask))
+            };
         Ok(Permit::given(slot, asked, all))
     }
 
-    /// What of a turn from the shared window may be used by this gateway's own clock, and when.
-    fn as_this_clock_allows(&self, budget: &str, limit: &Limit, ask: Ask, asked: Instant, given: Slot) -> Slot {
+    /// What of a permit from the shared window may be used by this gateway's own clock, and when.
+    fn as_this_clock_allows(&self, budget: &Budget, limit: &Limit, ask: Ask, asked: Instant, given: Slot) -> Slot {
         if given.taken == 0 {
             return given;
         }
@@ -234,51 +231,51 @@ impl Limiter {
         let longer = limit.requests_per_minute.map(|most| all(most, LONG_SPAN));
         let own = Ask { class: 0, most, span, longer, many: given.taken, patience: ask.patience };
         let now = micros(asked - self.started);
-        let slot = lock(&self.windows).entry(budget.to_owned()).or_default().take_from(now, now + given.wait, own);
+        let slot = lock(&self.windows).entry(budget.clone()).or_default().take_from(now, now + given.wait, own);
         Slot { left: slot.left.min(given.left), ..slot }
     }
 
     /// Nothing of a budget is to be sent before that moment.
-    pub fn hold_until(&self, budget: &str, at: Instant) {
+    pub fn hold_until(&self, budget: &Budget, at: Instant) {
         let mut holds = lock(&self.holds);
-        let hold = holds.entry(budget.to_owned()).or_insert(at);
+        let hold = holds.entry(budget.clone()).or_insert(at);
         *hold = at.max(*hold);
     }
 
     /// For how long nothing of a budget is to be sent from now on; zero where anything may.
     #[must_use]
-    pub fn held(&self, budget: &str) -> Duration {
+    pub fn held(&self, budget: &Budget) -> Duration {
         let hold = lock(&self.holds).get(budget).copied();
         hold.map_or(Duration::ZERO, |hold| hold.saturating_duration_since(Instant::now()))
     }
 
-    /// Tells reads whether kills wait here for turns of a budget.
-    pub fn waits(&self, budget: &str, any: bool) {
+    /// Tells reads whether kills wait here for permits of a budget.
+    pub fn waits(&self, budget: &Budget, any: bool) {
         let mut waiting = lock(&self.waiting);
-        let accounts = waiting.entry(budget.to_owned()).or_default();
+        let accounts = waiting.entry(budget.clone()).or_default();
         accounts.send_modify(|accounts| *accounts = if any { *accounts + 1 } else { accounts.saturating_sub(1) });
     }
 
-    /// Waits until no kill waits here for a turn of a budget; false where some do until then.
-    pub async fn quiet(&self, budget: &str, until: Instant) -> bool {
+    /// Waits until no kill waits here for a permit of a budget; false where some do until then.
+    pub async fn quiet(&self, budget: &Budget, until: Instant) -> bool {
         let mut waiting = {
             let mut all = lock(&self.waiting);
-            all.entry(budget.to_owned()).or_default().subscribe()
+            all.entry(budget.clone()).or_default().subscribe()
         };
         // The sender lives as long as this.
         timeout_at(until, waiting.wait_for(|accounts| *accounts == 0)).await.is_ok()
     }
 
     /// Calls a second that this gateway asks for now: the limit, or less after the vendor has throttled.
-    fn pace(&self, budget: &str, limit: &Limit) -> u32 {
+    fn pace(&self, budget: &Budget, limit: &Limit) -> u32 {
         let new = || Pace::new(limit.requests_per_second.get());
-        lock(&self.paces).entry(budget.to_owned()).or_insert_with(new).now(Instant::now())
+        lock(&self.paces).entry(budget.clone()).or_insert_with(new).now(Instant::now())
     }
 
     /// The vendor has throttled below its limit: slow down, and recover slowly.
-    pub fn throttled(&self, budget: &str, limit: &Limit) {
+    pub fn throttled(&self, budget: &Budget, limit: &Limit) {
         let new = || Pace::new(limit.requests_per_second.get());
-        lock(&self.paces).entry(budget.to_owned()).or_insert_with(new).throttled(Instant::now());
+        lock(&self.paces).entry(budget.clone()).or_insert_with(new).throttled(Instant::now());
     }
 
     /// Calls a second that this gateway asks for now of the slowest of a vendor account's budgets.
@@ -288,16 +285,13 @@ impl Limiter {
         paces.into_iter().map(|(_, pace)| pace).min().unwrap_or_else(|| limit.requests_per_second.get())
     }
 
-    /// The paces of a vendor account's budgets, under names that tell the account and nothing of its credentials.
+    /// The paces of a vendor account's budgets, by the names under which they are shown.
     #[must_use]
     pub fn paces_of(&self, account: &Account, vendor: &dyn Vendor) -> Vec<(String, u32)> {
-        let counted = account.counted_as(vendor.name());
-        let name = |budget: &str| {
-            let rest = budget.strip_prefix(&counted).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
-            Some(format!("{}/{}{rest}", account.name(), vendor.name()))
-        };
         let now = Instant::now();
-        lock(&self.paces).iter().filter_map(|(budget, pace)| Some((name(budget)?, pace.now(now)))).collect()
+        let paces = lock(&self.paces);
+        let own = paces.iter().filter(|(budget, _)| budget.is_of(account, vendor.name()));
+        own.map(|(budget, pace)| (budget.shown_of(account), pace.now(now))).collect()
     }
 }
 

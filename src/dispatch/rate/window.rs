@@ -1,4 +1,4 @@
-//! The sliding window that turns are taken from: a pure function of what was taken before.
+//! The sliding window that permits are taken from: a pure function of what was taken before.
 //!
 //! The migration's `take_turns` does the same in Postgres, under the lock of the budget's row.
 
@@ -7,19 +7,19 @@
 pub struct Ask {
     /// 0 is the first to be served, 2 the last.
     pub class: u8,
-    /// Most turns within the span of each class and those after it together, so the first of them is for all.
+    /// Most permits within the span of each class and those after it together, so the first of them is for all.
     /// None counts for less than 1.
     pub most: [u32; 3],
-    /// How many turns would be of use at once; 0 counts for 1.
+    /// How many permits would be of use at once; 0 counts for 1.
     pub many: u32,
-    /// Longest wait; beyond it no turn is taken.
+    /// Longest wait; beyond it no permit is taken.
     pub patience: i64,
     pub span: i64,
     /// A limit over a longer span, which holds as well.
     pub longer: Option<Rate>,
 }
 
-/// Most turns within a span, as in [`Ask::most`].
+/// Most permits within a span, as in [`Ask::most`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     pub most: [u32; 3],
@@ -35,15 +35,15 @@ impl Ask {
 /// What a window gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
-    /// How many turns were taken, all for the same moment; 0 where they would come later than asked.
+    /// How many permits were taken, all for the same moment; 0 where they would come later than asked.
     pub taken: u32,
-    /// Microseconds from now to the turns.
+    /// Microseconds from now to the permits.
     pub wait: i64,
-    /// Limiter of all classes left within the span, the shorter one where there are two.
+    /// Permits of all classes left within the span, the shorter one where there are two.
     pub left: u32,
 }
 
-/// Limiter that were taken for one moment by one class.
+/// Permits that were taken for one moment by one class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Taken {
     at: i64,
@@ -51,32 +51,32 @@ struct Taken {
     count: u32,
 }
 
-/// The turns of one budget, in order of time.
+/// The permits of one budget, in order of time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Window(Vec<Taken>);
 
-/// Where there are more turns in a span than this, moments are kept as the beginning of their grain, of which a span has
-/// as many: however many turns there are, only so many moments have to be looked at. What is then kept to is a span less
+/// Where there are more permits in a span than this, moments are kept as the beginning of their grain, of which a span has
+/// as many: however many permits there are, only so many moments have to be looked at. What is then kept to is a span less
 /// one grain.
 const GRAINS: u32 = 200;
 
 impl Window {
-    /// Takes the next turns from `now` on, in microseconds of any clock that never goes back.
+    /// Takes the next permits from `now` on, in microseconds of any clock that never goes back.
     ///
-    /// Their moment is the earliest that fits: no span, wherever it begins, then holds more turns of the asking class
-    /// and those after it than there may be, nor of any class before it and those after that. Limiter that lie ahead
-    /// count where they stand, so what waits for a later turn takes nothing from who can have an earlier one. Several
+    /// Their moment is the earliest that fits: no span, wherever it begins, then holds more permits of the asking class
+    /// and those after it than there may be, nor of any class before it and those after that. Permits that lie ahead
+    /// count where they stand, so what waits for a later permit takes nothing from who can have an earlier one. Several
     /// are only given at once where nobody has to wait for them: ahead of time each gateway has its one.
     pub fn take(&mut self, now: i64, ask: Ask) -> Slot {
         self.take_from(now, now, ask)
     }
 
-    /// The same for turns that shall not come before a moment.
+    /// The same for permits that shall not come before a moment.
     pub fn take_from(&mut self, now: i64, from: i64, ask: Ask) -> Slot {
         let longest = ask.rates().map(|rate| rate.span).max().unwrap_or(ask.span);
-        self.0.retain(|turn| turn.at > now - longest);
-        // Room comes back where a span that began with a turn ends.
-        let ends = self.0.iter().flat_map(|turn| ask.rates().map(move |rate| turn.at + rate.span));
+        self.0.retain(|permit| permit.at > now - longest);
+        // Room comes back where a span that began with a permit ends.
+        let ends = self.0.iter().flat_map(|permit| ask.rates().map(move |rate| permit.at + rate.span));
         let mut later: Vec<i64> = ends.filter(|at| *at > from).collect();
         later.sort_unstable();
         let mut moments = [from].into_iter().chain(later);
@@ -88,23 +88,23 @@ impl Window {
             let grain = if ask.most[0] > GRAINS { (ask.span / i64::from(GRAINS)).max(1) } else { 1 };
             self.insert(at - at.rem_euclid(grain), ask.class, taken);
         }
-        let held = self.0.iter().filter(|turn| turn.at > now - ask.span).map(|turn| turn.count).sum();
+        let held = self.0.iter().filter(|permit| permit.at > now - ask.span).map(|permit| permit.count).sum();
         Slot { taken, wait: at - now, left: ask.most[0].saturating_sub(held) }
     }
 
-    /// How many turns fit at that moment under every rate.
+    /// How many permits fit at that moment under every rate.
     fn room(&self, at: i64, ask: Ask) -> u32 {
         ask.rates().map(|rate| self.room_in(at, ask.class, rate)).min().unwrap_or(0)
     }
 
     fn room_in(&self, at: i64, class: u8, ask: Rate) -> u32 {
         let room = (0..=class).zip(ask.most).map(|(class, most)| {
-            let counted = || self.0.iter().filter(|turn| turn.class >= class);
-            // Of the spans that hold the moment, one that begins with a turn, or with the moment itself, is fullest.
-            let begins = counted().map(|turn| turn.at).filter(|begin| (at - ask.span + 1..at).contains(begin));
+            let counted = || self.0.iter().filter(|permit| permit.class >= class);
+            // Of the spans that hold the moment, one that begins with a permit, or with the moment itself, is fullest.
+            let begins = counted().map(|permit| permit.at).filter(|begin| (at - ask.span + 1..at).contains(begin));
             let held = begins.chain([at]).map(|begin| {
-                let within = counted().filter(|turn| (begin..begin + ask.span).contains(&turn.at));
-                within.map(|turn| turn.count).sum::<u32>()
+                let within = counted().filter(|permit| (begin..begin + ask.span).contains(&permit.at));
+                within.map(|permit| permit.count).sum::<u32>()
             });
             most.max(1).saturating_sub(held.max().unwrap_or(0))
         });
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_shall_not_come_before_a_moment_comes_then_or_where_there_is_room() {
+    fn a_permit_that_shall_not_come_before_a_moment_comes_then_or_where_there_is_room() {
         let mut window = Window::default();
         assert_eq!(window.take_from(0, 70, ask(0, [1; 3])).wait, 70);
         assert_eq!(window.take_from(10, 80, ask(0, [1; 3])).wait, 60 + SPAN);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_a_later_turn_takes_nothing_from_who_can_have_an_earlier_one() {
+    fn what_waits_for_a_later_permit_takes_nothing_from_who_can_have_an_earlier_one() {
         let (mut window, most) = (Window::default(), [5, 4, 1]);
         let waits: Vec<_> = (0..7).map(|_| window.take(0, ask(1, most)).wait).collect();
         assert_eq!(waits, [0, 0, 0, 0, SPAN, SPAN, SPAN]);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn several_turns_at_once_are_given_where_nobody_waits_and_no_more_than_fit() {
+    fn several_permits_at_once_are_given_where_nobody_waits_and_no_more_than_fit() {
         let (mut window, most) = (Window::default(), [20, 16, 4]);
         let many = |class, many| Ask { many, ..ask(class, most) };
         assert_eq!(window.take(0, many(1, 10)), Slot { taken: 10, wait: 0, left: 10 });
@@ -203,7 +203,7 @@ mod tests {
         assert!(window.0.len() <= 2 * GRAINS as usize, "{} moments", window.0.len());
         let mut at: Vec<i64> = taken.iter().map(|(now, slot)| now + slot.wait).collect();
         at.sort_unstable();
-        assert!(at.windows(401).all(|turns| turns[400] - turns[0] >= SPAN - SPAN / i64::from(GRAINS)));
+        assert!(at.windows(401).all(|permits| permits[400] - permits[0] >= SPAN - SPAN / i64::from(GRAINS)));
         assert!(at[400] - at[0] < SPAN + SPAN / i64::from(GRAINS), "and none is wasted");
     }
 

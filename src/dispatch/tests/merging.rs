@@ -14,6 +14,7 @@ use crate::dispatch::tests::{
 struct Arrival {
     /// Milliseconds after the one before.
     after: u64,
+    caller: &'static str,
     order: Order,
     class: Class,
     patience: Duration,
@@ -26,13 +27,13 @@ struct Answered {
     asked: Instant,
     until: Instant,
     at: Instant,
-    driven: Report,
+    report: Report,
 }
 
 impl Answered {
     /// The number of the call that answered it.
     fn call(&self) -> Option<usize> {
-        Some(self.driven.upstream.request_id.as_ref()?.parse().unwrap())
+        Some(self.report.upstream.request_id.as_ref()?.parse().unwrap())
     }
 }
 
@@ -46,12 +47,16 @@ fn arrival() -> impl Strategy<Value = Arrival> {
     ];
     let class = prop_oneof![4 => Just(Class::Kill), 1 => Just(Class::Urgent)];
     let after = prop_oneof![3 => Just(0), 1 => 0_u64..700];
-    (after, 0_u8..3, selector, class, 0_u64..6000).prop_map(|(after, place, selector, class, patience)| Arrival {
-        after,
-        order: order(place, selector),
-        class,
-        patience: Duration::from_millis(patience),
-    })
+    let caller = prop_oneof![Just("bot"), Just("dba")];
+    (after, caller, 0_u8..3, selector, class, 0_u64..6000).prop_map(
+        |(after, caller, place, selector, class, patience)| Arrival {
+            after,
+            caller,
+            order: order(place, selector),
+            class,
+            patience: Duration::from_millis(patience),
+        },
+    )
 }
 
 fn fate() -> impl Strategy<Value = Fate> {
@@ -68,7 +73,7 @@ fn fate() -> impl Strategy<Value = Fate> {
     ]
 }
 
-/// A vendor account with any limit and speed, any habits, and a window of turns that may be far away.
+/// A vendor account with any limit and speed, any habits, and a window of permits that may be far away.
 fn account() -> impl Strategy<Value = Account> {
     let bad = subsequence((1_u8..=9).collect::<Vec<_>>(), 0..=2).prop_map(BTreeSet::from_iter);
     let max_waiting = prop_oneof![4 => Just(1000), 1 => 1_usize..6];
@@ -107,17 +112,17 @@ fn play(account: Account, arrivals: Vec<Arrival>) -> (World, Vec<Answered>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let world = account.open();
-        let lane = Dispatcher::start(world.clone(), "budget".to_owned());
+        let dispatcher = Dispatcher::start(world.clone(), Budget::sample());
         let mut kills = vec![];
-        for Arrival { after, order, class, patience } in arrivals {
+        for Arrival { after, caller, order, class, patience } in arrivals {
             sleep(Duration::from_millis(after)).await;
-            let lane = Arc::clone(&lane);
+            let dispatcher = Arc::clone(&dispatcher);
             kills.push(tokio::spawn(async move {
                 let (asked, until) = (Instant::now(), Instant::now() + patience);
                 let leave = DAWN + time::Duration::DAY;
-                let entry = Entry { order: order.clone(), class, until, leave, again: false };
-                let driven = lane.kill(entry).await.expect("it has leave");
-                Answered { order, asked, until, at: Instant::now(), driven }
+                let entry = Entry { caller: caller.into(), order: order.clone(), class, until, leave, again: false };
+                let report = dispatcher.kill(entry).await.expect("it has leave");
+                Answered { order, asked, until, at: Instant::now(), report }
             }));
         }
         let all = timeout_at(Instant::now() + Duration::from_hours(1), join_all(kills)).await;
@@ -129,14 +134,14 @@ fn play(account: Account, arrivals: Vec<Arrival>) -> (World, Vec<Answered>) {
 /// What a kill is told is what became of its sessions.
 fn is_told_the_truth(kill: &Answered, calls: &[Call], latency: Duration) -> TestCaseResult {
     let own: Vec<_> = kill.order.selector.ids().iter().map(SessionId::as_str).collect();
-    let told: Vec<_> = kill.driven.sessions.iter().map(|session| session.id.as_str()).collect();
+    let told: Vec<_> = kill.report.sessions.iter().map(|session| session.id.as_str()).collect();
     prop_assert_eq!(&told, &own);
     let Some(number) = kill.call() else {
         // Nobody was asked.
-        let code = kill.driven.problem.as_ref().map(|problem| problem.code);
+        let code = kill.report.problem.as_ref().map(|problem| problem.code);
         prop_assert!(matches!(code, Some(ProblemCode::RateLimited | ProblemCode::Overloaded)), "{code:?}");
-        prop_assert!(kill.driven.sessions.iter().all(|session| session.outcome == Outcome::Failed));
-        // Unless it was under way at that time, in a call that did nothing: then it may still get the next turn.
+        prop_assert!(kill.report.sessions.iter().all(|session| session.outcome == Outcome::Failed));
+        // Unless it was under way at that time, in a call that did nothing: then it may still get the next permit.
         let refused = calls.iter().filter(|call| !call.may_have_acted() && call.order.target == kill.order.target);
         let back = refused.map(|call| call.at + latency).filter(|back| *back <= kill.at).max();
         let at_last = (kill.until + GRACE).max(back.map_or(kill.until, |back| back + SPAN + GRACE));
@@ -145,7 +150,7 @@ fn is_told_the_truth(kill: &Answered, calls: &[Call], latency: Duration) -> Test
     };
     let call = &calls[number];
     prop_assert!(call.order.target.is_named_like(&kill.order.target) && call.at >= kill.asked);
-    for (id, session) in kill.order.selector.ids().iter().zip(&kill.driven.sessions) {
+    for (id, session) in kill.order.selector.ids().iter().zip(&kill.report.sessions) {
         prop_assert_eq!(session.outcome, call.outcome(number, id));
     }
     if own.is_empty() {

@@ -1,4 +1,4 @@
-//! A vendor account without a network: a window for the turns, and a plan for what becomes of each call.
+//! A vendor account without a network: a window for the permits, and a plan for what becomes of each call.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -84,7 +84,7 @@ pub(super) struct World {
     pub(super) bad: BTreeSet<u8>,
     /// For the first calls; all others are answered.
     pub(super) fates: Arc<Mutex<VecDeque<Fate>>>,
-    pub(super) resting: Option<Duration>,
+    pub(super) resting: Option<Rest>,
     pub(super) window: Arc<Mutex<Window>>,
     pub(super) calls: Arc<Mutex<Vec<Call>>>,
     pub(super) started: Instant,
@@ -135,25 +135,25 @@ impl Calls for World {
         DAWN + self.started.elapsed()
     }
 
-    fn waits(&self, _: &str, _: bool) {}
+    fn waits(&self, _: &Budget, _: bool) {}
 
-    fn rest(&self) -> Option<Duration> {
+    fn rest(&self, _: &Target) -> Option<Rest> {
         self.resting
     }
 
     async fn warm(&self, _: u32) {}
 
-    async fn turn(&self, _: &str, class: Class, many: u32, patience: Duration) -> Result<Permit, Stop> {
+    async fn permit(&self, _: &Budget, class: Class, many: u32, patience: Duration) -> Result<Permit, Stop> {
         let (asked, all) = (Instant::now(), self.limit.requests_per_second.get());
         let now = i64::try_from((asked - self.started).as_micros()).unwrap();
         let ask = class.ask(all, self.limit.reserved_percent, many, patience);
         let slot = self.window.lock().unwrap().take(now, ask);
         sleep(self.round_trip).await;
-        Permit::given(slot, asked, all).map_err(|too_long| Stop::NoTurn(too_long.0))
+        Permit::given(slot, asked, all).map_err(|too_long| Stop::NoPermit(too_long.0))
     }
 
-    async fn kill(&self, order: &Order, _: Class, turn: Permit) -> Result<Report, Stop> {
-        assert!(!turn.is_past());
+    async fn kill(&self, order: &Order, _: Class, permit: Permit) -> Result<Report, Stop> {
+        assert!(!permit.is_past());
         let fate = self.fates.lock().unwrap().pop_front().unwrap_or(Fate::Answered);
         let fault = fate.fault(order, &self.bad);
         let call = Call { order: order.clone(), at: Instant::now(), fault };

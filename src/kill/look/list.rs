@@ -94,7 +94,7 @@ impl Looks {
         match timeout_at(until, driver.list(&mut listing, class, until)).await {
             Ok(Ok(())) => {}
             // What was read in time is told, and that it is not all.
-            Ok(Err(Stop::NoTurn(_))) | Err(_) if listing.has_begun() => {}
+            Ok(Err(Stop::NoPermit(_))) | Err(_) if listing.has_begun() => {}
             Ok(Err(stop)) => return Err(unread(&stop)),
             Err(_) => return Err(Problem::new(ProblemCode::UpstreamFailed, "the vendor did not list them in time")),
         }
@@ -131,7 +131,7 @@ pub(in crate::kill) fn unread(stop: &Stop) -> Problem {
     let wait = |code, sentence: &str, wait: Duration| Problem::new(code, sentence).retry_after(seconds(wait));
     match stop {
         Stop::Fault(fault) | Stop::Renewed(fault) => refused(fault),
-        Stop::NoTurn(rest) => {
+        Stop::NoPermit(rest) => {
             let sentence = "other calls are waiting for this vendor account, and kills go first";
             wait(ProblemCode::RateLimited, sentence, *rest)
         }
@@ -139,10 +139,7 @@ pub(in crate::kill) fn unread(stop: &Stop) -> Problem {
             ProblemCode::AuditUnavailable,
             "the limit that all gateways share cannot be reached, so nothing was sent",
         ),
-        Stop::Down(rest) => {
-            let sentence = "the vendor's endpoint is failing and is left alone for a while";
-            wait(ProblemCode::UpstreamFailed, sentence, *rest)
-        }
+        Stop::Down(rest) => wait(ProblemCode::UpstreamFailed, rest.clause(), rest.time()),
         Stop::StillRunning => Problem::new(ProblemCode::UpstreamFailed, "the vendor did not list them in time"),
     }
 }

@@ -74,7 +74,7 @@ fn runner(kills: &Kills) -> Runner {
         max_waiting: 1,
         look_max_age: Duration::from_secs(1),
     };
-    let (account, turns) = (
+    let (account, limiter) = (
         Arc::new(Account::new(settings, transport, clock.clone())),
         Arc::new(Limiter::new([].into(), kills.audit().clone())),
     );
@@ -82,7 +82,7 @@ fn runner(kills: &Kills) -> Runner {
         vendor: &Broken,
         able: Broken.capabilities(),
         account,
-        turns,
+        limiter,
         limit,
         breaker: Arc::default(),
         clock,

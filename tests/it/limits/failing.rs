@@ -1,15 +1,15 @@
-//! An endpoint that is down is left alone, and asked again when it may be back.
+//! What fails is left alone, and asked again when it may be back: an endpoint, or an instance and no other one.
 
 use std::{mem, net::SocketAddr, time::Duration};
 
 use actix_web::http::StatusCode;
-use killgate::sandbox::{Action, Behaviour, Clouds, Sandbox};
-use serde_json::json;
+use killgate::sandbox::{Action, Behaviour, Canned, Clouds, Sandbox};
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::{all, assert_accepted, assert_recorded, ids, sent, shards};
+use super::{all, assert_accepted, assert_recorded, ids, sent, shards, target};
 use crate::support::{
-    gateway::{Answer, Engine, Gateway},
+    gateway::{Answer, Engine, Gateway, Setup},
     patience::{eventually, in_time},
 };
 
@@ -75,4 +75,55 @@ async fn an_endpoint_that_hangs_holds_a_few_callers_and_no_more() {
         assert!(answer.header("retry-after").is_some());
     }
     assert_eq!(sent(&gateway.clouds).len(), 5);
+}
+
+/// A gateway over two instances, and a shard of each.
+async fn two_instances() -> (Gateway, [Value; 2]) {
+    let clouds = Clouds::new();
+    let targets = ["tdsqlshard-broken01", "tdsqlshard-healthy1"].map(|instance| {
+        let places = clouds.add_dcdb_shards(instance, 1);
+        clouds.put_ids(&places[0], 1..=9);
+        target(&places[0])
+    });
+    let setup = Setup { clouds: Some(clouds), ..Setup::default() };
+    (Gateway::start_with(Engine::Sqlite, setup).await, targets)
+}
+
+fn internal_error() -> Behaviour {
+    let body = r#"{"Response":{"Error":{"Code":"InternalError","Message":""},"RequestId":"{request_id}"}}"#;
+    Behaviour::Status(Canned::json(200, body))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_fails_is_left_alone_and_no_other_one() {
+    let (gateway, [broken, healthy]) = two_instances().await;
+    gateway.clouds.misbehave_times(5, Action::DcdbKill, internal_error());
+    for _ in 0..5 {
+        let answer = gateway.kill(&ids(&broken, &[1])).await;
+        assert_eq!((answer.status, answer.code()), (StatusCode::GATEWAY_TIMEOUT, "outcome_unknown"), "{}", answer.body);
+    }
+    let other = gateway.kill(&ids(&healthy, &[1])).await;
+    let left_alone = gateway.kill(&ids(&broken, &[2])).await;
+    assert_accepted(&[other]);
+    assert!(!is_down(&gateway).await);
+    // Where all this took longer than its rest, it was the probe, and went well.
+    if left_alone.status != StatusCode::ACCEPTED {
+        assert!(left_alone.status == StatusCode::BAD_GATEWAY && is_left_alone(&left_alone), "{}", left_alone.body);
+        assert_recorded(&gateway, &left_alone, "failed").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_that_fail_keep_no_kill_from_being_sent() {
+    let (gateway, [broken, healthy]) = two_instances().await;
+    gateway.clouds.misbehave(Action::DcdbProcesses, internal_error());
+    let instance = broken["instance_id"].as_str().unwrap();
+    let shard = broken["shard_id"].as_str().unwrap();
+    let path = format!("/sessions?vendor=dcdb&instance_id={instance}&shard_id={shard}");
+    let token = Gateway::token("dashboard", "sessions:read");
+    // It is asked for again and again, until it is left alone.
+    let list = gateway.client().get(&path, &token).await;
+    assert!(is_left_alone(&list), "{}", list.body);
+    assert_accepted(&[gateway.kill(&ids(&healthy, &[1])).await, gateway.kill(&ids(&broken, &[1])).await]);
+    assert!(!is_down(&gateway).await);
 }

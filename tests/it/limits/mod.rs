@@ -4,6 +4,7 @@ mod callers;
 mod connecting;
 mod counted;
 mod failing;
+mod fairness;
 mod fleet;
 mod later;
 mod lists;

@@ -1,0 +1,64 @@
+//! What a vendor counts together.
+
+use std::fmt;
+
+use crate::{
+    domain::VendorName,
+    upstream::{Call, Vendor, account::Account},
+};
+
+/// The calls under one set of credentials to one vendor's endpoint, or to one of its actions where it counts so.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Budget {
+    vendor: VendorName,
+    /// Whom the vendor counts, see [`Account::counted_as`].
+    counted: u64,
+    action: Option<&'static str>,
+}
+
+impl Budget {
+    /// What a call is counted in.
+    #[must_use]
+    pub fn of(account: &Account, vendor: &dyn Vendor, call: &Call) -> Self {
+        let action = vendor.capabilities().counted_per_action.then_some(call.action);
+        Self { vendor: vendor.name(), counted: account.counted_as(vendor.name()), action }
+    }
+
+    /// Whether the calls of that account to that vendor are counted in it, or some of them.
+    pub(super) fn is_of(&self, account: &Account, vendor: VendorName) -> bool {
+        self.vendor == vendor && self.counted == account.counted_as(vendor)
+    }
+
+    /// The name under which one of its accounts is shown: it tells the account and nothing of its credentials.
+    pub(super) fn shown_of(&self, account: &Account) -> String {
+        self.named(account.name().to_owned(), self.vendor)
+    }
+
+    fn named(&self, first: impl fmt::Display, second: impl fmt::Display) -> String {
+        let action = self.action.map(|action| format!("/{action}"));
+        format!("{first}/{second}{}", action.unwrap_or_default())
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn sample() -> Self {
+        Self { vendor: VendorName("dcdb"), counted: 7, action: Some("KillSession") }
+    }
+}
+
+/// The key of the window that gateways share.
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.named(self.vendor, format_args!("{:016x}", self.counted)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gateways_know_a_budget_by_its_key() {
+        assert_eq!(Budget::sample().to_string(), "dcdb/0000000000000007/KillSession");
+        assert_eq!(Budget { action: None, ..Budget::sample() }.to_string(), "dcdb/0000000000000007");
+    }
+}
