@@ -40,8 +40,7 @@ use crate::{
     },
     upstream::{
         self, Complaint,
-        account::{Account, Credentials, Settings},
-        sign::Keys,
+        account::{Account, CloudAccount, Settings},
         transport::{Request, Transport},
     },
 };
@@ -199,28 +198,18 @@ pub fn audit_settings(config: &Config) -> audit::Settings {
 }
 
 fn accounts(config: &Config, transport: &Transport, clock: &Clock) -> BTreeMap<String, Arc<Account>> {
-    let secret = |secret: &config::Secret| SecretString::from(secret.expose());
     let account = |account: &config::Account| {
-        let credentials = match &account.credentials {
-            config::Credentials::Keys { id, secret: key, token } => {
-                let token = token.as_ref().map(secret);
-                Credentials::Keys(Keys { id: id.expose().to_owned(), secret: secret(key), token })
-            }
-            config::Credentials::Iam { domain, username, password } => {
-                let (domain, username) = (domain.clone(), username.clone());
-                Credentials::Iam { domain, username, password: secret(password) }
-            }
-        };
         let settings = Settings {
             name: account.name.clone(),
             cloud: account.cloud,
             site: account.site,
             region: account.region.clone(),
-            project_id: account.project_id.clone(),
+            project_id: account.identity.project_id.clone(),
             endpoints: account.endpoints.clone(),
-            credentials,
+            credentials: account.identity.credentials.clone(),
         };
-        Arc::new(Account::new(settings, transport.clone(), clock.clone()))
+        let carrier = CloudAccount::new(settings, transport.clone(), clock.clone());
+        Arc::new(Account::new(account.name.clone(), carrier))
     };
     config.accounts.iter().map(|(name, config)| (name.clone(), account(config))).collect()
 }
@@ -283,7 +272,7 @@ pub fn targets(config: &Config) -> anyhow::Result<Targets> {
     for account in config.accounts.values() {
         let reached = upstream::TABLE.iter().map(|vendor| vendor.name().as_str());
         let vendors = reached.filter(|vendor| account.endpoints.contains_key(*vendor)).collect();
-        targets.accounts.insert(account.name.clone(), Reach { cloud: account.cloud, site: account.site, vendors });
+        targets.accounts.insert(account.name.clone(), Reach { site: account.site, vendors });
     }
     for (alias, configured) in &config.targets {
         let vendor = upstream::find(&configured.vendor).with_context(|| format!("targets.{alias}.vendor"))?;

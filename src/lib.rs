@@ -3,7 +3,7 @@
 //! | room | what is in it |
 //! |---|---|
 //! | [`domain`] | the words: target, selector, order, outcome, kill; valid once made |
-//! | [`upstream`] | pure scripts, one file a vendor; signing, credentials and the transport that carries calls |
+//! | [`upstream`] | pure scripts, one file a product and one a cloud; accounts, and the transport that carries calls |
 //! | [`kill`] | the use-case: record, wait for a turn, drive the vendor, record, answer |
 //! | [`dispatch`] | carrying calls to vendors: waiting kills, the turns they take, breakers, and what came back |
 //! | [`audit`] | the record, on Postgres or SQLite, and the turns that gateways share |

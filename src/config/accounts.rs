@@ -5,11 +5,14 @@ use std::{borrow::Cow, collections::BTreeMap};
 use url::Url;
 
 use super::{
-    LimitOverrides, Secret, Vendors, address,
+    LimitOverrides, Vendors, address,
     section::{Naming, Section},
     vendors,
 };
-use crate::upstream::{Cloud, Site};
+use crate::upstream::{
+    Cloud, Site,
+    cloud::{self, Identity, Service},
+};
 
 /// What an account may be called.
 pub(super) const NAME: Naming<fn(&str) -> bool> =
@@ -22,36 +25,22 @@ pub(super) const NAME: Naming<fn(&str) -> bool> =
 #[derive(Debug, Clone)]
 pub struct Account {
     pub name: String,
-    pub cloud: Cloud,
+    pub cloud: &'static dyn Cloud,
     pub region: String,
-    /// Tencent only: where nothing is said, what its endpoints say.
+    /// Where nothing is said, what its endpoints say.
     pub site: Site,
-    /// Huawei only: 32 letters or digits; may be left out with `iam`.
-    pub project_id: Option<String>,
-    pub credentials: Credentials,
-    /// Base addresses by vendor, and `iam` for Huawei's token service.
+    /// What the cloud asks of an account.
+    pub identity: Identity,
+    /// Base addresses by vendor, and by service of the cloud.
     pub endpoints: BTreeMap<String, Url>,
     /// Limits for this account, by vendor.
     pub vendors: BTreeMap<String, LimitOverrides>,
 }
 
-/// How an account proves who it is.
-#[derive(Debug, Clone)]
-pub enum Credentials {
-    /// A key pair: `access_key`, `secret_key`, `security_token` at Huawei; `secret_id`, `secret_key`, `token` at
-    /// Tencent. The token is there for temporary keys only.
-    Keys { id: Secret, secret: Secret, token: Option<Secret> },
-    /// Huawei only: a user whose token is fetched from the `iam` endpoint.
-    Iam { domain: String, username: String, password: Secret },
-}
-
 impl Account {
     pub(super) fn read(name: &str, section: &mut Section<'_>, vendors: &Vendors) -> Option<Self> {
         section.require(&["cloud", "region", "endpoints"]);
-        let cloud = section.parsed("cloud", "must be huawei or tencent", |text| {
-            [Cloud::Huawei, Cloud::Tencent].into_iter().find(|cloud| cloud.as_str() == text)
-        });
-        let Some(cloud) = cloud else {
+        let Some(cloud) = section.parsed("cloud", &expected(), cloud::find) else {
             section.ignore_rest();
             return None;
         };
@@ -59,83 +48,52 @@ impl Account {
             let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
             ((1..=64).contains(&text.len()) && text.bytes().all(fine)).then(|| text.to_owned())
         });
-        let (project_id, credentials) = match cloud {
-            Cloud::Huawei => (project_id(section), huawei(section)),
-            Cloud::Tencent => (None, keys(section, "secret_id", "token")),
-        };
-        let given_site = match cloud {
-            Cloud::Huawei => None,
-            Cloud::Tencent => section.parsed("site", "must be mainland or international", |text| {
-                Site::ALL.into_iter().find(|site| site.as_str() == text)
-            }),
-        };
+        let identity = cloud.identity(section);
         let allow_http = section.flag("allow_http").unwrap_or(false);
-        let is_user = cloud == Cloud::Huawei && section.has("iam");
+        let needed = |service: &&Service| section.has(service.needed_with);
+        let needed: Vec<_> = cloud.services().iter().filter(needed).map(|service| service.name).collect();
         let endpoints = section.table("endpoints", |section| {
-            if is_user {
-                section.require(&["iam"]);
-            }
+            section.require(&needed);
             endpoints(section, cloud, allow_http, vendors)
         });
         let limits = section.tables("vendors", vendors::known_as(vendors), LimitOverrides::read);
+        let identity = identity?;
         Some(Self {
             name: name.to_owned(),
             cloud,
             region: region?,
-            site: given_site.unwrap_or_else(|| site_of(&endpoints)),
-            project_id,
-            credentials: credentials?,
+            site: identity.site.unwrap_or_else(|| site_of(cloud, &endpoints)),
+            identity,
             endpoints,
             vendors: limits,
         })
     }
 }
 
+/// What `cloud` may be.
+fn expected() -> String {
+    let names: Vec<_> = cloud::TABLE.iter().map(|cloud| cloud.name()).collect();
+    match names.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("must be {} or {last}", others.join(", ")),
+        _ => format!("must be {}", names.concat()),
+    }
+}
+
 /// The site that endpoints are of.
-fn site_of(endpoints: &BTreeMap<String, Url>) -> Site {
-    let is_international = |url: &Url| url.host_str().is_some_and(|host| host.contains(".intl."));
-    if endpoints.values().any(is_international) { Site::International } else { Site::Mainland }
+fn site_of(cloud: &dyn Cloud, endpoints: &BTreeMap<String, Url>) -> Site {
+    let Some(site_of) = cloud.sites() else { return Site::default() };
+    let sites = endpoints.values().filter_map(Url::host_str).map(site_of);
+    sites.max_by_key(|site| *site != Site::default()).unwrap_or_default()
 }
 
-fn project_id(section: &mut Section<'_>) -> Option<String> {
-    if !section.has("iam") {
-        section.require(&["project_id"]);
-    }
-    section.parsed("project_id", "must be 32 letters or digits", |text| {
-        (text.len() == 32 && text.bytes().all(|b| b.is_ascii_alphanumeric())).then(|| text.to_owned())
-    })
-}
-
-fn huawei(section: &mut Section<'_>) -> Option<Credentials> {
-    section.know(&["access_key", "secret_key", "security_token", "iam"]);
-    let has_keys = ["access_key", "secret_key", "security_token"].iter().any(|key| section.has(key));
-    if section.has("iam") == has_keys {
-        section.problem_here("exactly one of iam, access_key with secret_key is required");
-    }
-    let iam = section.table_if_set("iam", iam);
-    if has_keys { keys(section, "access_key", "security_token") } else { iam }
-}
-
-fn iam(section: &mut Section<'_>) -> Option<Credentials> {
-    section.require(&["domain", "username", "password"]);
-    let domain = section.text("domain");
-    let username = section.text("username");
-    let password = section.secret("password");
-    Some(Credentials::Iam { domain: domain?, username: username?, password: password? })
-}
-
-fn keys(section: &mut Section<'_>, id: &'static str, token: &'static str) -> Option<Credentials> {
-    section.require(&[id, "secret_key"]);
-    let id = section.secret(id);
-    let secret = section.secret("secret_key");
-    let has_token = section.has(token);
-    let token = section.secret(token);
-    (token.is_some() == has_token).then_some(Credentials::Keys { id: id?, secret: secret?, token })
-}
-
-fn endpoints(section: &mut Section<'_>, cloud: Cloud, allow_http: bool, vendors: &Vendors) -> BTreeMap<String, Url> {
+fn endpoints(
+    section: &mut Section<'_>,
+    cloud: &'static dyn Cloud,
+    allow_http: bool,
+    vendors: &Vendors,
+) -> BTreeMap<String, Url> {
     let of_cloud = vendors.iter().filter(|(_, of)| *of == cloud).map(|(name, _)| *name);
-    let names = of_cloud.chain((cloud == Cloud::Huawei).then_some("iam"));
+    let names = of_cloud.chain(cloud.services().iter().map(|service| service.name));
     names
         .filter_map(|name| {
             let url = section.parsed(name, address::ENDPOINT, |text| address::endpoint(text, allow_http))?;
@@ -148,20 +106,28 @@ fn endpoints(section: &mut Section<'_>, cloud: Cloud, allow_http: bool, vendors:
 mod tests {
     use super::super::tests::{HUAWEI, TENCENT, problems, read};
     use super::*;
+    use crate::upstream::{credentials::Credentials, sign::Keys};
 
     #[test]
     fn a_huawei_account_takes_a_key_pair_or_a_user() {
         let account = read(HUAWEI).accounts.remove("h").unwrap();
-        assert_eq!((account.name.as_str(), account.cloud, account.region.as_str()), ("h", Cloud::Huawei, "r-1"));
-        assert!(matches!(account.credentials, Credentials::Keys { token: None, .. }));
+        assert_eq!((account.name.as_str(), account.cloud.name(), account.region.as_str()), ("h", "huawei", "r-1"));
+        assert!(matches!(account.identity.credentials, Credentials::Keys(Keys { token: None, .. })));
         let user = "[accounts.h]\ncloud = 'huawei'\nregion = 'r'\n\
                     iam = { domain = 'd', username = 'u', password = 'canary' }\n\
                     endpoints = { das = 'https://das:8443/p', iam = 'http://127.0.0.1:1' }";
         let account = read(user).accounts.remove("h").unwrap();
-        assert_eq!(account.project_id, None);
+        assert_eq!(account.identity.project_id, None);
         assert_eq!(account.endpoints["das"].as_str(), "https://das:8443/p");
-        assert!(matches!(&account.credentials, Credentials::Iam { domain, .. } if domain == "d"));
+        assert!(matches!(&account.identity.credentials, Credentials::Login(login) if login.who() == ["d", "u"]));
         assert!(!format!("{account:?}").contains("canary"));
+    }
+
+    #[test]
+    fn what_a_cloud_may_be_called_is_told() {
+        let expected = expected();
+        assert!(expected.starts_with("must be huawei") && expected.contains("tencent"), "{expected}");
+        assert_eq!((expected.matches(" or ").count(), expected.matches(", ").count()), (1, cloud::TABLE.len() - 2));
     }
 
     #[test]
@@ -220,7 +186,7 @@ mod tests {
                 "accounts.Big: the name must be 1 to 64 of 0-9 a-z _ -".to_owned(),
                 "accounts.Big.region: required".to_owned(),
                 "accounts.Big.endpoints: required".to_owned(),
-                "accounts.Big.cloud: must be huawei or tencent".to_owned(),
+                format!("accounts.Big.cloud: {}", expected()),
                 "accounts.a.region: must be a region such as ap-guangzhou".to_owned(),
                 format!("accounts.a.secret_id: {secret}"),
                 format!("accounts.a.secret_key: {secret}"),

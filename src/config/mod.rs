@@ -32,7 +32,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use accounts::{Account, Credentials};
+pub use accounts::Account;
 pub use address::without_query;
 pub use audit::{Audit, Database};
 pub use auth::{Auth, Keys};
@@ -59,7 +59,7 @@ use section::{Reading, Section};
 pub const DEFAULT_FILE: &str = "killgate.toml";
 
 /// The names of vendors and whose credentials they take: what configuration has to know of the vendor table.
-type Vendors = [(&'static str, Cloud)];
+type Vendors = [(&'static str, &'static dyn Cloud)];
 
 /// Everything an operator can set, checked.
 #[derive(Debug, Clone)]
@@ -104,7 +104,7 @@ pub fn parse(text: &str, env: BTreeMap<String, String>) -> Result<Config, Config
     read(&known_vendors(), None, source::parse("<text>".into(), text)?, env)
 }
 
-fn known_vendors() -> Vec<(&'static str, Cloud)> {
+fn known_vendors() -> Vec<(&'static str, &'static dyn Cloud)> {
     upstream::TABLE.iter().map(|vendor| (vendor.name().as_str(), vendor.capabilities().cloud)).collect()
 }
 

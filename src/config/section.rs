@@ -5,11 +5,14 @@
 
 use std::{borrow::Cow, cell::RefCell, collections::BTreeMap, fmt::Display, ops::RangeInclusive};
 
+use secrecy::SecretString;
 use toml::{Table, Value};
 
 use super::{ConfigError, Problem, Secret, source::Overlay};
-use crate::domain::Glob;
-use crate::domain::plain_text;
+use crate::{
+    domain::{Glob, plain_text},
+    upstream::cloud::Fields,
+};
 
 /// What all sections share while they are read. No `Debug`: the environment is full of secrets.
 pub(super) struct Reading {
@@ -275,6 +278,44 @@ impl<'a> Section<'a> {
         for key in self.table.keys().filter(|key| !self.known.contains(&key.as_str())) {
             self.problem(key, format!("unknown key, expected one of {}", self.known.join(", ")));
         }
+    }
+}
+
+/// What a cloud reads of an account.
+impl Fields for Section<'_> {
+    fn has(&self, name: &str) -> bool {
+        Section::has(self, name)
+    }
+
+    fn know(&mut self, names: &[&'static str]) {
+        Section::know(self, names);
+    }
+
+    fn require(&self, names: &[&str]) {
+        Section::require(self, names);
+    }
+
+    fn problem_here(&self, message: &str) {
+        Section::problem_here(self, message);
+    }
+
+    fn text(&mut self, name: &'static str) -> Option<String> {
+        Section::text(self, name)
+    }
+
+    fn checked(&mut self, name: &'static str, expected: &str, check: fn(&str) -> bool) -> Option<String> {
+        self.parsed(name, expected, |text| check(text).then(|| text.to_owned()))
+    }
+
+    fn secret(&mut self, name: &'static str) -> Option<SecretString> {
+        Section::secret(self, name).map(|secret| SecretString::from(secret.expose()))
+    }
+
+    fn table(&mut self, name: &'static str, read: &mut dyn FnMut(&mut dyn Fields)) {
+        self.table_if_set(name, |section| {
+            read(section);
+            Some(())
+        });
     }
 }
 

@@ -1,6 +1,6 @@
 //! The configuration in a few lines, for the log at the start and for `killgate check`.
 
-use super::{Config, Confirm, Credentials, Keys, Seal, Webhook, without_query};
+use super::{Config, Confirm, Keys, Seal, Webhook, without_query};
 use crate::{
     chain::hex,
     domain::{Access, Glob},
@@ -21,13 +21,9 @@ impl Config {
             format!("confirm: {}", self.confirm.describe()),
         ];
         for account in self.accounts.values() {
-            let with = match account.credentials {
-                Credentials::Keys { token: None, .. } => "key pair",
-                Credentials::Keys { .. } => "temporary key pair",
-                Credentials::Iam { .. } => "user",
-            };
+            let with = account.identity.credentials.describe();
             let endpoints: Vec<_> = account.endpoints.iter().map(|(name, url)| format!("{name} {url}")).collect();
-            let (cloud, region) = (account.cloud.as_str(), &account.region);
+            let (cloud, region) = (account.cloud.name(), &account.region);
             lines.push(format!("account {}: {cloud} {region}, {with}, {}", account.name, endpoints.join(", ")));
         }
         for (alias, target) in &self.targets {

@@ -1,10 +1,15 @@
 //! The whole: a file and an environment in, a configuration or all that is wrong out.
 
-use super::*;
-use crate::upstream::{IdRule, Own};
+use secrecy::ExposeSecret;
 
-const VENDORS: &Vendors =
-    &[("gaussdb", Cloud::Huawei), ("das", Cloud::Huawei), ("taurusdb", Cloud::Huawei), ("dcdb", Cloud::Tencent)];
+use super::*;
+use crate::upstream::{
+    IdRule, Own,
+    cloud::{huawei::Huawei, tencent::Tencent},
+    credentials::Credentials,
+};
+
+const VENDORS: &Vendors = &[("gaussdb", &Huawei), ("das", &Huawei), ("taurusdb", &Huawei), ("dcdb", &Tencent)];
 
 pub(super) const TENCENT: &str = "[accounts.t]\ncloud = 'tencent'\nregion = 'ap-guangzhou'\nsecret_id = 'canary-id'\n\
      secret_key = 'canary-key'\nendpoints.dcdb = 'https://dcdb.tencentcloudapi.com'\n";
@@ -15,7 +20,7 @@ pub(super) const HUAWEI: &str = "[accounts.h]\ncloud = 'huawei'\nregion = 'r-1'\
 
 pub(super) const DCDB: Capabilities = Capabilities {
     product: "",
-    cloud: Cloud::Tencent,
+    cloud: &Tencent,
     coordinates: &[],
     tells_apart: &[],
     session_id: IdRule::Token,
@@ -108,8 +113,8 @@ const SECRETS: [(&str, &str); 4] = [
 #[test]
 fn the_documented_sample_is_read_and_shows_no_secret() {
     let config = read_with(SAMPLE, &SECRETS).unwrap();
-    let Credentials::Keys { id, secret, .. } = &config.accounts["tencent-prod"].credentials else { panic!() };
-    assert_eq!((id.expose(), secret.expose()), ("007123", "canary-b"), "digits stay text");
+    let Credentials::Keys(keys) = &config.accounts["tencent-prod"].identity.credentials else { panic!() };
+    assert_eq!((keys.id.as_str(), keys.secret.expose_secret()), ("007123", "canary-b"), "digits stay text");
     assert_eq!(config.targets["orders-shard-1"].coordinates["shard_id"], "shard-ljilb4st");
     assert_eq!(config.protect[0].sessions.commands[0].as_str(), "Binlog Dump*");
     assert_eq!(config.auth().unwrap().issuer, "https://sso.example.com");
@@ -134,8 +139,8 @@ fn the_environment_goes_before_the_file() {
     assert_eq!(config.server.listen.to_string(), "0.0.0.0:80");
     assert_eq!((config.audit.migrate, config.audit.database.place().as_str()), (false, "postgres at elsewhere/k"));
     assert_eq!(config.limits("dcdb", "tencent-prod", &DCDB).requests_per_second, 7);
-    let Credentials::Keys { secret, .. } = &config.accounts["tencent-prod"].credentials else { panic!() };
-    assert_eq!(secret.expose(), "12345");
+    let Credentials::Keys(keys) = &config.accounts["tencent-prod"].identity.credentials else { panic!() };
+    assert_eq!(keys.secret.expose_secret(), "12345");
     assert_eq!(config.accounts["huawei-prod"].endpoints["das"].port(), Some(1));
     assert!(config.targets["orders-shard-1"].is_open_to("ops-7"));
 }

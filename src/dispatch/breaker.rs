@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::{
     domain::{Target, VendorName},
-    upstream::Vendor,
+    upstream::{Vendor, account::Endpoint},
 };
 
 /// Failures in a row after which something is left alone.
@@ -25,14 +25,14 @@ const REST: Duration = Duration::from_secs(5);
 /// For how long failures of an instance are remembered.
 const MEMORY: Duration = Duration::from_mins(10);
 
-/// The breakers of every endpoint, by its address.
+/// The breakers of every endpoint, by where it is.
 #[derive(Debug, Default)]
-pub(crate) struct Breakers(Mutex<HashMap<String, Arc<Breaker>>>);
+pub(crate) struct Breakers(Mutex<HashMap<Endpoint, Arc<Breaker>>>);
 
 impl Breakers {
-    /// The breaker of the endpoint at that address.
-    pub(crate) fn of(&self, address: String) -> Arc<Breaker> {
-        Arc::clone(lock(&self.0).entry(address).or_default())
+    /// The breaker of that endpoint.
+    pub(crate) fn of(&self, endpoint: Endpoint) -> Arc<Breaker> {
+        Arc::clone(lock(&self.0).entry(endpoint).or_default())
     }
 }
 
@@ -166,7 +166,8 @@ impl State {
     fn failed_at(&mut self, instance: &Instance, kind: Kind, now: Instant) {
         self.instances.retain(|_, (_, at)| now.saturating_duration_since(*at) < MEMORY);
         let (circuits, at) = self.instances.entry(instance.clone()).or_insert_with(|| (<_>::default(), now));
-        (*at, _) = (now, circuits[kind as usize].failed(now));
+        *at = now;
+        circuits[kind as usize].failed(now);
         // The endpoint is not to blame for what one instance does again and again.
         let failed = &mut self.failed[kind as usize];
         if failed.len() < FAILURES as usize && failed.insert(instance.clone()) {

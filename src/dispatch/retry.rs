@@ -51,11 +51,11 @@ impl Retry {
     /// Parts a batch into kills that may be sent again and others.
     pub(super) fn of(batch: Batch, stop: Stop, now: Instant) -> Self {
         match stop {
-            Stop::Renewed(fault) => Self::renewed(batch, fault),
+            Stop::Renewed(fault) => Self::renewed(batch, &fault),
             Stop::Fault(fault) => match (fault.kind.replay(), fault.kind) {
                 (Replay::AfterPause, FaultKind::TooLate) => Self::too_late(batch, now),
-                (Replay::AfterPause, FaultKind::NotConnected) => Self::unconnected(batch, fault, now),
-                (Replay::AfterPause, _) => Self::held(batch, fault, now),
+                (Replay::AfterPause, FaultKind::NotConnected) => Self::unconnected(batch, &fault, now),
+                (Replay::AfterPause, _) => Self::held(batch, &fault, now),
                 (Replay::AfterRenewal | Replay::Never, _) => Self::new(batch, Stop::Fault(fault), |_| false),
             },
             stop => Self::new(batch, stop, |_| false),
@@ -68,7 +68,7 @@ impl Retry {
     }
 
     /// The vendor has not taken the token and there is a new one: once, each kill waits for another permit.
-    fn renewed(batch: Batch, fault: Fault) -> Self {
+    fn renewed(batch: Batch, fault: &Fault) -> Self {
         Self::new(batch, Stop::Fault(fault.clone()), |kill| {
             kill.fault = Some(fault.clone());
             !std::mem::replace(&mut kill.renewed, true)
@@ -81,8 +81,8 @@ impl Retry {
     }
 
     /// No connection was made: these kills rest, and others may go meanwhile.
-    fn unconnected(batch: Batch, fault: Fault, now: Instant) -> Self {
-        let at = now + pause_after(&fault);
+    fn unconnected(batch: Batch, fault: &Fault, now: Instant) -> Self {
+        let at = now + pause_after(fault);
         let retry = Self::new(batch, Stop::Fault(fault.clone()), |kill| {
             kill.reconnects += 1;
             kill.fault = Some(fault.clone());
@@ -92,8 +92,8 @@ impl Retry {
     }
 
     /// The vendor wants a pause, of everybody.
-    fn held(batch: Batch, fault: Fault, now: Instant) -> Self {
-        let at = now + pause_after(&fault);
+    fn held(batch: Batch, fault: &Fault, now: Instant) -> Self {
+        let at = now + pause_after(fault);
         let retry = Self::new(batch, Stop::Fault(fault.clone()), |kill| {
             kill.fault = Some(fault.clone());
             kill.until > at

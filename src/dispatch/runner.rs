@@ -199,7 +199,7 @@ impl Runner {
             let (started, timeout) = (Instant::now(), self.limit.timeout);
             let (stamp, reply) = self.account.send(self.vendor.name(), call, timeout, Some(permit.begin_by)).await;
             if let Ok(reply) = &reply {
-                run.http_status = Some(reply.status.as_u16());
+                run.http_status = reply.status().map(|status| status.as_u16());
             }
             let answer = reply.and_then(|reply| read(&reply));
             self.count(call, run, answer.as_ref().err(), started.elapsed());
@@ -314,3 +314,6 @@ fn each_once(ids: Vec<SessionId>) -> Vec<SessionId> {
     let mut seen = HashSet::new();
     ids.into_iter().filter(|id| seen.insert(id.clone())).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,7 +60,8 @@ impl Upstreams {
         let vendor = upstream::find(target.vendor.as_str()).ok_or_else(unknown)?;
         let account = Arc::clone(self.accounts.get(&target.account).ok_or_else(unknown)?);
         let limit = self.limiter.limit(account.name(), vendor).ok_or_else(unknown)?;
-        let breaker = self.breakers.of(account.address(vendor.name()));
+        let breaker =
+            self.breakers.of(account.endpoint(vendor.name(), target.coordinates.get("node").map(String::as_str)));
         let able = vendor.capabilities_at(account.site());
         let (limiter, clock, metrics) = (Arc::clone(&self.limiter), self.clock.clone(), Arc::clone(&self.metrics));
         Ok(Runner { vendor, able, account, limiter, limit, breaker, clock, metrics })
@@ -98,7 +99,7 @@ impl Upstreams {
     #[must_use]
     pub fn is_down(&self, account: &str, vendor: &dyn Vendor) -> bool {
         let account = self.accounts.get(account);
-        account.is_some_and(|account| self.breakers.of(account.address(vendor.name())).is_open())
+        account.is_some_and(|account| self.breakers.of(account.endpoint(vendor.name(), None)).is_open())
     }
 
     /// Sets the metrics of how fast every budget is used.

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     kill::Kills,
-    upstream::{Capabilities, Cloud, ListingKind, Need, TABLE, Vendor},
+    upstream::{Capabilities, ListingKind, Need, TABLE, Vendor},
 };
 
 use super::{caller::Authenticated, problem::Failure, query, schema::TokenProblems};
@@ -168,7 +168,7 @@ fn describe(vendor: &dyn Vendor, caller: &Authenticated, kills: &Kills) -> Vendo
         Some(AccountLimits {
             account: account.clone(),
             by_coordinates: kills.targets().access.permits(&caller.0.subject, vendor.name().as_str(), account),
-            site: (able.cloud == Cloud::Tencent).then(|| site.as_str()),
+            site: able.cloud.sites().map(|_| site.as_str()),
             coordinates: able.coordinates.iter().map(|coordinate| coordinate.name).collect(),
             selectors: able.forms(),
             listing: able.listing.map(shown),
@@ -185,7 +185,7 @@ fn describe(vendor: &dyn Vendor, caller: &Authenticated, kills: &Kills) -> Vendo
     VendorInfo {
         name: vendor.name().as_str(),
         product: able.product,
-        cloud: able.cloud.as_str(),
+        cloud: able.cloud.name(),
         coordinates: coordinates.collect(),
         session_id: able.session_id.expected(),
         selectors: able.selectors.iter().map(|kind| kind.describe()).collect(),

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::upstream::Cloud;
-
 /// One operation of a simulated cloud; its word in JSON is the name in snake case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -52,15 +50,6 @@ impl Action {
             | Self::IntelligentHistory => "taurusdb",
             Self::IamToken => "iam",
             Self::DcdbKill | Self::DcdbFlow | Self::DcdbProcesses | Self::DcdbDetail => "dcdb",
-        }
-    }
-
-    /// The cloud that the product belongs to.
-    #[must_use]
-    pub fn cloud(self) -> Cloud {
-        match self.vendor() {
-            "dcdb" => Cloud::Tencent,
-            _ => Cloud::Huawei,
         }
     }
 }

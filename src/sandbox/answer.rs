@@ -1,10 +1,10 @@
 //! What goes back for a call, in each cloud's own clothing.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::{Action, Verdict};
-use crate::{clock, upstream::Cloud};
+use super::{Action, Verdict, cloud::Cloud};
+use crate::clock;
 
 /// An answer, ready to be sent.
 pub(super) struct Answer {
@@ -68,42 +68,8 @@ impl Refusal {
     }
 
     /// The refusal as that cloud writes it; `action` is `None` where none was recognised.
-    pub(super) fn answer(self, cloud: Cloud, action: Option<Action>, at: OffsetDateTime) -> Answer {
-        let request_id = clock::id_at(at);
-        let body = match cloud {
-            Cloud::Tencent => json!({"Response": {
-                "Error": {"Code": self.code, "Message": self.message},
-                "RequestId": request_id,
-            }}),
-            // The Keystone paths of IAM have a form of their own; its limiter does not use it.
-            Cloud::Huawei if action == Some(Action::IamToken) && self.status != 429 => json!({"error": {
-                "code": self.status,
-                "message": self.message,
-                "title": title(self.status),
-            }}),
-            Cloud::Huawei if self.code.starts_with("APIGW.") => json!({
-                "error_msg": self.message,
-                "error_code": self.code,
-                "request_id": request_id.simple().to_string(),
-            }),
-            Cloud::Huawei => json!({"error_code": self.code, "error_msg": self.message}),
-        };
-        let mut answer = Answer::json(self.status, &body);
-        answer.verdict = self.verdict;
-        answer.code = Some(self.code.into());
-        match cloud {
-            Cloud::Huawei => answer.header("x-request-id", request_id.simple().to_string()),
-            Cloud::Tencent => answer,
-        }
-    }
-}
-
-const fn title(status: u16) -> &'static str {
-    match status {
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        _ => "Error",
+    pub(super) fn answer(self, cloud: &dyn Cloud, action: Option<Action>, at: OffsetDateTime) -> Answer {
+        let answer = cloud.write(&self, action, clock::id_at(at));
+        Answer { verdict: self.verdict, code: Some(self.code.into()), ..answer }
     }
 }

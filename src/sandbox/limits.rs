@@ -5,10 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Action;
-use crate::upstream::Cloud;
-
 const WINDOW: Duration = Duration::from_secs(1);
+
+/// What calls count together, and how many of them there may be in a second; `None` is no limit.
+#[derive(Debug)]
+pub(super) struct Count {
+    pub(super) with: String,
+    pub(super) limit: Option<usize>,
+}
 
 /// Calls seen lately. A refused call counts like any other.
 #[derive(Debug)]
@@ -29,12 +33,9 @@ impl Default for Limits {
 
 impl Limits {
     /// Counts a call; an error tells how many came in the second that ends with it, and how many may.
-    pub(super) fn count(&mut self, action: Action, arrived: Instant) -> Result<(), (usize, usize)> {
-        let (key, limit) = match action.cloud() {
-            Cloud::Tencent => (format!("{action:?}"), Some(self.dcdb)),
-            Cloud::Huawei => (action.vendor().to_owned(), self.huawei),
-        };
-        let seen = self.arrivals.entry(key).or_default();
+    pub(super) fn count(&mut self, call: Count, arrived: Instant) -> Result<(), (usize, usize)> {
+        let Count { with, limit } = call;
+        let seen = self.arrivals.entry(with).or_default();
         while seen.front().is_some_and(|first| arrived.saturating_duration_since(*first) >= WINDOW) {
             seen.pop_front();
         }
@@ -65,11 +66,14 @@ mod tests {
 
     #[test]
     fn no_window_of_a_second_holds_more_than_the_limit() {
-        let mut limits = Limits { dcdb: 2, ..Limits::default() };
-        let start = Instant::now();
-        let mut at = |millis| limits.count(Action::DcdbKill, start + Duration::from_millis(millis)).is_ok();
-        assert_eq!([at(0), at(500), at(999), at(1499), at(2600)], [true, true, false, false, true]);
-        assert!(limits.count(Action::DcdbFlow, start + Duration::from_millis(2600)).is_ok());
+        let (mut limits, start) = (Limits::default(), Instant::now());
+        let mut at = |with: &str, millis| {
+            let call = Count { with: with.to_owned(), limit: Some(2) };
+            limits.count(call, start + Duration::from_millis(millis)).is_ok()
+        };
+        let kills = [0, 500, 999, 1499, 2600].map(|millis| at("kill", millis));
+        assert_eq!(kills, [true, true, false, false, true]);
+        assert!(at("flow", 2600));
         assert_eq!(limits.violations(), 2);
     }
 }

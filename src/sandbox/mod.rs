@@ -9,14 +9,15 @@
 //! |---|---|
 //! | `clouds`, `session`, `credentials`, [`demo`] | the world and the handle on it |
 //! | `server`, `control` | the sockets, and `/_sandbox` for people |
-//! | `desk` | the one way every call takes |
+//! | `desk`, `cloud` | the one way every call takes, and what each cloud does on it |
 //! | `verify`, `limits`, `fields` | signatures, rates and parameters |
-//! | `huawei`, `tencent` | the products |
+//! | `huawei`, `tencent` | the clouds and their products |
 //! | `behaviour`, `wire`, `log` | what can go wrong, and what happened |
 
 mod action;
 mod answer;
 mod behaviour;
+mod cloud;
 mod clouds;
 mod control;
 mod credentials;

@@ -1,11 +1,13 @@
-//! One exchange with a vendor, before it is signed and after it is answered.
+//! One exchange with a vendor, before it is signed and after it is answered: HTTP, or statements for a database server.
 
 use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
 use serde::Serialize;
+use serde_json::Value;
 use time::OffsetDateTime;
 
+use super::Fault;
 use crate::domain::{Order, Outcome, Session, Status};
 
 /// Which step of a vendor's script a call is, such as `kill` or `describe_flow`.
@@ -20,13 +22,26 @@ pub enum Effect {
     Read,
 }
 
-/// What to send, but for what the account adds: endpoint, project, region, credentials, signature.
+/// What to send, but for what the account adds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     pub stage: Stage,
     pub effect: Effect,
     /// The vendor's own name of the operation; its budget where the vendor counts per action.
     pub action: &'static str,
+    pub payload: Payload,
+}
+
+/// The two kinds of a call. An account carries one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payload {
+    Http(HttpCall),
+    Statements(Statements),
+}
+
+/// An HTTP request, without endpoint, project, region, credentials and signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpCall {
     pub method: Method,
     /// The path, percent-encoded; `{project_id}` stands for the account's project.
     pub path: String,
@@ -36,6 +51,23 @@ pub struct Call {
     pub headers: Vec<(&'static str, &'static str)>,
     /// The exact bytes of the body; empty for none.
     pub body: Vec<u8>,
+}
+
+/// Statements for a database server, one after the other on one connection, without address, login and password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statements {
+    /// The account's name of the server; `None` for the only one it has.
+    pub node: Option<String>,
+    pub statements: Vec<Statement>,
+}
+
+/// One statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// Nothing that a caller wrote is in it but ids that were checked.
+    pub text: String,
+    /// What stands for its parameters, in order.
+    pub parameters: Vec<Value>,
 }
 
 impl Call {
@@ -51,13 +83,48 @@ impl Call {
     ) -> Self {
         // Bodies are structs and maps with text keys, which serde_json always writes.
         let body = serde_json::to_vec(body).unwrap_or_default();
-        Self { stage, effect, action, method, path, query: vec![], headers: vec![], body }
+        let http = HttpCall { method, path, query: vec![], headers: vec![], body };
+        Self { stage, effect, action, payload: Payload::Http(http) }
     }
 
     /// A GET that changes nothing.
     #[must_use]
     pub fn get(stage: Stage, action: &'static str, path: String, query: Vec<(&'static str, String)>) -> Self {
-        Self { stage, effect: Effect::Read, action, method: Method::GET, path, query, headers: vec![], body: vec![] }
+        let http = HttpCall { method: Method::GET, path, query, headers: vec![], body: vec![] };
+        Self { stage, effect: Effect::Read, action, payload: Payload::Http(http) }
+    }
+
+    /// The same call with these headers; statements have none.
+    #[must_use]
+    pub fn with_headers(mut self, headers: Vec<(&'static str, &'static str)>) -> Self {
+        if let Payload::Http(http) = &mut self.payload {
+            http.headers = headers;
+        }
+        self
+    }
+
+    /// The request, where it is one.
+    #[must_use]
+    pub const fn http(&self) -> Option<&HttpCall> {
+        match &self.payload {
+            Payload::Http(http) => Some(http),
+            Payload::Statements(_) => None,
+        }
+    }
+
+    /// The statements, where it is some.
+    #[must_use]
+    pub const fn statements(&self) -> Option<&Statements> {
+        match &self.payload {
+            Payload::Http(_) => None,
+            Payload::Statements(statements) => Some(statements),
+        }
+    }
+
+    /// The server that it is for, where an account's servers are told apart.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        self.statements()?.node.as_deref()
     }
 }
 
@@ -68,12 +135,68 @@ pub struct Reply {
     pub stage: Stage,
     /// What that call may have done: what is not known of its answer is worse for a kill than for a read.
     pub effect: Effect,
+    pub content: Content,
+}
+
+/// The two kinds of a reply, as of a [`Payload`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    Http(HttpReply),
+    /// One for each statement that was run: none of those behind one that broke off the connection.
+    Results(Vec<StatementResult>),
+}
+
+/// An HTTP response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpReply {
     pub status: StatusCode,
     /// The vendor's request id, where it sent one as a header.
     pub request_id: Option<String>,
     /// How long the vendor asks to wait before the next call, where it does.
     pub retry_after: Option<Duration>,
     pub body: Vec<u8>,
+}
+
+/// What a database server answered to one statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StatementResult {
+    /// Its rows, each an object with a member for each column; none where it has none.
+    Rows(Vec<Value>),
+    /// It was refused, with the server's code and text.
+    Refused { code: String, message: String },
+}
+
+impl Reply {
+    /// The response to an HTTP call.
+    ///
+    /// # Errors
+    /// It is something else, and so nobody can tell what became of the call: [`Unreadable`](super::FaultKind::Unreadable).
+    pub fn http(&self) -> Result<&HttpReply, Fault> {
+        match &self.content {
+            Content::Http(http) => Ok(http),
+            Content::Results(_) => Err(Fault::unreadable(self)),
+        }
+    }
+
+    /// The results of statements.
+    ///
+    /// # Errors
+    /// It is something else, and so nobody can tell what became of the call: [`Unreadable`](super::FaultKind::Unreadable).
+    pub fn results(&self) -> Result<&[StatementResult], Fault> {
+        match &self.content {
+            Content::Http(_) => Err(Fault::unreadable(self)),
+            Content::Results(results) => Ok(results),
+        }
+    }
+
+    /// The status of a response.
+    #[must_use]
+    pub const fn status(&self) -> Option<StatusCode> {
+        match &self.content {
+            Content::Http(http) => Some(http.status),
+            Content::Results(_) => None,
+        }
+    }
 }
 
 /// What is known of a kill at this step of its script.

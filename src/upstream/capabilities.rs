@@ -1,24 +1,7 @@
 //! What a vendor can do, as data: it drives validation, documentation, limits and `GET /vendors`.
 
+use super::cloud::Cloud;
 use crate::domain::{Glob, LiveSession, Match, Selector};
-
-/// Whose credentials and signatures a vendor takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Cloud {
-    Huawei,
-    Tencent,
-}
-
-impl Cloud {
-    /// The word in configuration.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Huawei => "huawei",
-            Self::Tencent => "tencent",
-        }
-    }
-}
 
 /// Which of a cloud's sites an account is at: they have the same products and not the same operations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -39,6 +22,12 @@ impl Site {
             Self::Mainland => "mainland",
             Self::International => "international",
         }
+    }
+
+    /// The site of that word.
+    #[must_use]
+    pub fn named(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|site| site.as_str() == text)
     }
 }
 
@@ -192,7 +181,8 @@ impl Own {
 pub struct Capabilities {
     /// The product, for people.
     pub product: &'static str,
-    pub cloud: Cloud,
+    /// Whose credentials and signatures it takes.
+    pub cloud: &'static dyn Cloud,
     pub coordinates: &'static [Coordinate],
     /// The coordinates that tell places apart: targets in which one of them differs are surely different places. Another
     /// value of any other may be another name for the same place, and proves nothing.

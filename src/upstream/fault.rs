@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::{Outcome, ProblemCode, Status};
 
-use super::{Reply, Stage};
+use super::{Content, Reply, Stage};
 
 /// The kinds of fault, by what may be done about them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -242,11 +242,15 @@ impl Fault {
     /// A fault read from a reply.
     #[must_use]
     pub fn of(kind: FaultKind, reply: &Reply) -> Self {
-        Self {
-            http_status: Some(reply.status.as_u16()),
-            request_id: reply.request_id.clone(),
-            retry_after: reply.retry_after,
-            ..Self::new(kind, reply.stage)
+        let fault = Self::new(kind, reply.stage);
+        match &reply.content {
+            Content::Http(http) => Self {
+                http_status: Some(http.status.as_u16()),
+                request_id: http.request_id.clone(),
+                retry_after: http.retry_after,
+                ..fault
+            },
+            Content::Results(_) => fault,
         }
     }
 

@@ -1,13 +1,12 @@
 //! How each vendor lists and ends sessions, as pure scripts.
 //!
 //! A vendor says what to send and what an answer means. It never sends, sleeps, signs, logs or reads a clock;
-//! [`crate::kill`] drives it and [`transport`] carries its calls. A new vendor is one file here and one line in
-//! [`TABLE`]. The invariant: whatever bytes come back, [`Vendor::next`] and [`Vendor::page`] answer
+//! [`crate::dispatch`] runs it and an [`account`] carries its calls. A new vendor is one file in `product` and its line in
+//! [`TABLE`]; a new cloud is one in [`cloud`] and its line there. The invariant: whatever bytes come back, [`Vendor::next`] and [`Vendor::page`] answer
 //! without panicking, and what they cannot read for certain they call unknown.
 
 mod call;
 mod capabilities;
-mod cloud;
 mod coordinates;
 mod fault;
 mod json;
@@ -17,21 +16,25 @@ mod process;
 mod product;
 
 pub mod account;
+pub mod cloud;
+pub mod credentials;
 pub mod redact;
 pub mod sign;
 pub mod transport;
 
 use std::fmt::Debug;
 
-pub use call::{Answer, Call, Effect, Known, Reply, Stage, Step};
-pub use capabilities::{Capabilities, Cloud, Coordinate, IdRule, ListingKind, Need, Own, SelectorKind, Site};
+pub use call::{
+    Answer, Call, Content, Effect, HttpCall, HttpReply, Known, Payload, Reply, Stage, Statement, StatementResult,
+    Statements, Step,
+};
+pub use capabilities::{Capabilities, Coordinate, IdRule, ListingKind, Need, Own, SelectorKind, Site};
+pub use cloud::Cloud;
 pub use coordinates::{Complaint, coordinates};
 pub use fault::{Fault, FaultKind, Replay};
 pub use listing::{List, Listing, Next, Page};
 pub use places::{is_of, may_be_same_place, may_name, naming};
-
-use cloud::{huawei, tencent};
-use product::{das, dcdb, gaussdb, taurusdb};
+pub use product::TABLE;
 
 use crate::domain::{Match, Order, SessionId, Target, VendorName};
 
@@ -85,9 +88,6 @@ pub trait Vendor: Debug + Send + Sync {
         Err(Fault::unreadable(reply))
     }
 }
-
-/// Every vendor there is.
-pub static TABLE: &[&dyn Vendor] = &[&gaussdb::GaussDb, &das::Das, &taurusdb::TaurusDb, &dcdb::Dcdb];
 
 /// The vendor of that name.
 #[must_use]

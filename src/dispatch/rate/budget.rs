@@ -4,7 +4,10 @@ use std::fmt;
 
 use crate::{
     domain::VendorName,
-    upstream::{Call, Vendor, account::Account},
+    upstream::{
+        Call, Vendor,
+        account::{Account, Counted},
+    },
 };
 
 /// The calls under one set of credentials to one vendor's endpoint, or to one of its actions where it counts so.
@@ -12,7 +15,7 @@ use crate::{
 pub struct Budget {
     vendor: VendorName,
     /// Whom the vendor counts, see [`Account::counted_as`].
-    counted: u64,
+    counted: Counted,
     action: Option<&'static str>,
 }
 
@@ -21,34 +24,35 @@ impl Budget {
     #[must_use]
     pub fn of(account: &Account, vendor: &dyn Vendor, call: &Call) -> Self {
         let action = vendor.capabilities().counted_per_action.then_some(call.action);
-        Self { vendor: vendor.name(), counted: account.counted_as(vendor.name()), action }
+        Self { vendor: vendor.name(), counted: account.counted_as(vendor.name(), call.node()), action }
     }
 
     /// Whether the calls of that account to that vendor are counted in it, or some of them.
     pub(super) fn is_of(&self, account: &Account, vendor: VendorName) -> bool {
-        self.vendor == vendor && self.counted == account.counted_as(vendor)
+        self.vendor == vendor && self.counted == account.counted_as(vendor, None)
     }
 
     /// The name under which one of its accounts is shown: it tells the account and nothing of its credentials.
     pub(super) fn shown_of(&self, account: &Account) -> String {
-        self.named(account.name().to_owned(), self.vendor)
+        self.named(format_args!("{}/{}", account.name(), self.vendor))
     }
 
-    fn named(&self, first: impl fmt::Display, second: impl fmt::Display) -> String {
+    fn named(&self, counted: impl fmt::Display) -> String {
         let action = self.action.map(|action| format!("/{action}"));
-        format!("{first}/{second}{}", action.unwrap_or_default())
+        format!("{counted}{}", action.unwrap_or_default())
     }
 
     #[cfg(test)]
-    pub(crate) const fn sample() -> Self {
-        Self { vendor: VendorName("dcdb"), counted: 7, action: Some("KillSession") }
+    pub(crate) fn sample() -> Self {
+        let vendor = VendorName("dcdb");
+        Self { vendor, counted: Counted::of(vendor, &["key"]), action: Some("KillSession") }
     }
 }
 
 /// The key of the window that gateways share.
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.named(self.vendor, format_args!("{:016x}", self.counted)))
+        f.write_str(&self.named(&self.counted))
     }
 }
 
@@ -58,7 +62,8 @@ mod tests {
 
     #[test]
     fn gateways_know_a_budget_by_its_key() {
-        assert_eq!(Budget::sample().to_string(), "dcdb/0000000000000007/KillSession");
-        assert_eq!(Budget { action: None, ..Budget::sample() }.to_string(), "dcdb/0000000000000007");
+        let whole = Budget { action: None, ..Budget::sample() }.to_string();
+        assert_eq!(Budget::sample().to_string(), format!("{whole}/KillSession"));
+        assert_eq!(whole, Counted::of(VendorName("dcdb"), &["key"]).to_string());
     }
 }

@@ -309,23 +309,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{
-        kill::policy::targets::Reach,
-        upstream::{Cloud, Site},
-    };
+    use crate::{kill::policy::targets::Reach, upstream::Site};
 
     fn targets() -> Targets {
-        let reach = |cloud, vendors: &[&'static str]| Reach {
-            cloud,
-            site: Site::Mainland,
-            vendors: vendors.iter().copied().collect(),
-        };
+        let reach =
+            |vendors: &[&'static str]| Reach { site: Site::Mainland, vendors: vendors.iter().copied().collect() };
         Targets {
-            accounts: [
-                ("h".to_owned(), reach(Cloud::Huawei, &["gaussdb", "das", "taurusdb"])),
-                ("t".to_owned(), reach(Cloud::Tencent, &["dcdb"])),
-            ]
-            .into(),
+            accounts: [("h".to_owned(), reach(&["gaussdb", "das", "taurusdb"])), ("t".to_owned(), reach(&["dcdb"]))]
+                .into(),
             ..Targets::default()
         }
     }

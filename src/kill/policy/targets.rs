@@ -9,7 +9,7 @@ use crate::{
         Access, Glob, LiveSession, Order, Problem, ProblemCode, Protection, Selector, Target, TextError, VendorName,
         has_unseen,
     },
-    upstream::{self, Capabilities, Cloud, Complaint, Site, Vendor, is_of, may_be_same_place},
+    upstream::{self, Capabilities, Complaint, Site, Vendor, is_of, may_be_same_place},
 };
 
 /// A target as a caller names it: by alias, or by vendor, account and coordinates.
@@ -30,7 +30,6 @@ pub struct Alias {
 /// What an account can reach.
 #[derive(Debug, Clone)]
 pub struct Reach {
-    pub cloud: Cloud,
     pub site: Site,
     /// The vendors that the account has an endpoint for.
     pub vendors: BTreeSet<&'static str>,
@@ -228,15 +227,12 @@ mod tests {
     use super::*;
 
     fn targets() -> Targets {
-        let reach = |cloud, vendors: &[&'static str]| Reach {
-            cloud,
-            site: Site::Mainland,
-            vendors: vendors.iter().copied().collect(),
-        };
+        let reach =
+            |vendors: &[&'static str]| Reach { site: Site::Mainland, vendors: vendors.iter().copied().collect() };
         let accounts = [
-            ("huawei-prod".to_owned(), reach(Cloud::Huawei, &["das", "taurusdb"])),
-            ("huawei-test".to_owned(), reach(Cloud::Huawei, &["das"])),
-            ("tencent-prod".to_owned(), reach(Cloud::Tencent, &["dcdb"])),
+            ("huawei-prod".to_owned(), reach(&["das", "taurusdb"])),
+            ("huawei-test".to_owned(), reach(&["das"])),
+            ("tencent-prod".to_owned(), reach(&["dcdb"])),
         ];
         let access = Access { coordinates: vec![Glob::parse("*").unwrap()], ..Access::default() };
         let mut targets = Targets { accounts: accounts.into(), access, ..Targets::default() };

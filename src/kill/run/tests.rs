@@ -11,8 +11,10 @@ use crate::{
         run::*,
     },
     upstream::{
-        self, Call, Capabilities, Cloud, Fault, Known, Page, Reply, Step, Vendor,
-        account::{Account, Credentials, Settings},
+        self, Call, Capabilities, Fault, Known, Page, Reply, Step, Vendor,
+        account::{Account, CloudAccount, Settings},
+        cloud::huawei::Huawei,
+        credentials::Credentials,
         sign::Keys,
         transport::Transport,
     },
@@ -56,7 +58,7 @@ fn runner(kills: &Kills) -> Runner {
     let clock = kills.0.clock.clone();
     let settings = Settings {
         name: "huawei".into(),
-        cloud: Cloud::Huawei,
+        cloud: &Huawei,
         site: upstream::Site::default(),
         region: "here".into(),
         project_id: None,
@@ -74,10 +76,8 @@ fn runner(kills: &Kills) -> Runner {
         max_waiting: 1,
         look_max_age: Duration::from_secs(1),
     };
-    let (account, limiter) = (
-        Arc::new(Account::new(settings, transport, clock.clone())),
-        Arc::new(Limiter::new([].into(), kills.audit().clone())),
-    );
+    let account = Arc::new(Account::new("huawei".into(), CloudAccount::new(settings, transport, clock.clone())));
+    let limiter = Arc::new(Limiter::new([].into(), kills.audit().clone()));
     Runner {
         vendor: &Broken,
         able: Broken.capabilities(),

@@ -19,7 +19,7 @@ const LOCK: Duration = Duration::minutes(5);
 const BAD_SIGNATURES: u32 = 5;
 
 /// Lets a call in, or says why not.
-pub(in crate::sandbox) fn admit(state: &mut State, incoming: &Incoming, route: &Route) -> Result<(), Refusal> {
+pub(super) fn admit(state: &mut State, incoming: &Incoming, route: &Route) -> Result<(), Refusal> {
     if route.action == Action::IamToken {
         return Ok(());
     }

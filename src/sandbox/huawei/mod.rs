@@ -7,22 +7,111 @@ mod iam;
 mod intelligent;
 mod taurusdb;
 
-pub(super) use access::admit;
-use serde_json::Value;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{
     Action, Lie,
     answer::{Answer, Refusal},
     behaviour::{cut, reconnect, recycle},
+    cloud::Cloud,
     desk::Route,
     fields::Bad,
+    limits::Count,
     log::Incoming,
     session::Death,
     state::State,
 };
 
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Huawei;
+
+impl Cloud for Huawei {
+    fn name(&self) -> &'static str {
+        "huawei"
+    }
+
+    fn is_for(&self, path: &str) -> bool {
+        path != "/"
+    }
+
+    fn route<'i>(&self, incoming: &'i Incoming) -> Result<Route<'i>, Refusal> {
+        route(incoming)
+    }
+
+    fn admit(&self, state: &mut State, incoming: &Incoming, route: &Route) -> Result<(), Refusal> {
+        access::admit(state, incoming, route)
+    }
+
+    /// All calls to one product together.
+    fn counts(&self, state: &State, action: Action) -> Count {
+        Count { with: action.vendor().to_owned(), limit: state.limits.huawei }
+    }
+
+    fn work(
+        &self,
+        state: &mut State,
+        incoming: &Incoming,
+        route: &Route,
+        lie: Option<&Lie>,
+    ) -> Result<Answer, Refusal> {
+        work(state, incoming, route, lie)
+    }
+
+    fn over_the_limit(&self, _: usize, limit: usize) -> Refusal {
+        let text = format!(
+            "The throttling threshold has been reached: policy user over ratelimit,limit:{limit},time:1 second"
+        );
+        Refusal::throttled(429, "APIGW.0308", text)
+    }
+
+    fn throttled(&self, action: Action) -> Refusal {
+        match action {
+            Action::DasKill | Action::DasProcesses => {
+                Refusal::throttled(400, "DAS.200002", "Too many requests. Try again later.")
+            }
+            Action::IamToken => Refusal::throttled(429, "IAM.0012", "Request throttled: 60 calls per 60 seconds."),
+            _ => self.over_the_limit(21, 20),
+        }
+    }
+
+    fn denied(&self, action: Action, text: &str) -> Refusal {
+        match action.vendor() {
+            "gaussdb" => Refusal::denied(400, "DBS.216003", text),
+            "taurusdb" => Refusal::denied(403, "DBS.200010", text),
+            "iam" => Refusal::denied(403, "IAM.0002", text),
+            _ => Refusal::denied(403, "APIGW.0302", text),
+        }
+    }
+
+    fn write(&self, refusal: &Refusal, action: Option<Action>, request_id: Uuid) -> Answer {
+        let Refusal { status, code, message, .. } = refusal;
+        let request_id = request_id.simple().to_string();
+        // The Keystone paths of IAM have a form of their own; its limiter does not use it.
+        let body = if action == Some(Action::IamToken) && *status != 429 {
+            json!({"error": {"code": status, "message": message, "title": title(*status)}})
+        } else if code.starts_with("APIGW.") {
+            json!({"error_msg": message, "error_code": code, "request_id": request_id})
+        } else {
+            json!({"error_code": code, "error_msg": message})
+        };
+        Answer::json(*status, &body).header("x-request-id", request_id)
+    }
+}
+
+const fn title(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        _ => "Error",
+    }
+}
+
 /// Recognises an operation by method and path, as exactly as the gateway does.
-pub(super) fn route(incoming: &Incoming) -> Result<Route<'_>, Refusal> {
+fn route(incoming: &Incoming) -> Result<Route<'_>, Refusal> {
     let pieces: Vec<&str> = incoming.path.split('/').skip(1).collect();
     let method = incoming.method.as_str();
     let (action, project, instance, node) = match (method, pieces.as_slice()) {
@@ -51,12 +140,7 @@ fn no_such_api() -> Refusal {
     Refusal::new(404, "APIGW.0101", "The API does not exist or has not been published in the environment")
 }
 
-pub(super) fn work(
-    state: &mut State,
-    incoming: &Incoming,
-    route: &Route,
-    lie: Option<&Lie>,
-) -> Result<Answer, Refusal> {
+fn work(state: &mut State, incoming: &Incoming, route: &Route, lie: Option<&Lie>) -> Result<Answer, Refusal> {
     if matches!(incoming.method.as_str(), "POST" | "DELETE") {
         let kind = incoming.headers.value("content-type").unwrap_or_default();
         if kind.split(';').next().map(str::trim) != Some("application/json") {

@@ -12,7 +12,7 @@ use crate::sandbox::{
 const SKEW_SECONDS: u64 = 5 * 60;
 
 /// Lets a call in, or says why not.
-pub(in crate::sandbox) fn admit(state: &State, incoming: &Incoming) -> Result<(), Refusal> {
+pub(super) fn admit(state: &State, incoming: &Incoming) -> Result<(), Refusal> {
     let malformed = || denied("AuthFailure.InvalidAuthorization", "The Authorization header is invalid.");
     let header = incoming.headers.value("authorization").ok_or_else(malformed)?;
     let authorization = Authorization::parse(header, "TC3-HMAC-SHA256", "Credential").ok_or_else(malformed)?;

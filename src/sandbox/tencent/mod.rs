@@ -4,21 +4,83 @@ mod access;
 mod dcdb;
 mod places;
 
-pub(super) use access::admit;
+use serde_json::json;
+use uuid::Uuid;
 
 use super::{
     Action, Lie,
     answer::{Answer, Refusal},
+    cloud::Cloud,
     desk::Route,
     fields::Bad,
+    limits::Count,
     log::Incoming,
     state::State,
 };
 
 const VERSION: &str = "2018-04-11";
 
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Tencent;
+
+impl Cloud for Tencent {
+    fn name(&self) -> &'static str {
+        "tencent"
+    }
+
+    fn is_for(&self, path: &str) -> bool {
+        path == "/"
+    }
+
+    fn route<'i>(&self, incoming: &'i Incoming) -> Result<Route<'i>, Refusal> {
+        route(incoming)
+    }
+
+    fn admit(&self, state: &mut State, incoming: &Incoming, _: &Route) -> Result<(), Refusal> {
+        access::admit(state, incoming)
+    }
+
+    /// Each action by itself.
+    fn counts(&self, state: &State, action: Action) -> Count {
+        Count { with: format!("{action:?}"), limit: Some(state.limits.dcdb) }
+    }
+
+    fn work(
+        &self,
+        state: &mut State,
+        incoming: &Incoming,
+        route: &Route,
+        lie: Option<&Lie>,
+    ) -> Result<Answer, Refusal> {
+        work(state, incoming, route.action, lie)
+    }
+
+    fn over_the_limit(&self, seen: usize, limit: usize) -> Refusal {
+        let text =
+            format!("Your current request times equals to `{seen}` in a second, which exceeds the limit `{limit}`.");
+        Refusal::throttled(200, "RequestLimitExceeded", text)
+    }
+
+    fn throttled(&self, _: Action) -> Refusal {
+        self.over_the_limit(21, 20)
+    }
+
+    fn denied(&self, _: Action, text: &str) -> Refusal {
+        Refusal::denied(200, "UnauthorizedOperation.PermissionDenied", text)
+    }
+
+    fn write(&self, refusal: &Refusal, _: Option<Action>, request_id: Uuid) -> Answer {
+        let body = json!({"Response": {
+            "Error": {"Code": refusal.code, "Message": refusal.message},
+            "RequestId": request_id,
+        }});
+        Answer::json(refusal.status, &body)
+    }
+}
+
 /// Recognises an operation by its headers.
-pub(super) fn route(incoming: &Incoming) -> Result<Route<'_>, Refusal> {
+fn route(incoming: &Incoming) -> Result<Route<'_>, Refusal> {
     if incoming.method != "POST" {
         return Err(refuse("UnsupportedProtocol", "Only POST with a JSON body is supported."));
     }
@@ -37,12 +99,7 @@ pub(super) fn route(incoming: &Incoming) -> Result<Route<'_>, Refusal> {
     }
 }
 
-pub(super) fn work(
-    state: &mut State,
-    incoming: &Incoming,
-    action: Action,
-    lie: Option<&Lie>,
-) -> Result<Answer, Refusal> {
+fn work(state: &mut State, incoming: &Incoming, action: Action, lie: Option<&Lie>) -> Result<Answer, Refusal> {
     let kind = incoming.headers.value("content-type").unwrap_or_default();
     if kind.split(';').next().map(str::trim) != Some("application/json") {
         return Err(refuse("InvalidParameter", "The Content-Type must be application/json."));

@@ -1,4 +1,136 @@
-//! What all products of one cloud share: how it says no, and how it lists.
+//! Clouds: whose credentials and signatures their products take, and what all products of one share.
+//!
+//! A cloud is pure, as a vendor is: it says what an account of its has to be told, what goes with every call, and what a
+//! signature adds. It never sends, sleeps, logs or reads a clock. A new cloud is one file here and one line in [`TABLE`].
 
-pub(in crate::upstream) mod huawei;
-pub(in crate::upstream) mod tencent;
+pub mod huawei;
+pub mod tencent;
+
+use std::fmt::Debug;
+
+use secrecy::{ExposeSecret, SecretString};
+use time::OffsetDateTime;
+
+use super::{
+    Site,
+    credentials::Credentials,
+    sign::{Keys, Unsigned},
+};
+use crate::domain::VendorName;
+
+/// One cloud.
+pub trait Cloud: Debug + Send + Sync {
+    /// The word in configuration.
+    fn name(&self) -> &'static str;
+
+    /// What an account at this cloud says of itself beside its region and its endpoints; `None` where something is wrong
+    /// with it, which the fields have noted.
+    fn identity(&self, fields: &mut dyn Fields) -> Option<Identity>;
+
+    /// The endpoints that an account can have beside those of the cloud's vendors.
+    fn services(&self) -> &'static [Service];
+
+    /// How the host of an endpoint says at which site it is; `None` where the cloud has but one.
+    fn sites(&self) -> Option<fn(&str) -> Site>;
+
+    /// The headers of every call beside those of the signature. A call's own take their place.
+    fn headers<'a>(&self, region: &'a str, project: Option<&'a str>) -> Vec<(&'static str, &'a str)>;
+
+    /// The headers that a signature with keys adds to a call of that vendor.
+    fn sign(&self, call: &Unsigned<'_>, keys: &Keys, vendor: VendorName, at: OffsetDateTime) -> Vec<(String, String)>;
+
+    /// Whether the cloud locks a key after some wrong signatures, for everybody who shares it.
+    fn locks_keys(&self) -> bool;
+
+    /// The id that the cloud itself gave to an answer; `None` where the answer has none, or one that is made up on the way.
+    fn answer_id(&self, body: &[u8]) -> Option<String>;
+}
+
+impl PartialEq for dyn Cloud {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for dyn Cloud {}
+
+/// Every cloud there is.
+pub static TABLE: &[&dyn Cloud] = &[&huawei::Huawei, &tencent::Tencent];
+
+/// The cloud of that name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static dyn Cloud> {
+    TABLE.iter().copied().find(|cloud| cloud.name() == name)
+}
+
+/// An endpoint that serves the accounts of a cloud and not one of its vendors, such as the one where they log in.
+#[derive(Debug, Clone, Copy)]
+pub struct Service {
+    pub name: &'static str,
+    /// The field of an account with which it must be there.
+    pub needed_with: &'static str,
+}
+
+/// What an account says of itself.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The account's project, at clouds that have such.
+    pub project_id: Option<String>,
+    /// `None` where its endpoints say it.
+    pub site: Option<Site>,
+    pub credentials: Credentials,
+}
+
+/// The fields of an account in the configuration. Whoever reads one that is wrong goes on: that it is wrong is noted, with
+/// its path and with what was expected. What was asked for by name is known; the rest is refused.
+pub trait Fields {
+    /// Whether the field is set, well or badly.
+    fn has(&self, name: &str) -> bool;
+
+    /// Makes fields known that not every path reads.
+    fn know(&mut self, names: &[&'static str]);
+
+    /// Notes each of these that is not set.
+    fn require(&self, names: &[&str]);
+
+    /// Notes what is wrong with the account as a whole.
+    fn problem_here(&self, message: &str);
+
+    /// A text of 1 to 255 characters without control characters.
+    fn text(&mut self, name: &'static str) -> Option<String>;
+
+    /// A text that passes the check; `expected` begins with "must be".
+    fn checked(&mut self, name: &'static str, expected: &str, check: fn(&str) -> bool) -> Option<String>;
+
+    /// A secret, found where the field says.
+    fn secret(&mut self, name: &'static str) -> Option<SecretString>;
+
+    /// Has the fields of a table read, where it is set.
+    fn table(&mut self, name: &'static str, read: &mut dyn FnMut(&mut dyn Fields));
+}
+
+/// A key pair in the fields of these names, and the token that comes with temporary keys.
+fn keys(fields: &mut dyn Fields, [id, secret, token]: [&'static str; 3]) -> Option<Credentials> {
+    fields.require(&[id, secret]);
+    let id = fields.secret(id);
+    let secret = fields.secret(secret);
+    let has_token = fields.has(token);
+    let token = fields.secret(token);
+    let is_whole = token.is_some() == has_token;
+    let keys = Keys { id: id?.expose_secret().to_owned(), secret: secret?, token };
+    is_whole.then_some(Credentials::Keys(keys))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_clouds_have_the_same_name_and_each_is_found_by_its_own() {
+        let names: BTreeSet<_> = TABLE.iter().map(|cloud| cloud.name()).collect();
+        assert_eq!(names.len(), TABLE.len());
+        assert!(TABLE.iter().all(|cloud| find(cloud.name()) == Some(*cloud)));
+    }
+}

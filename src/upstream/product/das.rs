@@ -10,17 +10,17 @@ use serde_json::{Map, Value};
 use crate::domain::{Match, Order, Outcome, Selector, Target, VendorName};
 
 use crate::upstream::{
-    Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Own, Page,
-    Reply, SelectorKind, Step, Vendor, huawei, json, process::Row,
+    Answer, Call, Capabilities, Coordinate, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Own, Page, Reply,
+    SelectorKind, Step, Vendor, cloud::huawei, json, process::Row,
 };
 
 /// See the module.
 #[derive(Debug)]
-pub(in crate::upstream) struct Das;
+pub(super) struct Das;
 
 static CAPABILITIES: Capabilities = Capabilities {
     product: "Huawei Cloud DAS, for RDS for MySQL",
-    cloud: Cloud::Huawei,
+    cloud: &huawei::Huawei,
     coordinates: &[INSTANCE, DB_USER],
     // A `db_user_id` is a handle on the instance, and there can be many.
     tells_apart: &["instance_id"],
@@ -99,10 +99,10 @@ impl Vendor for Das {
     }
 
     fn next(&self, order: &Order, _: &Known, reply: &Reply) -> Result<Step, Fault> {
-        huawei::answer(reply, |reply| {
-            let answer = Answer::all(order, Outcome::Accepted).request(reply.request_id.clone());
+        huawei::answer(reply, |http| {
+            let answer = Answer::all(order, Outcome::Accepted).request(http.request_id.clone());
             let refused = || Fault::of(FaultKind::Refused, reply);
-            Some(if is_taken(&reply.body)? { Ok(Step::Done(answer)) } else { Err(refused()) })
+            Some(if is_taken(&http.body)? { Ok(Step::Done(answer)) } else { Err(refused()) })
         })
     }
 

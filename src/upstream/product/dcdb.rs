@@ -11,17 +11,17 @@ use serde_json::{Map, Value, json};
 use crate::domain::{Match, Order, Outcome, Target, VendorName};
 
 use crate::upstream::{
-    Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Need, Next,
-    Own, Page, Reply, SelectorKind, Site, Stage, Step, Vendor, json, process::Row, tencent,
+    Answer, Call, Capabilities, Coordinate, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Need, Next, Own,
+    Page, Reply, SelectorKind, Site, Stage, Step, Vendor, cloud::tencent, json, process::Row,
 };
 
 /// See the module.
 #[derive(Debug)]
-pub(in crate::upstream) struct Dcdb;
+pub(super) struct Dcdb;
 
 const MAINLAND: Capabilities = Capabilities {
     product: "Tencent Cloud DCDB (TDSQL for MySQL)",
-    cloud: Cloud::Tencent,
+    cloud: &tencent::Tencent,
     coordinates: &[INSTANCE, SHARD, SERIAL, NODE],
     // A shard has an id and a serial id, each of which is its own; a node is one of a shard's, and without it the primary
     // is meant.
@@ -202,7 +202,6 @@ fn place(target: &Target, parameters: &[(&str, &str)]) -> Map<String, Value> {
 
 /// One action of API 3.0: POST with JSON, the action named in a header.
 fn action(stage: Stage, effect: Effect, name: &'static str, body: &Value) -> Call {
-    let mut call = Call::json(stage, effect, name, Method::POST, "/".to_owned(), body);
-    call.headers = vec![("x-tc-action", name), ("x-tc-version", "2018-04-11")];
-    call
+    let headers = vec![("x-tc-action", name), ("x-tc-version", "2018-04-11")];
+    Call::json(stage, effect, name, Method::POST, "/".to_owned(), body).with_headers(headers)
 }

@@ -11,18 +11,20 @@ use time::OffsetDateTime;
 use crate::domain::{LiveSession, Match, Order, Outcome, Session, SessionId, Target, VendorName};
 
 use crate::upstream::{
-    Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Next, Own,
-    Page, Reply, SelectorKind, Step, Vendor, huawei, json,
+    Answer, Call, Capabilities, Coordinate, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Next, Own, Page,
+    Reply, SelectorKind, Step, Vendor,
+    cloud::huawei,
+    json,
     process::{self, Row},
 };
 
 /// See the module.
 #[derive(Debug)]
-pub(in crate::upstream) struct GaussDb;
+pub(super) struct GaussDb;
 
 static CAPABILITIES: Capabilities = Capabilities {
     product: "Huawei Cloud GaussDB",
-    cloud: Cloud::Huawei,
+    cloud: &huawei::Huawei,
     coordinates: &[INSTANCE, NODE, COMPONENT],
     // Components are numbered within an instance. The node goes with the component and proves nothing by itself.
     tells_apart: &["instance_id", "component_id"],
@@ -105,8 +107,8 @@ impl Vendor for GaussDb {
     }
 
     fn next(&self, order: &Order, _: &Known, reply: &Reply) -> Result<Step, Fault> {
-        let answer = huawei::answer(reply, |reply| {
-            let body = json::read(&reply.body)?;
+        let answer = huawei::answer(reply, |http| {
+            let body = json::read(&http.body)?;
             let success = body["success"].as_bool()?;
             let killed = match &body["session_ids"] {
                 Value::Null if !success => vec![],
@@ -122,7 +124,7 @@ impl Vendor for GaussDb {
                     Session::new(id, Outcome::Failed).because("not reported as killed")
                 }
             });
-            Some(Ok(Step::Done(Answer::each(sessions.collect()).request(reply.request_id.clone()))))
+            Some(Ok(Step::Done(Answer::each(sessions.collect()).request(http.request_id.clone()))))
         });
         answer.map_err(of_product)
     }

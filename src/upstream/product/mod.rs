@@ -1,6 +1,11 @@
 //! One file for each product that can end sessions: its calls, and what their answers mean.
 
-pub(in crate::upstream) mod das;
-pub(in crate::upstream) mod dcdb;
-pub(in crate::upstream) mod gaussdb;
-pub(in crate::upstream) mod taurusdb;
+mod das;
+mod dcdb;
+mod gaussdb;
+mod taurusdb;
+
+use super::Vendor;
+
+/// Every vendor there is.
+pub static TABLE: &[&dyn Vendor] = &[&gaussdb::GaussDb, &das::Das, &taurusdb::TaurusDb, &dcdb::Dcdb];

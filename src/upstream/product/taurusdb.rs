@@ -16,17 +16,17 @@ use crate::{
 };
 
 use crate::upstream::{
-    Answer, Call, Capabilities, Cloud, Coordinate, Effect, Fault, IdRule, Known, ListingKind, Own, Page, Reply,
-    SelectorKind, Step, Vendor, huawei, json, process::Row,
+    Answer, Call, Capabilities, Coordinate, Effect, Fault, IdRule, Known, ListingKind, Own, Page, Reply, SelectorKind,
+    Step, Vendor, cloud::huawei, json, process::Row,
 };
 
 /// See the module.
 #[derive(Debug)]
-pub(in crate::upstream) struct TaurusDb;
+pub(super) struct TaurusDb;
 
 static CAPABILITIES: Capabilities = Capabilities {
     product: "Huawei Cloud TaurusDB",
-    cloud: Cloud::Huawei,
+    cloud: &huawei::Huawei,
     coordinates: &[INSTANCE, NODE],
     // Every node is a server of its own.
     tells_apart: &["instance_id", "node_id"],
@@ -113,8 +113,8 @@ impl Vendor for TaurusDb {
     }
 
     fn next(&self, order: &Order, known: &Known, reply: &Reply) -> Result<Step, Fault> {
-        huawei::answer(reply, |reply| {
-            let body = json::read(&reply.body)?;
+        huawei::answer(reply, |http| {
+            let body = json::read(&http.body)?;
             let answer = match reply.stage {
                 "intelligent_kill" => Answer::all(order, Outcome::Accepted).task(json::id(&body["task_id"])?),
                 "intelligent_history" => match runs(&body)?.iter().find(|run| is_over(known, run)) {
@@ -123,7 +123,7 @@ impl Vendor for TaurusDb {
                 },
                 _ => read_lists(order, &body)?,
             };
-            Some(Ok(Step::Done(answer.request(reply.request_id.clone()))))
+            Some(Ok(Step::Done(answer.request(http.request_id.clone()))))
         })
     }
 

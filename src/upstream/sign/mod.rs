@@ -1,12 +1,10 @@
-//! Signatures: pure functions of a request, the keys and a time.
+//! What the clouds' signatures are made of, and made from.
 //!
-//! The signers say which headers to add; they read no clock and send nothing. Nothing here shows a secret: a
-//! canonical request may contain a token, so it never leaves this module.
+//! A signer, of which each cloud has its own, is a pure function of a request, the keys and a time: it says which headers
+//! to add, reads no clock and sends nothing. None shows a secret: a canonical request may contain a token, so it never
+//! leaves its module.
 
-pub mod huawei;
-pub mod tencent;
-
-mod text;
+pub(super) mod text;
 
 use std::fmt;
 

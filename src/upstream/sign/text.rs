@@ -17,7 +17,7 @@ pub fn encode(text: impl AsRef<[u8]>) -> String {
 }
 
 /// As [`encode`], and leaves the bytes of `plain` alone too.
-pub(super) fn encode_but(text: &[u8], plain: &[u8]) -> String {
+pub(in crate::upstream) fn encode_but(text: &[u8], plain: &[u8]) -> String {
     let mut out = String::with_capacity(text.len());
     for &byte in text {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) || plain.contains(&byte) {
@@ -31,7 +31,7 @@ pub(super) fn encode_but(text: &[u8], plain: &[u8]) -> String {
 }
 
 /// Undoes percent-encoding, once; a plus sign stays a plus sign, and so does a lone per cent sign.
-pub(super) fn decode(text: &str) -> Vec<u8> {
+pub(in crate::upstream) fn decode(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
@@ -52,16 +52,16 @@ pub fn query<N: AsRef<[u8]> + Ord, V: AsRef<[u8]> + Ord>(mut pairs: Vec<(N, V)>)
     pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect::<Vec<_>>().join("&")
 }
 
-pub(super) fn sha256_hex(bytes: &[u8]) -> String {
+pub(in crate::upstream) fn sha256_hex(bytes: &[u8]) -> String {
     hex(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
 /// HMAC-SHA256, 32 raw bytes.
-pub(super) fn hmac_sha256(key: &[u8], message: &str) -> hmac::Tag {
+pub(in crate::upstream) fn hmac_sha256(key: &[u8], message: &str) -> hmac::Tag {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message.as_bytes())
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(in crate::upstream) fn hex(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         push_hex(&mut out, *byte, b"0123456789abcdef");

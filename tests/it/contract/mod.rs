@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, panic::catch_unwind, sync::LazyLock};
 use actix_web::http::StatusCode;
 use killgate::{
     domain::{Order, Outcome, Status},
-    upstream::{Call, Effect, Known, Listing, Reply, Step, TABLE, Vendor},
+    upstream::{Call, Content, Effect, FaultKind, HttpReply, Known, Listing, Reply, Step, TABLE, Vendor},
 };
 use proptest::{prelude::*, sample::Index};
 use serde_json::Value;
@@ -86,7 +86,7 @@ proptest! {
         let body = damage.done_to(bodies.last().map(|exchange| exchange.reply.bytes()).unwrap_or_default());
         let garbled = is_garbled(&body);
         let status = StatusCode::from_u16(status).expect("100 to 999 are statuses");
-        let reply = Reply { stage: scene.call.stage, effect: scene.call.effect, status, request_id: None, retry_after: None, body };
+        let reply = answered_with(&scene.call, status, body);
 
         if let Ok(Step::Done(answer)) = scene.next(&reply) {
             let asked = scene.order.selector.ids().iter().map(|id| id.0.as_str());
@@ -119,7 +119,7 @@ proptest! {
         let body = damage.done_to(answered.exchanges[0].reply.bytes());
         let garbled = is_garbled(&body);
         let status = StatusCode::from_u16(status).expect("100 to 999 are statuses");
-        let reply = Reply { stage: call.stage, effect: call.effect, status, request_id: None, retry_after: None, body };
+        let reply = answered_with(&call, status, body);
 
         if listing.read(&reply).is_ok() {
             prop_assert!(status.is_success() && !garbled, "{status} {listing:?}");
@@ -127,6 +127,20 @@ proptest! {
             prop_assert!(next.is_none_or(|next| next.effect == Effect::Read && next != call), "it turns round");
         }
     }
+}
+
+#[test]
+fn a_reply_of_the_wrong_kind_cannot_be_read() {
+    for scene in VECTORS.iter().filter_map(Scene::of) {
+        let (stage, effect) = (scene.call.stage, scene.call.effect);
+        let fault = scene.next(&Reply { stage, effect, content: Content::Results(vec![]) }).expect_err("a fault");
+        assert_eq!((fault.kind, fault.stage), (FaultKind::Unreadable, stage), "{}", scene.vector.file);
+    }
+}
+
+fn answered_with(call: &Call, status: StatusCode, body: Vec<u8>) -> Reply {
+    let http = HttpReply { status, request_id: None, retry_after: None, body };
+    Reply { stage: call.stage, effect: call.effect, content: Content::Http(http) }
 }
 
 /// Whether a body is no JSON, even if what is no text in it stands for some other text.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
 use killgate::{
     domain::{LiveSession, Match, Order},
-    upstream::{Answer, Call, Effect, Fault, Known, Listing, Step, Vendor},
+    upstream::{Answer, Call, Effect, Fault, HttpCall, Known, Listing, Step, Vendor},
 };
 use serde_json::Value;
 
@@ -44,7 +44,7 @@ pub(super) fn play(vector: &Vector) -> Verdict {
                 }
                 (Expected::Answer(expected), Ok(Step::Done(answer))) => same_answer(expected, &answer),
                 (Expected::Fault(expected), Err(fault)) => {
-                    same("http_status", &Some(reply.status.as_u16()), &fault.http_status)?;
+                    same("http_status", &reply.status().map(|status| status.as_u16()), &fault.http_status)?;
                     same("the fault's stage", &call.stage, &fault.stage)?;
                     same_fault(expected, &fault, call.effect)
                 }
@@ -98,7 +98,7 @@ fn list(vector: &Vector, wanted: Match) -> Verdict {
         match (listing.read(&reply), &vector.result) {
             (Ok(()), _) => {}
             (Err(fault), Expected::Fault(expected)) if at + 1 == vector.exchanges.len() => {
-                same("http_status", &Some(reply.status.as_u16()), &fault.http_status)?;
+                same("http_status", &reply.status().map(|status| status.as_u16()), &fault.http_status)?;
                 same("the fault's stage", &call.stage, &fault.stage)?;
                 return same_fault(expected, &fault, call.effect);
             }
@@ -140,6 +140,7 @@ fn same_call(expected: &ExpectedCall, call: &Call) -> Verdict {
     };
     same("effect", &effect, &call.effect)?;
     same("action", expected.action.as_str(), call.action)?;
+    let call = call.http().ok_or("is no HTTP call")?;
     same("method", expected.method.as_str(), call.method.as_str())?;
     same("path", expected.path.as_str(), call.path.as_str())?;
     same_query(&expected.query, call)?;
@@ -153,7 +154,7 @@ fn same_call(expected: &ExpectedCall, call: &Call) -> Verdict {
     same("body", &expected.body, &body)
 }
 
-fn same_query(expected: &[(String, String)], call: &Call) -> Verdict {
+fn same_query(expected: &[(String, String)], call: &HttpCall) -> Verdict {
     let mut found: Vec<_> = call.query.iter().map(|(name, value)| (*name, value.as_str())).collect();
     found.sort_unstable();
     let mut expected: Vec<_> = expected.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

@@ -8,7 +8,7 @@ use actix_web::http::StatusCode;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use killgate::{
     domain::{Coordinates, Match, Order, Selector, Session, SessionId, Target},
-    upstream::{Call, Capabilities, Known, Reply, Vendor},
+    upstream::{Call, Capabilities, Content, HttpReply, Known, Reply, Vendor},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -318,13 +318,12 @@ impl Canned {
     /// This reply, as the transport would hand it over for that call.
     pub(super) fn to(&self, call: &Call) -> Reply {
         let retry_after = self.headers.get("retry-after");
-        Reply {
-            stage: call.stage,
-            effect: call.effect,
+        let http = HttpReply {
             status: StatusCode::from_u16(self.status).expect("the status is one"),
             request_id: self.headers.get("x-request-id").cloned(),
             retry_after: retry_after.map(|s| Duration::from_secs(s.parse().expect("retry-after is in seconds"))),
             body: self.bytes(),
-        }
+        };
+        Reply { stage: call.stage, effect: call.effect, content: Content::Http(http) }
     }
 }

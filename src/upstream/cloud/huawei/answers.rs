@@ -1,4 +1,4 @@
-//! What all Huawei Cloud database services have in common: how they say no, and how they page.
+//! What all Huawei Cloud database services answer alike: how they say no, and how they page.
 //!
 //! Codes and shapes are from the vendor's error code pages and its official SDK (3.1.219). The same code can
 //! carry another HTTP status in a sister product, so status and code are read together and the status decides
@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use crate::upstream::{Coordinate, Effect, Fault, FaultKind, Need, Next, Page, Reply, json, process::Row};
+use crate::upstream::{Coordinate, Effect, Fault, FaultKind, HttpReply, Need, Next, Page, Reply, json, process::Row};
 
 /// An error code and its text, as far as the vendor gave them.
 type Said = (Option<String>, Option<String>);
@@ -32,16 +32,16 @@ fn said(body: &[u8]) -> Said {
 }
 
 /// The fault that an answer outside 2xx means.
-fn refusal(reply: &Reply) -> Fault {
-    let (code, message) = said(&reply.body);
-    let kind = classify(reply.status.as_u16(), code.as_deref(), reply.effect);
-    fault(kind, reply).saying(code, message)
+fn refusal(reply: &Reply, http: &HttpReply) -> Fault {
+    let (code, message) = said(&http.body);
+    let kind = classify(http.status.as_u16(), code.as_deref(), reply.effect);
+    fault(kind, reply, http).saying(code, message)
 }
 
 /// A fault with the request id from the header, or from the body, where the API gateway puts it.
-fn fault(kind: FaultKind, reply: &Reply) -> Fault {
-    let in_body = || json::text(&json::read(&reply.body)?["request_id"]);
-    Fault { request_id: reply.request_id.clone().or_else(in_body), ..Fault::of(kind, reply) }
+fn fault(kind: FaultKind, reply: &Reply, http: &HttpReply) -> Fault {
+    let in_body = || json::text(&json::read(&http.body)?["request_id"]);
+    Fault { request_id: http.request_id.clone().or_else(in_body), ..Fault::of(kind, reply) }
 }
 
 /// Which kind of fault a status outside 2xx and a code mean together.
@@ -123,21 +123,22 @@ fn by_status(status: u16, code: Option<&str>, effect: Effect) -> FaultKind {
 /// body that is not of the documented shape.
 pub(in crate::upstream) fn answer<T>(
     reply: &Reply,
-    read: impl FnOnce(&Reply) -> Option<Result<T, Fault>>,
+    read: impl FnOnce(&HttpReply) -> Option<Result<T, Fault>>,
 ) -> Result<T, Fault> {
-    if !reply.status.is_success() {
-        return Err(refusal(reply));
+    let http = reply.http()?;
+    if !http.status.is_success() {
+        return Err(refusal(reply, http));
     }
-    if let (Some(code), message) = said(&reply.body) {
+    if let (Some(code), message) = said(&http.body) {
         let kind = by_code(&code).unwrap_or(FaultKind::Unreadable);
-        return Err(fault(kind, reply).saying(Some(code), message));
+        return Err(fault(kind, reply, http).saying(Some(code), message));
     }
-    read(reply).unwrap_or_else(|| Err(Fault::unreadable(reply)))
+    read(http).unwrap_or_else(|| Err(Fault::unreadable(reply)))
 }
 
 /// The same for an answer that is always JSON.
 pub(in crate::upstream) fn read<T>(reply: &Reply, read: impl FnOnce(&Value) -> Option<T>) -> Result<T, Fault> {
-    answer(reply, |reply| read(&json::read(&reply.body)?).map(Ok))
+    answer(reply, |http| read(&json::read(&http.body)?).map(Ok))
 }
 
 /// Most rows of a page.

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::*;
 
-const VECTORS: &str = include_str!("../../../../tests/signing/tencent.json");
+const VECTORS: &str = include_str!("../../../../../tests/signing/tencent.json");
 
 #[derive(Deserialize)]
 struct Vector {

@@ -9,9 +9,9 @@ use actix_web::http::Method;
 use secrecy::ExposeSecret;
 use time::{OffsetDateTime, UtcOffset, format_description::BorrowedFormatItem, macros::format_description};
 
-use super::{
-    Keys, Unsigned, authority,
-    text::{decode, encode_but, hex, hmac_sha256, query, sha256_hex},
+use crate::upstream::sign::{
+    Keys, Unsigned, authority, query,
+    text::{decode, encode_but, hex, hmac_sha256, sha256_hex},
 };
 
 const ALGORITHM: &str = "SDK-HMAC-SHA256";
@@ -24,8 +24,7 @@ const DATE: &[BorrowedFormatItem<'static>] = format_description!("[year][month][
 /// Every header given is signed, but for those with an underscore in the name, which proxies drop; so is `Host`,
 /// which has to be sent as [`authority`] says. The cloud takes a time up to 15 minutes off its own, and locks a
 /// key for five minutes after more than five bad signatures in a row.
-#[must_use]
-pub fn sign(request: &Unsigned<'_>, keys: &Keys, at: OffsetDateTime) -> Vec<(String, String)> {
+pub(super) fn sign(request: &Unsigned<'_>, keys: &Keys, at: OffsetDateTime) -> Vec<(String, String)> {
     let date = date(at);
     let mut added = vec![("X-Sdk-Date".to_owned(), date.clone())];
     if let Some(token) = &keys.token {
@@ -56,8 +55,7 @@ pub fn sign(request: &Unsigned<'_>, keys: &Keys, at: OffsetDateTime) -> Vec<(Str
 }
 
 /// The time as `X-Sdk-Date` says it.
-#[must_use]
-pub fn date(at: OffsetDateTime) -> String {
+fn date(at: OffsetDateTime) -> String {
     // Whole fields of a UTC time always fit this format.
     at.to_offset(UtcOffset::UTC).format(DATE).unwrap_or_default()
 }

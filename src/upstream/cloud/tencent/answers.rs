@@ -1,4 +1,4 @@
-//! What all Tencent Cloud API 3.0 services have in common: errors inside HTTP 200, told apart by code alone.
+//! What all Tencent Cloud API 3.0 services answer alike: errors inside HTTP 200, told apart by code alone.
 //!
 //! Codes are from the API's common list, the DCDB product list and the official SDKs (2026). `Family.Detail` is
 //! matched exactly first, then by family: new details appear without notice, and message texts change.
@@ -11,10 +11,11 @@ use crate::upstream::{Effect, Fault, FaultKind, Reply, json};
 pub(in crate::upstream) fn answer(reply: &Reply) -> Result<Value, Fault> {
     // The vendor answers 200 whenever it handled the call, so any other status is from something in between. What such a
     // thing passes on as another success is read all the same: the call may have been handled.
-    if !reply.status.is_success() {
-        return Err(Fault::of(of_status(reply.status.as_u16(), reply.effect), reply));
+    let http = reply.http()?;
+    if !http.status.is_success() {
+        return Err(Fault::of(of_status(http.status.as_u16(), reply.effect), reply));
     }
-    let mut body = json::read(&reply.body).ok_or_else(|| Fault::unreadable(reply))?;
+    let mut body = json::read(&http.body).ok_or_else(|| Fault::unreadable(reply))?;
     // A very old form of error that the vendor's own Go SDK still recognises.
     if let Some(code) = body.get("code").and_then(Value::as_i64).filter(|code| *code != 0) {
         let message = json::text(&body["message"]);
@@ -55,7 +56,7 @@ pub(in crate::upstream) fn rows<'a>(response: &'a Value, list: &str) -> Option<&
 }
 
 /// The id that the cloud gave to the call which it answers, whatever the answer says.
-pub(in crate::upstream) fn request_id(body: &[u8]) -> Option<String> {
+pub(super) fn request_id(body: &[u8]) -> Option<String> {
     json::text(&json::read(body)?["Response"]["RequestId"])
 }
 

@@ -1,7 +1,7 @@
 //! Keeps a wrong key from locking itself.
 //!
-//! Huawei Cloud locks an access key for five minutes after more than five bad signatures in a row, and with it
-//! everybody who shares the key. So the account answers for itself after three from one endpoint, which may be the wrong
+//! Where a cloud locks a key, as Huawei Cloud does for five minutes after more than five bad signatures in a row, it locks
+//! everybody who shares it. So the account answers for itself after three from one endpoint, which may be the wrong
 //! one, and after five from all of them, which speak against the key.
 
 use std::{

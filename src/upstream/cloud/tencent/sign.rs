@@ -8,7 +8,7 @@ use aws_lc_rs::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use time::{OffsetDateTime, UtcOffset};
 
-use super::{
+use crate::upstream::sign::{
     Keys, Unsigned, authority,
     text::{hex, hmac_sha256, sha256_hex},
 };
@@ -23,8 +23,7 @@ const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 /// Signed are `content-type` and `host`, as by the vendor's SDKs; `Host` has to be sent as [`authority`] says.
 /// `service` is the first label of the API's public host, such as `dcdb`. The cloud takes a time up to 5 minutes
 /// off its own. The path is not signed: it is always `/`.
-#[must_use]
-pub fn sign(request: &Unsigned<'_>, keys: &Keys, service: &str, at: OffsetDateTime) -> Vec<(String, String)> {
+pub(super) fn sign(request: &Unsigned<'_>, keys: &Keys, service: &str, at: OffsetDateTime) -> Vec<(String, String)> {
     let given = |wanted: &str| request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
     let mut added = Vec::new();
     let content_type = if let Some((_, value)) = given("content-type") {

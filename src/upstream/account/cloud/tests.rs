@@ -2,14 +2,21 @@
 
 mod login;
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use actix_web::{http::Method, rt};
 use time::{Duration as Span, OffsetDateTime, macros::datetime};
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 use super::*;
-use crate::upstream::transport::tests::read_request;
+use crate::upstream::{
+    Effect, HttpCall, Payload, Statements,
+    cloud::{
+        huawei::{Huawei, User},
+        tencent::Tencent,
+    },
+    transport::tests::read_request,
+};
 
 const NOON: OffsetDateTime = datetime!(2026-01-02 12:00 UTC);
 const ENOUGH: Duration = Duration::from_secs(20);
@@ -70,10 +77,24 @@ fn keys() -> Credentials {
 }
 
 fn iam() -> Credentials {
-    Credentials::Iam { domain: "acme".into(), username: "robot".into(), password: "PW-canary".into() }
+    Credentials::login(User { domain: "acme".into(), username: "robot".into(), password: "PW-canary".into() })
 }
 
-fn account(peer: &Peer, cloud: Cloud, credentials: Credentials, clock: &Clock) -> Account {
+/// Sends a call to GaussDB.
+async fn send(account: &CloudAccount, call: &Call) -> (Stamp, Result<Reply, Fault>) {
+    send_to(account, GAUSSDB, call).await
+}
+
+async fn send_to(account: &CloudAccount, vendor: VendorName, call: &Call) -> (Stamp, Result<Reply, Fault>) {
+    let times = Times { timeout: ENOUGH, deadline: Instant::now() + ENOUGH, begin_by: None };
+    account.send(vendor, call, times).await
+}
+
+fn status(reply: Result<Reply, Fault>) -> StatusCode {
+    reply.unwrap().status().unwrap()
+}
+
+fn account(peer: &Peer, cloud: &'static dyn Cloud, credentials: Credentials, clock: &Clock) -> CloudAccount {
     let names = ["gaussdb", "dcdb", "iam"];
     let settings = Settings {
         name: "prod".into(),
@@ -84,13 +105,18 @@ fn account(peer: &Peer, cloud: Cloud, credentials: Credentials, clock: &Clock) -
         endpoints: names.iter().map(|name| ((*name).to_owned(), peer.url.clone())).collect(),
         credentials,
     };
-    Account::new(settings, Transport::start(ENOUGH).unwrap(), clock.clone())
+    CloudAccount::new(settings, Transport::start(ENOUGH).unwrap(), clock.clone())
 }
 
 fn kill() -> Call {
-    let path = "/v3/{project_id}/kill".to_owned();
-    let call = Call::json("kill", crate::upstream::Effect::Kill, "Kill", Method::POST, path, &["1"]);
-    Call { query: vec![("user", "a b&c".to_owned()), ("limit", "5".to_owned())], ..call }
+    let http = HttpCall {
+        method: Method::POST,
+        path: "/v3/{project_id}/kill".to_owned(),
+        query: vec![("user", "a b&c".to_owned()), ("limit", "5".to_owned())],
+        headers: vec![],
+        body: br#"["1"]"#.to_vec(),
+    };
+    Call { stage: "kill", effect: Effect::Kill, action: "Kill", payload: Payload::Http(http) }
 }
 
 /// What arrived, taken apart.
@@ -106,11 +132,12 @@ fn arrived(request: &str) -> (Method, String, Vec<(String, String)>, String) {
 #[actix_web::test]
 async fn a_call_signed_with_keys_is_complete() {
     let peer = Peer::answering(|_, _| http(429, "X-Request-Id: r1\r\nRetry-After: 7\r\n", "{}")).await;
-    let account = account(&peer, Cloud::Huawei, keys(), &Clock::manual(NOON));
-    let (_, reply) = account.send(GAUSSDB, &kill(), ENOUGH, None).await;
+    let account = account(&peer, &Huawei, keys(), &Clock::manual(NOON));
+    let (_, reply) = send(&account, &kill()).await;
     let reply = reply.unwrap();
-    assert_eq!((reply.stage, reply.status.as_u16(), reply.body.as_slice()), ("kill", 429, b"{}".as_slice()));
-    assert_eq!((reply.request_id.as_deref(), reply.retry_after), (Some("r1"), Some(Duration::from_secs(7))));
+    let http = reply.http().unwrap();
+    assert_eq!((reply.stage, http.status.as_u16(), http.body.as_slice()), ("kill", 429, b"{}".as_slice()));
+    assert_eq!((http.request_id.as_deref(), http.retry_after), (Some("r1"), Some(Duration::from_secs(7))));
 
     let (method, target, headers, body) = arrived(&peer.seen.borrow()[0]);
     assert_eq!(target, format!("/prefix/v3/{PROJECT}/kill?limit=5&user=a%20b%26c"));
@@ -126,10 +153,10 @@ async fn a_call_signed_with_keys_is_complete() {
 #[actix_web::test]
 async fn a_tencent_call_names_region_and_service() {
     let peer = Peer::answering(|_, _| http(200, "", "{}")).await;
-    let account = account(&peer, Cloud::Tencent, keys(), &Clock::manual(NOON));
+    let account = account(&peer, &Tencent, keys(), &Clock::manual(NOON));
     let headers = vec![("x-tc-action", "KillSession"), ("x-tc-version", "2018-04-11")];
-    let call = Call { headers, path: "/".into(), query: vec![], ..kill() };
-    account.send(VendorName("dcdb"), &call, ENOUGH, None).await.1.unwrap();
+    let call = Call::json("kill", Effect::Kill, "KillSession", Method::POST, "/".into(), &["1"]).with_headers(headers);
+    send_to(&account, VendorName("dcdb"), &call).await.1.unwrap();
 
     let (method, target, headers, body) = arrived(&peer.seen.borrow()[0]);
     let value = |wanted: &str| headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).unwrap().1.as_str();
@@ -144,23 +171,23 @@ async fn a_tencent_call_names_region_and_service() {
 async fn a_key_that_is_refused_three_times_in_a_row_is_spared_for_a_minute() {
     let peer = Peer::answering(|_, _| http(401, "", "")).await;
     let clock = Clock::manual(NOON);
-    let account = account(&peer, Cloud::Huawei, keys(), &clock);
+    let account = account(&peer, &Huawei, keys(), &clock);
     for _ in 0..3 {
-        let (stamp, answer) = account.send(GAUSSDB, &kill(), ENOUGH, None).await;
-        assert_eq!(answer.unwrap().status, 401);
+        let (stamp, answer) = send(&account, &kill()).await;
+        assert_eq!(status(answer), 401);
         assert_eq!(account.renew(stamp).await, Ok(false));
     }
-    assert_eq!(account.send(GAUSSDB, &kill(), ENOUGH, None).await.1.unwrap_err().kind, FaultKind::Denied);
+    assert_eq!(send(&account, &kill()).await.1.unwrap_err().kind, FaultKind::Denied);
     assert_eq!(peer.count(""), 3);
     clock.set(NOON + Span::seconds(60));
-    assert_eq!(account.send(GAUSSDB, &kill(), ENOUGH, None).await.1.unwrap().status, 401);
+    assert_eq!(status(send(&account, &kill()).await.1), 401);
 }
 
 #[actix_web::test]
 async fn what_is_missing_in_the_configuration_is_refused_before_anything_is_sent() {
     let peer = Peer::answering(|_, _| http(200, "", "")).await;
-    let account = account(&peer, Cloud::Huawei, keys(), &Clock::manual(NOON));
-    let fault = account.send(VendorName("das"), &kill(), ENOUGH, None).await.1.unwrap_err();
+    let account = account(&peer, &Huawei, keys(), &Clock::manual(NOON));
+    let fault = send_to(&account, VendorName("das"), &kill()).await.1.unwrap_err();
     assert_eq!(
         (fault.kind, fault.message.as_deref()),
         (FaultKind::Refused, Some("account `prod` has no endpoint for das"))
@@ -169,18 +196,44 @@ async fn what_is_missing_in_the_configuration_is_refused_before_anything_is_sent
 }
 
 #[actix_web::test]
+async fn statements_are_refused_before_anything_is_sent() {
+    let peer = Peer::answering(|_, _| http(200, "", "")).await;
+    let account = account(&peer, &Huawei, keys(), &Clock::manual(NOON));
+    let payload = Payload::Statements(Statements { node: None, statements: vec![] });
+    let fault = send(&account, &Call { payload, ..kill() }).await.1.unwrap_err();
+    let why = "account `prod` takes HTTP calls and nothing else";
+    assert_eq!((fault.kind, fault.message.as_deref()), (FaultKind::Refused, Some(why)));
+    assert_eq!(peer.count(""), 0);
+}
+
+#[actix_web::test]
+async fn calls_count_together_where_credentials_and_endpoint_are_the_same() {
+    let peers = [Peer::answering(|_, _| http(200, "", "")).await, Peer::answering(|_, _| http(200, "", "")).await];
+    let clock = Clock::manual(NOON);
+    let counted = |peer: &Peer, credentials| account(peer, &Huawei, credentials, &clock).counted_as(GAUSSDB, None);
+    let same = counted(&peers[0], keys());
+    assert_eq!(counted(&peers[0], keys()), same);
+    assert_ne!(counted(&peers[1], keys()), same, "another region");
+    assert_ne!(counted(&peers[0], iam()), same);
+    let another = account(&peers[0], &Huawei, keys(), &clock);
+    assert_ne!(another.counted_as(VendorName("dcdb"), None), same);
+    assert_ne!(another.endpoint(GAUSSDB, None), account(&peers[1], &Huawei, keys(), &clock).endpoint(GAUSSDB, None));
+    assert!(!same.to_string().contains("canary"), "{same}");
+}
+
+#[actix_web::test]
 async fn no_debug_shows_a_secret() {
     let peer =
         Peer::answering(|number, request| if is_login(request) { token(number) } else { http(200, "", "") }).await;
     for credentials in [keys(), iam()] {
-        let account = account(&peer, Cloud::Huawei, credentials, &Clock::manual(NOON));
-        let (stamp, reply) = account.send(GAUSSDB, &kill(), ENOUGH, None).await;
+        let account = account(&peer, &Huawei, credentials, &Clock::manual(NOON));
+        let (stamp, reply) = send(&account, &kill()).await;
         let latest = account.tokens.as_ref().and_then(Tokens::latest);
         let shown = format!("{account:?} {stamp:?} {reply:?} {latest:?} {:?}", account.redactor());
         let shown = shown + &format!("{:?} {:?}", account.settings.credentials, account.transport);
         assert!(!shown.contains("canary"), "{shown}");
         let text = "a SK-canary b STS-canary c AK-canary";
         let clean = account.redactor().clean(text);
-        assert!(clean.contains("canary") == matches!(account.settings.credentials, Credentials::Iam { .. }), "{clean}");
+        assert!(clean.contains("canary") == matches!(account.settings.credentials, Credentials::Login(_)), "{clean}");
     }
 }

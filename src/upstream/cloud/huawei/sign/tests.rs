@@ -10,7 +10,7 @@ use url::Url;
 
 use super::*;
 
-const VECTORS: &str = include_str!("../../../../tests/signing/huawei.json");
+const VECTORS: &str = include_str!("../../../../../tests/signing/huawei.json");
 
 #[derive(Deserialize)]
 struct Vector {

@@ -1,0 +1,236 @@
+//! An account at a cloud: completes an HTTP call, signs it and sends it.
+//!
+//! It knows the endpoints, the project and the credentials.
+
+mod complete;
+mod guard;
+mod seen;
+mod token;
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use actix_web::http::StatusCode;
+use futures_util::{FutureExt, future::BoxFuture};
+use secrecy::ExposeSecret;
+use tokio::time::{Instant, timeout as within};
+use url::Url;
+
+use self::{
+    complete::{Proof, complete},
+    guard::Guard,
+    seen::Seen,
+    token::{Place, Tokens},
+};
+use super::{Carrier, Counted, Endpoint, Stamp, Times};
+use crate::{
+    clock::Clock,
+    domain::VendorName,
+    upstream::{
+        Call, Content, Fault, FaultKind, HttpReply, Reply, Site,
+        cloud::Cloud,
+        credentials::{Credentials, Realm},
+        redact::Redactor,
+        sign::Keys,
+        transport::{Response, Transport, TransportError},
+    },
+};
+
+/// An account at a cloud as configured.
+#[derive(Debug)]
+pub struct Settings {
+    pub name: String,
+    pub cloud: &'static dyn Cloud,
+    pub site: Site,
+    pub region: String,
+    /// May be left out where a login says it.
+    pub project_id: Option<String>,
+    /// By vendor name, and by the name of a service of the cloud. May have a port and a path prefix.
+    pub endpoints: BTreeMap<String, Url>,
+    pub credentials: Credentials,
+}
+
+/// See the module.
+pub struct CloudAccount {
+    settings: Settings,
+    transport: Transport,
+    clock: Clock,
+    tokens: Option<Tokens>,
+    guard: Guard,
+    seen: Seen,
+}
+
+impl CloudAccount {
+    #[must_use]
+    pub fn new(settings: Settings, transport: Transport, clock: Clock) -> Self {
+        let tokens = match &settings.credentials {
+            Credentials::Keys(_) => None,
+            Credentials::Login(login) => {
+                let endpoint = settings.endpoints.get(login.service()).cloned();
+                let realm = Realm { region: settings.region.clone(), project_id: settings.project_id.clone() };
+                let place = Place { login: Arc::clone(login), endpoint, realm };
+                Some(Tokens::new(place, transport.clone(), clock.clone()))
+            }
+        };
+        Self { settings, transport, clock, tokens, guard: Guard::default(), seen: Seen::default() }
+    }
+
+    /// Completes, signs and sends a call.
+    async fn carry(&self, vendor: VendorName, call: &Call, times: Times) -> (Stamp, Result<Reply, Fault>) {
+        let mut stamp = Stamp { stage: call.stage, timeout: times.timeout, generation: 0 };
+        let outcome = match (&self.settings.credentials, &self.tokens) {
+            (Credentials::Keys(keys), _) => self.send_signed(vendor, call, keys, times).await,
+            (Credentials::Login(_), None) => Err(Fault::new(FaultKind::Refused, call.stage)),
+            (Credentials::Login(login), Some(tokens)) => match patient(&stamp, tokens.current()).await {
+                Ok(token) => {
+                    stamp.generation = token.generation;
+                    let answer = self.exchange(vendor, call, &Proof::Token(&**login, &token), times).await;
+                    token.seen(answer.as_ref().ok().and_then(Reply::status));
+                    answer
+                }
+                Err(fault) => Err(fault),
+            },
+        };
+        (stamp, outcome)
+    }
+
+    /// Sends a call signed with keys; where the cloud locks them only if the guard lets it pass.
+    async fn send_signed(&self, vendor: VendorName, call: &Call, keys: &Keys, times: Times) -> Result<Reply, Fault> {
+        let proof = Proof::Keys(keys);
+        if !self.settings.cloud.locks_keys() {
+            return self.exchange(vendor, call, &proof, times).await;
+        }
+        let pass = self.guard.admit(vendor.as_str(), self.clock.now());
+        let pass = pass.ok_or_else(|| Fault::new(FaultKind::Denied, call.stage))?;
+        let answer = self.exchange(vendor, call, &proof, times).await;
+        if let Ok(reply) = &answer {
+            pass.answered(reply.status() == Some(StatusCode::UNAUTHORIZED), self.clock.now());
+        }
+        answer
+    }
+
+    async fn exchange(&self, vendor: VendorName, call: &Call, proof: &Proof<'_>, times: Times) -> Result<Reply, Fault> {
+        let fault = |kind, why| Fault::new(kind, call.stage).saying(None, Some(why));
+        let timeout = times.deadline.saturating_duration_since(Instant::now());
+        let request = complete(&self.settings, vendor, call, proof, self.clock.now(), timeout)
+            .map_err(|why| fault(FaultKind::Refused, why))?;
+        let answer = match times.begin_by {
+            Some(begin_by) => self.transport.send_by(begin_by, request).await,
+            None => self.transport.send(request).await,
+        };
+        match answer {
+            Ok(response) if !self.is_new(&response) => {
+                Err(fault(FaultKind::Lost, "what came is the answer to an earlier call".to_owned()))
+            }
+            Ok(response) => Ok(self.reply(call, response)),
+            Err(TransportError::NotConnected(why)) => Err(fault(FaultKind::NotConnected, why)),
+            Err(TransportError::TooLate) => Err(Fault::new(FaultKind::TooLate, call.stage)),
+            Err(TransportError::Lost(why)) => Err(fault(FaultKind::Lost, why)),
+        }
+    }
+
+    /// Whether no earlier call had this answer, as far as the cloud lets one tell.
+    fn is_new(&self, response: &Response) -> bool {
+        let is_small = response.body.len() <= SMALL;
+        let id = is_small.then(|| self.settings.cloud.answer_id(&response.body)).flatten();
+        id.is_none_or(|id| self.seen.is_new(&id))
+    }
+
+    fn reply(&self, call: &Call, response: Response) -> Reply {
+        let http = HttpReply {
+            status: response.status,
+            request_id: response.header("x-request-id").map(str::to_owned),
+            retry_after: response.retry_after(self.clock.now()),
+            body: response.body,
+        };
+        Reply { stage: call.stage, effect: call.effect, content: Content::Http(http) }
+    }
+}
+
+impl Carrier for CloudAccount {
+    fn site(&self) -> Site {
+        self.settings.site
+    }
+
+    /// The credentials and the endpoint, which says the region too. No cloud counts the nodes of an instance apart.
+    fn counted_as(&self, vendor: VendorName, node: Option<&str>) -> Counted {
+        let Endpoint(endpoint) = self.endpoint(vendor, node);
+        match &self.settings.credentials {
+            Credentials::Keys(keys) => Counted::of(vendor, &["key", &keys.id, "", &endpoint]),
+            Credentials::Login(login) => {
+                let [account, user] = login.who();
+                Counted::of(vendor, &["user", account, user, &endpoint])
+            }
+        }
+    }
+
+    fn endpoint(&self, vendor: VendorName, _: Option<&str>) -> Endpoint {
+        let url = self.settings.endpoints.get(vendor.as_str());
+        Endpoint(url.map(|url| url.authority().to_ascii_lowercase()).unwrap_or_default())
+    }
+
+    fn send<'a>(
+        &'a self,
+        vendor: VendorName,
+        call: &'a Call,
+        times: Times,
+    ) -> BoxFuture<'a, (Stamp, Result<Reply, Fault>)> {
+        self.carry(vendor, call, times).boxed()
+    }
+
+    fn warm(&self, vendor: VendorName, many: usize) -> BoxFuture<'_, ()> {
+        let endpoint = self.settings.endpoints.get(vendor.as_str()).cloned();
+        async move {
+            if let Some(endpoint) = endpoint {
+                self.transport.warm(endpoint, many).await;
+            }
+        }
+        .boxed()
+    }
+
+    fn renew(&self, stamp: Stamp) -> BoxFuture<'_, Result<bool, Fault>> {
+        async move {
+            match &self.tokens {
+                Some(tokens) if stamp.generation > 0 => patient(&stamp, tokens.renew(stamp.generation)).await,
+                _ => Ok(false),
+            }
+        }
+        .boxed()
+    }
+
+    fn redactor(&self) -> Redactor {
+        match &self.settings.credentials {
+            Credentials::Keys(keys) => {
+                let secrets = [Some(&keys.secret), keys.token.as_ref()];
+                let secrets = secrets.into_iter().flatten().map(ExposeSecret::expose_secret);
+                Redactor::new(secrets.chain([keys.id.as_str()]))
+            }
+            Credentials::Login(login) => {
+                let token = self.tokens.as_ref().and_then(Tokens::latest);
+                let token = token.as_ref().map(|token| token.value.expose_secret());
+                Redactor::new(token.into_iter().chain([login.password().expose_secret()]))
+            }
+        }
+    }
+}
+
+/// Answers up to so many bytes are searched for an id; only lists are longer.
+const SMALL: usize = 256 * 1024;
+
+impl fmt::Debug for CloudAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CloudAccount").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Waits for a login no longer than the call may take; its faults are those of the call's stage.
+async fn patient<T>(stamp: &Stamp, login: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let late = || {
+        let why = "no token within the time of the call".to_owned();
+        Fault::new(FaultKind::NotConnected, stamp.stage).saying(None, Some(why))
+    };
+    let outcome = within(stamp.timeout, login).await.unwrap_or_else(|_| Err(late()));
+    outcome.map_err(|fault| Fault { stage: stamp.stage, ..fault })
+}
+
+#[cfg(test)]
+mod tests;

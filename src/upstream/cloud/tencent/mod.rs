@@ -1,0 +1,62 @@
+//! Tencent Cloud: accounts with a key pair, at the mainland or at the international site.
+
+mod answers;
+mod sign;
+
+use time::OffsetDateTime;
+
+use super::{Cloud, Fields, Identity, Service};
+use crate::{
+    domain::VendorName,
+    upstream::{
+        Site,
+        sign::{Keys, Unsigned},
+    },
+};
+
+pub(in crate::upstream) use answers::{answer, rows};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Tencent;
+
+impl Cloud for Tencent {
+    fn name(&self) -> &'static str {
+        "tencent"
+    }
+
+    fn identity(&self, fields: &mut dyn Fields) -> Option<Identity> {
+        let credentials = super::keys(fields, ["secret_id", "secret_key", "token"]);
+        let site = fields.checked("site", "must be mainland or international", |text| Site::named(text).is_some());
+        let site = site.and_then(|site| Site::named(&site));
+        Some(Identity { project_id: None, site, credentials: credentials? })
+    }
+
+    fn services(&self) -> &'static [Service] {
+        &[]
+    }
+
+    fn sites(&self) -> Option<fn(&str) -> Site> {
+        Some(|host| if host.contains(".intl.") { Site::International } else { Site::Mainland })
+    }
+
+    /// As the vendor's SDK sends them: JSON as the content type of calls without a body too.
+    fn headers<'a>(&self, region: &'a str, _: Option<&'a str>) -> Vec<(&'static str, &'a str)> {
+        let always = [("Content-Type", "application/json"), ("X-TC-Language", "en-US")];
+        let region = Some(("X-TC-Region", region)).filter(|(_, region)| !region.is_empty());
+        always.into_iter().chain(region).collect()
+    }
+
+    /// The scope names the service, which a proxy's or a simulated cloud's host name does not tell.
+    fn sign(&self, call: &Unsigned<'_>, keys: &Keys, vendor: VendorName, at: OffsetDateTime) -> Vec<(String, String)> {
+        sign::sign(call, keys, vendor.as_str(), at)
+    }
+
+    fn locks_keys(&self) -> bool {
+        false
+    }
+
+    fn answer_id(&self, body: &[u8]) -> Option<String> {
+        answers::request_id(body)
+    }
+}
