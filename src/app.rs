@@ -106,6 +106,8 @@ impl App {
         let service = http::Service::new(parts, Arc::clone(&metrics), config.server.trusted_proxies.clone(), to_stop);
         let server = HttpServer::new(move || http::app(service.clone()))
             .on_connect(|connection, _| http::limit_unread(connection))
+            // What is done for a caller ends with its connection, but for kills.
+            .h1_allow_half_closed(false)
             .workers(config.server.workers)
             .shutdown_timeout(grace.as_secs())
             .disable_signals()

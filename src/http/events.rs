@@ -1,6 +1,6 @@
 //! `GET /kills/{id}/events`: what happens to a kill, as it happens (server-sent events).
 
-use std::{fmt::Display, io};
+use std::{fmt::Display, io, sync::Arc};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -109,7 +109,7 @@ fn written(told: Told, caller: &Authenticated) -> Bytes {
             }
             block(&format_args!("id: {}\nevent: {}\n", event.seq, event.kind), &event)
         }
-        Told::Over(kill) => block(&"event: kill\n", &seen_by(caller, *kill)),
+        Told::Over(kill) => block(&"event: kill\n", &seen_by(caller, Arc::unwrap_or_clone(kill))),
         Told::Alive => Bytes::from_static(b":\n\n"),
     }
 }

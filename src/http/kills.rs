@@ -1,9 +1,9 @@
 //! `POST /sessions/kill`, `GET /kills` and `GET /kills/{id}`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{
-    HttpRequest, HttpResponse, ResponseError as _,
+    FromRequest as _, HttpRequest, HttpResponse, ResponseError as _,
     http::{
         StatusCode,
         header::{self, HeaderMap, HeaderName},
@@ -12,6 +12,8 @@ use actix_web::{
 };
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use tokio::time::Instant;
+use tracing::Instrument as _;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -22,12 +24,14 @@ use crate::{
     history::Wanted,
     kill::{
         Kills,
+        handle::Ticket,
         intake::{
-            allowance::Counted,
+            allowance::{Allowance, Counted},
             request::{Asked, KillRequest},
             submission::{Context, Submission, fingerprint},
         },
     },
+    notify::follow::Following,
 };
 
 use super::{
@@ -74,10 +78,57 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 )]
 pub(super) async fn create(
     request: HttpRequest,
-    caller: Authenticated,
     payload: web::Payload,
     kills: web::Data<Kills>,
+    following: web::Data<Following>,
 ) -> Result<HttpResponse, Failure> {
+    let wait = preferred_wait(request.headers());
+    // Its caller may be gone already, and the attempt is on record all the same.
+    let taking = actix_web::rt::spawn(take(request, payload, kills.clone()).in_current_span());
+    let internal = |_| Problem::new(ProblemCode::Internal, "the gateway failed; see its log");
+    let Taken { caller, ticket, allowance, is_encoded } = taking.await.map_err(internal)??;
+    let replayed = ticket.as_ref().is_ok_and(|ticket| ticket.replayed);
+    let (kill, applied) = match (ticket, wait) {
+        (Err(problem), _) => (Err(problem), wait),
+        (Ok(ticket), None) => (Ok(ticket.answered().await), None),
+        (Ok(ticket), Some(seconds)) => {
+            let (kill, has_waited) = settled(ticket, &following, &caller, Duration::from_secs(seconds)).await;
+            (Ok(kill), wait.filter(|_| has_waited))
+        }
+    };
+    let answered = kill.map_err(Failure::from).and_then(|kill| answer(&kills, &caller, kill));
+    let mut response = answered.unwrap_or_else(|failure| failure.error_response());
+    let status = response.status();
+    let headers = response.headers_mut();
+    if is_encoded && status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        headers.insert(header::ACCEPT_ENCODING, header::HeaderValue::from_static("identity"));
+    }
+    for (name, value) in allowance::headers(&allowance) {
+        if let Ok(value) = value.parse() {
+            headers.insert(name, value);
+        }
+    }
+    if replayed {
+        headers.insert(IDEMPOTENCY_REPLAYED, header::HeaderValue::from_static("true"));
+    }
+    if let Some(applied) = applied.and_then(|seconds| format!("wait={seconds}").parse().ok()) {
+        headers.insert(HeaderName::from_static("preference-applied"), applied);
+    }
+    Ok(response)
+}
+
+/// An attempt that is on record, or why it is not.
+struct Taken {
+    caller: Authenticated,
+    ticket: Result<Ticket, Problem>,
+    allowance: Allowance,
+    /// Whether its body had a content coding.
+    is_encoded: bool,
+}
+
+/// Reads an attempt and has it recorded.
+async fn take(request: HttpRequest, payload: web::Payload, kills: web::Data<Kills>) -> Result<Taken, Failure> {
+    let caller = Authenticated::extract(&request).await?;
     let Body { sent, whole, confirm, is_encoded } = body::read(&request, payload).await;
     let key = idempotency_key(request.headers());
     let may_kill = caller.require(&[Scope::SessionsKill, Scope::SessionsKillUrgent]);
@@ -100,35 +151,25 @@ pub(super) async fn create(
         (Ok(_), Err(problem)) | (Err(problem), _) => (Err(problem), None),
     };
     let attempt = Submission { context: Context { key, ..context }, request: sent, asked };
-    let wait = preferred_wait(request.headers());
     let ticket = match allowance.check() {
         Ok(()) => kills.submit(attempt).await,
         Err(limited) => kills.turn_away(attempt, limited).await,
     };
-    let replayed = ticket.as_ref().is_ok_and(|ticket| ticket.replayed);
-    let answered = match (ticket, wait) {
-        (Err(problem), _) => Err(problem.into()),
-        (Ok(ticket), None) => answer(&kills, &caller, ticket.answered().await),
-        (Ok(ticket), Some(seconds)) => answer(&kills, &caller, ticket.settled(Duration::from_secs(seconds)).await),
-    };
-    let mut response = answered.unwrap_or_else(|failure: Failure| failure.error_response());
-    let status = response.status();
-    let headers = response.headers_mut();
-    if is_encoded && status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-        headers.insert(header::ACCEPT_ENCODING, header::HeaderValue::from_static("identity"));
+    Ok(Taken { caller, ticket, allowance, is_encoded })
+}
+
+/// The kill once its outcome is final or nobody will learn more of it, or what is known of it after `patience`; and whether
+/// it was waited for: a caller may wait for so many at a time, and is told of others once the vendor has answered.
+async fn settled(ticket: Ticket, following: &Following, caller: &Authenticated, patience: Duration) -> (Kill, bool) {
+    let until = Instant::now() + patience;
+    let kill = ticket.answered_by(until).await;
+    if kill.status.is_final() || Instant::now() >= until {
+        return (kill, true);
     }
-    for (name, value) in allowance::headers(&allowance) {
-        if let Ok(value) = value.parse() {
-            headers.insert(name, value);
-        }
+    match following.wait(&caller.0.subject, kill.id) {
+        Ok(waiter) => (waiter.settled(until).await.map_or(kill, Arc::unwrap_or_clone), true),
+        Err(_) => (kill, false),
     }
-    if replayed {
-        headers.insert(IDEMPOTENCY_REPLAYED, header::HeaderValue::from_static("true"));
-    }
-    if let Some(applied) = wait.and_then(|seconds| format!("wait={seconds}").parse().ok()) {
-        headers.insert(HeaderName::from_static("preference-applied"), applied);
-    }
-    Ok(response)
 }
 
 /// Who asks, and what the token lets it do.

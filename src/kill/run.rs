@@ -110,12 +110,12 @@ pub(super) async fn begin(gate: Arc<Gate>, submission: Submission) -> Result<Beg
             let attempt = key_reused(attempt, kill.id, now);
             gate.record.begin(&attempt).await?;
             tell(&gate, &attempt.kill, Duration::ZERO);
-            let (_, ticket) = Ticket::new(Arc::new(attempt.kill), gate.record.audit.clone());
+            let (_, ticket) = Ticket::new(Arc::new(attempt.kill));
             return Ok(Begun { ticket, work: None });
         }
     }
     let kill = attempt.kill;
-    let (updates, ticket) = Ticket::new(Arc::new(kill.clone()), gate.record.audit.clone());
+    let (updates, ticket) = Ticket::new(Arc::new(kill.clone()));
     let (Some(Prepared { runner, plan }), Ok(asked)) = (prepared, asked) else {
         tell(&gate, &kill, Duration::ZERO);
         return Ok(Begun { ticket, work: None });
@@ -159,7 +159,7 @@ fn taken_key(gate: &Gate, kill: Kill) -> Result<Begun, Problem> {
         let sentence = "the kill with this Idempotency-Key is being worked on";
         return Err(Problem::new(ProblemCode::InProgress, sentence).retry_after(1).kill(kill.id));
     }
-    Ok(Begun { ticket: Ticket::replayed(Arc::new(kill), gate.record.audit.clone()), work: None })
+    Ok(Begun { ticket: Ticket::replayed(Arc::new(kill)), work: None })
 }
 
 /// Another request under a key that stands for `taken`: an attempt of its own, on record without the key.

@@ -113,7 +113,7 @@ async fn a_kill_whose_work_breaks_off_is_concluded_and_answered() {
     };
     let runner = runner(&kills);
     let job = Job { gate: Arc::clone(&kills.0), runner, asked, plan: None, class: Class::Kill, literals: false };
-    let (updates, ticket) = Ticket::new(Arc::new(attempt.kill.clone()), kills.audit().clone());
+    let (updates, ticket) = Ticket::new(Arc::new(attempt.kill.clone()));
     Box::new(Run::new(job, attempt.kill)).finish(updates).await;
     let kill = ticket.answered().await;
     assert_eq!((kill.status, kill.sessions[0].outcome), (Status::Failed, Outcome::Failed), "nothing was sent");

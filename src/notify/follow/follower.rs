@@ -1,16 +1,17 @@
 //! One caller that follows one kill.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{Come, Following, Place};
+use super::{Come, Following};
 use crate::{
     audit::{AuditError, KillEvent},
     domain::{Kill, KillId},
+    seats::Seat,
 };
 
 /// How long nothing is told without a sign of life.
@@ -23,10 +24,10 @@ pub enum Told {
     /// Nothing has happened.
     Alive,
     /// The kill as it is now that nothing more is to be waited for; the last that is told.
-    Over(Box<Kill>),
+    Over(Arc<Kill>),
 }
 
-/// Follows one kill; takes up one place for as long as it lives.
+/// Follows one kill; takes up one seat for as long as it lives.
 #[derive(Debug)]
 pub struct Follower {
     following: Following,
@@ -38,28 +39,28 @@ pub struct Follower {
     read: i32,
     stage: Stage,
     until: Instant,
-    _place: Place,
+    _seat: Seat,
 }
 
 /// What comes once all that was read is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Stage {
     /// What is on record already; `is_over` where nothing will come after it.
     First {
         is_over: bool,
     },
     Waiting,
-    /// The kill itself.
-    Last,
+    /// The kill itself, where it was read already.
+    Last(Option<Arc<Kill>>),
     Nothing,
 }
 
 impl Follower {
-    pub(super) fn new(following: Following, place: Place, kill: &Kill, after: i32, until: Instant) -> Self {
+    pub(super) fn new(following: Following, seat: Seat, kill: &Kill, after: i32, until: Instant) -> Self {
         following.0.metrics.streams().inc();
         let (come, stage) = (following.watch(kill.id), Stage::First { is_over: kill.status.is_final() });
         let events = VecDeque::new();
-        Self { following, kill: kill.id, come, events, read: after, stage, until, _place: place }
+        Self { following, kill: kill.id, come, events, read: after, stage, until, _seat: seat }
     }
 
     /// What is to be told next, as soon as there is anything; `None` at the end.
@@ -72,7 +73,7 @@ impl Follower {
                 return Ok(Some(Told::Event(Box::new(event))));
             }
             match std::mem::replace(&mut self.stage, Stage::Nothing) {
-                Stage::First { is_over } => self.read(Come { seq: self.read, is_over }).await?,
+                Stage::First { is_over } => self.read(Come { seq: self.read, is_over, kill: None }).await?,
                 Stage::Waiting => match self.wait().await {
                     Some(None) => {
                         self.stage = Stage::Waiting;
@@ -81,9 +82,10 @@ impl Follower {
                     Some(Some(come)) => self.read(come).await?,
                     None => return Ok(None),
                 },
-                Stage::Last => {
+                Stage::Last(Some(kill)) => return Ok(Some(Told::Over(kill))),
+                Stage::Last(None) => {
                     let kill = self.following.0.audit.find(self.kill).await?;
-                    return Ok(kill.map(|kill| Told::Over(Box::new(kill))));
+                    return Ok(kill.map(|kill| Told::Over(Arc::new(kill))));
                 }
                 Stage::Nothing => return Ok(None),
             }
@@ -99,7 +101,7 @@ impl Follower {
             _ = stop.wait_for(|stop| *stop) => None,
             () = sleep_until(self.until) => None,
             // Whoever asks the record lives as long as this.
-            come = self.come.wait_for(|come| come.is_over || come.seq > read) => Some(Some(*come.ok()?)),
+            come = self.come.wait_for(|come| come.is_over || come.seq > read) => Some(Some(come.ok()?.clone())),
             () = sleep(SIGN) => Some(None),
         }
     }
@@ -109,7 +111,7 @@ impl Follower {
         let events = self.following.0.audit.events(self.kill, self.read).await?;
         self.read = events.last().map_or(self.read, |last| last.seq).max(come.seq);
         self.events.extend(events);
-        self.stage = if come.is_over { Stage::Last } else { Stage::Waiting };
+        self.stage = if come.is_over { Stage::Last(come.kill) } else { Stage::Waiting };
         Ok(())
     }
 }

@@ -1,10 +1,12 @@
 //! Following kills while they are open, whichever gateway works on them.
 //!
 //! What happens to a kill is known to its record alone, so the record is asked: twice a second, by one task, once for all
-//! kills that are followed here, and not at all while nobody follows any. Whoever follows a kill waits for that task's
-//! word and reads what is new. It holds no connection meanwhile, and never keeps a kill from anything.
+//! kills that are followed here, and not at all while nobody follows any. A kill that has come on is read once, for all who
+//! wait for it. Whoever follows one waits for that task's word and reads the events that are new. It holds no connection
+//! meanwhile, and never keeps a kill from anything.
 
 mod follower;
+mod waiter;
 
 use std::{
     collections::HashMap,
@@ -14,23 +16,27 @@ use std::{
 
 use time::OffsetDateTime;
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Notify, watch},
     time::{Instant, sleep},
 };
 
 use crate::{
-    audit::Audit,
+    audit::{Audit, AuditError, Progress},
     clock::Clock,
     domain::{Kill, KillId, Problem, ProblemCode},
     metrics::Metrics,
+    seats::{Full, Seats},
 };
 
 pub use follower::{Follower, Told};
+pub use waiter::Waiter;
 
 /// How often the record is asked.
 const EVERY: Duration = Duration::from_millis(500);
 /// The longest that a kill is followed in one go: longer than kills are looked after.
 const LONGEST: Duration = Duration::from_mins(20);
+/// The most that one caller may wait for at a time.
+const WAITING: usize = 200;
 
 /// Lets callers follow kills. Clones are the same.
 #[derive(Debug, Clone)]
@@ -41,11 +47,10 @@ struct Inner {
     audit: Audit,
     clock: Clock,
     metrics: Arc<Metrics>,
-    places: Arc<Semaphore>,
-    /// The most that one caller may follow at a time, so that others can too.
-    most_of_one: usize,
-    /// How many each caller follows.
-    callers: Mutex<HashMap<String, usize>>,
+    /// Of those who are told each change.
+    streams: Seats,
+    /// Of those who wait for the end.
+    waiting: Seats,
     followed: Mutex<HashMap<KillId, watch::Sender<Come>>>,
     /// Wakes the task that asks.
     first: Notify,
@@ -53,22 +58,23 @@ struct Inner {
 }
 
 /// How far a kill has come, as far as is known here.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 struct Come {
     /// The number of its last event.
     seq: i32,
     /// Whether nothing more is to be waited for.
     is_over: bool,
+    /// The kill as it was then; `None` where it was not read yet, or is not there any more.
+    kill: Option<Arc<Kill>>,
 }
 
 impl Following {
     /// At most `most` kills are followed at a time, three quarters of them by one caller. Must be called on the runtime that outlives the HTTP workers.
     #[must_use]
     pub fn start(audit: Audit, clock: Clock, metrics: Arc<Metrics>, most: usize) -> Self {
-        let (places, stop) = (Arc::new(Semaphore::new(most)), watch::Sender::new(false));
-        let (followed, callers, first) = (Mutex::default(), Mutex::default(), Notify::new());
-        let most_of_one = most - most / 4;
-        let inner = Inner { audit, clock, metrics, places, most_of_one, callers, followed, first, stop };
+        let (streams, waiting) = (Seats::new(most, most - most / 4), Seats::new(usize::MAX, WAITING));
+        let (followed, first, stop) = (Mutex::default(), Notify::new(), watch::Sender::new(false));
+        let inner = Inner { audit, clock, metrics, streams, waiting, followed, first, stop };
         let following = Self(Arc::new(inner));
         tokio::spawn(following.clone().ask());
         following
@@ -83,23 +89,22 @@ impl Following {
             let sentence = format!("{sentence}; reading the kill is still possible");
             Problem::new(ProblemCode::Overloaded, sentence).retry_after(5)
         };
-        let place = Arc::clone(&self.0.places).try_acquire_owned();
-        let place = place.map_err(|_| full("too many callers follow kills already"))?;
-        let place = self.place(caller, place).ok_or_else(|| full("you follow too many kills already"))?;
+        let seat = self.0.streams.take(caller).map_err(|why| match why {
+            Full::ForAll => full("too many callers follow kills already"),
+            Full::ForThisOne => full("you follow too many kills already"),
+        })?;
         let left = Duration::try_from(until - self.0.clock.now()).unwrap_or_default();
         let until = Instant::now() + left.min(LONGEST);
-        Ok(Follower::new(self.clone(), place, kill, after, until))
+        Ok(Follower::new(self.clone(), seat, kill, after, until))
     }
 
-    /// The place as that caller's, where it has not too many.
-    fn place(&self, caller: &str, place: OwnedSemaphorePermit) -> Option<Place> {
-        let mut callers = lock(&self.0.callers);
-        let held = callers.entry(caller.to_owned()).or_default();
-        if *held >= self.0.most_of_one {
-            return None;
-        }
-        *held += 1;
-        Some(Place { following: self.clone(), caller: caller.to_owned(), _permit: place })
+    /// Lets that caller wait for a kill.
+    ///
+    /// # Errors
+    /// It waits for too many already.
+    pub fn wait(&self, caller: &str, kill: KillId) -> Result<Waiter, Full> {
+        let seat = self.0.waiting.take(caller)?;
+        Ok(Waiter::new(self, seat, kill))
     }
 
     /// Ends all following, and whatever would begin later.
@@ -116,7 +121,9 @@ impl Following {
                 if followed.is_empty() {
                     self.0.first.notified().await;
                 } else {
-                    self.ask_once(&followed).await;
+                    if let Err(error) = self.ask_once(&followed).await {
+                        tracing::warn!(%error, "how far kills have come could not be read");
+                    }
                     sleep(EVERY).await;
                 }
             }
@@ -127,23 +134,29 @@ impl Following {
         }
     }
 
-    async fn ask_once(&self, kills: &[KillId]) {
-        let progress = match self.0.audit.progress(kills).await {
-            Ok(progress) => progress,
-            Err(error) => {
-                tracing::warn!(%error, "how far kills have come could not be read");
-                return;
-            }
-        };
-        let come = progress.iter().map(|of| (of.kill, Come { seq: of.seq, is_over: of.is_over }));
-        let come: HashMap<KillId, Come> = come.collect();
-        let followed = lock(&self.0.followed);
-        for id in kills {
+    async fn ask_once(&self, kills: &[KillId]) -> Result<(), AuditError> {
+        let progress = self.0.audit.progress(kills).await?;
+        let progress: HashMap<KillId, Progress> = progress.into_iter().map(|of| (of.kill, of)).collect();
+        for &kill in kills {
             // A kill that is not there any more is over too.
-            let now = come.get(id).copied().unwrap_or(Come { seq: 0, is_over: true });
-            if let Some(known) = followed.get(id) {
-                known.send_if_modified(|known| std::mem::replace(known, now) != now);
+            let now = progress.get(&kill).copied().unwrap_or(Progress { kill, seq: 0, is_over: true });
+            if self.is_news(now) {
+                let kill = self.0.audit.find(kill).await?.map(Arc::new);
+                self.tell(now, kill);
             }
+        }
+        Ok(())
+    }
+
+    /// Whether those who follow that kill do not know so much of it.
+    fn is_news(&self, now: Progress) -> bool {
+        let is_known = |known: &Come| (known.seq, known.is_over) == (now.seq, now.is_over);
+        lock(&self.0.followed).get(&now.kill).is_some_and(|known| !is_known(&known.borrow()))
+    }
+
+    fn tell(&self, now: Progress, kill: Option<Arc<Kill>>) {
+        if let Some(known) = lock(&self.0.followed).get(&now.kill) {
+            known.send_replace(Come { seq: now.seq, is_over: now.is_over, kill });
         }
     }
 
@@ -158,26 +171,6 @@ impl Following {
         let come = lock(&self.0.followed).entry(kill).or_default().subscribe();
         self.0.first.notify_one();
         come
-    }
-}
-
-/// A caller's place among those who follow kills, for as long as it lives.
-#[derive(Debug)]
-struct Place {
-    following: Following,
-    caller: String,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut callers = lock(&self.following.0.callers);
-        if let Some(held) = callers.get_mut(&self.caller) {
-            *held -= 1;
-            if *held == 0 {
-                callers.remove(&self.caller);
-            }
-        }
     }
 }
 

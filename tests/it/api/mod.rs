@@ -19,6 +19,7 @@ mod targets;
 mod upstream;
 mod validation;
 mod visibility;
+mod waiting;
 mod who;
 
 use crate::support::gateway::{on_both_engines, on_one_engine};
