@@ -43,13 +43,13 @@ impl Audit {
         limit: u32,
     ) -> Result<Vec<Delivery>, AuditError> {
         let webhook = webhook.to_owned();
-        on_engine!(self, writer, claim_deliveries(&webhook, now, until, limit))
+        on_engine!(self, readers / writer, claim_deliveries(&webhook, now, until, limit))
     }
 
     /// Ends a delivery, as one that was taken or given up; `false` if somebody else has claimed it since.
     pub async fn delivered(&self, webhook: &str, kill: KillId, tries: i32) -> Result<bool, AuditError> {
         let webhook = webhook.to_owned();
-        on_engine!(self, writer, delivered(&webhook, kill, tries))
+        on_engine!(self, readers / writer, delivered(&webhook, kill, tries))
     }
 
     /// Leaves a delivery for later; `false` if somebody else has claimed it since.
@@ -61,13 +61,13 @@ impl Audit {
         due_at: OffsetDateTime,
     ) -> Result<bool, AuditError> {
         let webhook = webhook.to_owned();
-        on_engine!(self, writer, deliver_later(&webhook, kill, tries, due_at))
+        on_engine!(self, readers / writer, deliver_later(&webhook, kill, tries, due_at))
     }
 
     /// Drops what nobody will deliver; answers for each how its webhook is called and its kill.
     pub async fn drop_deliveries(&self, unwanted: &Unwanted) -> Result<Vec<(String, KillId)>, AuditError> {
         let unwanted = unwanted.clone();
-        on_engine!(self, writer, drop_deliveries(&unwanted))
+        on_engine!(self, readers / writer, drop_deliveries(&unwanted))
     }
 }
 

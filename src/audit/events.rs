@@ -72,13 +72,13 @@ pub struct Progress {
 impl Audit {
     /// The events of a kill after number `after`, oldest first.
     pub async fn events(&self, kill: KillId, after: i32) -> Result<Vec<KillEvent>, AuditError> {
-        on_engine!(self, readers, events(kill, after))
+        on_engine!(self, readers / readers, events(kill, after))
     }
 
     /// How far these kills have come; those that are not there are left out.
     pub async fn progress(&self, kills: &[KillId]) -> Result<Vec<Progress>, AuditError> {
         let kills = kills.to_vec();
-        on_engine!(self, readers, progress(&kills))
+        on_engine!(self, readers / readers, progress(&kills))
     }
 }
 

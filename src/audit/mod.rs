@@ -9,6 +9,8 @@
 //!
 //! Each call is one whole operation within one time limit, every wait included, and is carried to its end even if the
 //! caller goes away. Writes that wait at the same time share a transaction; none of their callers can tell.
+//!
+//! Who only reads has connections that whoever records, claims or settles never waits for.
 
 mod batch_writer;
 mod connections;
@@ -72,7 +74,7 @@ pub struct Settings {
     pub migrate: bool,
     /// The longest any operation may take, every wait included.
     pub timeout: Duration,
-    /// Connections to the database; Postgres has at least two.
+    /// Connections to the database; Postgres has at least six, one for each purpose.
     pub max_connections: u32,
 }
 
@@ -95,13 +97,13 @@ pub enum Audit {
     Sqlite(Sqlite),
 }
 
-/// Runs an engine's function of that name on connections of the engine.
+/// Runs an engine's function of that name, on connections that Postgres has for the purpose or those that SQLite has.
 macro_rules! on_engine {
-    ($audit:expr, $sqlite:ident, $operation:ident($($argument:expr),*)) => {
+    ($audit:expr, $postgres:ident / $sqlite:ident, $operation:ident($($argument:expr),*)) => {
         match $audit {
             Self::Postgres(engine) => {
                 engine
-                    .others
+                    .$postgres
                     .run(stringify!($operation), move |connection| {
                         Box::pin(async move { postgres::$operation(connection, $($argument),*).await })
                     })
@@ -146,6 +148,15 @@ impl Audit {
             None => {
                 Sqlite::open(&settings.sqlite_path, settings.timeout, settings.max_connections).await.map(Self::Sqlite)
             }
+        }
+    }
+
+    /// The same record for those who work on kills: what they read never waits for what others read.
+    #[must_use]
+    pub fn for_kills(&self) -> Self {
+        match self {
+            Self::Postgres(engine) => Self::Postgres(engine.for_kills()),
+            Self::Sqlite(engine) => Self::Sqlite(engine.for_kills()),
         }
     }
 
@@ -197,7 +208,7 @@ impl Audit {
                 if let Self::Postgres(engine) = self {
                     engine.sure().await?;
                 }
-                on_engine!(self, writer, begin(&attempt, &key, key_ttl))
+                on_engine!(self, keyed / writer, begin(&attempt, &key, key_ttl))
             }
             None => self.write(Entry::Attempt(Box::new(attempt))).await.map(|_| Begun::New),
         }
@@ -254,7 +265,7 @@ impl Audit {
         limit: u32,
     ) -> Result<Vec<Open>, AuditError> {
         let gateway = gateway.to_owned();
-        on_engine!(self, writer, claim(&gateway, now, lease, limit))
+        on_engine!(self, upkeep / writer, claim(&gateway, now, lease, limit))
     }
 
     /// Takes permits from the window that all gateways on this database share, and tells when they were asked for; with
@@ -280,19 +291,19 @@ impl Audit {
 
     /// The kill of that id.
     pub async fn find(&self, id: KillId) -> Result<Option<Kill>, AuditError> {
-        on_engine!(self, readers, find(id))
+        on_engine!(self, readers / readers, find(id))
     }
 
     /// Whether that caller's key stands for a kill at that time.
     pub async fn stands(&self, caller: &str, key: &str, at: OffsetDateTime) -> Result<bool, AuditError> {
         let (caller, key) = (caller.to_owned(), key.to_owned());
-        on_engine!(self, readers, stands(&caller, &key, at))
+        on_engine!(self, keyed / readers, stands(&caller, &key, at))
     }
 
     /// Up to `limit` kills that pass the filter, newest first.
     pub async fn page(&self, filter: &Filter, limit: u32) -> Result<Page, AuditError> {
         let filter = filter.clone();
-        on_engine!(self, readers, page(&filter, limit))
+        on_engine!(self, readers / readers, page(&filter, limit))
     }
 
     /// The statement that [`Audit::page`] runs on Postgres, with `$1` and so on where its values go; for measurements
@@ -305,23 +316,30 @@ impl Audit {
     /// The same kills with everything that is on record about them.
     pub async fn lines(&self, filter: &Filter, limit: u32) -> Result<Page<Line>, AuditError> {
         let filter = filter.clone();
-        on_engine!(self, readers, lines(&filter, limit))
+        on_engine!(self, readers / readers, lines(&filter, limit))
     }
 
-    /// How many kills pass the filter, up to `limit` counts in the order of time.
-    pub async fn stats(&self, filter: &Filter, grouping: &Grouping, limit: u32) -> Result<Vec<Count>, AuditError> {
+    /// How many kills pass the filter, up to `limit` counts in the order of time; `None` where counting them takes longer
+    /// than `within`.
+    pub async fn stats(
+        &self,
+        filter: &Filter,
+        grouping: &Grouping,
+        limit: u32,
+        within: Duration,
+    ) -> Result<Option<Vec<Count>>, AuditError> {
         let (filter, grouping) = (filter.clone(), grouping.clone());
-        on_engine!(self, readers, stats(&filter, &grouping, limit))
+        on_engine!(self, readers / readers, stats(&filter, &grouping, limit, within))
     }
 
     /// Makes room ahead of time for the kills of this month and the next ones.
     pub async fn make_months(&self, now: OffsetDateTime) -> Result<(), AuditError> {
-        on_engine!(self, writer, make_months(now))
+        on_engine!(self, upkeep / writer, make_months(now))
     }
 
     /// Removes idempotency keys whose time is over; the kills they stood for stay. Answers how many.
     pub async fn forget_keys(&self, now: OffsetDateTime) -> Result<u64, AuditError> {
-        on_engine!(self, writer, forget_keys(now))
+        on_engine!(self, upkeep / writer, forget_keys(now))
     }
 
     /// Whether the database is one that can hold the record, as far as time does not heal it: its encoding, the version of
@@ -354,7 +372,7 @@ impl Audit {
         trials
             .share(async {
                 self.examine().await?;
-                on_engine!(self, writer, ping())
+                on_engine!(self, upkeep / writer, ping())
             })
             .await
     }
@@ -366,10 +384,13 @@ impl Audit {
                 engine.writers.close().await;
                 engine.permits.close().await;
                 engine.sealer.close().await;
-                engine.others.close().await;
+                engine.keyed.close().await;
+                engine.upkeep.close().await;
+                engine.readers.close().await;
             }
             Self::Sqlite(engine) => {
                 engine.readers.close().await;
+                engine.inner.close().await;
                 // Last, so that the write-ahead log is folded into the file.
                 engine.writer.close().await;
             }

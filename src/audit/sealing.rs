@@ -91,43 +91,43 @@ impl Audit {
     /// # Errors
     /// [`AuditError::Corrupt`] where a block does not even have the form of one.
     pub async fn blocks(&self, after: i64, limit: u32) -> Result<Vec<Block>, AuditError> {
-        on_engine!(self, readers, blocks(after, limit))
+        on_engine!(self, readers / readers, blocks(after, limit))
     }
 
     /// The number of the last block before the first one that was sealed at that time or later.
     pub async fn block_before(&self, at: OffsetDateTime) -> Result<i64, AuditError> {
-        on_engine!(self, readers, block_before(at))
+        on_engine!(self, readers / readers, block_before(at))
     }
 
     /// The signed heads of such blocks.
     pub async fn heads(&self, after: i64, limit: u32) -> Result<Vec<Checkpoint>, AuditError> {
-        on_engine!(self, readers, heads(after, limit))
+        on_engine!(self, readers / readers, heads(after, limit))
     }
 
     /// The signed head of the last block; `None` if there is no block.
     pub async fn last_head(&self) -> Result<Option<Checkpoint>, AuditError> {
-        on_engine!(self, readers, last_head())
+        on_engine!(self, readers / readers, last_head())
     }
 
     /// Up to `limit` ids of kills above `after`, or of the lowest ones, in their order.
     pub async fn ids(&self, after: Option<KillId>, limit: u32) -> Result<Vec<KillId>, AuditError> {
-        on_engine!(self, readers, ids(after, limit))
+        on_engine!(self, readers / readers, ids(after, limit))
     }
 
     /// How these kills stand; those that are not there are left out.
     pub async fn standing(&self, ids: &[KillId]) -> Result<Vec<Standing>, AuditError> {
         let ids = ids.to_vec();
-        on_engine!(self, readers, standing(&ids))
+        on_engine!(self, readers / readers, standing(&ids))
     }
 
     /// Those of these kills and removals that are to be sealed.
     pub async fn waiting(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, AuditError> {
         let ids = ids.to_vec();
-        on_engine!(self, readers, waiting(&ids))
+        on_engine!(self, readers / readers, waiting(&ids))
     }
 
     /// The months that were removed as a whole, oldest first.
     pub async fn removals(&self) -> Result<Vec<Removal>, AuditError> {
-        on_engine!(self, readers, removals())
+        on_engine!(self, readers / readers, removals())
     }
 }

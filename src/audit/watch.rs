@@ -56,7 +56,7 @@ impl Audit {
     /// Begins to watch a kill that is on record.
     pub async fn watch(&self, watch: &Watch) -> Result<(), AuditError> {
         let watch = Watch { due_at: whole_millis(watch.due_at), ..watch.clone() };
-        on_engine!(self, writer, watch(&watch))
+        on_engine!(self, upkeep / writer, watch(&watch))
     }
 
     /// Takes up to `limit` watches that are due. They are this gateway's until `now + lease`; no two gateways get the
@@ -69,7 +69,7 @@ impl Audit {
         limit: u32,
     ) -> Result<Vec<Watch>, AuditError> {
         let gateway = gateway.to_owned();
-        on_engine!(self, writer, claim_watches(&gateway, now, lease, limit))
+        on_engine!(self, upkeep / writer, claim_watches(&gateway, now, lease, limit))
     }
 
     /// Notes what a look brought, where it did, and leaves the watch to be taken again when it is due; without `on` it
@@ -81,7 +81,7 @@ impl Audit {
         on: Option<&Watch>,
     ) -> Result<(), AuditError> {
         let on = on.map(|watch| Watch { due_at: whole_millis(watch.due_at), ..watch.clone() });
-        on_engine!(self, writer, note_look(id, returned, on.as_ref()))
+        on_engine!(self, upkeep / writer, note_look(id, returned, on.as_ref()))
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     io::Write as _,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -88,13 +89,16 @@ async fn write(mut export: Export, path: &Path, progress: &ProgressBar) -> anyho
     Ok(export.kills())
 }
 
+/// How long to count for the sake of a bar.
+const COUNTING: Duration = Duration::from_secs(2);
+
 /// On standard error, and only where that is a terminal. Without knowing how many there are it only counts.
 async fn progress(audit: &Audit, filter: &crate::audit::Filter) -> ProgressBar {
     let progress = ProgressBar::no_length();
     if progress.is_hidden() {
         return progress;
     }
-    let counted = audit.stats(filter, &Grouping::default(), 1).await.ok();
+    let counted = audit.stats(filter, &Grouping::default(), 1, COUNTING).await.ok().flatten();
     let template = match counted.map(|counts| counts.first().map_or(0, |count| count.kills)) {
         Some(kills) => {
             progress.set_length(kills);

@@ -23,7 +23,7 @@ pub struct Audit {
     /// `timeout_ms`: the longest a record may take to be written before the answer is 503: 100 to 60000 ms, 3000 by
     /// default.
     pub timeout: Duration,
-    /// Connections to the database: 1 to 1000, 10 by default.
+    /// Connections to the database: 1 to 1000, 16 by default. On Postgres there are at least six.
     pub max_connections: u32,
     /// `idempotency_ttl_hours`: how long an idempotency key gives the same kill: 1 to 8760 hours, 24 by default.
     pub idempotency_ttl: Duration,
@@ -49,7 +49,7 @@ impl Audit {
             database: database.unwrap_or_else(|| Database::Sqlite(PathBuf::from(path))),
             migrate: section.flag("migrate").unwrap_or(true),
             timeout: Duration::from_millis(section.number("timeout_ms", 100..=60_000).unwrap_or(3000)),
-            max_connections: section.number("max_connections", 1..=1000).unwrap_or(10),
+            max_connections: section.number("max_connections", 1..=1000).unwrap_or(16),
             idempotency_ttl: Duration::from_secs(hours * 3600),
         }
     }
@@ -107,7 +107,7 @@ mod tests {
     fn without_a_url_the_record_is_an_embedded_file() {
         let audit = read("").audit;
         assert_eq!(audit.database.place(), "sqlite killgate.db");
-        assert_eq!((audit.migrate, audit.max_connections), (true, 10));
+        assert_eq!((audit.migrate, audit.max_connections), (true, 16));
         assert_eq!((audit.timeout.as_millis(), audit.idempotency_ttl.as_secs()), (3000, 86_400));
         assert_eq!(read("audit.sqlite_path = '/var/lib/k.db'").audit.database.place(), "sqlite /var/lib/k.db");
     }

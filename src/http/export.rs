@@ -4,6 +4,7 @@ use std::io;
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    body::{BodyStream, MessageBody as _},
     http::header,
     web::{self, Bytes},
 };
@@ -20,7 +21,7 @@ use crate::{
 };
 
 use super::{
-    answers, caller::Authenticated, kills::unreadable_record, problem::Failure, query, schema::ListProblems, tokens,
+    Readers, answers, caller::Authenticated, held::Held, kills::unreadable_record, problem::Failure, query, schema::ListProblems, tokens,
 };
 
 /// How the file is written.
@@ -58,6 +59,7 @@ pub(super) async fn export(
     request: HttpRequest,
     caller: Authenticated,
     kills: web::Data<Kills>,
+    readers: web::Data<Readers>,
 ) -> Result<HttpResponse, Failure> {
     caller.require(&[Scope::KillsExport])?;
     let (wanted, wish) = query::wanted::<Wish>(request.query_string(), &["format", "excel"])?;
@@ -72,6 +74,7 @@ pub(super) async fn export(
     if answers::is_head(&request) {
         return Ok(response.streaming(stream::empty::<io::Result<Bytes>>()));
     }
+    let place = readers.files.take(&caller.0.subject).await?;
     let filters = tokens::without("", &serde_json::to_string(&wanted).unwrap_or_default());
     let export = Export::begin(kills.audit().clone(), wanted, filter, format).await;
     let export = export.map_err(|error| unreadable_record(&error))?.for_excel(excel);
@@ -84,7 +87,7 @@ pub(super) async fn export(
             Err(io::Error::other("the record could not be read"))
         }
     });
-    Ok(response.streaming(pieces))
+    Ok(response.body(Held::new(BodyStream::new(Box::pin(pieces)).boxed(), place)))
 }
 
 impl Wish {

@@ -35,10 +35,12 @@ use crate::{
 };
 
 use super::{
+    Readers,
     allowance,
     body::{self, Body},
     caller::Authenticated,
     client,
+    held::Held,
     problem::Failure,
     query, request_id,
     schema::{KillProblems, ListProblems, ReadProblems},
@@ -297,11 +299,13 @@ pub(super) async fn list(
     request: HttpRequest,
     caller: Authenticated,
     kills: web::Data<Kills>,
+    readers: web::Data<Readers>,
 ) -> Result<HttpResponse, Failure> {
     let only_caller = visible_to(&caller)?;
     let (wanted, paging) = query::wanted::<Paging>(request.query_string(), &["limit", "cursor"])?;
     let (filter, (before, limit)) = (wanted.filter()?, paging.check()?);
     let filter = Filter { before, only_caller, ..filter };
+    let place = readers.pages.take(&caller.0.subject).await?;
     let page = kills.audit().page(&filter, limit).await.map_err(|error| unreadable_record(&error))?;
     let next_cursor = page.next.map(|cursor| cursor.to_string());
     let mut response = HttpResponse::Ok();
@@ -315,7 +319,9 @@ pub(super) async fn list(
         response.insert_header((header::LINK, format!("</kills?{query}>; rel=\"next\"")));
     }
     let items = page.items.into_iter().map(|kill| seen_by(&caller, kill)).collect();
-    Ok(response.json(KillPage { items, next_cursor }))
+    let page = serde_json::to_vec(&KillPage { items, next_cursor });
+    let page = page.map_err(|_| Problem::new(ProblemCode::Internal, "the page could not be written"))?;
+    Ok(response.content_type(header::ContentType::json()).body(Held::whole(page, place)))
 }
 
 /// Read one kill
@@ -332,7 +338,9 @@ pub(super) async fn read_one(
     id: web::Path<String>,
     caller: Authenticated,
     kills: web::Data<Kills>,
+    readers: web::Data<Readers>,
 ) -> Result<HttpResponse, Failure> {
+    let _place = readers.pages.take(&caller.0.subject).await?;
     Ok(HttpResponse::Ok().json(seen_by(&caller, visible(&request, &id, &caller, &kills).await?)))
 }
 

@@ -11,7 +11,9 @@ mod docs;
 mod events;
 mod export;
 mod health;
+mod held;
 mod kills;
+mod places;
 mod problem;
 mod query;
 mod reference;
@@ -46,6 +48,7 @@ use crate::{
 };
 
 pub use docs::document;
+use places::Places;
 use problem::Failure;
 
 /// How long a client may leave unread what it was sent before its connection is broken.
@@ -60,6 +63,22 @@ pub struct Service {
     refusals: web::Data<caller::Refusals>,
     proxies: web::Data<client::Proxies>,
     reading: web::Data<body::Reading>,
+    readers: web::Data<Readers>,
+}
+
+/// Places for those who read the record.
+#[derive(Debug)]
+struct Readers {
+    /// For answers of which each has its bounds.
+    pages: Places,
+    /// For files, which take as long as their clients do.
+    files: Places,
+}
+
+impl Default for Readers {
+    fn default() -> Self {
+        Self { pages: Places::new(16, 2), files: Places::new(8, 2) }
+    }
 }
 
 impl Service {
@@ -78,6 +97,7 @@ impl Service {
             refusals: web::Data::new(caller::Refusals::new(Arc::clone(&metrics))),
             proxies: web::Data::new(client::Proxies(proxies)),
             reading: web::Data::new(body::Reading { stopping, metrics }),
+            readers: web::Data::new(Readers::default()),
         }
     }
 }
@@ -101,6 +121,7 @@ pub fn app(
         .app_data(service.refusals)
         .app_data(service.proxies)
         .app_data(service.reading)
+        .app_data(service.readers)
         .configure(routes)
         .default_service(web::to(not_found))
         .wrap(from_fn(answers::head_as_get))

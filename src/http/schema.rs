@@ -97,8 +97,11 @@ const UNAUTHENTICATED: (&str, &str) = ("401", "`unauthenticated`: no, bad, expir
 const QUERY: (&str, &str) = ("400", "`malformed`: an unknown query parameter");
 const METHOD: (&str, &str) = ("405", "`method_not_allowed`: with `Allow`");
 const FORBIDDEN: (&str, &str) = ("403", "`forbidden`: the token lacks the scope");
-const UNAVAILABLE: (&str, &str) =
-    ("503", "`audit_unavailable`: the record could not be read. `keys_unavailable`: no token can be checked");
+const CROWDED: (&str, &str) = ("429", "`rate_limited`: this caller reads much at once already; with `Retry-After`");
+const CROWDED_IN_ALL: (&str, &str) = (
+    "503",
+    "`audit_unavailable`: the record could not be read. `overloaded`: too many read at once, or counting takes too long; with `Retry-After`. `keys_unavailable`: no token can be checked",
+);
 const KEYS: (&str, &str) = ("503", "`keys_unavailable`: no token can be checked");
 
 /// Says which problems a key may bring back: those of kills that keep theirs.
@@ -161,7 +164,8 @@ pub(super) struct ListProblems;
 
 impl IntoResponses for ListProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(&[QUERY, UNAUTHENTICATED, FORBIDDEN, METHOD, ("422", "`invalid`: names the parameter"), UNAVAILABLE])
+        let invalid = ("422", "`invalid`: names the parameter");
+        problems(&[QUERY, UNAUTHENTICATED, FORBIDDEN, METHOD, invalid, CROWDED, CROWDED_IN_ALL])
     }
 }
 
@@ -228,7 +232,7 @@ pub(super) struct ReadProblems;
 impl IntoResponses for ReadProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let none = ("404", "`not_found`: no such kill, or not one of this caller's");
-        problems(&[QUERY, UNAUTHENTICATED, FORBIDDEN, none, METHOD, UNAVAILABLE])
+        problems(&[QUERY, UNAUTHENTICATED, FORBIDDEN, none, METHOD, CROWDED, CROWDED_IN_ALL])
     }
 }
 
@@ -239,6 +243,7 @@ pub(super) struct StreamProblems;
 impl IntoResponses for StreamProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let mut responses = ReadProblems::responses();
+        responses.remove("429");
         responses.extend(problems(&[
             ("422", "`invalid`: names the header"),
             (

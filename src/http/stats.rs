@@ -8,12 +8,13 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     audit::{By, Count, Filter, Grouping, Per},
-    domain::{Problem, Status},
+    domain::{Problem, ProblemCode, Status},
     history::Wanted,
     kill::Kills,
 };
 
 use super::{
+    Readers,
     caller::Authenticated,
     kills::{unreadable_record, visible_to},
     problem::Failure,
@@ -23,6 +24,8 @@ use super::{
 
 /// Counted where no beginning is given.
 const WINDOW: Duration = Duration::DAY;
+/// The longest that kills are counted.
+const WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 /// Most hours or days of a window.
 const MAX_SLOTS: i32 = 1000;
 /// Most counts in an answer.
@@ -87,6 +90,7 @@ pub(super) async fn stats(
     request: HttpRequest,
     caller: Authenticated,
     kills: web::Data<Kills>,
+    readers: web::Data<Readers>,
 ) -> Result<HttpResponse, Failure> {
     let only_caller = visible_to(&caller)?;
     let (wanted, wish) = query::wanted::<Wish>(request.query_string(), &["by", "per"])?;
@@ -96,7 +100,12 @@ pub(super) async fn stats(
     check_window(since, until, grouping.per)?;
     let filter = Filter { since: Some(since), until: Some(until), only_caller, ..filter };
     let most = u32::try_from(MAX_COUNTS + 1).unwrap_or(u32::MAX);
-    let counts = kills.audit().stats(&filter, &grouping, most).await.map_err(|error| unreadable_record(&error))?;
+    let _place = readers.pages.take(&caller.0.subject).await?;
+    let counts = kills.audit().stats(&filter, &grouping, most, WITHIN).await;
+    let counts = counts.map_err(|error| unreadable_record(&error))?.ok_or_else(|| {
+        let sentence = format!("counting takes longer than {} s: begin later, or narrow it down", WITHIN.as_secs());
+        Problem::new(ProblemCode::Overloaded, sentence).at("since").retry_after(5)
+    })?;
     if counts.len() > MAX_COUNTS {
         let sentence = format!("the window has more than {MAX_COUNTS} counts: begin later, or count by less");
         return Err(Problem::invalid("since", sentence).into());

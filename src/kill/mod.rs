@@ -99,6 +99,8 @@ struct Gate {
     beginning: Seats,
     policy: Arc<Policy>,
     record: Arc<Record>,
+    /// The record for those who only read it.
+    reading: Audit,
     upstreams: Arc<Upstreams>,
     looks: Looks,
     clock: Clock,
@@ -120,6 +122,7 @@ impl Kills {
         let targets = Arc::new(parts.targets);
         let upstreams = Upstreams::new(accounts, limits, audit.clone(), clock.clone(), Arc::clone(&metrics));
         let upstreams = Arc::new(upstreams);
+        let (audit, reading) = (audit.for_kills(), audit);
         let recurrence =
             Recurrence::new(audit.clone(), Arc::clone(&upstreams), clock.clone(), gateway.clone(), parts.watch_for);
         let policy = Policy { targets: Arc::clone(&targets), caps: Caps::new(session_caps), confirming };
@@ -141,6 +144,7 @@ impl Kills {
             beginning: Seats::new(usize::MAX, BEGINNING),
             policy,
             record,
+            reading,
             upstreams,
             looks,
             clock,
@@ -241,9 +245,10 @@ impl Kills {
         &self.0.policy.targets
     }
 
+    /// The record, for whoever reads it: what kills read never waits for that.
     #[must_use]
     pub fn audit(&self) -> &Audit {
-        &self.0.record.audit
+        &self.0.reading
     }
 
     #[must_use]

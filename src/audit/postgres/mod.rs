@@ -65,8 +65,12 @@ pub struct Postgres {
     pub(in crate::audit) permits: Connections<sqlx::Postgres>,
     /// For whoever seals, which takes its time: it does not keep others waiting.
     pub(in crate::audit) sealer: Connections<sqlx::Postgres>,
-    /// For whatever else is not written in batches.
-    pub(in crate::audit) others: Connections<sqlx::Postgres>,
+    /// For attempts with a key, which may wait for somebody who claims the same one.
+    pub(in crate::audit) keyed: Connections<sqlx::Postgres>,
+    /// For whoever claims and settles what is open, and for what kills have to read.
+    pub(in crate::audit) upkeep: Connections<sqlx::Postgres>,
+    /// For all who only read, and for webhooks: nothing of a kill waits for them.
+    pub(in crate::audit) readers: Connections<sqlx::Postgres>,
     fitness: Arc<Fitness>,
     pub(in crate::audit) trials: Trials,
 }
@@ -77,6 +81,28 @@ const WRITERS: u32 = 2;
 
 /// How many connections take permits. Each takes one in about a millisecond, and those of one budget go one by one.
 const PERMITS: u32 = 2;
+
+/// How many connections there are for each purpose; sealing has one.
+#[derive(Debug, PartialEq, Eq)]
+struct Shares {
+    writers: u32,
+    permits: u32,
+    upkeep: u32,
+    readers: u32,
+    keyed: u32,
+}
+
+impl Shares {
+    /// Of so many, or of six where they are fewer. Of many most go to keys, of which each may wait for another's.
+    fn of(all: u32) -> Self {
+        let writers = (3 * WRITERS).min(all * 3 / 8).max(1);
+        let permits = PERMITS.min(all / 8).max(1);
+        let upkeep = (all / 12).clamp(1, 2);
+        let readers = (all / 4).max(1);
+        let keyed = all.saturating_sub(writers + permits + upkeep + readers + 1).max(1);
+        Self { writers, permits, upkeep, readers, keyed }
+    }
+}
 
 /// The least time that sealing a block may take. A block that fails for want of time would fail again.
 const SEALING: Duration = Duration::from_secs(30);
@@ -108,11 +134,9 @@ impl Postgres {
         let connections = |size: u32, limit: Duration, more| {
             Connections::new(Session::new(&options, limit, more), size, limit, trouble.clone())
         };
-        let writers = (3 * WRITERS).min(max_connections / 2).max(1);
-        let permits = PERMITS.min(max_connections / 4).max(1);
-        let others = max_connections.saturating_sub(writers + permits + 1).max(1);
+        let shares = Shares::of(max_connections);
         let fitness = Arc::new(Fitness::new(options.clone(), limit));
-        let writers = connections(writers, limit, Some(WRITER));
+        let writers = connections(shares.writers, limit, Some(WRITER));
         let batches = || {
             let sure = Arc::clone(&fitness);
             let sure: Sure = Arc::new(move || {
@@ -127,13 +151,20 @@ impl Postgres {
             attempts: batches(),
             marks: batches(),
             conclusions: batches(),
-            permits: connections(permits, limit, None),
+            permits: connections(shares.permits, limit, None),
             sealer: connections(1, limit.max(SEALING), Some(WRITER)),
-            others: connections(others, limit, None),
+            keyed: connections(shares.keyed, limit, None),
+            upkeep: connections(shares.upkeep, limit, None),
+            readers: connections(shares.readers, limit, None),
             writers,
             fitness,
             trials: Trials::default(),
         })
+    }
+
+    /// The same for those who work on kills, whose reads wait for no reader.
+    pub(in crate::audit) fn for_kills(&self) -> Self {
+        Self { readers: self.upkeep.clone(), ..self.clone() }
     }
 
     /// Whether the database can hold the record; what was found once is not asked again.
@@ -311,6 +342,16 @@ const WRITER: &str = "SELECT set_config('plan_cache_mode', 'force_generic_plan',
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_purpose_has_connections_and_all_together_no_more_than_there_may_be() {
+        for all in 1..=1000 {
+            let Shares { writers, permits, upkeep, readers, keyed } = Shares::of(all);
+            let shares = [writers, permits, upkeep, readers, keyed, 1];
+            assert!(shares.iter().all(|share| *share > 0) && shares.iter().sum::<u32>() <= all.max(6), "{all}: {shares:?}");
+        }
+        assert_eq!(Shares::of(16), Shares { writers: 6, permits: 2, upkeep: 1, readers: 4, keyed: 2 });
+    }
 
     #[test]
     fn beyond_the_machine_the_record_is_reached_by_tls_unless_the_url_says_otherwise() {

@@ -48,6 +48,8 @@ pub struct Sqlite {
     pub(in crate::audit) batches: BatchWriter,
     pub(in crate::audit) writer: Connections<sqlx::Sqlite>,
     pub(in crate::audit) readers: Connections<sqlx::Sqlite>,
+    /// For what kills have to read.
+    pub(in crate::audit) inner: Connections<sqlx::Sqlite>,
     pub(in crate::audit) trials: Trials,
 }
 
@@ -70,6 +72,9 @@ macro_rules! select {
 }
 use select;
 
+/// How many connections read what kills have to.
+const INNER: u32 = 2;
+
 const BEGIN: &str = "BEGIN IMMEDIATE";
 
 impl Sqlite {
@@ -82,10 +87,16 @@ impl Sqlite {
         let connections = |options, size| Connections::new(File(options), size, limit, Trouble::default());
         let writer = connections(options(path), 1);
         let readers = connections(options(path).read_only(true), readers);
+        let inner = connections(options(path).read_only(true), INNER);
         first.close().await.map_err(failed)?;
         let batches =
             BatchWriter::start(&writer, None, 1, |connection, entries| Box::pin(write::write(connection, entries)));
-        Ok(Self { batches, writer, readers, trials: Trials::default() })
+        Ok(Self { batches, writer, readers, inner, trials: Trials::default() })
+    }
+
+    /// The same for those who work on kills, whose reads wait for no reader.
+    pub(in crate::audit) fn for_kills(&self) -> Self {
+        Self { readers: self.inner.clone(), ..self.clone() }
     }
 
     pub(in crate::audit) async fn migrate(path: &Path) -> Result<(), AuditError> {

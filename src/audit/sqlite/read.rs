@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::{Connection, SqliteConnection};
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use super::{BEGIN, columns, select};
 use crate::{
@@ -50,11 +51,24 @@ pub(in crate::audit) async fn stats(
     filter: &Filter,
     grouping: &Grouping,
     limit: u32,
-) -> sqlx::Result<Vec<Count>> {
+    within: Duration,
+) -> sqlx::Result<Option<Vec<Count>>> {
+    let deadline = Instant::now() + within;
+    connection.lock_handle().await?.set_progress_handler(STEPS, move || Instant::now() < deadline);
     let mut query = filter.count_query::<sqlx::Sqlite>(grouping, &DIALECT, limit);
-    let rows: Vec<CountRow> = query.build_query_as().fetch_all(connection).await?;
-    Ok(rows.into_iter().map(CountRow::read).collect())
+    let counted = query.build_query_as().fetch_all(&mut *connection).await;
+    connection.lock_handle().await?.remove_progress_handler();
+    match counted {
+        Ok(rows) => Ok(Some(rows.into_iter().map(CountRow::read).collect())),
+        Err(sqlx::Error::Database(refusal)) if refusal.code().as_deref() == Some(INTERRUPTED) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
+
+/// After so many steps of SQLite's machine it is asked whether there is time left.
+const STEPS: i32 = 1000;
+/// <https://www.sqlite.org/rescode.html#interrupt>
+const INTERRUPTED: &str = "9";
 
 /// There is one writer and no row is ever removed, so rows are numbered in the order of their commits.
 pub(super) const DIALECT: Dialect = Dialect {

@@ -17,6 +17,7 @@ mod lost_answers;
 mod order;
 mod parts;
 pub(crate) mod process;
+mod readers;
 mod ready;
 mod refusals;
 mod secrets;
