@@ -1,5 +1,7 @@
 //! Reading the record page by page, newest first.
 //!
+//! A page ends where it has as many kills as were asked for, or where what they hold is much, and always has one.
+//!
 //! Ids sort by time, so a page is "the next ones below this id" and a time window is a range of ids. A kill may be
 //! committed after one that was asked later, so an id alone does not say whether a reader has passed it. The cursor
 //! carries what the first page could see, and every later page shows that and nothing else: the pages together are the
@@ -45,10 +47,17 @@ pub struct Page<T = Kill> {
     pub next: Option<Cursor>,
 }
 
-/// A row of a page, and what the page could see.
+/// How much a page holds: it ends with the kill that brings it there. A kill is as heavy as it has sessions and, since its
+/// selector may name a thousand without recording one, hundreds of characters to say which.
+const HEAVY: u32 = 2000;
+const WEIGHT: &str = "(SELECT count(*) FROM kill_sessions s WHERE s.kill_id = k.id) \
+     + coalesce(length(CAST(k.selector AS text)), 0) / 100";
+
+/// A row of a page, what the page could see, and whether there are kills behind it.
 pub(super) struct Seen<T> {
     row: T,
     seen: String,
+    more: bool,
 }
 
 impl<'r, R, T> FromRow<'r, R> for Seen<T>
@@ -57,24 +66,22 @@ where
     T: FromRow<'r, R>,
     &'static str: ColumnIndex<R>,
     String: Decode<'r, R::Database> + Type<R::Database>,
+    bool: Decode<'r, R::Database> + Type<R::Database>,
 {
     fn from_row(row: &'r R) -> sqlx::Result<Self> {
-        Ok(Self { row: T::from_row(row)?, seen: row.try_get("seen")? })
+        Ok(Self { row: T::from_row(row)?, seen: row.try_get("seen")?, more: row.try_get("more")? })
     }
 }
 
 impl<T> Page<T> {
-    /// Makes a page of at most `limit` from one row more than that, if there is one.
+    /// Makes a page of its rows.
     pub(super) fn of<R>(
-        mut rows: Vec<Seen<R>>,
+        rows: Vec<Seen<R>>,
         filter: &Filter,
-        limit: u32,
         read: impl Fn(R) -> sqlx::Result<T>,
         id: impl Fn(&T) -> Uuid,
     ) -> sqlx::Result<Self> {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let more = rows.len() > limit;
-        rows.truncate(limit);
+        let more = rows.first().is_some_and(|first| first.more);
         let seen = match &filter.before {
             Some(cursor) => Some(cursor.seen.clone()),
             None => rows.first().map(|first| Snapshot::read(&first.seen)).transpose()?,
@@ -110,7 +117,7 @@ where
 }
 
 impl Filter {
-    /// The query for up to `limit` kills with what `columns` selects of `kills k`.
+    /// The query for a page of up to `limit` kills with what `columns` selects of `kills k`.
     pub(super) fn query<DB>(&self, columns: &str, dialect: &Dialect, limit: u32) -> QueryBuilder<DB>
     where
         DB: Database<Arguments: Default>,
@@ -119,8 +126,10 @@ impl Filter {
         for<'q> i64: Encode<'q, DB> + Type<DB>,
     {
         let mut query = QueryBuilder::new("WITH ");
+        // One more than the page may have tells whether there are more.
+        let found = limit.saturating_add(1);
         if self.session_id.is_some() {
-            self.push_hits(&mut query, dialect, Some(limit));
+            self.push_hits(&mut query, dialect, Some(found));
             query.push(", ");
         }
         // The page first, as a step of its own: gathering sessions seems so dear to a planner that it does not care how
@@ -129,9 +138,18 @@ impl Filter {
         self.push_source(&mut query);
         self.push_conditions(&mut query, dialect);
         query.push(" ORDER BY k.id DESC LIMIT ");
-        bind_number(&mut query, limit);
-        query.push(") SELECT ").push(columns).push(", ").push(dialect.seen).push(" AS seen");
-        query.push(" FROM page k ORDER BY k.id DESC");
+        bind_number(&mut query, found);
+        // Then how far it goes, before anything is gathered.
+        query.push("), heavy AS (SELECT k.id, ").push(WEIGHT).push(" AS weight FROM page k)");
+        query.push(
+            ", placed AS (SELECT id, row_number() OVER newest AS place, sum(weight) OVER newest - weight AS ahead",
+        );
+        query.push(" FROM heavy WINDOW newest AS (ORDER BY id DESC ROWS UNBOUNDED PRECEDING))");
+        query.push(", shown AS MATERIALIZED (SELECT id FROM placed WHERE place <= ").push(limit);
+        query.push(" AND ahead < ").push(HEAVY).push(")");
+        query.push(" SELECT ").push(columns).push(", ").push(dialect.seen).push(" AS seen");
+        query.push(", (SELECT count(*) FROM shown) < (SELECT count(*) FROM page) AS more");
+        query.push(" FROM page k JOIN shown ON shown.id = k.id ORDER BY k.id DESC");
         query
     }
 

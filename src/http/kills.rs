@@ -270,7 +270,7 @@ fn preferred_wait(headers: &HeaderMap) -> Option<u64> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Paging {
-    /// 1 to 500.
+    /// 1 to 500 kills; a page of kills with many sessions ends sooner.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 50)]
     pub(super) limit: Option<String>,
     /// `next_cursor` of the page before.

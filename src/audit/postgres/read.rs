@@ -26,14 +26,14 @@ pub(in crate::audit) async fn find(connection: &mut PgConnection, id: KillId) ->
 const FIND: &str = select!(" FROM kills k WHERE k.id = $1");
 
 pub(in crate::audit) async fn page(connection: &mut PgConnection, filter: &Filter, limit: u32) -> sqlx::Result<Page> {
-    let mut query = filter.query::<sqlx::Postgres>(columns!(), &DIALECT, limit.saturating_add(1));
+    let mut query = filter.query::<sqlx::Postgres>(columns!(), &DIALECT, limit);
     let rows: Vec<Seen<KillRow>> = query.build_query_as().fetch_all(connection).await?;
-    Page::of(rows, filter, limit, KillRow::read, |kill| kill.id)
+    Page::of(rows, filter, KillRow::read, |kill| kill.id)
 }
 
 /// The statement of a page, with `$1` and so on where its values go.
 pub(in crate::audit) fn page_sql(filter: &Filter, limit: u32) -> String {
-    filter.query::<sqlx::Postgres>(columns!(), &DIALECT, limit.saturating_add(1)).sql().as_str().to_owned()
+    filter.query::<sqlx::Postgres>(columns!(), &DIALECT, limit).sql().as_str().to_owned()
 }
 
 pub(in crate::audit) async fn lines(
@@ -41,9 +41,9 @@ pub(in crate::audit) async fn lines(
     filter: &Filter,
     limit: u32,
 ) -> sqlx::Result<Page<Line>> {
-    let mut query = filter.query::<sqlx::Postgres>(LINE, &DIALECT, limit.saturating_add(1));
+    let mut query = filter.query::<sqlx::Postgres>(LINE, &DIALECT, limit);
     let rows: Vec<Seen<WholeRow>> = query.build_query_as().fetch_all(connection).await?;
-    Page::of(rows, filter, limit, |row| Ok(row.read()), |line| line.id)
+    Page::of(rows, filter, |row| Ok(row.read()), |line| line.id)
 }
 
 pub(in crate::audit) async fn stats(

@@ -31,9 +31,9 @@ pub(in crate::audit) async fn page(
     filter: &Filter,
     limit: u32,
 ) -> sqlx::Result<Page> {
-    let mut query = filter.query::<sqlx::Sqlite>(columns!(), &DIALECT, limit.saturating_add(1));
+    let mut query = filter.query::<sqlx::Sqlite>(columns!(), &DIALECT, limit);
     let rows: Vec<Seen<KillRow>> = query.build_query_as().fetch_all(connection).await?;
-    Page::of(rows, filter, limit, KillRow::read, |kill| kill.id)
+    Page::of(rows, filter, KillRow::read, |kill| kill.id)
 }
 
 pub(in crate::audit) async fn lines(
@@ -41,9 +41,9 @@ pub(in crate::audit) async fn lines(
     filter: &Filter,
     limit: u32,
 ) -> sqlx::Result<Page<Line>> {
-    let mut query = filter.query::<sqlx::Sqlite>(LINE, &DIALECT, limit.saturating_add(1));
+    let mut query = filter.query::<sqlx::Sqlite>(LINE, &DIALECT, limit);
     let rows: Vec<Seen<WholeRow>> = query.build_query_as().fetch_all(connection).await?;
-    Page::of(rows, filter, limit, |row| Ok(row.read()), |line| line.id)
+    Page::of(rows, filter, |row| Ok(row.read()), |line| line.id)
 }
 
 pub(in crate::audit) async fn stats(

@@ -6,6 +6,7 @@ mod command;
 mod counting;
 mod cut_off;
 mod exporting;
+mod heavy;
 mod paging;
 mod sealed;
 mod searching;
