@@ -7,7 +7,7 @@
 use sqlx::FromRow;
 use time::OffsetDateTime;
 
-use super::{Audit, AuditError, moment::Moment, on_engine, postgres, row::KillRow, sqlite};
+use super::{Audit, AuditError, on_engine, postgres, row::KillRow, sqlite, timestamp::Timestamp};
 use crate::domain::{Kill, KillId};
 
 /// A kill that a webhook is to be told of, claimed to do so.
@@ -76,7 +76,7 @@ impl Audit {
 pub(super) struct DeliveryRow {
     #[sqlx(flatten)]
     kill: KillRow,
-    at: Moment,
+    at: Timestamp,
     tries: i32,
 }
 

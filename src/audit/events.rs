@@ -6,7 +6,7 @@ use sqlx::{FromRow, types::Json};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::{Audit, AuditError, moment::Moment, on_engine, postgres, sqlite};
+use super::{Audit, AuditError, on_engine, postgres, sqlite, timestamp::Timestamp};
 use crate::{
     clock::from_unix_millis,
     domain::{Found, KillId, Problem, Sent, Session, Status, Upstream},
@@ -86,7 +86,7 @@ impl Audit {
 #[derive(FromRow)]
 pub(super) struct EventRow {
     seq: i32,
-    at: Moment,
+    at: Timestamp,
     kind: String,
     status: String,
     detail: Json<Value>,

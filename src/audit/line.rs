@@ -11,8 +11,8 @@ use sqlx::{FromRow, types::Json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
-    moment::Moment,
     opening::{Opening, OpeningLine},
+    timestamp::Timestamp,
 };
 use crate::{
     chain::{self, Hash, Leaf},
@@ -189,12 +189,12 @@ pub(super) struct LineRow {
     request_id: Option<String>,
     idempotency_key: Option<String>,
     gateway: String,
-    requested_at: Moment,
-    looked_at: Option<Moment>,
+    requested_at: Timestamp,
+    looked_at: Option<Timestamp>,
     list_complete: Option<bool>,
-    sent_at: Option<Moment>,
-    completed_at: Option<Moment>,
-    verified_at: Option<Moment>,
+    sent_at: Option<Timestamp>,
+    completed_at: Option<Timestamp>,
+    verified_at: Option<Timestamp>,
     confirms: Option<KillId>,
     upstream_http_status: Option<i32>,
     upstream_request_id: Option<String>,
@@ -255,11 +255,11 @@ impl LineRow {
             },
             problem: json(self.problem),
             requested_at: written(self.requested_at.0),
-            looked_at: self.looked_at.map(|moment| written(moment.0)),
+            looked_at: self.looked_at.map(|at| written(at.0)),
             list_complete: self.list_complete,
-            sent_at: self.sent_at.map(|moment| written(moment.0)),
-            completed_at: self.completed_at.map(|moment| written(moment.0)),
-            verified_at: self.verified_at.map(|moment| written(moment.0)),
+            sent_at: self.sent_at.map(|at| written(at.0)),
+            completed_at: self.completed_at.map(|at| written(at.0)),
+            verified_at: self.verified_at.map(|at| written(at.0)),
             confirms: self.confirms,
             dry_run: self.dry_run,
             request: self.request,

@@ -20,7 +20,6 @@ mod error;
 mod events;
 mod line;
 mod migrations;
-mod moment;
 mod opening;
 mod page;
 mod postgres;
@@ -32,11 +31,12 @@ mod sealing;
 mod sql;
 mod sqlite;
 mod stats;
+mod timestamp;
 mod trials;
 mod watch;
 mod words;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use time::{Date, OffsetDateTime};
@@ -93,7 +93,7 @@ impl Default for Settings {
 /// The record. Clones are the same record.
 #[derive(Debug, Clone)]
 pub enum Audit {
-    Postgres(Postgres),
+    Postgres(Arc<Postgres>),
     Sqlite(Sqlite),
 }
 
@@ -144,7 +144,8 @@ impl Audit {
             Self::migrate(settings).await?;
         }
         match &settings.database_url {
-            Some(url) => Postgres::new(url, settings.timeout, settings.max_connections).map(Self::Postgres),
+            Some(url) => Postgres::new(url, settings.timeout, settings.max_connections)
+                .map(|engine| Self::Postgres(Arc::new(engine))),
             None => {
                 Sqlite::open(&settings.sqlite_path, settings.timeout, settings.max_connections).await.map(Self::Sqlite)
             }
@@ -155,7 +156,7 @@ impl Audit {
     #[must_use]
     pub fn for_kills(&self) -> Self {
         match self {
-            Self::Postgres(engine) => Self::Postgres(engine.for_kills()),
+            Self::Postgres(engine) => Self::Postgres(Arc::new(engine.for_kills())),
             Self::Sqlite(engine) => Self::Sqlite(engine.for_kills()),
         }
     }

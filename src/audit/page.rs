@@ -54,13 +54,13 @@ const WEIGHT: &str = "(SELECT count(*) FROM kill_sessions s WHERE s.kill_id = k.
      + coalesce(length(CAST(k.selector AS text)), 0) / 100";
 
 /// A row of a page, what the page could see, and whether there are kills behind it.
-pub(super) struct Seen<T> {
+pub(super) struct PageRow<T> {
     row: T,
     seen: String,
     more: bool,
 }
 
-impl<'r, R, T> FromRow<'r, R> for Seen<T>
+impl<'r, R, T> FromRow<'r, R> for PageRow<T>
 where
     R: Row,
     T: FromRow<'r, R>,
@@ -76,7 +76,7 @@ where
 impl<T> Page<T> {
     /// Makes a page of its rows.
     pub(super) fn of<R>(
-        rows: Vec<Seen<R>>,
+        rows: Vec<PageRow<R>>,
         filter: &Filter,
         read: impl Fn(R) -> sqlx::Result<T>,
         id: impl Fn(&T) -> Uuid,
@@ -86,7 +86,7 @@ impl<T> Page<T> {
             Some(cursor) => Some(cursor.seen.clone()),
             None => rows.first().map(|first| Snapshot::read(&first.seen)).transpose()?,
         };
-        let items: Vec<T> = rows.into_iter().map(|seen| read(seen.row)).collect::<sqlx::Result<_>>()?;
+        let items: Vec<T> = rows.into_iter().map(|of_page| read(of_page.row)).collect::<sqlx::Result<_>>()?;
         let next = items.last().zip(seen).filter(|_| more).map(|(last, seen)| Cursor { after: id(last), seen });
         Ok(Self { items, next })
     }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::{moment::whole_millis, words::words};
+use super::{timestamp::whole_millis, words::words};
 use crate::{
     clock::unix_millis,
     domain::{Kill, KillId, Problem, ProblemCode, Sent, Session, Status},

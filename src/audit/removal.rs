@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
-use super::{line::written, moment::Moment};
+use super::{line::written, timestamp::Timestamp};
 use crate::{
     chain::{self, Leaf},
     domain::KillId,
@@ -57,7 +57,7 @@ pub(super) struct RemovalRow {
     kills: i64,
     first_kill: Option<KillId>,
     last_kill: Option<KillId>,
-    removed_at: Moment,
+    removed_at: Timestamp,
     removed_by: String,
     reason: String,
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type, types::Json};
 use uuid::Uuid;
 
-use super::{moment::Moment, record::Open};
+use super::{record::Open, timestamp::Timestamp};
 use crate::clock::unix_millis;
 use crate::domain::{Found, Kill, KillId, Look, Problem, Session, Status, Upstream};
 
@@ -36,13 +36,13 @@ pub(super) struct KillRow {
     reason: Option<String>,
     target: Option<Json<Value>>,
     selector: Option<Json<Value>>,
-    requested_at: Moment,
-    looked_at: Option<Moment>,
+    requested_at: Timestamp,
+    looked_at: Option<Timestamp>,
     list_complete: Option<bool>,
-    sent_at: Option<Moment>,
+    sent_at: Option<Timestamp>,
     left_at: Option<i64>,
-    completed_at: Option<Moment>,
-    verified_at: Option<Moment>,
+    completed_at: Option<Timestamp>,
+    verified_at: Option<Timestamp>,
     confirms: Option<Uuid>,
     upstream_http_status: Option<i32>,
     upstream_request_id: Option<String>,
@@ -105,8 +105,8 @@ impl KillRow {
             found: Found::new(),
             confirms: self.confirms,
             requested_at: self.requested_at.0,
-            completed_at: self.completed_at.map(|moment| moment.0),
-            verified_at: self.verified_at.map(|moment| moment.0),
+            completed_at: self.completed_at.map(|at| at.0),
+            verified_at: self.verified_at.map(|at| at.0),
             returned: returned.map_err(|_| damaged("returned"))?,
         })
     }
@@ -114,7 +114,7 @@ impl KillRow {
 
 impl OpenRow {
     pub(super) fn read(self) -> sqlx::Result<Open> {
-        let sent_at = self.kill.sent_at.map(|moment| moment.0);
+        let sent_at = self.kill.sent_at.map(|at| at.0);
         Ok(Open { kill: self.kill.read()?, request: self.request, dry_run: self.dry_run, sent_at })
     }
 }

@@ -5,7 +5,7 @@
 use sqlx::{Database, Decode, FromRow, Postgres, Sqlite, Type, error::BoxDynError, types::Json};
 use uuid::Uuid;
 
-use super::{line::Line, moment::Moment};
+use super::{line::Line, timestamp::Timestamp};
 use crate::chain::{self, Block, Checkpoint, Head, Leaf};
 use crate::domain::KillId;
 
@@ -117,7 +117,7 @@ pub(super) fn unsigned(error: chain::KeyError) -> sqlx::Error {
 #[derive(FromRow)]
 pub(super) struct HeadRow {
     number: i64,
-    sealed_at: Moment,
+    sealed_at: Timestamp,
     count: i64,
     total: i64,
     listing: Vec<u8>,

@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Audit, AuditError, Removal, Sealing, Standing, moment::whole_millis, on_engine, postgres, sqlite};
+use super::{Audit, AuditError, Removal, Sealing, Standing, on_engine, postgres, sqlite, timestamp::whole_millis};
 use crate::{
     chain::{Block, Checkpoint, SealKey},
     domain::KillId,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, types::Json};
 use time::OffsetDateTime;
 
-use super::{Audit, AuditError, moment::whole_millis, on_engine, postgres, sqlite};
+use super::{Audit, AuditError, on_engine, postgres, sqlite, timestamp::whole_millis};
 use crate::domain::KillId;
 
 /// A kill after which will be looked for sessions that come back. It is bookkeeping, and gone once that is known.
@@ -89,7 +89,7 @@ impl Audit {
 pub(super) struct WatchRow {
     kill_id: KillId,
     gateway: String,
-    due_at: super::moment::Moment,
+    due_at: super::timestamp::Timestamp,
     looks: i32,
     sightings: Json<Sightings>,
 }

@@ -4,8 +4,8 @@
 //! that seals, the tasks that carry checkpoints outside, and the two checks, of the record and of an export of it.
 
 mod checkpoints;
+mod destination;
 mod export;
-mod outlet;
 mod sealer;
 mod verify;
 

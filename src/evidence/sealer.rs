@@ -1,4 +1,4 @@
-//! The tasks of a gateway that seals: one closes blocks, one for each outlet carries checkpoints.
+//! The tasks of a gateway that seals: one closes blocks, one for each destination carries checkpoints.
 //!
 //! Nothing that goes wrong here ends them, and nobody waits for them: what could not be sealed or delivered is tried
 //! again, from the record.
@@ -11,7 +11,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::outlet::{Messenger, Outlet};
+use super::destination::{Destination, Publisher};
 use crate::{
     audit::{Audit, Sealing},
     chain::SealKey,
@@ -42,7 +42,7 @@ pub(super) enum Stage {
 pub struct Sealer {
     stage: watch::Sender<Stage>,
     sealing: JoinHandle<()>,
-    messengers: JoinSet<()>,
+    publishers: JoinSet<()>,
 }
 
 /// What each of the tasks needs.
@@ -71,25 +71,25 @@ impl Sealer {
         };
         let (stage, now) = watch::channel(Stage::All);
         let desk = Desk { audit, metrics, every: settings.every };
-        let file = settings.checkpoint_file.clone().map(Outlet::File);
-        let url = settings.checkpoint_url.clone().map(|url| Outlet::Url(url, transport.clone()));
-        let mut messengers = JoinSet::new();
-        for outlet in file.into_iter().chain(url) {
-            messengers.spawn(Messenger::new(desk.clone(), outlet).run(now.clone()));
+        let file = settings.checkpoint_file.clone().map(Destination::File);
+        let url = settings.checkpoint_url.clone().map(|url| Destination::Url(url, transport.clone()));
+        let mut publishers = JoinSet::new();
+        for destination in file.into_iter().chain(url) {
+            publishers.spawn(Publisher::new(desk.clone(), destination).run(now.clone()));
         }
         let sealing = tokio::spawn(desk.seal(key, clock, settings.most, now));
-        Some(Self { stage, sealing, messengers })
+        Some(Self { stage, sealing, publishers })
     }
 
     /// Seals what there is to seal, delivers what there is to deliver, and ends.
     pub async fn stop(self) {
-        let Self { stage, sealing, mut messengers } = self;
+        let Self { stage, sealing, mut publishers } = self;
         let end = async {
             stage.send_replace(Stage::Checkpoints);
             // A task that panicked has nothing left to do.
             let _ = sealing.await;
             stage.send_replace(Stage::Nobody);
-            while messengers.join_next().await.is_some() {}
+            while publishers.join_next().await.is_some() {}
         };
         if tokio::time::timeout(FAREWELL, end).await.is_err() {
             tracing::warn!("stopping before everything is sealed; the next gateway goes on with it");

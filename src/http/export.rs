@@ -21,7 +21,8 @@ use crate::{
 };
 
 use super::{
-    Readers, answers, caller::Authenticated, held::Held, kills::unreadable_record, problem::Failure, query, schema::ListProblems, tokens,
+    Readers, answers, caller::Authenticated, held::Held, kills::unreadable_record, problem::Failure, query,
+    schema::ListProblems, tokens,
 };
 
 /// How the file is written.

@@ -35,8 +35,7 @@ use crate::{
 };
 
 use super::{
-    Readers,
-    allowance,
+    Readers, allowance,
     body::{self, Body},
     caller::Authenticated,
     client,

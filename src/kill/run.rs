@@ -105,7 +105,7 @@ pub(super) async fn begin(gate: Arc<Gate>, submission: Submission) -> Result<Beg
     };
     match gate.record.begin(&attempt).await? {
         audit::Begun::New => {}
-        audit::Begun::Existing { kill, same_request: true } => return taken_key(&gate, *kill),
+        audit::Begun::Existing { kill, same_request: true } => return taken_key(*kill),
         audit::Begun::Existing { kill, same_request: false } => {
             let attempt = key_reused(attempt, kill.id, now);
             gate.record.begin(&attempt).await?;
@@ -154,7 +154,7 @@ impl Prepared {
 }
 
 /// The answer to a key that stands for this very request.
-fn taken_key(gate: &Gate, kill: Kill) -> Result<Begun, Problem> {
+fn taken_key(kill: Kill) -> Result<Begun, Problem> {
     if kill.status == Status::Pending {
         let sentence = "the kill with this Idempotency-Key is being worked on";
         return Err(Problem::new(ProblemCode::InProgress, sentence).retry_after(1).kill(kill.id));

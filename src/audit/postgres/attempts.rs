@@ -12,10 +12,10 @@ use super::{
 use crate::{
     audit::{
         Begun,
-        moment::Moment,
         record::{Attempt, IdempotencyKey, learned},
         row::{KeyRow, kill_columns},
         sql::{KEY_STANDS, claim_key},
+        timestamp::Timestamp,
     },
     domain::KillId,
 };
@@ -57,7 +57,7 @@ pub(in crate::audit) async fn stands(
     key: &str,
     at: OffsetDateTime,
 ) -> sqlx::Result<bool> {
-    sqlx::query_scalar(KEY_STANDS).bind(caller).bind(key).bind(Moment(at)).fetch_one(connection).await
+    sqlx::query_scalar(KEY_STANDS).bind(caller).bind(key).bind(Timestamp(at)).fetch_one(connection).await
 }
 
 /// Records attempts, all of them or nothing, and claims their keys for that long; answers which are recorded: all but
@@ -88,19 +88,19 @@ pub(super) async fn record_together(
         .bind(column(attempts, |attempt| &attempt.request_id))
         .bind(column(attempts, |attempt| attempt.key.as_ref().map(|key| &key.key)))
         .bind(column(attempts, |attempt| &attempt.gateway))
-        .bind(column(attempts, |attempt| Moment(attempt.kill.requested_at)))
-        .bind(column(attempts, |attempt| attempt.kill.completed_at.map(Moment)))
+        .bind(column(attempts, |attempt| Timestamp(attempt.kill.requested_at)))
+        .bind(column(attempts, |attempt| attempt.kill.completed_at.map(Timestamp)))
         .bind(column(attempts, |attempt| attempt.kill.upstream.http_status.map(i32::from)))
         .bind(column(attempts, |attempt| &attempt.kill.upstream.request_id))
         .bind(column(attempts, |attempt| &attempt.kill.upstream.task_id))
         .bind(column(attempts, |attempt| &attempt.kill.upstream.error_code))
         .bind(column(attempts, |attempt| &attempt.kill.upstream.error_message))
         .bind(column(attempts, |attempt| attempt.kill.problem.as_ref().map(Json)))
-        .bind(column(attempts, |attempt| attempt.kill.status.is_open().then_some(Moment(attempt.deadline))))
+        .bind(column(attempts, |attempt| attempt.kill.status.is_open().then_some(Timestamp(attempt.deadline))))
         .bind(column(attempts, |attempt| Json(learned(&attempt.kill, None))))
         .bind(column(attempts, |attempt| attempt.claims().map(|key| key.fingerprint.as_slice())))
-        .bind(column(attempts, |attempt| attempt.claims().map(|_| Moment(attempt.kill.requested_at + ttl))))
-        .bind(column(attempts, |attempt| attempt.kill.look.map(|look| Moment(look.at))))
+        .bind(column(attempts, |attempt| attempt.claims().map(|_| Timestamp(attempt.kill.requested_at + ttl))))
+        .bind(column(attempts, |attempt| attempt.kill.look.map(|look| Timestamp(look.at))))
         .bind(column(attempts, |attempt| attempt.kill.look.map(|look| look.complete)))
         .bind(column(attempts, |attempt| attempt.kill.confirms))
         .bind(column(attempts, Attempt::words))

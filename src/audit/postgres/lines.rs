@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::audit::{
     line::{Line, LineEvent, LineRow, LineSession, line_columns, written},
-    moment::Moment,
     sealed::Standing,
+    timestamp::Timestamp,
 };
 
 /// The kills that are there; as of one moment only where nobody else can change them, or in a transaction that sees one.
@@ -94,7 +94,7 @@ struct SessionRow {
 struct EventRow {
     kill_id: Uuid,
     seq: i32,
-    at: Moment,
+    at: Timestamp,
     kind: String,
     status: String,
     gateway: Option<String>,

@@ -348,7 +348,10 @@ mod tests {
         for all in 1..=1000 {
             let Shares { writers, permits, upkeep, readers, keyed } = Shares::of(all);
             let shares = [writers, permits, upkeep, readers, keyed, 1];
-            assert!(shares.iter().all(|share| *share > 0) && shares.iter().sum::<u32>() <= all.max(6), "{all}: {shares:?}");
+            assert!(
+                shares.iter().all(|share| *share > 0) && shares.iter().sum::<u32>() <= all.max(6),
+                "{all}: {shares:?}"
+            );
         }
         assert_eq!(Shares::of(16), Shares { writers: 6, permits: 2, upkeep: 1, readers: 4, keyed: 2 });
     }

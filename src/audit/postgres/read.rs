@@ -10,10 +10,10 @@ use crate::{
     audit::{
         Count, Filter, Grouping, Line, Open, Page,
         line::{WholeRow, line_columns, whole_columns},
-        moment::Moment,
-        page::{Dialect, Seen},
+        page::{Dialect, PageRow},
         row::{KillRow, NOT_SETTLED, OpenRow, kill_columns, readable},
         stats::CountRow,
+        timestamp::Timestamp,
     },
     domain::{Kill, KillId},
 };
@@ -27,7 +27,7 @@ const FIND: &str = select!(" FROM kills k WHERE k.id = $1");
 
 pub(in crate::audit) async fn page(connection: &mut PgConnection, filter: &Filter, limit: u32) -> sqlx::Result<Page> {
     let mut query = filter.query::<sqlx::Postgres>(columns!(), &DIALECT, limit);
-    let rows: Vec<Seen<KillRow>> = query.build_query_as().fetch_all(connection).await?;
+    let rows: Vec<PageRow<KillRow>> = query.build_query_as().fetch_all(connection).await?;
     Page::of(rows, filter, KillRow::read, |kill| kill.id)
 }
 
@@ -42,7 +42,7 @@ pub(in crate::audit) async fn lines(
     limit: u32,
 ) -> sqlx::Result<Page<Line>> {
     let mut query = filter.query::<sqlx::Postgres>(LINE, &DIALECT, limit);
-    let rows: Vec<Seen<WholeRow>> = query.build_query_as().fetch_all(connection).await?;
+    let rows: Vec<PageRow<WholeRow>> = query.build_query_as().fetch_all(connection).await?;
     Page::of(rows, filter, |row| Ok(row.read()), |line| line.id)
 }
 
@@ -93,7 +93,7 @@ const LINE: &str = whole_columns!(
 const MONTHS: i32 = 3;
 
 pub(in crate::audit) async fn make_months(connection: &mut PgConnection, now: OffsetDateTime) -> sqlx::Result<()> {
-    sqlx::query(MAKE_MONTHS).bind(Moment(now)).bind(MONTHS).execute(connection).await?;
+    sqlx::query(MAKE_MONTHS).bind(Timestamp(now)).bind(MONTHS).execute(connection).await?;
     Ok(())
 }
 
@@ -111,8 +111,8 @@ pub(in crate::audit) async fn claim(
     let mut tx = connection.begin().await?;
     let taken: Vec<KillId> = sqlx::query_scalar(CLAIM)
         .bind(gateway)
-        .bind(Moment(now))
-        .bind(Moment(now + lease))
+        .bind(Timestamp(now))
+        .bind(Timestamp(now + lease))
         .bind(i64::from(limit))
         .fetch_all(&mut *tx)
         .await?;
@@ -131,7 +131,7 @@ const CLAIM: &str = "
 const CLAIMED: &str = select!(", k.request, k.dry_run FROM kills k WHERE k.id = ANY($1) ORDER BY k.id");
 
 pub(in crate::audit) async fn forget_keys(connection: &mut PgConnection, now: OffsetDateTime) -> sqlx::Result<u64> {
-    Ok(sqlx::query(FORGET_KEYS).bind(Moment(now)).execute(connection).await?.rows_affected())
+    Ok(sqlx::query(FORGET_KEYS).bind(Timestamp(now)).execute(connection).await?.rows_affected())
 }
 
 /// Those that somebody is just about to claim or release are left for another time.

@@ -9,10 +9,10 @@ use crate::{
     audit::{
         Removal, Sealing, Standing,
         line::Line,
-        moment::Moment,
         removal::RemovalRow,
         sealed::{BlockRow, HeadRow, add_block, hashes, head_columns, is_damage, is_sound, leaves, unsigned},
         sql::{BLOCK_BEFORE, IDS, IDS_AFTER},
+        timestamp::Timestamp,
     },
     chain::{Block, Checkpoint, Leaf, SealKey},
     domain::KillId,
@@ -132,7 +132,7 @@ const LAST: &str = concat!(
 async fn add(connection: &mut PgConnection, Block { head, signature, leaves }: &Block) -> sqlx::Result<()> {
     sqlx::query(add_block!())
         .bind(head.number)
-        .bind(Moment(head.sealed_at))
+        .bind(Timestamp(head.sealed_at))
         .bind(head.total)
         .bind(head.listing.as_slice())
         .bind(head.root.as_slice())
@@ -180,7 +180,7 @@ const HEADS: &str = concat!(
 
 /// The number of the last block before the first one that was sealed at that time or later.
 pub(in crate::audit) async fn block_before(connection: &mut PgConnection, at: OffsetDateTime) -> sqlx::Result<i64> {
-    sqlx::query_scalar(BLOCK_BEFORE).bind(Moment(at)).fetch_one(connection).await
+    sqlx::query_scalar(BLOCK_BEFORE).bind(Timestamp(at)).fetch_one(connection).await
 }
 
 pub(in crate::audit) async fn removals(connection: &mut PgConnection) -> sqlx::Result<Vec<Removal>> {

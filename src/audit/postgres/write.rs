@@ -8,8 +8,8 @@ use super::{attempts::record_together, read::MAKE_MONTHS};
 use crate::{
     audit::{
         batch_writer::Entry,
-        moment::Moment,
         record::{Attempt, Conclusion, Lease, Mark},
+        timestamp::Timestamp,
     },
     domain::{Identity, Kill, KillId},
 };
@@ -51,7 +51,7 @@ pub(super) fn has_no_month(error: &sqlx::Error) -> bool {
 }
 
 pub(super) async fn make_month(connection: &mut PgConnection, attempt: &Attempt) -> sqlx::Result<()> {
-    sqlx::query(MAKE_MONTHS).bind(Moment(attempt.kill.requested_at)).bind(1).execute(connection).await?;
+    sqlx::query(MAKE_MONTHS).bind(Timestamp(attempt.kill.requested_at)).bind(1).execute(connection).await?;
     Ok(())
 }
 
@@ -129,8 +129,8 @@ async fn mark_sent(connection: &mut PgConnection, marks: &[&Mark]) -> sqlx::Resu
     sqlx::query_scalar(MARK_SENT)
         .bind(column(marks, |mark| mark.id))
         .bind(column(marks, |mark| &mark.gateway))
-        .bind(column(marks, |mark| Moment(mark.at)))
-        .bind(column(marks, |mark| Moment(mark.due)))
+        .bind(column(marks, |mark| Timestamp(mark.at)))
+        .bind(column(marks, |mark| Timestamp(mark.due)))
         .bind(marks.iter().map(|mark| mark.id).min())
         .bind(marks.iter().map(|mark| mark.id).max())
         .fetch_all(connection)
@@ -142,14 +142,14 @@ const MARK_SENT: &str = "SELECT mark_kills_sent($1, $2, $3, $4, $5, $6)";
 /// Answers the kills that were open.
 pub(super) async fn conclude(connection: &mut PgConnection, conclusions: &[&Conclusion]) -> sqlx::Result<Vec<KillId>> {
     let due = |conclusion: &Conclusion| match conclusion.lease() {
-        Lease::Until(at) => Some(Moment(at)),
+        Lease::Until(at) => Some(Timestamp(at)),
         Lease::Keep | Lease::End => None,
     };
     let sessions = Sessions::of(conclusions.iter().map(|conclusion| &conclusion.kill)).arguments()?;
     sqlx::query_scalar_with(CONCLUDE, sessions)
         .bind(column(conclusions, |conclusion| conclusion.kill.id))
         .bind(column(conclusions, |conclusion| conclusion.kill.status.as_str()))
-        .bind(column(conclusions, |conclusion| conclusion.kill.completed_at.map(Moment)))
+        .bind(column(conclusions, |conclusion| conclusion.kill.completed_at.map(Timestamp)))
         .bind(column(conclusions, |conclusion| conclusion.kill.problem.as_ref().map(Json)))
         .bind(column(conclusions, |conclusion| conclusion.kill.upstream.http_status.map(i32::from)))
         .bind(column(conclusions, |conclusion| &conclusion.kill.upstream.request_id))
@@ -159,14 +159,14 @@ pub(super) async fn conclude(connection: &mut PgConnection, conclusions: &[&Conc
         .bind(column(conclusions, |conclusion| &conclusion.kill.upstream.error_message))
         .bind(column(conclusions, |conclusion| conclusion.lease() == Lease::End))
         .bind(column(conclusions, due))
-        .bind(column(conclusions, |conclusion| Moment(conclusion.at)))
+        .bind(column(conclusions, |conclusion| Timestamp(conclusion.at)))
         .bind(column(conclusions, |conclusion| &conclusion.what))
         // The database adds the sessions that changed, which only it knows.
         .bind(column(conclusions, |conclusion| Json(conclusion.learned(&[]))))
         .bind(column(conclusions, Conclusion::releases_key))
-        .bind(column(conclusions, |conclusion| conclusion.kill.look.map(|look| Moment(look.at))))
+        .bind(column(conclusions, |conclusion| conclusion.kill.look.map(|look| Timestamp(look.at))))
         .bind(column(conclusions, |conclusion| conclusion.kill.look.map(|look| look.complete)))
-        .bind(column(conclusions, |conclusion| conclusion.kill.verified_at.map(Moment)))
+        .bind(column(conclusions, |conclusion| conclusion.kill.verified_at.map(Timestamp)))
         .bind(conclusions.iter().map(|conclusion| conclusion.kill.id).min())
         .bind(conclusions.iter().map(|conclusion| conclusion.kill.id).max())
         .fetch_all(connection)

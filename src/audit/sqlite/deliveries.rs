@@ -8,8 +8,8 @@ use crate::{
     audit::{
         Delivery, Unwanted,
         delivery::{DELIVERED, DeliveryRow, LATER, NOT_TOLD},
-        moment::Moment,
         row::{kill_columns, readable},
+        timestamp::Timestamp,
     },
     domain::KillId,
 };
@@ -24,8 +24,8 @@ pub(in crate::audit) async fn claim_deliveries(
     let mut tx = connection.begin_with(BEGIN).await?;
     let taken: Vec<KillId> = sqlx::query_scalar(CLAIM)
         .bind(webhook)
-        .bind(Moment(now))
-        .bind(Moment(until))
+        .bind(Timestamp(now))
+        .bind(Timestamp(until))
         .bind(i64::from(limit))
         .fetch_all(&mut *tx)
         .await?;
@@ -69,7 +69,8 @@ pub(in crate::audit) async fn deliver_later(
     tries: i32,
     due_at: OffsetDateTime,
 ) -> sqlx::Result<bool> {
-    let left = sqlx::query(LATER).bind(webhook).bind(kill).bind(tries).bind(Moment(due_at)).execute(connection).await?;
+    let left =
+        sqlx::query(LATER).bind(webhook).bind(kill).bind(tries).bind(Timestamp(due_at)).execute(connection).await?;
     Ok(left.rows_affected() > 0)
 }
 
@@ -79,8 +80,8 @@ pub(in crate::audit) async fn drop_deliveries(
 ) -> sqlx::Result<Vec<(String, KillId)>> {
     sqlx::query_as(DROP)
         .bind(Json(&unwanted.webhooks))
-        .bind(Moment(unwanted.unknown_since))
-        .bind(unwanted.overdue_since.map(Moment))
+        .bind(Timestamp(unwanted.unknown_since))
+        .bind(unwanted.overdue_since.map(Timestamp))
         .fetch_all(connection)
         .await
 }

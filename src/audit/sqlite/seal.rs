@@ -12,9 +12,9 @@ use crate::{
     audit::{
         Removal, Sealing, Standing,
         line::{Line, WholeRow},
-        moment::Moment,
         sealed::{BlockRow, HeadRow, add_block, hashes, head_columns, is_damage, is_sound, leaves},
         sql::{BLOCK_BEFORE, IDS, IDS_AFTER},
+        timestamp::Timestamp,
     },
     chain::{Block, Checkpoint, Leaf},
     domain::KillId,
@@ -116,7 +116,7 @@ pub(in crate::audit) async fn add(
     }
     sqlx::query(add_block!())
         .bind(head.number)
-        .bind(Moment(head.sealed_at))
+        .bind(Timestamp(head.sealed_at))
         .bind(head.total)
         .bind(head.listing.as_slice())
         .bind(head.root.as_slice())
@@ -170,7 +170,7 @@ const HEADS: &str = concat!(
 
 /// The number of the last block before the first one that was sealed at that time or later.
 pub(in crate::audit) async fn block_before(connection: &mut SqliteConnection, at: OffsetDateTime) -> sqlx::Result<i64> {
-    sqlx::query_scalar(BLOCK_BEFORE).bind(Moment(at)).fetch_one(connection).await
+    sqlx::query_scalar(BLOCK_BEFORE).bind(Timestamp(at)).fetch_one(connection).await
 }
 
 /// There are no months to remove in one file.

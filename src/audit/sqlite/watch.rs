@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 use super::BEGIN;
 use crate::{
     audit::{
-        moment::Moment,
         sql::{END_WATCH, NOTE_RETURNED, WATCH, WATCH_ON},
+        timestamp::Timestamp,
         watch::{Returned, Watch, WatchRow},
     },
     domain::KillId,
@@ -19,7 +19,7 @@ pub(in crate::audit) async fn watch(connection: &mut SqliteConnection, watch: &W
     sqlx::query(WATCH)
         .bind(watch.kill_id)
         .bind(&watch.gateway)
-        .bind(Moment(watch.due_at))
+        .bind(Timestamp(watch.due_at))
         .bind(watch.looks)
         .bind(Json(&watch.sightings))
         .execute(connection)
@@ -36,8 +36,8 @@ pub(in crate::audit) async fn claim_watches(
 ) -> sqlx::Result<Vec<Watch>> {
     let rows: Vec<WatchRow> = sqlx::query_as(CLAIM)
         .bind(gateway)
-        .bind(Moment(now))
-        .bind(Moment(now + lease))
+        .bind(Timestamp(now))
+        .bind(Timestamp(now + lease))
         .bind(i64::from(limit))
         .fetch_all(connection)
         .await?;
@@ -60,7 +60,7 @@ pub(in crate::audit) async fn note_look(
         sqlx::query(NOTE_RETURNED)
             .bind(id)
             .bind(look)
-            .bind(Moment(at))
+            .bind(Timestamp(at))
             .bind(i32::try_from(count).unwrap_or(i32::MAX))
             .bind(complete)
             .execute(&mut *tx)
@@ -71,7 +71,7 @@ pub(in crate::audit) async fn note_look(
             sqlx::query(WATCH_ON)
                 .bind(id)
                 .bind(&on.gateway)
-                .bind(Moment(on.due_at))
+                .bind(Timestamp(on.due_at))
                 .bind(on.looks)
                 .bind(Json(&on.sightings))
                 .execute(&mut *tx)

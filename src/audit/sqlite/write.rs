@@ -10,10 +10,10 @@ use crate::{
     audit::{
         Begun,
         batch_writer::Entry,
-        moment::Moment,
         record::{Attempt, Conclusion, IdempotencyKey, Lease, Mark, learned},
         row::{KeyRow, kill_columns},
         sql::{KEY_STANDS, claim_key},
+        timestamp::Timestamp,
     },
     domain::{Kill, KillId, Session, Status},
 };
@@ -60,7 +60,7 @@ async fn record(tx: &mut SqliteConnection, attempt: &Attempt) -> sqlx::Result<()
     write_sessions(tx, kill.id, &kill.sessions).await?;
     write_event(tx, kill, kill.requested_at, "recorded", learned(kill, None), Some(&attempt.gateway)).await?;
     for webhook in &attempt.webhooks {
-        sqlx::query(TELL).bind(webhook).bind(kill.id).bind(Moment(kill.requested_at)).execute(&mut *tx).await?;
+        sqlx::query(TELL).bind(webhook).bind(kill.id).bind(Timestamp(kill.requested_at)).execute(&mut *tx).await?;
     }
     if !kill.status.is_open() {
         sqlx::query(SETTLE).bind(kill.id).bind(kill.status.as_str()).execute(&mut *tx).await?;
@@ -84,8 +84,8 @@ async fn claim_key(
         .bind(&key.key)
         .bind(key.fingerprint.as_slice())
         .bind(kill.id)
-        .bind(Moment(kill.requested_at))
-        .bind(Moment(kill.requested_at + ttl))
+        .bind(Timestamp(kill.requested_at))
+        .bind(Timestamp(kill.requested_at + ttl))
         .execute(&mut *tx)
         .await?;
     if claimed.rows_affected() > 0 {
@@ -108,7 +108,7 @@ pub(in crate::audit) async fn stands(
     key: &str,
     at: OffsetDateTime,
 ) -> sqlx::Result<bool> {
-    sqlx::query_scalar(KEY_STANDS).bind(caller).bind(key).bind(Moment(at)).fetch_one(connection).await
+    sqlx::query_scalar(KEY_STANDS).bind(caller).bind(key).bind(Timestamp(at)).fetch_one(connection).await
 }
 
 /// Writes the kill, as pending if it is settled.
@@ -130,15 +130,15 @@ async fn write_kill(tx: &mut SqliteConnection, attempt: &Attempt) -> sqlx::Resul
         .bind(&attempt.request_id)
         .bind(attempt.key.as_ref().map(|key| &key.key))
         .bind(&attempt.gateway)
-        .bind(Moment(kill.requested_at))
-        .bind(kill.completed_at.map(Moment))
+        .bind(Timestamp(kill.requested_at))
+        .bind(kill.completed_at.map(Timestamp))
         .bind(kill.upstream.http_status.map(i32::from))
         .bind(&kill.upstream.request_id)
         .bind(&kill.upstream.task_id)
         .bind(&kill.upstream.error_code)
         .bind(&kill.upstream.error_message)
         .bind(kill.problem.as_ref().map(Json))
-        .bind(kill.look.map(|look| Moment(look.at)))
+        .bind(kill.look.map(|look| Timestamp(look.at)))
         .bind(kill.look.map(|look| look.complete))
         .bind(kill.confirms)
         .bind(&kill.actor)
@@ -182,7 +182,7 @@ async fn write_event(
 ) -> sqlx::Result<()> {
     sqlx::query(WRITE_EVENT)
         .bind(kill.id)
-        .bind(Moment(at))
+        .bind(Timestamp(at))
         .bind(kind)
         .bind(kill.status.as_str())
         .bind(gateway)
@@ -199,7 +199,7 @@ const WRITE_EVENT: &str = "
     FROM kill_events WHERE kill_id = $1";
 
 async fn write_lease(tx: &mut SqliteConnection, kill: KillId, due: OffsetDateTime) -> sqlx::Result<()> {
-    sqlx::query(WRITE_LEASE).bind(kill).bind(Moment(due)).execute(tx).await?;
+    sqlx::query(WRITE_LEASE).bind(kill).bind(Timestamp(due)).execute(tx).await?;
     Ok(())
 }
 
@@ -218,13 +218,13 @@ const RESTS: &str = "
     ON CONFLICT (entry_id) DO UPDATE SET times = times + 1";
 
 async fn mark_sent(tx: &mut SqliteConnection, mark: &Mark) -> sqlx::Result<bool> {
-    let (id, gateway, at) = (mark.id, &mark.gateway, Moment(mark.at));
+    let (id, gateway, at) = (mark.id, &mark.gateway, Timestamp(mark.at));
     let marked = sqlx::query(MARK_SENT).bind(id).bind(gateway).bind(at).execute(&mut *tx).await?;
     if marked.rows_affected() == 0 {
         return Ok(false);
     }
     sqlx::query(SENT).bind(id).bind(at).bind(gateway).execute(&mut *tx).await?;
-    sqlx::query(LASTS).bind(id).bind(Moment(mark.due)).execute(tx).await?;
+    sqlx::query(LASTS).bind(id).bind(Timestamp(mark.due)).execute(tx).await?;
     Ok(true)
 }
 
@@ -253,16 +253,16 @@ async fn conclude(tx: &mut SqliteConnection, conclusion: &Conclusion) -> sqlx::R
     sqlx::query(CONCLUDE)
         .bind(kill.id)
         .bind(kill.status.as_str())
-        .bind(kill.completed_at.map(Moment))
+        .bind(kill.completed_at.map(Timestamp))
         .bind(kill.problem.as_ref().map(Json))
         .bind(kill.upstream.http_status.map(i32::from))
         .bind(&kill.upstream.request_id)
         .bind(&kill.upstream.task_id)
         .bind(&kill.upstream.error_code)
         .bind(&kill.upstream.error_message)
-        .bind(kill.look.map(|look| Moment(look.at)))
+        .bind(kill.look.map(|look| Timestamp(look.at)))
         .bind(kill.look.map(|look| look.complete))
-        .bind(kill.verified_at.map(Moment))
+        .bind(kill.verified_at.map(Timestamp))
         .bind(conclusion.lease() == Lease::End)
         .bind(&kill.upstream.evidence_url)
         .execute(&mut *tx)

@@ -82,8 +82,8 @@ async fn a_gateway_with_a_key_seals_and_checkpoints_what_it_records(engine: Engi
     let file = folder.path().join("checkpoints.ndjson");
     let (url, taken, has_refused) = receiver().await;
     let key = SealKey::generate().unwrap();
-    let outlets = format!("checkpoint_file = \"{}\"\ncheckpoint_url = \"{url}\"\n", file.display());
-    let setup = Setup { more: section(&key) + &outlets, ..Setup::default() };
+    let destinations = format!("checkpoint_file = \"{}\"\ncheckpoint_url = \"{url}\"\n", file.display());
+    let setup = Setup { more: section(&key) + &destinations, ..Setup::default() };
     let gateway = Gateway::start_with(engine, setup).await;
     for number in 0..3 {
         assert_eq!(gateway.kill(&kill_of("ledger", &[10_180 + number])).await.status.as_u16(), 200);

@@ -34,7 +34,7 @@ async fn readers_that_hold_all_their_connections_delay_neither_a_keyed_kill_nor_
                            WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let gateway = gateway().await;
     // A table that exports read and kills do not.
-    let mut lock = locked(&gateway, "LOCK TABLE blocks IN ACCESS EXCLUSIVE MODE").await;
+    let lock = locked(&gateway, "LOCK TABLE blocks IN ACCESS EXCLUSIVE MODE").await;
     let mut raw = PgConnection::connect(&gateway.database_url()).await.unwrap();
     let mut exports = JoinSet::new();
     for caller in ["a", "a", "b", "b", "c", "c"] {

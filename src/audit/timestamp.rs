@@ -12,32 +12,32 @@ use crate::clock::{from_unix_millis, unix_millis};
 
 /// A time in the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Moment(pub(super) OffsetDateTime);
+pub(super) struct Timestamp(pub(super) OffsetDateTime);
 
 /// The time as every engine can keep it.
 pub(super) fn whole_millis(at: OffsetDateTime) -> OffsetDateTime {
     from_unix_millis(unix_millis(at))
 }
 
-impl Type<Postgres> for Moment {
+impl Type<Postgres> for Timestamp {
     fn type_info() -> <Postgres as Database>::TypeInfo {
         <OffsetDateTime as Type<Postgres>>::type_info()
     }
 }
 
-impl PgHasArrayType for Moment {
+impl PgHasArrayType for Timestamp {
     fn array_type_info() -> PgTypeInfo {
         OffsetDateTime::array_type_info()
     }
 }
 
-impl Encode<'_, Postgres> for Moment {
+impl Encode<'_, Postgres> for Timestamp {
     fn encode_by_ref(&self, buf: &mut <Postgres as Database>::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
         Encode::<Postgres>::encode_by_ref(&whole_millis(self.0), buf)
     }
 }
 
-impl<'r> Decode<'r, Postgres> for Moment {
+impl<'r> Decode<'r, Postgres> for Timestamp {
     /// A time that no calendar has, such as `infinity`, is an error; the driver's own reading panics there (sqlx 0.9.0).
     fn decode(value: <Postgres as Database>::ValueRef<'r>) -> Result<Self, BoxDynError> {
         match value.format() {
@@ -54,7 +54,7 @@ impl<'r> Decode<'r, Postgres> for Moment {
 /// What Postgres counts microseconds from.
 const POSTGRES_EPOCH: OffsetDateTime = datetime!(2000-01-01 0:00 UTC);
 
-impl Type<Sqlite> for Moment {
+impl Type<Sqlite> for Timestamp {
     fn type_info() -> <Sqlite as Database>::TypeInfo {
         <i64 as Type<Sqlite>>::type_info()
     }
@@ -64,13 +64,13 @@ impl Type<Sqlite> for Moment {
     }
 }
 
-impl Encode<'_, Sqlite> for Moment {
+impl Encode<'_, Sqlite> for Timestamp {
     fn encode_by_ref(&self, buf: &mut <Sqlite as Database>::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
         Encode::<Sqlite>::encode_by_ref(&unix_millis(self.0), buf)
     }
 }
 
-impl<'r> Decode<'r, Sqlite> for Moment {
+impl<'r> Decode<'r, Sqlite> for Timestamp {
     fn decode(value: <Sqlite as Database>::ValueRef<'r>) -> Result<Self, BoxDynError> {
         <i64 as Decode<Sqlite>>::decode(value).map(|millis| Self(from_unix_millis(millis)))
     }

@@ -1,6 +1,6 @@
 //! Carrying checkpoints to where the record's owner cannot reach them.
 //!
-//! Each outlet has a messenger that goes from block to block in the record itself, whoever sealed it. So nothing is
+//! Each destination has a publisher that goes from block to block in the record itself, whoever sealed it. So nothing is
 //! lost when a delivery fails or a gateway dies; some may be delivered more than once.
 
 use std::{io, path::PathBuf, time::Duration};
@@ -26,23 +26,23 @@ const AT_ONCE: u32 = 100;
 
 /// Where checkpoints go.
 #[derive(Debug)]
-pub(super) enum Outlet {
+pub(super) enum Destination {
     File(PathBuf),
     Url(Url, Transport),
 }
 
-/// Carries checkpoints to one outlet.
+/// Carries checkpoints to one destination.
 #[derive(Debug)]
-pub(super) struct Messenger {
+pub(super) struct Publisher {
     desk: Desk,
-    outlet: Outlet,
+    destination: Destination,
     /// How far it has come; `None` before it knows where to begin.
     tail: Option<Tail>,
 }
 
-impl Messenger {
-    pub(super) const fn new(desk: Desk, outlet: Outlet) -> Self {
-        Self { desk, outlet, tail: None }
+impl Publisher {
+    pub(super) const fn new(desk: Desk, destination: Destination) -> Self {
+        Self { desk, destination, tail: None }
     }
 
     pub(super) async fn run(mut self, mut stage: watch::Receiver<Stage>) {
@@ -59,7 +59,7 @@ impl Messenger {
             Ok(()) => true,
             Err(why) => {
                 self.desk.metrics.checkpoint_failure();
-                tracing::warn!(outlet = self.outlet.name(), why, "checkpoints could not be delivered yet");
+                tracing::warn!(destination = self.destination.name(), why, "checkpoints could not be delivered yet");
                 false
             }
         }
@@ -85,8 +85,8 @@ impl Messenger {
     /// all before it.
     async fn begin(&self) -> Result<Tail, String> {
         let heads = async |after| self.desk.audit.heads(after, 1).await.map_err(|error| error.to_string());
-        match &self.outlet {
-            Outlet::File(path) => {
+        match &self.destination {
+            Destination::File(path) => {
                 let path = path.clone();
                 let tail = blocking(move || Tail::of(&path)).await?;
                 if let Some(last) = &tail.last
@@ -96,7 +96,7 @@ impl Messenger {
                 }
                 Ok(tail)
             }
-            Outlet::Url(..) => {
+            Destination::Url(..) => {
                 let newest = self.desk.audit.last_head().await.map_err(|error| error.to_string())?;
                 let number = newest.map_or(0, |newest| newest.head.number);
                 let last = if number > 1 { heads(number - 2).await?.pop() } else { None };
@@ -107,12 +107,12 @@ impl Messenger {
 
     /// Takes these checkpoints, which follow what it has. What it has is then known again, or asked for anew.
     async fn take(&mut self, heads: Vec<Checkpoint>) -> Result<(), String> {
-        match &self.outlet {
-            Outlet::File(path) => {
+        match &self.destination {
+            Destination::File(path) => {
                 let (path, mut tail) = (path.clone(), self.tail.take().unwrap_or_default());
                 self.tail = Some(blocking(move || tail.append(&path, &heads).map(|()| tail)).await?);
             }
-            Outlet::Url(url, transport) => {
+            Destination::Url(url, transport) => {
                 for head in heads {
                     post(url, transport, &head).await?;
                     self.tail = Some(Tail::after(Some(head)));
@@ -125,14 +125,14 @@ impl Messenger {
     fn contradicts(&self, number: i64) {
         self.desk.metrics.checkpoint_failure();
         tracing::error!(
-            outlet = self.outlet.name(),
+            destination = self.destination.name(),
             block = number,
             "the record's blocks are not those that were checkpointed: run killgate audit verify"
         );
     }
 }
 
-impl Outlet {
+impl Destination {
     const fn name(&self) -> &'static str {
         match self {
             Self::File(_) => "seal.checkpoint_file",
