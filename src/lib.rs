@@ -4,9 +4,9 @@
 //! |---|---|
 //! | [`domain`] | the words: target, selector, order, outcome, kill; valid once made |
 //! | [`upstream`] | pure scripts, one file a product and one a cloud; accounts, and the transport that carries calls |
-//! | [`kill`] | the use-case: record, wait for a turn, drive the vendor, record, answer |
-//! | [`dispatch`] | carrying calls to vendors: waiting kills, the turns they take, breakers, and what came back |
-//! | [`audit`] | the record, on Postgres or SQLite, and the turns that gateways share |
+//! | [`kill`] | the use-case: vet, look, record, dispatch, learn, tell: one task for each kill |
+//! | [`dispatch`] | carrying calls to vendors: kills that wait, callers that take turns, permits, breakers, what came back |
+//! | [`audit`] | the record, on Postgres or SQLite, and the permits that gateways share |
 //! | [`history`] | reading the record from outside: filters, and all of it in one file |
 //! | [`auth`] | who calls: JWT by shared secret or by key set |
 //! | [`http`] | handlers, problems, documentation |
@@ -16,6 +16,11 @@
 //! | [`notify`] | telling others what becomes of kills: following one while it is open, webhooks |
 //! | [`sandbox`] | the simulated clouds |
 //! | [`app`], [`demo`], [`telemetry`], [`metrics`], [`clock`], [`seats`] | putting it together, and being seen |
+//!
+//! A kill is [`kill`]'s `run`, which reads from top to bottom; its rooms are what it goes through: `intake` (what was asked,
+//! and how much one caller may), `policy` (who may end what, confirms, caps), `look` (lists, previews, the look before a kill
+//! and the one after a wait), `after` (what is learned later). Its calls go through a dispatcher of [`dispatch`] and are made
+//! by a runner, which runs the script of a vendor of [`upstream`].
 //!
 //! Arrows point inward: `domain` knows no framework, `upstream` knows only `domain`, and only
 //! [`upstream::transport`] sends anything.

@@ -88,10 +88,10 @@ impl Looks {
         literals: bool,
         class: Class,
     ) -> Result<(List, Target), Problem> {
-        let driver = self.upstreams.runner(target)?;
-        let mut listing = Listing::new(driver.vendor, target.clone(), wanted.clone());
-        let until = Instant::now() + driver.limit.max_wait + driver.limit.timeout;
-        match timeout_at(until, driver.list(&mut listing, class, until)).await {
+        let runner = self.upstreams.runner(target)?;
+        let mut listing = Listing::new(runner.vendor, target.clone(), wanted.clone());
+        let until = Instant::now() + runner.limit.max_wait + runner.limit.timeout;
+        match timeout_at(until, runner.list(&mut listing, class, until)).await {
             Ok(Ok(())) => {}
             // What was read in time is told, and that it is not all.
             Ok(Err(Stop::NoPermit(_))) | Err(_) if listing.has_begun() => {}

@@ -23,18 +23,18 @@ const ALL_THE_SAME: &str = "the database picks anew when the kill comes, and may
 
 impl Looks {
     /// Shows on `kill` what the database would pick; leaves it as it is where that cannot be learned.
-    pub(in crate::kill) async fn show_picks(&self, driver: &Runner, target: &Target, kill: &mut Kill) {
-        match self.picked(driver, target).await {
+    pub(in crate::kill) async fn show_picks(&self, runner: &Runner, target: &Target, kill: &mut Kill) {
+        match self.picked(runner, target).await {
             Ok(None) => {}
             Ok(Some((sessions, look))) => (kill.sessions, kill.look) = (sessions, Some(look)),
             Err(problem) => tracing::info!(kill_id = %kill.id, code = problem.code.as_str(), "a preview saw nothing"),
         }
     }
 
-    async fn picked(&self, driver: &Runner, target: &Target) -> Result<Option<(Vec<Session>, Look)>, Problem> {
+    async fn picked(&self, runner: &Runner, target: &Target) -> Result<Option<(Vec<Session>, Look)>, Problem> {
         let at = self.clock.now();
-        let until = Instant::now() + driver.limit.max_wait + driver.limit.timeout;
-        let ids = match timeout_at(until, driver.pick(target, until)).await {
+        let until = Instant::now() + runner.limit.max_wait + runner.limit.timeout;
+        let ids = match timeout_at(until, runner.pick(target, until)).await {
             Ok(Ok(Some(ids))) => ids,
             Ok(Ok(None)) => return Ok(None),
             Ok(Err(stop)) => return Err(unread(&stop)),
