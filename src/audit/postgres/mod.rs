@@ -95,11 +95,12 @@ struct Shares {
 impl Shares {
     /// Of so many, or of six where they are fewer. Of many most go to keys, of which each may wait for another's.
     fn of(all: u32) -> Self {
-        let writers = (3 * WRITERS).min(all * 3 / 8).max(1);
+        let writers = (3 * WRITERS).min(all * 3 / 8).min(all.saturating_sub(5)).max(1);
         let permits = PERMITS.min(all / 8).max(1);
         let upkeep = (all / 12).clamp(1, 2);
-        let readers = (all / 4).max(1);
-        let keyed = all.saturating_sub(writers + permits + upkeep + readers + 1).max(1);
+        let others = all.saturating_sub(writers + permits + upkeep + 1);
+        let readers = (all / 4).min(others.saturating_sub(1)).max(1);
+        let keyed = others.saturating_sub(readers).max(1);
         Self { writers, permits, upkeep, readers, keyed }
     }
 }
