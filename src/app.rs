@@ -169,6 +169,8 @@ impl App {
         };
         if tokio::time::timeout(grace, finish).await.is_err() {
             tracing::warn!("stopping with kills under way; other gateways will settle them");
+            // What was only counted is nobody else's to record.
+            kills.record_counted().await;
         }
         reconciling.abort();
         let seal = async {

@@ -139,9 +139,9 @@ impl Default for Metrics {
 
 impl Metrics {
     /// A kill was answered; `vendor` is one of the vendor table, if any.
-    pub fn kill(&self, vendor: Option<&'static str>, status: &'static str) {
+    pub fn kill(&self, vendor: Option<&'static str>, status: &'static str, attempts: u32) {
         let vendor = vendor.unwrap_or("none");
-        self.kills.get_or_create(&KillLabels { vendor, status }).inc();
+        self.kills.get_or_create(&KillLabels { vendor, status }).inc_by(attempts.into());
     }
 
     /// A call to a vendor ended; `result` is `ok` or the kind of fault.
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn a_scrape_shows_what_was_counted() {
         let metrics = Metrics::default();
-        metrics.kill(Some("dcdb"), "accepted");
+        metrics.kill(Some("dcdb"), "accepted", 1);
         metrics.call("tencent-prod", "dcdb", "KillSession", "ok", Duration::from_millis(7));
         let text = metrics.text();
         assert!(text.contains(r#"killgate_kills_total{vendor="dcdb",status="accepted"} 1"#), "{text}");

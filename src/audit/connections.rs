@@ -134,6 +134,10 @@ impl<DB: Database> Connections<DB> {
         let (kept, value) = timeout_at(deadline, async {
             let mut kept = self.shared.take().await?;
             let value = work(&mut kept.connection).await?;
+            // A transaction that was let go has only queued its end.
+            if kept.connection.should_flush() {
+                kept.connection.flush().await?;
+            }
             sqlx::Result::Ok((kept, value))
         })
         .await

@@ -353,7 +353,7 @@ impl Audit {
             Self::Postgres(engine) => engine.sure().await,
             Self::Sqlite(engine) => {
                 let versions = engine
-                    .readers
+                    .inner
                     .run("examine", move |connection| Box::pin(async move { sqlite::versions(connection).await }));
                 let (applied, from) = versions.await?;
                 migrations::fits("examine", sqlite::newest(), applied, from)

@@ -151,9 +151,11 @@ impl Breaker {
         }
     }
 
-    /// True while calls of some kind are only let through to probe the endpoint.
-    pub(crate) fn is_open(&self) -> bool {
-        lock(&self.0).endpoint.iter().any(|circuit| circuit.open_until.is_some())
+    /// True while the endpoint is left alone, or kills are only let through to probe it.
+    pub(crate) fn is_open(&self, now: Instant) -> bool {
+        let endpoint = &lock(&self.0).endpoint;
+        // Kills are tried again as soon as anybody has one; who listed once may never list again.
+        endpoint[Kind::Kill as usize].open_until.is_some() || endpoint.iter().any(|circuit| circuit.rest(now).is_some())
     }
 }
 
@@ -228,13 +230,13 @@ mod tests {
         ended(Ending::Well);
         (0..FAILURES).for_each(|_| ended(Ending::Unconnected));
         let resting = Rest::Endpoint(REST);
-        assert_eq!((breaker.admit(&one, Kind::Kill, start), breaker.is_open()), (Err(resting), true));
+        assert_eq!((breaker.admit(&one, Kind::Kill, start), breaker.is_open(start)), (Err(resting), true));
         assert_eq!(admitted(&breaker, "other", start), [Some(resting), None, None]);
         let later = start + REST;
         assert_eq!(breaker.admit(&one, Kind::Kill, later), Ok(()));
         assert_eq!(breaker.admit(&one, Kind::Kill, later), Err(resting), "one probe at a time");
         breaker.ended(&one, Kind::Kill, Ending::Well, later);
-        assert_eq!((breaker.admit(&one, Kind::Kill, later), breaker.is_open()), (Ok(()), false));
+        assert_eq!((breaker.admit(&one, Kind::Kill, later), breaker.is_open(later)), (Ok(()), false));
     }
 
     #[test]
@@ -244,7 +246,7 @@ mod tests {
             breaker.ended(&instance("broken"), Kind::Kill, Ending::Failed, start);
         }
         assert_eq!(admitted(&breaker, "broken", start), [Some(Rest::Instance(REST)), None, None]);
-        assert_eq!((admitted(&breaker, "healthy", start), breaker.is_open()), ([None; 3], false));
+        assert_eq!((admitted(&breaker, "healthy", start), breaker.is_open(start)), ([None; 3], false));
         breaker.ended(&instance("healthy"), Kind::Kill, Ending::Well, start);
         assert!(breaker.rest(&instance("broken"), Kind::Kill, start).is_some());
         let later = start + REST;

@@ -25,7 +25,8 @@ use crate::{
 pub(super) struct Queue {
     /// In the order in which they came; none is empty.
     batches: VecDeque<Batch>,
-    rounds: Rounds,
+    /// For each class: the calls of one do not move on the rounds of the other.
+    rounds: [Rounds; 2],
     /// Calls under way, by target.
     under_way: HashMap<Target, u32>,
     /// The last permit taken.
@@ -103,7 +104,7 @@ impl Queue {
     pub(super) fn take_batches<R>(&mut self, class: Class, reason: impl Fn(&Target) -> Option<R>) -> Vec<(Batch, R)> {
         let (mut taken, mut left) = (vec![], VecDeque::new());
         for batch in std::mem::take(&mut self.batches) {
-            match reason(&batch.target).filter(|_| batch.class() == class) {
+            match Some(&batch.target).filter(|_| batch.class() == class).and_then(&reason) {
                 Some(reason) => taken.push((batch, reason)),
                 None => left.push_back(batch),
             }
@@ -142,9 +143,9 @@ impl Queue {
     /// What decides between two batches, before the order in which they came. Between callers in the same round it does not
     /// matter which of them is first.
     fn rank(&self, batch: &Batch) -> (bool, u64, bool, u64) {
-        let (round, of_target) = self
-            .right(batch)
-            .map_or((0, 0), |caller| (self.rounds.of(caller), self.rounds.of_target(caller, &batch.target)));
+        let rounds = self.rounds(batch.class());
+        let (round, of_target) =
+            self.right(batch).map_or((0, 0), |caller| (rounds.of(caller), rounds.of_target(caller, &batch.target)));
         (batch.class() != Class::Urgent, round, !batch.goes_first, of_target)
     }
 
@@ -152,14 +153,22 @@ impl Queue {
     fn right<'b>(&self, batch: &'b Batch) -> Option<&'b Caller> {
         let class = batch.class();
         let callers = batch.waiting.iter().filter(|kill| kill.class == class).map(|kill| &kill.caller);
-        callers.min_by_key(|caller| self.rounds.of(caller))
+        callers.min_by_key(|caller| self.rounds(class).of(caller))
     }
 
     fn goes(&mut self, batch: &Batch) {
         *self.under_way.entry(batch.target.clone()).or_default() += 1;
         if let Some(caller) = self.right(batch).cloned() {
-            self.rounds.went(&caller, &batch.target);
+            self.rounds[of_class(batch.class())].went(&caller, &batch.target);
         }
+        if self.batches.is_empty() {
+            // Where nobody waits there is nothing to be fair about, nor to remember.
+            self.rounds = <_>::default();
+        }
+    }
+
+    fn rounds(&self, class: Class) -> &Rounds {
+        &self.rounds[of_class(class)]
     }
 
     /// A call is no longer under way.
@@ -207,5 +216,12 @@ impl Queue {
     /// The time before which nothing is sent, where it is still to come.
     pub(super) fn hold(&self, now: Instant) -> Option<Instant> {
         self.hold.filter(|hold| *hold > now)
+    }
+}
+
+const fn of_class(class: Class) -> usize {
+    match class {
+        Class::Urgent => 0,
+        Class::Kill | Class::Read => 1,
     }
 }

@@ -38,6 +38,9 @@ impl Rounds {
     }
 }
 
+/// Most keys of which the round is remembered; with more of them all begin a round together.
+const REMEMBERED: usize = 10_000;
+
 /// Rounds in which each key comes once.
 #[derive(Debug)]
 struct Cycle<K> {
@@ -61,6 +64,9 @@ impl<K: Eq + Hash> Cycle<K> {
     fn went(&mut self, key: K) {
         self.round = self.round_of(&key);
         self.next.retain(|_, next| *next >= self.round);
+        if self.next.len() >= REMEMBERED {
+            self.next.clear();
+        }
         self.next.insert(key, self.round + 1);
     }
 }

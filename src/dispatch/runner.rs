@@ -289,6 +289,7 @@ impl Runner {
     fn count(&self, call: &Call, run: &Run, fault: Option<&Fault>, took: Duration) {
         let kind = fault.map(|fault| fault.kind);
         let ending = match kind {
+            _ if fault.is_some_and(|fault| fault.before_endpoint) => None,
             Some(FaultKind::NotConnected) => Some(Ending::Unconnected),
             Some(FaultKind::Lost | FaultKind::ServerError) => Some(Ending::Failed),
             Some(FaultKind::TooLate) => None,

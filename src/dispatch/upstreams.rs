@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::time::Instant;
+
 use super::{
     Dispatcher,
     breaker::Breakers,
@@ -99,7 +101,7 @@ impl Upstreams {
     #[must_use]
     pub fn is_down(&self, account: &str, vendor: &dyn Vendor) -> bool {
         let account = self.accounts.get(account);
-        account.is_some_and(|account| self.breakers.of(account.endpoint(vendor.name(), None)).is_open())
+        account.is_some_and(|account| self.breakers.of(account.endpoint(vendor.name(), None)).is_open(Instant::now()))
     }
 
     /// Sets the metrics of how fast every budget is used.

@@ -19,7 +19,7 @@ use crate::{
 };
 
 use super::{
-    answers,
+    Readers, answers,
     caller::Authenticated,
     kills::{unreadable_record, visible},
     problem::Failure,
@@ -58,7 +58,9 @@ pub(super) async fn follow(
     caller: Authenticated,
     kills: web::Data<Kills>,
     following: web::Data<Following>,
+    readers: web::Data<Readers>,
 ) -> Result<HttpResponse, Failure> {
+    let place = readers.pages.take(&caller.0.subject).await?;
     let kill = visible(&request, &id, &caller, &kills).await?;
     let after = last_event_id(request.headers())?;
     let mut response = HttpResponse::Ok();
@@ -70,6 +72,8 @@ pub(super) async fn follow(
         // Whoever follows with an EventSource does not ask again then.
         return Ok(HttpResponse::NoContent().finish());
     }
+    // A stream has a seat of its own.
+    drop(place);
     if answers::is_head(&request) {
         return Ok(response.streaming(stream::empty::<io::Result<Bytes>>()));
     }

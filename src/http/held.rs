@@ -18,9 +18,11 @@ use actix_web::{
     rt::{self, task::JoinHandle},
     web::Bytes,
 };
+use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
 use super::places::Place;
+use crate::domain::{Problem, ProblemCode};
 
 /// How long a client may take for a piece.
 const UNREAD: Duration = Duration::from_mins(1);
@@ -37,6 +39,8 @@ pub(super) struct Held {
 struct State {
     /// `None` once it was given up.
     body: Option<(BoxBody, Place)>,
+    /// What is left of a part of the body that is larger than a piece.
+    rest: Bytes,
     /// Since when a piece has been with the client.
     handed: Option<Instant>,
 }
@@ -44,14 +48,23 @@ struct State {
 impl Held {
     pub(super) fn new(body: BoxBody, place: Place) -> Self {
         let size = body.size();
-        let state = Rc::new(RefCell::new(State { body: Some((body, place)), handed: Some(Instant::now()) }));
+        let state = Rc::new(RefCell::new(State {
+            body: Some((body, place)),
+            rest: Bytes::new(),
+            handed: Some(Instant::now()),
+        }));
         let watch = rt::spawn(watch(Rc::clone(&state)));
         Self { size, state, watch }
     }
 
     /// Of an answer that is there as a whole.
-    pub(super) fn whole(bytes: Vec<u8>, place: Place) -> Self {
-        Self::new(BoxBody::new(Pieces(bytes.into())), place)
+    ///
+    /// # Errors
+    /// `internal` where it cannot be written as JSON.
+    pub(super) fn json(answer: &impl Serialize, place: Place) -> Result<Self, Problem> {
+        let bytes = serde_json::to_vec(answer);
+        let bytes = bytes.map_err(|_| Problem::new(ProblemCode::Internal, "the answer could not be written"))?;
+        Ok(Self::new(BoxBody::new(bytes), place))
     }
 }
 
@@ -62,7 +75,7 @@ async fn watch(state: Rc<RefCell<State>>) {
         sleep_until(handed.unwrap_or_else(Instant::now) + UNREAD).await;
         let mut state = state.borrow_mut();
         if handed.is_some() && state.handed == handed {
-            state.body = None;
+            (state.body, state.rest) = (None, Bytes::new());
             return;
         }
     }
@@ -82,31 +95,21 @@ impl MessageBody for Held {
     }
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        let mut state = self.state.borrow_mut();
+        let state = &mut *self.state.borrow_mut();
         state.handed = None;
         let Some((body, _)) = &mut state.body else {
             // An error in the middle of a body closes the connection.
             return Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::TimedOut).into())));
         };
-        let piece = ready!(Pin::new(body).poll_next(cx));
+        if state.rest.is_empty() {
+            match ready!(Pin::new(body).poll_next(cx)) {
+                Some(Ok(part)) => state.rest = part,
+                end => return Poll::Ready(end),
+            }
+        }
         state.handed = Some(Instant::now());
-        Poll::Ready(piece)
-    }
-}
-
-/// Bytes that are handed out one piece after the other.
-struct Pieces(Bytes);
-
-impl MessageBody for Pieces {
-    type Error = std::convert::Infallible;
-
-    fn size(&self) -> BodySize {
-        BodySize::Sized(self.0.len() as u64)
-    }
-
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        let size = self.0.len().min(PIECE);
-        Poll::Ready((size > 0).then(|| Ok(self.0.split_to(size))))
+        let size = state.rest.len().min(PIECE);
+        Poll::Ready(Some(Ok(state.rest.split_to(size))))
     }
 }
 
@@ -138,7 +141,7 @@ mod tests {
     fn a_body_is_whole_for_whoever_takes_a_piece_now_and_then() {
         on_a_clock_that_stands(async {
             let sent: Vec<u8> = (0..=255).cycle().take(3 * PIECE + 7).collect();
-            let mut body = Held::whole(sent.clone(), Places::new(1, 1).take("a").await.unwrap());
+            let mut body = Held::new(BoxBody::new(sent.clone()), Places::new(1, 1).take("a").await.unwrap());
             assert_eq!(body.size(), BodySize::Sized(sent.len() as u64));
             let mut taken = vec![];
             while let Some(piece) = next(&mut body).await {
@@ -153,7 +156,7 @@ mod tests {
     fn what_nobody_takes_is_dropped_and_its_place_is_anothers() {
         on_a_clock_that_stands(async {
             let places = Places::new(1, 1);
-            let mut body = Held::whole(vec![0; 2 * PIECE], places.take("a").await.unwrap());
+            let mut body = Held::new(BoxBody::new(vec![0; 2 * PIECE]), places.take("a").await.unwrap());
             next(&mut body).await.unwrap().unwrap();
             advance(UNREAD).await;
             places.take("b").await.unwrap();

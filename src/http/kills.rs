@@ -318,9 +318,8 @@ pub(super) async fn list(
         response.insert_header((header::LINK, format!("</kills?{query}>; rel=\"next\"")));
     }
     let items = page.items.into_iter().map(|kill| seen_by(&caller, kill)).collect();
-    let page = serde_json::to_vec(&KillPage { items, next_cursor });
-    let page = page.map_err(|_| Problem::new(ProblemCode::Internal, "the page could not be written"))?;
-    Ok(response.content_type(header::ContentType::json()).body(Held::whole(page, place)))
+    let page = Held::json(&KillPage { items, next_cursor }, place)?;
+    Ok(response.content_type(header::ContentType::json()).body(page))
 }
 
 /// Read one kill
@@ -339,8 +338,9 @@ pub(super) async fn read_one(
     kills: web::Data<Kills>,
     readers: web::Data<Readers>,
 ) -> Result<HttpResponse, Failure> {
-    let _place = readers.pages.take(&caller.0.subject).await?;
-    Ok(HttpResponse::Ok().json(seen_by(&caller, visible(&request, &id, &caller, &kills).await?)))
+    let place = readers.pages.take(&caller.0.subject).await?;
+    let kill = seen_by(&caller, visible(&request, &id, &caller, &kills).await?);
+    Ok(HttpResponse::Ok().content_type(header::ContentType::json()).body(Held::json(&kill, place)?))
 }
 
 /// The kill of that id, where this caller may see it.

@@ -1,6 +1,6 @@
 //! `GET /kills/stats`: how many kills there were, for plots.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, web};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
@@ -16,6 +16,7 @@ use crate::{
 use super::{
     Readers,
     caller::Authenticated,
+    held::Held,
     kills::{unreadable_record, visible_to},
     problem::Failure,
     query,
@@ -100,7 +101,7 @@ pub(super) async fn stats(
     check_window(since, until, grouping.per)?;
     let filter = Filter { since: Some(since), until: Some(until), only_caller, ..filter };
     let most = u32::try_from(MAX_COUNTS + 1).unwrap_or(u32::MAX);
-    let _place = readers.pages.take(&caller.0.subject).await?;
+    let place = readers.pages.take(&caller.0.subject).await?;
     let counts = kills.audit().stats(&filter, &grouping, most, WITHIN).await;
     let counts = counts.map_err(|error| unreadable_record(&error))?.ok_or_else(|| {
         let sentence = format!("counting takes longer than {} s: begin later, or narrow it down", WITHIN.as_secs());
@@ -111,7 +112,8 @@ pub(super) async fn stats(
         return Err(Problem::invalid("since", sentence).into());
     }
     let items = counts.into_iter().map(|count| item(count, &grouping, since)).collect();
-    Ok(HttpResponse::Ok().json(KillCounts { since, until, items }))
+    let counts = Held::json(&KillCounts { since, until, items }, place)?;
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(counts))
 }
 
 fn check_window(since: OffsetDateTime, until: OffsetDateTime, per: Option<Per>) -> Result<(), Problem> {

@@ -234,9 +234,14 @@ impl Kills {
         self.0.is_leaving.load(Ordering::Relaxed)
     }
 
+    /// Records the attempts that are only counted so far.
+    pub async fn record_counted(&self) {
+        tally::record_all(&self.0).await;
+    }
+
     /// Waits until no kill is being worked on and no attempt is only counted.
     pub async fn idle(&self) {
-        tally::record_all(&self.0).await;
+        self.record_counted().await;
         self.0.in_flight.none().await;
     }
 

@@ -424,7 +424,9 @@ fn tell(gate: &Gate, kill: &Kill, took: Duration) {
     // A request that was not understood may name anything: a label only where it is one of the table's.
     let vendor = kill.target.as_ref().and_then(|target| upstream::find(target["vendor"].as_str()?));
     let vendor = vendor.map(|vendor| vendor.name().as_str());
-    gate.metrics.kill(vendor, kill.status.as_str());
+    // Beyond a limit one record stands for many attempts.
+    let attempts = kill.problem.as_ref().and_then(|problem| problem.attempts).unwrap_or(1);
+    gate.metrics.kill(vendor, kill.status.as_str(), attempts);
     tracing::info!(
         kill_id = %kill.id,
         status = %kill.status,
@@ -434,6 +436,7 @@ fn tell(gate: &Gate, kill: &Kill, took: Duration) {
         vendor,
         account = kill.target.as_ref().and_then(|target| target["account"].as_str()),
         sessions = kill.sessions.len(),
+        attempts,
         problem = kill.problem.as_ref().map(|problem| problem.code.as_str()),
         upstream_request_id = kill.upstream.request_id,
         took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),

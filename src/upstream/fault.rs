@@ -230,13 +230,24 @@ pub struct Fault {
     pub message: Option<String>,
     pub request_id: Option<String>,
     pub retry_after: Option<Duration>,
+    /// It arose in the account itself, such as at its login: the vendor's endpoint has seen nothing of the call.
+    pub before_endpoint: bool,
 }
 
 impl Fault {
     /// A fault with no reply behind it.
     #[must_use]
     pub const fn new(kind: FaultKind, stage: Stage) -> Self {
-        Self { kind, stage, http_status: None, code: None, message: None, request_id: None, retry_after: None }
+        Self {
+            kind,
+            stage,
+            http_status: None,
+            code: None,
+            message: None,
+            request_id: None,
+            retry_after: None,
+            before_endpoint: false,
+        }
     }
 
     /// A fault read from a reply.

@@ -95,6 +95,24 @@ async fn urgent_kills_go_by_rounds_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn urgent_kills_do_not_move_on_the_rounds_of_others() {
+    let world = World { latency: Duration::ZERO, ..World::new(1, []) };
+    let dispatcher = Dispatcher::start(world.clone(), Budget::sample());
+    let urgent = async {
+        for part in large(9, 6) {
+            asked(&dispatcher, "ops", Class::Urgent, [part]).await;
+            // Others have a call meanwhile.
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+        }
+    };
+    let bot = asked(&dispatcher, "bot", Class::Kill, large(1, 10));
+    let dba = asked(&dispatcher, "dba", Class::Kill, [(2, vec![1])]);
+    tokio::join!(urgent, bot, dba);
+    let others: Vec<_> = places(&world).into_iter().filter(|place| *place != 9).collect();
+    assert_eq!(others.iter().position(|place| *place == 2), Some(1), "{:?}", places(&world));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_refused_unsent_goes_first_of_its_caller_and_in_that_ones_next_round() {
     let world = World { latency: Duration::ZERO, ..World::new(1, [Fate::Answered, Fate::Renewed]) };
     let dispatcher = Dispatcher::start(world.clone(), Budget::sample());

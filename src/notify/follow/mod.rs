@@ -141,8 +141,16 @@ impl Following {
             // A kill that is not there any more is over too.
             let now = progress.get(&kill).copied().unwrap_or(Progress { kill, seq: 0, is_over: true });
             if self.is_news(now) {
-                let kill = self.0.audit.find(kill).await?.map(Arc::new);
-                self.tell(now, kill);
+                // One that cannot be read keeps no other's news: whoever waits for it has what was known.
+                let found = match self.0.audit.find(kill).await {
+                    Err(error @ AuditError::Unavailable { .. }) => return Err(error),
+                    Err(error) => {
+                        tracing::warn!(kill_id = %kill, %error, "a kill that is followed cannot be read");
+                        None
+                    }
+                    Ok(found) => found.map(Arc::new),
+                };
+                self.tell(now, found);
             }
         }
         Ok(())

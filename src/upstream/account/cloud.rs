@@ -100,7 +100,7 @@ impl CloudAccount {
             return self.exchange(vendor, call, &proof, times).await;
         }
         let pass = self.guard.admit(vendor.as_str(), self.clock.now());
-        let pass = pass.ok_or_else(|| Fault::new(FaultKind::Denied, call.stage))?;
+        let pass = pass.ok_or_else(|| Fault { before_endpoint: true, ..Fault::new(FaultKind::Denied, call.stage) })?;
         let answer = self.exchange(vendor, call, &proof, times).await;
         if let Ok(reply) = &answer {
             pass.answered(reply.status() == Some(StatusCode::UNAUTHORIZED), self.clock.now());
@@ -112,7 +112,7 @@ impl CloudAccount {
         let fault = |kind, why| Fault::new(kind, call.stage).saying(None, Some(why));
         let timeout = times.deadline.saturating_duration_since(Instant::now());
         let request = complete(&self.settings, vendor, call, proof, self.clock.now(), timeout)
-            .map_err(|why| fault(FaultKind::Refused, why))?;
+            .map_err(|why| Fault { before_endpoint: true, ..fault(FaultKind::Refused, why) })?;
         let answer = match times.begin_by {
             Some(begin_by) => self.transport.send_by(begin_by, request).await,
             None => self.transport.send(request).await,
@@ -229,7 +229,7 @@ async fn patient<T>(stamp: &Stamp, login: impl Future<Output = Result<T, Fault>>
         Fault::new(FaultKind::NotConnected, stamp.stage).saying(None, Some(why))
     };
     let outcome = within(stamp.timeout, login).await.unwrap_or_else(|_| Err(late()));
-    outcome.map_err(|fault| Fault { stage: stamp.stage, ..fault })
+    outcome.map_err(|fault| Fault { stage: stamp.stage, before_endpoint: true, ..fault })
 }
 
 #[cfg(test)]
