@@ -3,8 +3,8 @@
 //! The invariants: no vendor sees a byte before the kill's row is committed; once it is committed the kill runs
 //! to its end, whether or not its caller still listens; what is answered is what was recorded.
 //!
-//! A kill is one task, [`run`], and each room has what it goes through: [`intake`], [`policy`], [`look`], the dispatch of its
-//! calls ([`crate::dispatch`]), and [`after`] what is learned later.
+//! A kill is one task, `run`, and each room has what it goes through: [`intake`], [`policy`], [`look`], the dispatch of its
+//! calls ([`crate::dispatch`]), and `after` what is learned later.
 
 mod after;
 pub mod handle;
