@@ -3,6 +3,8 @@
 //! The invariants: no call leaves before it is on record that it may, nor on a look that is too old, nor for a kill
 //! that another gateway may have settled meanwhile; and whatever happens on the way, the kill is concluded and answered.
 
+mod begin;
+
 use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
@@ -13,7 +15,6 @@ use tokio::{
 };
 
 use crate::{
-    audit::{self, Attempt},
     clock::unix_millis,
     dispatch::{
         Entry, GRACE,
@@ -21,7 +22,7 @@ use crate::{
         report::{self, Report},
         runner::Runner,
     },
-    domain::{Kill, KillId, Order, Problem, ProblemCode, Selector, Sent, Status},
+    domain::{Kill, Order, Problem, Selector, Sent},
     seats::Seat,
     upstream,
 };
@@ -31,14 +32,14 @@ use super::{
     after::settle,
     handle::Ticket,
     in_flight::UnderWay,
-    intake::{
-        request::Asked,
-        submission::{Context, Submission, first_record},
-    },
+    intake::{request::Asked, submission::Submission},
     look::preflight::{self, Plan, Preflight},
     record::Unwritten,
-    times::{SLACK, calls_take, longest},
+    times::calls_take,
 };
+
+use begin::Begun;
+pub(super) use begin::begin;
 
 /// How long after a mark the next call of the same kill may leave without another one.
 const CONFIRMED: Duration = Duration::from_secs(1);
@@ -62,115 +63,6 @@ pub(super) async fn run(
     if let Some((run, updates)) = work {
         run.finish(updates).await;
     }
-}
-
-/// An attempt that is on record, and what is to be done for it, where there is anything.
-pub(super) struct Begun {
-    ticket: Ticket,
-    work: Option<(Box<Run>, watch::Sender<Arc<Kill>>)>,
-}
-
-/// Vets an attempt and commits it.
-pub(super) async fn begin(gate: Arc<Gate>, submission: Submission) -> Result<Begun, Problem> {
-    let now = gate.clock.now();
-    let mut submission = gate.policy.vet(submission, &gate.record, now).await?;
-    let prepared = match submission.asked.as_ref().ok().map(|asked| prepare(&gate, asked)) {
-        Some(Ok(prepared)) => Some(prepared),
-        Some(Err(problem)) => {
-            submission = submission.refused(problem);
-            None
-        }
-        None => None,
-    };
-    let now = gate.clock.now();
-    let kill = first_record(&submission, now);
-    let dry_run = submission.asked.as_ref().is_ok_and(|asked| asked.dry_run);
-    // A preview is nobody's news.
-    let webhooks = if dry_run { vec![] } else { gate.record.concerned(&submission.context, &kill) };
-    let Submission { context, request, asked } = submission;
-    let Context { key, client_address, client_id, token_id, request_id, urgent, literals, .. } = context;
-    let patience = prepared.as_ref().map(|prepared| prepared.patience(dry_run, kill.sessions.len()));
-    let attempt = Attempt {
-        request: request.as_ref().map(ToString::to_string),
-        client_address,
-        client_id,
-        token_id,
-        request_id,
-        dry_run,
-        key,
-        gateway: gate.record.gateway.clone(),
-        deadline: now + patience.unwrap_or_default() + SLACK,
-        webhooks,
-        kill,
-    };
-    match gate.record.begin(&attempt).await? {
-        audit::Begun::New => {}
-        audit::Begun::Existing { kill, same_request: true } => return taken_key(*kill),
-        audit::Begun::Existing { kill, same_request: false } => {
-            let attempt = key_reused(attempt, kill.id, now);
-            gate.record.begin(&attempt).await?;
-            tell(&gate, &attempt.kill, Duration::ZERO);
-            let (_, ticket) = Ticket::new(Arc::new(attempt.kill));
-            return Ok(Begun { ticket, work: None });
-        }
-    }
-    let kill = attempt.kill;
-    let (updates, ticket) = Ticket::new(Arc::new(kill.clone()));
-    let (Some(Prepared { runner, plan }), Ok(asked)) = (prepared, asked) else {
-        tell(&gate, &kill, Duration::ZERO);
-        return Ok(Begun { ticket, work: None });
-    };
-    let class = if urgent { Class::Urgent } else { Class::Kill };
-    let run = Run::new(Job { gate, runner, asked, plan, class, literals }, kill);
-    Ok(Begun { ticket, work: Some((Box::new(run), updates)) })
-}
-
-/// How a kill that may go will go.
-struct Prepared {
-    runner: Runner,
-    /// The look that has to come first.
-    plan: Option<Plan>,
-}
-
-/// # Errors
-/// Why it cannot go.
-fn prepare(gate: &Gate, asked: &Asked) -> Result<Prepared, Problem> {
-    let runner = gate.upstreams.runner(&asked.order.target)?;
-    let plan = if asked.dry_run { None } else { preflight::needed(&gate.policy, &runner, asked)? };
-    Ok(Prepared { runner, plan })
-}
-
-impl Prepared {
-    /// How long it may take, as far as is known before a look: how many calls there will be is told anew after it. A
-    /// preview is a look or two.
-    fn patience(&self, dry_run: bool, sessions: usize) -> Duration {
-        let limit = self.runner.limit;
-        match &self.plan {
-            _ if dry_run => longest(limit, 1, false) * 2,
-            Some(_) => longest(limit, 1, false),
-            None => longest(limit, sessions, false),
-        }
-    }
-}
-
-/// The answer to a key that stands for this very request.
-fn taken_key(kill: Kill) -> Result<Begun, Problem> {
-    if kill.status == Status::Pending {
-        let sentence = "the kill with this Idempotency-Key is being worked on";
-        return Err(Problem::new(ProblemCode::InProgress, sentence).retry_after(1).kill(kill.id));
-    }
-    Ok(Begun { ticket: Ticket::replayed(Arc::new(kill)), work: None })
-}
-
-/// Another request under a key that stands for `taken`: an attempt of its own, on record without the key.
-fn key_reused(mut attempt: Attempt, taken: KillId, now: OffsetDateTime) -> Attempt {
-    let sentence = format!("this Idempotency-Key stands for another request, the kill {taken}");
-    attempt.key = None;
-    attempt.kill.status = Status::Failed;
-    attempt.kill.sessions.clear();
-    attempt.kill.problem = Some(Problem::new(ProblemCode::KeyReused, sentence).at("Idempotency-Key"));
-    attempt.kill.completed_at = Some(now);
-    attempt
 }
 
 /// What is to be done for one kill, and with what.

@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, sync::Arc};
 
 use crate::{
     dispatch::rate::limiter::{Limit, Limiter},
-    domain::{Match, Outcome, Session, SessionId, Target, VendorName},
+    domain::{Match, Outcome, ProblemCode, Session, SessionId, Status, Target, VendorName},
     kill::{
         Kills,
         after::reconcile::tests::{NOON, attempt, gateway},
