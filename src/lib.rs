@@ -39,6 +39,7 @@ pub mod evidence;
 pub mod history;
 pub mod http;
 pub mod kill;
+mod lock;
 pub mod metrics;
 pub mod notify;
 pub mod sandbox;

@@ -9,7 +9,7 @@
 
 use std::{
     fmt, io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -22,6 +22,8 @@ use tokio::{
 };
 
 use super::AuditError;
+
+use crate::lock::lock;
 
 /// How long a connection may have been idle to be used without a sign of life, if there was no trouble meanwhile.
 const FRESH: Duration = Duration::from_secs(1);
@@ -208,8 +210,4 @@ fn is_early(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(refusal) => matches!(refusal.code().as_deref(), Some("53300" | "57P03")),
         _ => false,
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,7 +7,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::{
     domain::{Target, VendorName},
+    lock::lock,
     upstream::{Vendor, account::Endpoint},
 };
 
@@ -201,10 +202,6 @@ impl Circuit {
             self.open_until = Some(now + REST);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

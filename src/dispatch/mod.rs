@@ -23,7 +23,7 @@ mod tests;
 use std::{
     fmt::Debug,
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -46,6 +46,8 @@ use report::{Report, Stop};
 use retry::Retry;
 use rounds::Caller;
 use wait::wait_until;
+
+use crate::lock::lock;
 
 /// How long after its time a kill still waits to hear that there is a permit for it, or none.
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
@@ -271,7 +273,7 @@ impl<C: Calls> Dispatcher<C> {
     }
 
     fn queue(&self) -> Held<'_, C> {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = lock(&self.queue);
         Held { dispatcher: self, waited: queue.any_waits(), queue }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use tokio::time::Instant;
@@ -20,6 +20,7 @@ use crate::{
     audit::Audit,
     clock::Clock,
     domain::{Order, Problem, ProblemCode, Target},
+    lock::lock,
     metrics::Metrics,
     upstream::{self, Vendor, account::Account},
 };
@@ -114,8 +115,4 @@ impl Upstreams {
             }
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,7 +4,7 @@ use std::{
     future::Future,
     net::IpAddr,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -13,6 +13,7 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
 use crate::{
     auth::{Auth, AuthError, Caller, Scope, key_id},
     domain::{Problem, ProblemCode},
+    lock::lock,
     metrics::Metrics,
 };
 
@@ -102,7 +103,7 @@ impl Refusals {
 
     /// How many were not told since the last one that was, where this one may be.
     fn turn(&self, now: Instant) -> Option<u64> {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = lock(&self.told);
         if told.at.is_some_and(|at| now.saturating_duration_since(at) < EVERY) {
             told.untold += 1;
             return None;

@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
@@ -15,6 +15,8 @@ use tokio::{
 };
 
 use crate::domain::{Problem, ProblemCode};
+
+use crate::lock::lock;
 
 /// How long to wait for a place.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -67,7 +69,7 @@ impl Places {
 
 /// What that caller shares with itself; forgotten when nobody has any of it.
 fn of(callers: &Mutex<HashMap<String, Weak<Semaphore>>>, caller: &str, most: usize) -> Arc<Semaphore> {
-    let mut callers = callers.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut callers = lock(callers);
     if let Some(own) = callers.get(caller).and_then(Weak::upgrade) {
         return own;
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -17,7 +17,7 @@ use super::{
     session::Table,
     state::{State, Times, World},
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, lock::lock};
 
 /// The simulated clouds; clones share one world.
 #[derive(Clone)]
@@ -82,7 +82,7 @@ impl Clouds {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     fn build(&self, change: impl Fn(&mut World)) {

@@ -21,12 +21,7 @@
 //! step is noticed and taken out of the shared window's time, and each keeps to the limit by itself too. What it was given
 //! sooner than that allows it uses later, or not.
 
-use std::{
-    collections::HashMap,
-    num::NonZeroU32,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, num::NonZeroU32, sync::Mutex, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -40,6 +35,7 @@ use crate::{
         budget::Budget,
         window::{Ask, Rate, Slot, Window},
     },
+    lock::lock,
     upstream::{Vendor, account::Account},
 };
 
@@ -293,10 +289,6 @@ impl Limiter {
         let own = paces.iter().filter(|(budget, _)| budget.is_of(account, vendor.name()));
         own.map(|(budget, pace)| (budget.shown_of(account), pace.now(now))).collect()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn micros(time: Duration) -> i64 {

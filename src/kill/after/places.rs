@@ -2,10 +2,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::lock::lock;
 
 /// Places for looks, as many for each account.
 #[derive(Debug)]
@@ -22,7 +24,7 @@ impl Places {
     /// Waits for a place of that account, which is taken until it is dropped.
     pub(super) async fn take(&self, account: &str) -> Option<OwnedSemaphorePermit> {
         let places = {
-            let mut all = self.of_accounts.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = lock(&self.of_accounts);
             Arc::clone(all.entry(account.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(self.each))))
         };
         // Nobody closes it.

@@ -4,7 +4,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use crate::{
     domain::Problem,
     kill::{Gate, run},
+    lock::lock,
 };
 
 use super::submission::Submission;
@@ -69,7 +70,7 @@ impl Tallies {
     }
 
     fn tallies(&self) -> MutexGuard<'_, HashMap<String, Tally>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     fn callers(&self) -> Vec<String> {

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use time::{Duration, OffsetDateTime};
@@ -14,6 +14,7 @@ use crate::{
     dispatch::report::seconds,
     domain::{Problem, ProblemCode, Target},
     kill::intake::request::MAX_IDS,
+    lock::lock,
     upstream::may_be_same_place,
 };
 
@@ -105,7 +106,7 @@ impl Caps {
     }
 
     fn counted(&self) -> MutexGuard<'_, Counted> {
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.counted)
     }
 
     /// Forgets targets of which nothing was let through within the last minute.

@@ -10,7 +10,7 @@ mod waiter;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -24,6 +24,7 @@ use crate::{
     audit::{Audit, AuditError, Progress},
     clock::Clock,
     domain::{Kill, KillId, Problem, ProblemCode},
+    lock::lock,
     metrics::Metrics,
     seats::{Full, Seats},
 };
@@ -180,8 +181,4 @@ impl Following {
         self.0.first.notify_one();
         come
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

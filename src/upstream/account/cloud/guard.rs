@@ -6,10 +6,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use time::{Duration, OffsetDateTime};
+
+use crate::lock::lock;
 
 /// Refusals in a row by one endpoint after which nothing is sent to it for [`PAUSE`].
 const LIMIT: u32 = 3;
@@ -50,7 +52,7 @@ impl Guard {
     }
 
     fn states(&self) -> MutexGuard<'_, HashMap<&'static str, State>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -3,8 +3,10 @@
 use std::{
     collections::{HashSet, VecDeque, hash_map::RandomState},
     hash::BuildHasher,
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
 };
+
+use crate::lock::lock;
 
 /// How many are remembered: those of some minutes at twenty calls a second.
 const MOST: usize = 8192;
@@ -26,7 +28,7 @@ impl Seen {
     /// Whether this is the first answer with that id; it is remembered.
     pub(super) fn is_new(&self, request_id: &str) -> bool {
         let hash = self.hasher.hash_one(request_id);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         let is_new = last.hashes.insert(hash);
         if is_new {
             last.in_order.push_back(hash);
