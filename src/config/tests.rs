@@ -4,7 +4,7 @@ use secrecy::ExposeSecret;
 
 use super::*;
 use crate::upstream::{
-    IdRule, Own,
+    Counting, IdRule, Own,
     cloud::{huawei::Huawei, tencent::Tencent},
     credentials::Credentials,
 };
@@ -29,7 +29,7 @@ pub(super) const DCDB: Capabilities = Capabilities {
     most_ids_per_call: None,
     requests_per_second: 20,
     requests_per_minute: None,
-    counted_per_action: true,
+    counting: Counting::ByAction { kill: "KillSession" },
     can_follow_up: true,
     listing: None,
     own: Own { users: &[], commands: &[] },

@@ -3,7 +3,9 @@
 //! An endpoint is where calls connect to, whatever the accounts are called that do. It is to blame where no connection is
 //! made, or where one instance after another fails; otherwise the instance is. The invariants: calls of one kind are kept
 //! back by failures of that kind alone, so whoever reads keeps no kill from being sent; what is left alone is probed by a
-//! call of the same kind after each rest, so a kill may always be the probe; and a kill that goes well ends it for all.
+//! call of the same kind after each rest, so a kill may always be the probe; a kill that goes well ends it for all; and
+//! whoever hammers at broken instances does not close the endpoint to those that are well: one that has not failed is let
+//! through every second.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,6 +25,8 @@ use crate::{
 const FAILURES: u32 = 5;
 /// How long nothing is sent, before one call probes.
 const REST: Duration = Duration::from_secs(5);
+/// How often an instance that has not failed is tried while its endpoint is left alone.
+const TRY: Duration = Duration::from_secs(1);
 /// For how long failures of an instance are remembered.
 const MEMORY: Duration = Duration::from_mins(10);
 
@@ -43,8 +47,10 @@ pub(crate) enum Kind {
     Kill,
     /// A read that a kill waits for.
     Look,
-    /// Any other read.
-    Read,
+    /// A read that somebody wants to see.
+    List,
+    /// A read of what became of a kill.
+    Settle,
 }
 
 /// How a call ended, as far as it tells whether its endpoint and its instance are well.
@@ -104,13 +110,18 @@ pub(crate) struct Breaker(Mutex<State>);
 struct State {
     endpoint: Circuits,
     /// Instances that failed since the last call that went well, by kind of call.
-    failed: [HashSet<Instance>; 3],
+    failed: [HashSet<Instance>; KINDS],
+    /// When an instance that has not failed was last let through to an endpoint that is left alone.
+    tried: [Option<Instant>; KINDS],
     /// Those of the instances that failed lately, and when they last did.
     instances: HashMap<Instance, (Circuits, Instant)>,
 }
 
+/// How many kinds of calls there are.
+const KINDS: usize = 4;
+
 /// One for each kind of call.
-type Circuits = [Circuit; 3];
+type Circuits = [Circuit; KINDS];
 
 impl Breaker {
     /// Whether a call may go now; otherwise what is left alone. A call that goes to what was left alone is its probe, and
@@ -120,7 +131,11 @@ impl Breaker {
         if let Some(rest) = state.rest(instance, kind, now) {
             return Err(rest);
         }
-        state.endpoint[kind as usize].probed(now);
+        if state.endpoint[kind as usize].rest(now).is_some() {
+            state.tried[kind as usize] = Some(now);
+        } else {
+            state.endpoint[kind as usize].probed(now);
+        }
         if let Some((circuits, _)) = state.instances.get_mut(instance) {
             circuits[kind as usize].probed(now);
         }
@@ -156,24 +171,33 @@ impl Breaker {
     pub(crate) fn is_open(&self, now: Instant) -> bool {
         let endpoint = &lock(&self.0).endpoint;
         // Kills are tried again as soon as anybody has one; who listed once may never list again.
-        endpoint[Kind::Kill as usize].open_until.is_some() || endpoint.iter().any(|circuit| circuit.rest(now).is_some())
+        endpoint[Kind::Kill as usize].is_open() || endpoint.iter().any(|circuit| circuit.rest(now).is_some())
     }
 }
 
 impl State {
     fn rest(&self, instance: &Instance, kind: Kind, now: Instant) -> Option<Rest> {
         let of_instance = || self.instances.get(instance)?.0[kind as usize].rest(now);
-        self.endpoint[kind as usize].rest(now).map(Rest::Endpoint).or_else(|| of_instance().map(Rest::Instance))
+        let of_endpoint = self.endpoint[kind as usize].rest(now).filter(|_| !self.may_try(instance, kind, now));
+        of_endpoint.map(Rest::Endpoint).or_else(|| of_instance().map(Rest::Instance))
+    }
+
+    /// Whether an endpoint that is left alone because of other instances may be tried at this one.
+    fn may_try(&self, instance: &Instance, kind: Kind, now: Instant) -> bool {
+        let is_broken = self.instances.get(instance).is_some_and(|(circuits, _)| circuits[kind as usize].failures > 0);
+        let was_tried = self.tried[kind as usize].is_some_and(|at| now.saturating_duration_since(at) < TRY);
+        self.failed[kind as usize].len() >= FAILURES as usize && !is_broken && !was_tried
     }
 
     fn failed_at(&mut self, instance: &Instance, kind: Kind, now: Instant) {
         self.instances.retain(|_, (_, at)| now.saturating_duration_since(*at) < MEMORY);
         let (circuits, at) = self.instances.entry(instance.clone()).or_insert_with(|| (<_>::default(), now));
         *at = now;
+        let was_known = circuits[kind as usize].is_open();
         circuits[kind as usize].failed(now);
         // The endpoint is not to blame for what one instance does again and again.
         let failed = &mut self.failed[kind as usize];
-        if failed.len() < FAILURES as usize && failed.insert(instance.clone()) {
+        if !was_known && failed.len() < FAILURES as usize && failed.insert(instance.clone()) {
             self.endpoint[kind as usize].failed(now);
         }
     }
@@ -192,6 +216,11 @@ impl Circuit {
         self.open_until.map(|until| until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
     }
 
+    /// Whether it is left alone, or only probed.
+    const fn is_open(&self) -> bool {
+        self.open_until.is_some()
+    }
+
     fn probed(&mut self, now: Instant) {
         self.open_until = self.open_until.map(|_| now + REST);
     }
@@ -208,15 +237,15 @@ impl Circuit {
 mod tests {
     use super::*;
 
-    const KINDS: [Kind; 3] = [Kind::Kill, Kind::Look, Kind::Read];
+    const ALL: [Kind; KINDS] = [Kind::Kill, Kind::Look, Kind::List, Kind::Settle];
 
     fn instance(id: &str) -> Instance {
         Instance { vendor: VendorName("dcdb"), id: id.to_owned() }
     }
 
     /// Who may go where now.
-    fn admitted(breaker: &Breaker, id: &str, now: Instant) -> [Option<Rest>; 3] {
-        KINDS.map(|kind| breaker.rest(&instance(id), kind, now))
+    fn admitted(breaker: &Breaker, id: &str, now: Instant) -> [Option<Rest>; KINDS] {
+        ALL.map(|kind| breaker.rest(&instance(id), kind, now))
     }
 
     #[test]
@@ -228,7 +257,7 @@ mod tests {
         (0..FAILURES).for_each(|_| ended(Ending::Unconnected));
         let resting = Rest::Endpoint(REST);
         assert_eq!((breaker.admit(&one, Kind::Kill, start), breaker.is_open(start)), (Err(resting), true));
-        assert_eq!(admitted(&breaker, "other", start), [Some(resting), None, None]);
+        assert_eq!(admitted(&breaker, "other", start), [Some(resting), None, None, None]);
         let later = start + REST;
         assert_eq!(breaker.admit(&one, Kind::Kill, later), Ok(()));
         assert_eq!(breaker.admit(&one, Kind::Kill, later), Err(resting), "one probe at a time");
@@ -242,24 +271,71 @@ mod tests {
         for _ in 0..3 * FAILURES {
             breaker.ended(&instance("broken"), Kind::Kill, Ending::Failed, start);
         }
-        assert_eq!(admitted(&breaker, "broken", start), [Some(Rest::Instance(REST)), None, None]);
-        assert_eq!((admitted(&breaker, "healthy", start), breaker.is_open(start)), ([None; 3], false));
+        assert_eq!(admitted(&breaker, "broken", start), [Some(Rest::Instance(REST)), None, None, None]);
+        assert_eq!((admitted(&breaker, "healthy", start), breaker.is_open(start)), ([None; KINDS], false));
         breaker.ended(&instance("healthy"), Kind::Kill, Ending::Well, start);
         assert!(breaker.rest(&instance("broken"), Kind::Kill, start).is_some());
         let later = start + REST;
         assert_eq!(breaker.admit(&instance("broken"), Kind::Kill, later), Ok(()));
         breaker.ended(&instance("broken"), Kind::Kill, Ending::Well, later);
-        assert_eq!(admitted(&breaker, "broken", later), [None; 3]);
+        assert_eq!(admitted(&breaker, "broken", later), [None; KINDS]);
     }
 
     #[test]
     fn where_one_instance_after_another_fails_the_endpoint_does() {
         let (breaker, start) = (Breaker::default(), Instant::now());
         for id in 0..FAILURES {
-            assert_eq!(admitted(&breaker, "healthy", start), [None; 3]);
+            assert_eq!(admitted(&breaker, "healthy", start), [None; KINDS]);
             breaker.ended(&instance(&id.to_string()), Kind::Kill, Ending::Failed, start);
         }
-        assert_eq!(admitted(&breaker, "healthy", start), [Some(Rest::Endpoint(REST)), None, None]);
+        assert_eq!(admitted(&breaker, "0", start), [Some(Rest::Endpoint(REST)), None, None, None]);
+        assert!(breaker.is_open(start));
+    }
+
+    #[test]
+    fn an_endpoint_that_is_left_alone_is_tried_at_what_has_not_failed_once_a_second() {
+        let (breaker, mut now) = (Breaker::default(), Instant::now());
+        let failed = |now| {
+            for id in 0..FAILURES {
+                breaker.ended(&instance(&id.to_string()), Kind::Kill, Ending::Failed, now);
+            }
+        };
+        failed(now);
+        for _ in 0..3 {
+            assert_eq!(breaker.admit(&instance("healthy"), Kind::Kill, now), Ok(()));
+            let rest = breaker.admit(&instance("other"), Kind::Kill, now).unwrap_err();
+            assert!(matches!(rest, Rest::Endpoint(_)), "one try at a time");
+            assert!(breaker.admit(&instance("0"), Kind::Kill, now).is_err());
+            now += TRY;
+        }
+        breaker.ended(&instance("healthy"), Kind::Kill, Ending::Failed, now);
+        assert!(breaker.rest(&instance("healthy"), Kind::Kill, now).is_some(), "it is the endpoint");
+        breaker.ended(&instance("other"), Kind::Kill, Ending::Well, now);
+        assert_eq!(admitted(&breaker, "healthy", now), [None; KINDS]);
+    }
+
+    #[test]
+    fn what_is_known_to_be_broken_does_not_speak_against_its_endpoint_again() {
+        let (breaker, start) = (Breaker::default(), Instant::now());
+        for _ in 0..FAILURES {
+            for id in 0..FAILURES {
+                breaker.ended(&instance(&id.to_string()), Kind::Kill, Ending::Failed, start);
+            }
+        }
+        breaker.ended(&instance("healthy"), Kind::Kill, Ending::Well, start);
+        for id in 0..FAILURES {
+            breaker.ended(&instance(&id.to_string()), Kind::Kill, Ending::Failed, start + REST);
+        }
+        assert_eq!(admitted(&breaker, "healthy", start + REST), [None; KINDS]);
+    }
+
+    #[test]
+    fn where_no_connection_is_made_no_instance_is_tried() {
+        let (breaker, start) = (Breaker::default(), Instant::now());
+        for _ in 0..FAILURES {
+            breaker.ended(&instance("one"), Kind::Kill, Ending::Unconnected, start);
+        }
+        assert_eq!(breaker.rest(&instance("healthy"), Kind::Kill, start), Some(Rest::Endpoint(REST)));
     }
 
     #[test]
@@ -267,13 +343,13 @@ mod tests {
         let (breaker, start, one) = (Breaker::default(), Instant::now(), instance("one"));
         for ending in [Ending::Failed, Ending::Unconnected] {
             for _ in 0..FAILURES {
-                breaker.ended(&one, Kind::Read, ending, start);
+                breaker.ended(&one, Kind::List, ending, start);
             }
         }
-        assert_eq!(admitted(&breaker, "one", start), [None, None, Some(Rest::Endpoint(REST))]);
+        assert_eq!(admitted(&breaker, "one", start), [None, None, Some(Rest::Endpoint(REST)), None]);
         breaker.ended(&one, Kind::Look, Ending::Well, start);
-        assert!(breaker.rest(&one, Kind::Read, start).is_some());
+        assert!(breaker.rest(&one, Kind::List, start).is_some());
         breaker.ended(&one, Kind::Kill, Ending::Well, start);
-        assert_eq!(admitted(&breaker, "one", start), [None; 3]);
+        assert_eq!(admitted(&breaker, "one", start), [None; KINDS]);
     }
 }

@@ -21,6 +21,7 @@ use crate::{
         },
         report::{Report, Stop},
         retry::{Again, LONGEST_HOLD, Next},
+        rounds::Caller,
         wait::wait_until,
     },
     domain::{Order, SessionId, Target},
@@ -45,10 +46,56 @@ pub(crate) struct Runner {
     pub(crate) metrics: Arc<Metrics>,
 }
 
+/// What a vendor is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A kill of that class waits for it: it goes with that class.
+    Kill(Class),
+    /// Somebody wants to see it.
+    List,
+    /// What became of a kill.
+    Settle,
+}
+
+impl Purpose {
+    const fn class(self) -> Class {
+        match self {
+            Self::Kill(class) => class,
+            Self::List | Self::Settle => Class::Read,
+        }
+    }
+
+    /// As what the breaker counts such a read.
+    const fn kind(self) -> Kind {
+        match self {
+            Self::Kill(_) => Kind::Look,
+            Self::List => Kind::List,
+            Self::Settle => Kind::Settle,
+        }
+    }
+}
+
+/// What is read, and for whom.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    pub(crate) purpose: Purpose,
+    /// Whose reads it stands in a row with; the gateway's own stand in none.
+    pub(crate) caller: Option<Caller>,
+}
+
+impl Reader {
+    /// The gateway itself, to learn what became of kills.
+    pub(crate) const SETTLE: Self = Self { purpose: Purpose::Settle, caller: None };
+
+    pub(crate) fn new(purpose: Purpose, caller: &str) -> Self {
+        Self { purpose, caller: Some(caller.into()) }
+    }
+}
+
 /// How a script is run, and what was seen on the way.
 struct Run {
     instance: Instance,
-    class: Class,
+    reader: Reader,
     /// The permit for the next call, where it was taken already.
     permit: Option<Permit>,
     until: Instant,
@@ -59,16 +106,15 @@ struct Run {
 }
 
 impl Run {
-    fn new(instance: Instance, class: Class, until: Instant) -> Self {
-        Self { instance, class, permit: None, until, acted: false, http_status: None, again: Again::default() }
+    fn new(instance: Instance, reader: Reader, until: Instant) -> Self {
+        Self { instance, reader, permit: None, until, acted: false, http_status: None, again: Again::default() }
     }
 
     /// As what the breaker counts a call.
     fn kind(&self, call: &Call) -> Kind {
-        match (call.effect, self.class) {
-            (Effect::Kill, _) => Kind::Kill,
-            (Effect::Read, Class::Read) => Kind::Read,
-            (Effect::Read, Class::Urgent | Class::Kill) => Kind::Look,
+        match call.effect {
+            Effect::Kill => Kind::Kill,
+            Effect::Read => self.reader.purpose.kind(),
         }
     }
 }
@@ -114,7 +160,8 @@ impl Calls for Runner {
         let sent_at = self.clock.now();
         let known = Known { task_id: None, sent_at, now: sent_at };
         let until = Instant::now() + self.limit.max_wait;
-        let mut run = Run { permit: Some(permit), ..Run::new(self.instance(&order.target), class, until) };
+        let reader = Reader { purpose: Purpose::Kill(class), caller: None };
+        let mut run = Run { permit: Some(permit), ..Run::new(self.instance(&order.target), reader, until) };
         let fault = match self.run(order, known, self.vendor.open(order), &mut run).await {
             Ok(answer) => return Ok(Report::answered(self.clean(answer), run.http_status).sent(order, sent_at)),
             // One call of the script was taken, so whatever kept a later one from its end, nobody can tell.
@@ -131,7 +178,7 @@ impl Runner {
     /// Asks what became of an order; `None` where nothing new is known by `until`, or the vendor cannot be asked.
     pub(crate) async fn follow_up(&self, order: &Order, known: Known, until: Instant) -> Option<Answer> {
         let call = self.vendor.follow_up(order, &known)?;
-        let mut run = Run::new(self.instance(&order.target), Class::Read, until);
+        let mut run = Run::new(self.instance(&order.target), Reader::SETTLE, until);
         match self.run(order, known, call, &mut run).await {
             Ok(answer) => Some(self.clean(answer)),
             Err(stop) => {
@@ -141,12 +188,12 @@ impl Runner {
         }
     }
 
-    /// Reads one page after another until the list has ended, with permits of that class. Each may wait for its permit as
-    /// long as any call may, but none beyond `until`.
-    pub(crate) async fn list(&self, listing: &mut Listing, class: Class, until: Instant) -> Result<(), Stop> {
+    /// Reads one page after another until the list has ended. Each may wait for its permit as long as any call may, but none
+    /// beyond `until`.
+    pub(crate) async fn list(&self, listing: &mut Listing, reader: &Reader, until: Instant) -> Result<(), Stop> {
         while let Some(call) = listing.call() {
             let patience = until.min(Instant::now() + self.limit.max_wait);
-            let mut run = Run::new(self.instance(listing.target()), class, patience);
+            let mut run = Run::new(self.instance(listing.target()), reader.clone(), patience);
             self.exchange(&call, &mut run, |reply| listing.read(reply)).await?;
         }
         Ok(())
@@ -154,9 +201,14 @@ impl Runner {
 
     /// The sessions that the database would pick now if it were left to it, each once; `None` where the vendor cannot be
     /// asked.
-    pub(crate) async fn pick(&self, target: &Target, until: Instant) -> Result<Option<Vec<SessionId>>, Stop> {
+    pub(crate) async fn pick(
+        &self,
+        target: &Target,
+        reader: &Reader,
+        until: Instant,
+    ) -> Result<Option<Vec<SessionId>>, Stop> {
         let Some(call) = self.vendor.pick(target) else { return Ok(None) };
-        let mut run = Run::new(self.instance(target), Class::Read, until);
+        let mut run = Run::new(self.instance(target), reader.clone(), until);
         let ids = self.exchange(&call, &mut run, |reply| self.vendor.picked(reply)).await?;
         Ok(Some(each_once(ids)))
     }
@@ -224,18 +276,27 @@ impl Runner {
     /// Waits for a permit to send `call`, but not beyond the time of the run.
     async fn wait_for_permit(&self, call: &Call, run: &Run) -> Result<Permit, Stop> {
         let budget = Budget::of(&self.account, self.vendor, call);
+        let caller = run.reader.caller.as_ref().filter(|_| call.effect == Effect::Read);
+        let _first = match caller {
+            Some(caller) => {
+                let first = self.limiter.rows.first(&budget, caller, run.until).await;
+                Some(first.ok_or(Stop::NoPermit(SPAN))?)
+            }
+            None => None,
+        };
+        let class = run.reader.purpose.class();
         loop {
             self.warm(1).await;
             let patience = run.until.saturating_duration_since(Instant::now());
             let permit = match call.effect {
-                Effect::Kill => self.permit(&budget, run.class, 1, patience).await?,
+                Effect::Kill => self.permit(&budget, class, 1, patience).await?,
                 // Where actions are counted apart, no kill needs what a read leaves, but the list before one does.
-                Effect::Read if self.vendor.capabilities().counted_per_action => {
-                    let class = if run.class == Class::Read { Class::Kill } else { Class::Urgent };
+                Effect::Read if self.vendor.capabilities().counting.is_by_action() => {
+                    let class = if class == Class::Read { Class::Kill } else { Class::Urgent };
                     self.permit(&budget, class, 1, patience).await?
                 }
                 // A kill waits for it, so it goes with the kill's class and not behind other kills.
-                Effect::Read if run.class != Class::Read => self.permit(&budget, run.class, 1, patience).await?,
+                Effect::Read if class != Class::Read => self.permit(&budget, class, 1, patience).await?,
                 Effect::Read => self.spare_permit(&budget, run.until).await?,
             };
             wait_until(permit.at).await;

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     audit::Audit,
     clock::Clock,
-    domain::{Order, Problem, ProblemCode, Target},
+    domain::{Problem, ProblemCode, Target},
     lock::lock,
     metrics::Metrics,
     upstream::{self, Vendor, account::Account},
@@ -63,8 +63,7 @@ impl Upstreams {
         let vendor = upstream::find(target.vendor.as_str()).ok_or_else(unknown)?;
         let account = Arc::clone(self.accounts.get(&target.account).ok_or_else(unknown)?);
         let limit = self.limiter.limit(account.name(), vendor).ok_or_else(unknown)?;
-        let breaker =
-            self.breakers.of(account.endpoint(vendor.name(), target.coordinates.get("node").map(String::as_str)));
+        let breaker = self.breakers.of(account.endpoint(vendor.name(), target.node()));
         let able = vendor.capabilities_at(account.site());
         let (limiter, clock, metrics) = (Arc::clone(&self.limiter), self.clock.clone(), Arc::clone(&self.metrics));
         Ok(Runner { vendor, able, account, limiter, limit, breaker, clock, metrics })
@@ -72,8 +71,8 @@ impl Upstreams {
 
     /// Where an account's kills of the same budget wait for their turn. Another account that shares the budget has a
     /// dispatcher of its own: its calls go to other places.
-    pub(crate) fn dispatcher(&self, runner: &Runner, order: &Order) -> Arc<Dispatcher<Runner>> {
-        let budget = Budget::of(&runner.account, runner.vendor, &runner.vendor.open(order));
+    pub(crate) fn dispatcher(&self, runner: &Runner, target: &Target) -> Arc<Dispatcher<Runner>> {
+        let budget = Budget::of_kills(&runner.account, runner.vendor, target);
         let mut dispatchers = lock(&self.dispatchers);
         let of_account = (runner.account.name().to_owned(), budget);
         let new = |(_, budget): &(String, Budget)| Dispatcher::start(runner.clone(), budget.clone());

@@ -59,6 +59,12 @@ impl Target {
     pub fn coordinate(&self, name: &str) -> &str {
         self.coordinates.get(name).map_or("", String::as_str)
     }
+
+    /// The server, where an account's servers are told apart.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        self.coordinates.get("node").map(String::as_str)
+    }
 }
 
 /// A kill as asked, always valid for its vendor.

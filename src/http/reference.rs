@@ -191,7 +191,7 @@ fn describe(vendor: &dyn Vendor, caller: &Authenticated, kills: &Kills) -> Vendo
         selectors: able.selectors.iter().map(|kind| kind.describe()).collect(),
         can_look: able.can_follow_up,
         listing: able.listing.map(shown),
-        counted_per_action: able.counted_per_action,
+        counted_per_action: able.counting.is_by_action(),
         accounts: accounts.collect(),
     }
 }

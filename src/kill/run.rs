@@ -20,7 +20,7 @@ use crate::{
         Entry, GRACE,
         rate::limiter::Class,
         report::{self, Report},
-        runner::Runner,
+        runner::{Purpose, Reader, Runner},
     },
     domain::{Kill, Order, Problem, Selector, Sent},
     seats::Seat,
@@ -96,10 +96,11 @@ struct Run {
 
 impl Job {
     /// The look of this kill; `None` where it needs none.
-    fn preflight(&self) -> Option<Preflight<'_>> {
+    fn preflight(&self, caller: &str) -> Option<Preflight<'_>> {
         let Self { gate, runner, asked, plan, class, literals } = self;
         let plan = plan.as_ref()?;
-        Some(Preflight { looks: &gate.looks, runner, asked, plan, literals: *literals, class: *class })
+        let reader = Reader::new(Purpose::Kill(*class), caller);
+        Some(Preflight { looks: &gate.looks, runner, asked, plan, literals: *literals, reader })
     }
 }
 
@@ -146,7 +147,7 @@ impl Run {
         if asked.dry_run {
             return gate.looks.preview(runner, asked, *literals, kill).await;
         }
-        let Some(preflight) = job.preflight() else {
+        let Some(preflight) = job.preflight(&kill.caller) else {
             let order = asked.order.clone();
             // Nobody knows how many the database will pick.
             let many = if order.selector == Selector::Intelligent { 1 } else { order.selector.ids().len() };
@@ -208,7 +209,7 @@ impl Run {
     /// kill is still this gateway's. What a second look makes of it that goes in no one call is put before the `rest`.
     async fn send_part(&mut self, mut part: Order, rest: &mut VecDeque<Order>) -> Report {
         let (mut until, mut again) = (Instant::now() + self.job.runner.limit.max_wait, false);
-        let dispatcher = self.job.gate.upstreams.dispatcher(&self.job.runner, &part);
+        let dispatcher = self.job.gate.upstreams.dispatcher(&self.job.runner, &part.target);
         loop {
             if self.is_look_too_old() {
                 let asked_at = Instant::now();
@@ -239,7 +240,7 @@ impl Run {
     /// Why nothing of it may be sent.
     async fn look_again(&mut self, part: Order, rest: &mut VecDeque<Order>) -> Result<Order, Box<Report>> {
         let Self { job, kill, .. } = self;
-        let Some(preflight) = job.preflight() else { return Ok(part) };
+        let Some(preflight) = job.preflight(&kill.caller) else { return Ok(part) };
         let (left, many) = match preflight.again(part.clone(), rest.len(), kill).await {
             Ok(Some(found)) => found,
             Ok(None) => return Err(Box::new(Report::nothing())),

@@ -197,13 +197,28 @@ pub struct Capabilities {
     pub requests_per_second: u32,
     /// Calls a minute by default, where the vendor counts so.
     pub requests_per_minute: Option<u32>,
-    /// True where the vendor counts each action for itself, false where all calls count together.
-    pub counted_per_action: bool,
+    pub counting: Counting,
     /// True where what became of a kill can be asked afterwards.
     pub can_follow_up: bool,
     /// How live sessions are listed; `None` where they cannot be.
     pub listing: Option<ListingKind>,
     pub own: Own,
+}
+
+/// What a vendor counts together, of the calls under one set of credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    /// All of them.
+    Together,
+    /// Those of each [action](super::Call::action) apart; a kill's first call is of this one.
+    ByAction { kill: &'static str },
+}
+
+impl Counting {
+    #[must_use]
+    pub const fn is_by_action(self) -> bool {
+        matches!(self, Self::ByAction { .. })
+    }
 }
 
 impl Capabilities {

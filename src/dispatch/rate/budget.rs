@@ -3,9 +3,9 @@
 use std::fmt;
 
 use crate::{
-    domain::VendorName,
+    domain::{Target, VendorName},
     upstream::{
-        Call, Vendor,
+        Call, Counting, Vendor,
         account::{Account, Counted},
     },
 };
@@ -23,8 +23,18 @@ impl Budget {
     /// What a call is counted in.
     #[must_use]
     pub fn of(account: &Account, vendor: &dyn Vendor, call: &Call) -> Self {
-        let action = vendor.capabilities().counted_per_action.then_some(call.action);
+        let action = vendor.capabilities().counting.is_by_action().then_some(call.action);
         Self { vendor: vendor.name(), counted: account.counted_as(vendor.name(), call.node()), action }
+    }
+
+    /// What the kills of a target are counted in.
+    #[must_use]
+    pub fn of_kills(account: &Account, vendor: &dyn Vendor, target: &Target) -> Self {
+        let action = match vendor.capabilities().counting {
+            Counting::Together => None,
+            Counting::ByAction { kill } => Some(kill),
+        };
+        Self { vendor: vendor.name(), counted: account.counted_as(vendor.name(), target.node()), action }
     }
 
     /// Whether the calls of that account to that vendor are counted in it, or some of them.
@@ -59,6 +69,17 @@ impl fmt::Display for Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Order, Selector, SessionId};
+
+    #[test]
+    fn a_kill_is_counted_as_the_call_that_opens_it() {
+        for vendor in crate::upstream::TABLE {
+            let Counting::ByAction { kill } = vendor.capabilities().counting else { continue };
+            let target = Target { alias: None, vendor: vendor.name(), account: "any".into(), coordinates: [].into() };
+            let selector = Selector::Ids(vec![SessionId("1".into())]);
+            assert_eq!(vendor.open(&Order { target, selector }).action, kill, "{}", vendor.name());
+        }
+    }
 
     #[test]
     fn gateways_know_a_budget_by_its_key() {

@@ -33,6 +33,7 @@ use crate::{
     audit::{Audit, AuditError, Heard},
     dispatch::rate::{
         budget::Budget,
+        rows::Rows,
         window::{Ask, Rate, Slot, Window},
     },
     lock::lock,
@@ -151,6 +152,7 @@ pub struct Limiter {
     waiting: Mutex<HashMap<Budget, watch::Sender<usize>>>,
     /// Until when the vendor has asked to be left alone.
     holds: Mutex<HashMap<Budget, Instant>>,
+    pub(crate) rows: Rows,
     started: Instant,
 }
 
@@ -166,6 +168,7 @@ impl Limiter {
             paces: Mutex::default(),
             waiting: Mutex::default(),
             holds: Mutex::default(),
+            rows: Rows::default(),
             started: Instant::now(),
         }
     }

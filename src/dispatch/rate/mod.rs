@@ -3,4 +3,5 @@
 mod adaptive;
 pub mod budget;
 pub mod limiter;
+pub(crate) mod rows;
 pub mod window;

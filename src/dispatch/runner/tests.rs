@@ -12,8 +12,8 @@ use crate::{
     audit::{Audit, Settings},
     domain::{LiveSession, Match, Outcome, Selector, Session, Status, VendorName},
     upstream::{
-        Content, HttpReply, IdRule, ListingKind, Own, Page, Payload, SelectorKind, Statement, StatementResult,
-        Statements,
+        Content, Counting, HttpReply, IdRule, ListingKind, Own, Page, Payload, SelectorKind, Statement,
+        StatementResult, Statements,
         account::{Carrier, Counted, Endpoint, Stamp, Times},
         cloud::huawei::Huawei,
         redact::Redactor,
@@ -35,7 +35,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     most_ids_per_call: None,
     requests_per_second: 100,
     requests_per_minute: None,
-    counted_per_action: false,
+    counting: Counting::Together,
     can_follow_up: false,
     listing: Some(ListingKind { needs_one_of: &[], most: None }),
     own: Own { users: &[], commands: &[] },
@@ -208,7 +208,7 @@ impl World {
             target: primary(),
             selector: Selector::Ids(ids.iter().map(|id| SessionId((*id).into())).collect()),
         };
-        let budget = Budget::of(&self.runner.account, &Engine, &Engine.open(&order));
+        let budget = Budget::of_kills(&self.runner.account, &Engine, &order.target);
         let permit = self.runner.permit(&budget, Class::Kill, 1, self.runner.limit.max_wait).await.unwrap();
         self.runner.kill(&order, Class::Kill, permit).await.unwrap()
     }
@@ -249,7 +249,15 @@ async fn what_a_connection_that_broke_off_does_not_tell_is_unknown() {
 async fn sessions_are_listed_with_a_statement() {
     let world = World::new(Mood::Good).await;
     let mut listing = Listing::new(&Engine, primary(), Match::default());
-    world.runner.list(&mut listing, Class::Urgent, Instant::now() + world.runner.limit.max_wait).await.unwrap();
+    world
+        .runner
+        .list(
+            &mut listing,
+            &Reader::new(Purpose::Kill(Class::Urgent), "dba"),
+            Instant::now() + world.runner.limit.max_wait,
+        )
+        .await
+        .unwrap();
     let list = listing.into_list();
     let users: Vec<_> = list.sessions.iter().map(|session| session.user.as_deref()).collect();
     assert_eq!((users, list.complete), (vec![Some("app"), Some("etl")], true));
@@ -263,7 +271,8 @@ async fn a_reply_of_the_wrong_kind_is_a_fault_and_of_a_kill_unknown() {
     assert_eq!(world.seen().len(), 1, "and it is not sent again");
     let mut listing = Listing::new(&Engine, primary(), Match::default());
     let until = Instant::now() + Duration::from_millis(1);
-    let stop = world.runner.list(&mut listing, Class::Urgent, until).await.unwrap_err();
+    let stop =
+        world.runner.list(&mut listing, &Reader::new(Purpose::Kill(Class::Urgent), "dba"), until).await.unwrap_err();
     assert!(matches!(&stop, Stop::Fault(fault) if fault.kind == FaultKind::Unreadable), "{stop:?}");
 }
 

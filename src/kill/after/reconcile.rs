@@ -16,7 +16,10 @@ use tokio::{
 use crate::{
     audit::{Audit, KillEvent, Open},
     clock::Clock,
-    dispatch::{rate::limiter::Class, runner::Runner, upstreams::Upstreams},
+    dispatch::{
+        runner::{Reader, Runner},
+        upstreams::Upstreams,
+    },
     domain::{Found, Kill, Order, Selector, Sent, Session, SessionId, Status, Target},
     upstream::{Known, Listing},
 };
@@ -121,7 +124,7 @@ impl Reconciler {
         let Some(wanted) = settle::wanted(runner.able, kill) else { return };
         let mut listing = Listing::new(runner.vendor, order.target, wanted);
         // What was read in time counts for what it shows.
-        if let Ok(Err(stop)) = timeout_at(until, runner.list(&mut listing, Class::Read, until)).await {
+        if let Ok(Err(stop)) = timeout_at(until, runner.list(&mut listing, &Reader::SETTLE, until)).await {
             tracing::debug!(kill_id = %kill.id, ?stop, "a look got no whole list");
         }
         settle::learn_from_list(kill, &listing.into_list(), self.clock.now());

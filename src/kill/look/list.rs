@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     dispatch::{
-        rate::limiter::Class,
         report::{AFTER_THROTTLING, Stop, seconds},
+        runner::{Purpose, Reader},
     },
     domain::{LiveSession, Match, Problem, ProblemCode, Target, cut, masked},
     kill::look::Looks,
@@ -46,7 +46,8 @@ impl Looks {
     pub(in crate::kill) async fn sessions(&self, question: Question) -> Result<Looked, Problem> {
         let started = Instant::now();
         let Question { caller, target, wanted, literals } = question;
-        let looked = self.list(&target, &wanted, literals).await;
+        let reader = Reader::new(Purpose::List, &caller);
+        let looked = self.list(&target, &wanted, literals, &reader).await;
         let (seen, problem) = match &looked {
             Ok(looked) => (Some(looked), None),
             Err(problem) => (None, Some(problem.code.as_str())),
@@ -66,9 +67,9 @@ impl Looks {
         looked
     }
 
-    async fn list(&self, target: &Target, wanted: &Match, literals: bool) -> Result<Looked, Problem> {
+    async fn list(&self, target: &Target, wanted: &Match, literals: bool, reader: &Reader) -> Result<Looked, Problem> {
         check(target, self.upstreams.runner(target)?.able.listing, wanted)?;
-        let (list, _) = self.read_list(target, wanted, literals, Class::Read).await?;
+        let (list, _) = self.read_list(target, wanted, literals, reader).await?;
         let told = |mut session: LiveSession| {
             let protection = self.policy.targets.protection(target, &session);
             session.statement = session.statement.as_deref().map(|statement| cut(statement, MAX_STATEMENT));
@@ -80,18 +81,17 @@ impl Looks {
 
     /// Every session that the vendor lists, with statements as the caller may see them: who may not see a literal cannot
     /// ask for one either. And where they live, which may be known more exactly than before: on which node.
-    /// The class tells whether it is the look of a kill, which lists and previews must not keep from its turn.
     pub(in crate::kill) async fn read_list(
         &self,
         target: &Target,
         wanted: &Match,
         literals: bool,
-        class: Class,
+        reader: &Reader,
     ) -> Result<(List, Target), Problem> {
         let runner = self.upstreams.runner(target)?;
         let mut listing = Listing::new(runner.vendor, target.clone(), wanted.clone());
         let until = Instant::now() + runner.limit.max_wait + runner.limit.timeout;
-        match timeout_at(until, runner.list(&mut listing, class, until)).await {
+        match timeout_at(until, runner.list(&mut listing, reader, until)).await {
             Ok(Ok(())) => {}
             // What was read in time is told, and that it is not all.
             Ok(Err(Stop::NoPermit(_))) | Err(_) if listing.has_begun() => {}

@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    dispatch::{rate::limiter::Class, runner::Runner},
+    dispatch::runner::{Reader, Runner},
     domain::{Kill, Look, Match, Outcome, Problem, ProblemCode, Selector, Session, Target},
     kill::look::{
         Looks,
@@ -23,25 +23,30 @@ const ALL_THE_SAME: &str = "the database picks anew when the kill comes, and may
 
 impl Looks {
     /// Shows on `kill` what the database would pick; leaves it as it is where that cannot be learned.
-    pub(in crate::kill) async fn show_picks(&self, runner: &Runner, target: &Target, kill: &mut Kill) {
-        match self.picked(runner, target).await {
+    pub(in crate::kill) async fn show_picks(&self, runner: &Runner, target: &Target, reader: &Reader, kill: &mut Kill) {
+        match self.picked(runner, target, reader).await {
             Ok(None) => {}
             Ok(Some((sessions, look))) => (kill.sessions, kill.look) = (sessions, Some(look)),
             Err(problem) => tracing::info!(kill_id = %kill.id, code = problem.code.as_str(), "a preview saw nothing"),
         }
     }
 
-    async fn picked(&self, runner: &Runner, target: &Target) -> Result<Option<(Vec<Session>, Look)>, Problem> {
+    async fn picked(
+        &self,
+        runner: &Runner,
+        target: &Target,
+        reader: &Reader,
+    ) -> Result<Option<(Vec<Session>, Look)>, Problem> {
         let at = self.clock.now();
         let until = Instant::now() + runner.limit.max_wait + runner.limit.timeout;
-        let ids = match timeout_at(until, runner.pick(target, until)).await {
+        let ids = match timeout_at(until, runner.pick(target, reader, until)).await {
             Ok(Ok(Some(ids))) => ids,
             Ok(Ok(None)) => return Ok(None),
             Ok(Err(stop)) => return Err(unread(&stop)),
             Err(_) => return Err(Problem::new(ProblemCode::UpstreamFailed, "the vendor did not name them in time")),
         };
         // Without the list it is still known what was named, only not whose sessions these are.
-        let list = self.read_list(target, &Match::default(), false, Class::Read).await.map(|(list, _)| list);
+        let list = self.read_list(target, &Match::default(), false, reader).await.map(|(list, _)| list);
         let list = list.unwrap_or(List { sessions: vec![], complete: false });
         let protection = |session: &_| self.policy.targets.protection(target, session);
         let judge = Judge { list: &list, is_narrowed: false, pins: &BTreeMap::new(), protection, at };

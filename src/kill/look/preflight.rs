@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    dispatch::{rate::limiter::Class, report::Report, runner::Runner},
+    dispatch::{
+        report::Report,
+        runner::{Purpose, Reader, Runner},
+    },
     domain::{
         Found, Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status, Target,
     },
@@ -136,10 +139,11 @@ impl Looks {
         literals: bool,
         kill: &mut Kill,
     ) -> Report {
+        let reader = Reader::new(Purpose::List, &kill.caller);
         if asked.order.selector == Selector::Intelligent {
-            self.show_picks(runner, &asked.order.target, kill).await;
+            self.show_picks(runner, &asked.order.target, &reader, kill).await;
         } else if let Some(plan) = plan(runner, asked) {
-            let preflight = Preflight { looks: self, runner, asked, plan: &plan, literals, class: Class::Read };
+            let preflight = Preflight { looks: self, runner, asked, plan: &plan, literals, reader };
             match preflight.victims().await {
                 Ok((victims, look, ..)) => {
                     kill.look = Some(look);
@@ -168,8 +172,8 @@ impl Looks {
     }
 }
 
-/// The look of one kill: what it is for, and with whose turns.
-#[derive(Debug, Clone, Copy)]
+/// The look of one kill: what it is about, and for whom.
+#[derive(Debug)]
 pub(in crate::kill) struct Preflight<'a> {
     pub(in crate::kill) looks: &'a Looks,
     pub(in crate::kill) runner: &'a Runner,
@@ -177,7 +181,7 @@ pub(in crate::kill) struct Preflight<'a> {
     pub(in crate::kill) plan: &'a Plan,
     /// Whether the caller may see the literals of statements.
     pub(in crate::kill) literals: bool,
-    pub(in crate::kill) class: Class,
+    pub(in crate::kill) reader: Reader,
 }
 
 impl Preflight<'_> {
@@ -217,10 +221,10 @@ impl Preflight<'_> {
 
     /// Which sessions may be sent, what was seen of them, and where that was.
     async fn victims(&self) -> Result<(Victims, Look, List, Target), Problem> {
-        let Self { looks, asked, plan, literals, class, .. } = self;
+        let Self { looks, asked, plan, literals, reader, .. } = self;
         let target = &asked.order.target;
         let at = looks.clock.now();
-        let (list, place) = looks.read_list(target, &plan.wanted, *literals, *class).await?;
+        let (list, place) = looks.read_list(target, &plan.wanted, *literals, reader).await?;
         let protection = |session: &_| looks.policy.targets.protection(target, session);
         let judge = Judge { list: &list, is_narrowed: plan.is_narrowed, pins: &asked.pins, protection, at };
         let look = Look { at, complete: list.complete, to_kill_ms: None };

@@ -31,13 +31,13 @@ impl Preflight<'_> {
         after_it: usize,
         kill: &mut Kill,
     ) -> Result<Option<(Order, usize)>, Problem> {
-        let Self { looks, runner, asked, plan, literals, class } = self;
+        let Self { looks, runner, asked, plan, literals, reader } = self;
         let Selector::Ids(ids) = &part.selector else {
             // In its own way the vendor is asked for what meets the criteria now.
             return self.first(kill).await;
         };
         let at = looks.clock.now();
-        let list = looks.read_list(&part.target, &plan.wanted, *literals, *class).await;
+        let list = looks.read_list(&part.target, &plan.wanted, *literals, reader).await;
         let (list, _) = list.map_err(|problem| unlooked(problem, plan))?;
         let protection = |session: &_| looks.policy.targets.protection(&part.target, session);
         // Each was on such a list before, so that it is there no more unless it can have gone to another database.

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use crate::domain::{Match, Order, Outcome, Selector, Target, VendorName};
 
 use crate::upstream::{
-    Answer, Call, Capabilities, Coordinate, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Own, Page, Reply,
-    SelectorKind, Step, Vendor, cloud::huawei, json, process::Row,
+    Answer, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Own, Page,
+    Reply, SelectorKind, Step, Vendor, cloud::huawei, json, process::Row,
 };
 
 /// See the module.
@@ -32,7 +32,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     // No rate is published; DAS throttles with HTTP 400 and DAS.200002.
     requests_per_second: 5,
     requests_per_minute: None,
-    counted_per_action: false,
+    counting: Counting::Together,
     can_follow_up: false,
     listing: Some(ListingKind { needs_one_of: &["user", "database"], most: None }),
     own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS },

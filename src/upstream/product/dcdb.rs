@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 use crate::domain::{Match, Order, Outcome, Target, VendorName};
 
 use crate::upstream::{
-    Answer, Call, Capabilities, Coordinate, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Need, Next, Own,
-    Page, Reply, SelectorKind, Site, Stage, Step, Vendor, cloud::tencent, json, process::Row,
+    Answer, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Need, Next,
+    Own, Page, Reply, SelectorKind, Site, Stage, Step, Vendor, cloud::tencent, json, process::Row,
 };
 
 /// See the module.
@@ -34,7 +34,7 @@ const MAINLAND: Capabilities = Capabilities {
     // "20 requests per second" for each action, on every page of this product.
     requests_per_second: 20,
     requests_per_minute: None,
-    counted_per_action: true,
+    counting: Counting::ByAction { kill: KILL },
     can_follow_up: true,
     listing: Some(ListingKind { needs_one_of: &[], most: None }),
     own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS },
@@ -85,6 +85,7 @@ const PARAMETERS: [(&str, &str); 4] = [
     ("node_id", "NodeId"),
 ];
 
+const KILL: &str = "KillSession";
 const FLOW_PAUSE: Duration = Duration::from_millis(500);
 
 impl Vendor for Dcdb {
@@ -107,7 +108,7 @@ impl Vendor for Dcdb {
         let ids: Vec<i64> = order.selector.ids().iter().filter_map(|id| id.0.parse().ok()).collect();
         let mut body = place(&order.target, &PARAMETERS);
         body.insert("SessionId".to_owned(), json!(ids));
-        action("kill", Effect::Kill, "KillSession", &body.into())
+        action("kill", Effect::Kill, KILL, &body.into())
     }
 
     fn follow_up(&self, _: &Order, known: &Known) -> Option<Call> {

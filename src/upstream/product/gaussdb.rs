@@ -11,8 +11,8 @@ use time::OffsetDateTime;
 use crate::domain::{LiveSession, Match, Order, Outcome, Session, SessionId, Target, VendorName};
 
 use crate::upstream::{
-    Answer, Call, Capabilities, Coordinate, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Next, Own, Page,
-    Reply, SelectorKind, Step, Vendor,
+    Answer, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Next, Own,
+    Page, Reply, SelectorKind, Step, Vendor,
     cloud::huawei,
     json,
     process::{self, Row},
@@ -38,7 +38,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     // "60 calls a minute for each user" in the guide of the RDS family (2026), whose gateway these calls share a policy
     // with; that it is the same figure is our reading.
     requests_per_minute: Some(60),
-    counted_per_action: false,
+    counting: Counting::Together,
     can_follow_up: false,
     listing: Some(ListingKind { needs_one_of: &[], most: Some(MOST_LISTED) }),
     // "System accounts for DB instances" in the product description (2025). A session has no kind of work here.

@@ -16,8 +16,8 @@ use crate::{
 };
 
 use crate::upstream::{
-    Answer, Call, Capabilities, Coordinate, Effect, Fault, IdRule, Known, ListingKind, Own, Page, Reply, SelectorKind,
-    Step, Vendor, cloud::huawei, json, process::Row,
+    Answer, Call, Capabilities, Coordinate, Counting, Effect, Fault, IdRule, Known, ListingKind, Own, Page, Reply,
+    SelectorKind, Step, Vendor, cloud::huawei, json, process::Row,
 };
 
 /// See the module.
@@ -39,7 +39,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     // "60 calls a minute for each user" in the guide of the RDS family (2026), whose gateway these calls share a policy
     // with; that it is the same figure is our reading.
     requests_per_minute: Some(60),
-    counted_per_action: false,
+    counting: Counting::Together,
     can_follow_up: true,
     listing: Some(ListingKind { needs_one_of: &[], most: None }),
     own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS },

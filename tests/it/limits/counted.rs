@@ -4,7 +4,7 @@ use killgate::sandbox::{Action, demo as world};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
-use super::{all, assert_accepted, ids, shards};
+use super::{all, assert_accepted, huawei, ids, shards};
 use crate::support::{
     gateway::{Engine, Gateway, Setup, kill_of},
     lateness::Lateness,
@@ -72,7 +72,7 @@ async fn a_step_of_the_databases_clock_empties_no_window() {
 async fn what_is_counted_by_the_minute_is_kept_to_on_both_engines() {
     for engine in [Engine::Postgres, Engine::Sqlite] {
         let few = "[accounts.huawei-test.vendors.taurusdb]\nrequests_per_minute = 4\nmax_wait_ms = 0\n";
-        let gateway = Gateway::start_with(engine, Setup { more: few_of(few), ..Setup::default() }).await;
+        let gateway = Gateway::start_with(engine, Setup { more: huawei(few), ..Setup::default() }).await;
         let mut refused = None;
         for id in 1..=8 {
             let answer = gateway.kill(&kill_of("orders-ro", &[id])).await;
@@ -83,16 +83,4 @@ async fn what_is_counted_by_the_minute_is_kept_to_on_both_engines() {
         assert!((2..=61).contains(&wait), "{engine:?}: {wait}");
         assert!(gateway.clouds.count() <= 4, "{engine:?}: {}", gateway.clouds.count());
     }
-}
-
-/// The usual Huawei account with other limits.
-fn few_of(limits: &str) -> String {
-    format!(
-        "[accounts.huawei-test]\ncloud = 'huawei'\nregion = '{}'\nproject_id = '{}'\naccess_key = '{}'\n\
-         secret_key = '{}'\nendpoints = {{ gaussdb = '{{clouds}}', das = '{{clouds}}', taurusdb = '{{clouds}}' }}\n{limits}",
-        world::HUAWEI_REGION,
-        world::HUAWEI_PROJECT_ID,
-        world::HUAWEI_ACCESS_KEY,
-        world::HUAWEI_SECRET_KEY,
-    )
 }

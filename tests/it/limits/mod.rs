@@ -4,6 +4,7 @@ mod callers;
 mod connecting;
 mod counted;
 mod failing;
+mod fair_looks;
 mod fairness;
 mod fleet;
 mod later;
@@ -17,7 +18,7 @@ mod window;
 
 use actix_web::http::StatusCode;
 use futures_util::future::join_all;
-use killgate::sandbox::{Action, Behaviour, Canned, Clouds, Place};
+use killgate::sandbox::{Action, Behaviour, Canned, Clouds, Place, demo as world};
 use serde_json::{Value, json};
 
 use crate::support::gateway::{Answer, Engine, Gateway, Setup};
@@ -35,6 +36,18 @@ async fn shards(engine: Engine, count: usize, more: &str) -> (Gateway, Vec<Value
     }
     let setup = Setup { more: more.to_owned(), clouds: Some(clouds), ..Setup::default() };
     (Gateway::start_with(engine, setup).await, places.iter().map(target).collect())
+}
+
+/// The usual Huawei account with other limits.
+fn huawei(limits: &str) -> String {
+    format!(
+        "[accounts.huawei-test]\ncloud = 'huawei'\nregion = '{}'\nproject_id = '{}'\naccess_key = '{}'\n\
+         secret_key = '{}'\nendpoints = {{ gaussdb = '{{clouds}}', das = '{{clouds}}', taurusdb = '{{clouds}}' }}\n{limits}",
+        world::HUAWEI_REGION,
+        world::HUAWEI_PROJECT_ID,
+        world::HUAWEI_ACCESS_KEY,
+        world::HUAWEI_SECRET_KEY,
+    )
 }
 
 /// The target that a shard is.

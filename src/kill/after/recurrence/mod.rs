@@ -16,7 +16,10 @@ use tokio::{
 use crate::{
     audit::{Audit, Returned, Watch},
     clock::Clock,
-    dispatch::{rate::limiter::Class, runner::Runner, upstreams::Upstreams},
+    dispatch::{
+        runner::{Reader, Runner},
+        upstreams::Upstreams,
+    },
     domain::{Kill, Match, Target},
     upstream::{List, Listing},
 };
@@ -184,7 +187,7 @@ impl Recurrence {
         let _place = timeout_at(until, self.places.take(&shared.target.account)).await.ok()?;
         let runner = self.upstreams.runner(&shared.target).ok()?;
         let mut listing = Listing::new(runner.vendor, shared.target.clone(), shared.wanted.clone());
-        let read = timeout_at(until, runner.list(&mut listing, Class::Read, until)).await;
+        let read = timeout_at(until, runner.list(&mut listing, &Reader::SETTLE, until)).await;
         if !matches!(read, Ok(Ok(()))) {
             tracing::debug!(target = ?shared.target, ?read, "a look for who came back got no whole list");
         }
