@@ -22,6 +22,7 @@ use crate::{
     config::{self, Config},
     dispatch::rate::limiter::Limit,
     evidence::Sealer,
+    history::Indexer,
     http,
     kill::{
         Kills, Parts,
@@ -62,6 +63,7 @@ pub struct App {
     /// Tells those who wait for callers that the gateway stops.
     stopping: watch::Sender<bool>,
     sealer: Option<Sealer>,
+    indexer: Indexer,
     couriers: Couriers,
     drain: Duration,
     grace: Duration,
@@ -117,6 +119,7 @@ impl App {
         let server = server.run();
         let handle = server.handle();
         let (serving, reconciling) = (tokio::spawn(server), tokio::spawn(kills.clone().reconcile()));
+        let indexer = Indexer::start(audit.clone(), clock.clone(), Arc::clone(&metrics));
         let sealer = Sealer::start(&config.seal, audit.clone(), clock.clone(), Arc::clone(&metrics), &transport);
         let couriers = Couriers::start(&webhooks, &Desk { audit, clock, metrics, transport });
         Ok(Self {
@@ -128,6 +131,7 @@ impl App {
             following,
             stopping,
             sealer,
+            indexer,
             couriers,
             drain: config.server.drain,
             grace,
@@ -159,7 +163,8 @@ impl App {
     /// # Errors
     /// What the HTTP server died of, if it did.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { kills, server, serving, reconciling, following, stopping, sealer, couriers, grace, .. } = self;
+        let Self { kills, server, serving, reconciling, following, stopping, sealer, indexer, couriers, grace, .. } =
+            self;
         // A stream is a request that would stay under way, and so is one whose body is not whole.
         following.stop();
         stopping.send_replace(true);
@@ -174,6 +179,8 @@ impl App {
         }
         reconciling.abort();
         let seal = async {
+            // What is not indexed is not sealed.
+            indexer.stop().await;
             if let Some(sealer) = sealer {
                 sealer.stop().await;
             }

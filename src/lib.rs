@@ -7,7 +7,7 @@
 //! | [`kill`] | the use-case: vet, look, record, dispatch, learn, tell: one task for each kill |
 //! | [`dispatch`] | carrying calls to vendors: kills that wait, callers that take turns, permits, breakers, what came back |
 //! | [`audit`] | the record, on Postgres or SQLite, and the permits that gateways share |
-//! | [`history`] | reading the record from outside: filters, and all of it in one file |
+//! | [`history`] | reading the record from outside: filters, all of it in one file, and the index by which kills are found |
 //! | [`auth`] | who calls: JWT by shared secret or by key set |
 //! | [`http`] | handlers, problems, documentation |
 //! | [`config`] | `killgate.toml` and the environment, checked at the start |

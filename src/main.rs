@@ -113,6 +113,11 @@ enum AuditCommand {
         #[arg(long, requires = "export")]
         partial: bool,
     },
+    /// Make the index, by which kills are found, anew from the log where they differ, as the owner of the tables
+    Reindex {
+        #[command(flatten)]
+        configured: Configured,
+    },
     /// Remove the kills of a month as a whole, as the owner of the tables; a record of it stays and is sealed
     RemoveMonth {
         #[command(flatten)]
@@ -200,6 +205,7 @@ async fn audit(command: AuditCommand) -> anyhow::Result<ExitCode> {
             };
             return Ok(ExitCode::from(status));
         }
+        AuditCommand::Reindex { configured } => cli::evidence::reindex(&configured.load()?).await?,
         AuditCommand::RemoveMonth { configured, month, reason } => {
             cli::evidence::remove_month(&configured.load()?, month, &reason).await?;
         }

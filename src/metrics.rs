@@ -1,6 +1,6 @@
 //! What `GET /metrics` tells: counts and times, never names of people, sessions or secrets.
 
-use std::time::Duration;
+use std::{sync::atomic::AtomicU64, time::Duration};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -62,6 +62,7 @@ pub struct Metrics {
     seal_failures: Counter,
     seal_held_off: Counter,
     unsealed_seconds: Gauge,
+    index_lag_seconds: Gauge<f64, AtomicU64>,
     checkpoint_failures: Counter,
     deliveries: Family<DeliveryLabels, Counter>,
     streams: Gauge,
@@ -103,6 +104,12 @@ impl Default for Metrics {
             "For how long the oldest entry that is to be sealed next has waited; 0 if none waits",
             unsealed_seconds.clone(),
         );
+        let index_lag_seconds = Gauge::<f64, AtomicU64>::default();
+        registry.register(
+            "index_lag_seconds",
+            "For how long the oldest kill that has ended and is not indexed has waited for that; 0 if all are indexed",
+            index_lag_seconds.clone(),
+        );
         registry.register(
             "checkpoint_failures",
             "Checkpoints that could not be delivered yet, or contradict the record",
@@ -127,6 +134,7 @@ impl Default for Metrics {
             seal_failures,
             seal_held_off,
             unsealed_seconds,
+            index_lag_seconds,
             checkpoint_failures,
             deliveries,
             streams,
@@ -185,6 +193,11 @@ impl Metrics {
     /// Somebody keeps this gateway from sealing, and nobody seals.
     pub fn held_off(&self) {
         self.seal_held_off.inc();
+    }
+
+    /// Sets for how long the oldest ended kill has waited to be indexed.
+    pub fn index_lag(&self, seconds: f64) {
+        self.index_lag_seconds.set(seconds);
     }
 
     /// For how many seconds the oldest entry that is to be sealed next has waited.

@@ -131,7 +131,7 @@ fn expect(reply: &Reply, status: u16) -> Result<()> {
 }
 
 /// That many callers, each of whom asks for its next kill as soon as the one before is answered; how many kills a
-/// second are answered with 200, once they are under way. `target` is the target of each caller.
+/// second are answered with that status, once they are under way. `target` is the target of each caller.
 ///
 /// # Errors
 /// A kill is answered otherwise.
@@ -139,6 +139,7 @@ pub(crate) async fn kills_per_second(
     address: SocketAddr,
     callers: u64,
     time: Duration,
+    status: u16,
     target: impl Fn(u64) -> String,
 ) -> Result<f64> {
     let (counts, ends) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
@@ -150,7 +151,7 @@ pub(crate) async fn kills_per_second(
             let (mut id, mut counted) = (caller, 0_u64);
             while !ends.load(Ordering::Relaxed) {
                 let reply = client.exchange(&kill(&token, &target, id)).await?;
-                expect(&reply, 200)?;
+                expect(&reply, status)?;
                 id += callers;
                 counted += u64::from(counts.load(Ordering::Relaxed));
             }

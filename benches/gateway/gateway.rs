@@ -71,6 +71,11 @@ impl Gateway {
         bail!("the gateway was not ready within ten seconds")
     }
 
+    /// What it has used of the processors so far.
+    pub(crate) fn used(&self) -> Result<Duration> {
+        crate::cpu::used(self.child.id())
+    }
+
     /// Resident memory in KiB.
     pub(crate) fn memory(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).context("/proc is needed")?;

@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, reason = "figures are what a benchmark is for")]
 
 mod clients;
+mod cpu;
 mod database;
 mod fleet;
 mod gateway;

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::{database::Database, rate::own_target};
 
-/// How many kills a second that many writers get recorded, marked and concluded, with the gateway's own settings.
+/// How many kills a second that many writers get recorded with their marks and concluded, with the gateway's own settings.
 ///
 /// # Errors
 /// One is not written.
@@ -47,9 +47,6 @@ pub(crate) async fn kills_per_second(database: &Database, writers: u64, time: Du
 
 async fn write(audit: &Audit, attempt: Attempt, clock: &Clock) -> Result<()> {
     audit.begin(&attempt, Duration::from_hours(24)).await?;
-    if !audit.mark_sent(attempt.kill.id, &attempt.gateway, clock.now(), attempt.deadline).await? {
-        bail!("a kill was not pending");
-    }
     let now = clock.now();
     let sessions = attempt.kill.sessions.iter();
     let sessions = sessions.map(|session| Session { outcome: Outcome::Killed, ..session.clone() }).collect();
@@ -75,6 +72,7 @@ fn attempt(target: &Value, now: OffsetDateTime) -> Attempt {
         gateway: "bench".to_owned(),
         deadline: now + Duration::from_secs(15),
         webhooks: Vec::new(),
+        is_marked: true,
         kill: Kill {
             id: id_at(now),
             status: Status::Pending,

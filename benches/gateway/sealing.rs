@@ -36,7 +36,7 @@ pub(crate) async fn measure(sealed: &Database, plain: &Database, report: &mut Re
             let is_sealing = (round + turn) % 2 == 0;
             let (gateway, database) = if is_sealing { (&sealing, sealed) } else { (&other, plain) };
             database.settle().await?;
-            let rate = kills_per_second(gateway.address, CALLERS, TIME, own_target).await?;
+            let rate = kills_per_second(gateway.address, CALLERS, TIME, 200, own_target).await?;
             if is_sealing {
                 with.push(rate);
                 waits.push(until_all_are_sealed(sealed).await?);
@@ -61,7 +61,10 @@ async fn until_all_are_sealed(database: &Database) -> Result<f64> {
     let mut connection = database.connect().await?;
     let started = Instant::now();
     loop {
-        let waits: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM unsealed)").fetch_one(&mut connection).await?;
+        let waits: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM unsealed) OR EXISTS (SELECT FROM kill_leases)")
+                .fetch_one(&mut connection)
+                .await?;
         if !waits {
             return Ok(started.elapsed().as_secs_f64());
         }

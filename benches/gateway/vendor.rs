@@ -1,4 +1,5 @@
-//! A vendor that answers as documented after a given time, checks nothing and limits nobody.
+//! Vendors that answer as documented after a given time, check nothing and limit nobody: TaurusDB, where every session is
+//! found and killed, and DCDB, which takes every kill as a task that is done when it is asked for.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -27,8 +28,6 @@ pub(crate) struct Vendor {
 }
 
 impl Vendor {
-    /// TaurusDB, where every session is found and killed.
-    ///
     /// # Errors
     /// No port is free.
     pub(crate) async fn start(latency: Duration) -> Result<Self> {
@@ -85,14 +84,24 @@ async fn serve(mut stream: TcpStream, latency: Duration, calls: Arc<AtomicU64>) 
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
+        let action = header(std::str::from_utf8(&buffer[..head])?, "x-tc-action").map(str::to_owned);
         let body = std::str::from_utf8(&buffer[head..head + length])?;
+        if let Some(action) = action {
+            let what = if action == "KillSession" { r#""TaskId":4711"# } else { r#""Status":0"# };
+            answer(&mut stream, &format!(r#"{{"Response":{{{what},"RequestId":"r"}}}}"#)).await?;
+            buffer.drain(..head + length);
+            continue;
+        }
         let ids = body.split_once('[').and_then(|(_, rest)| rest.split_once(']')).context("a list of ids")?.0;
-        let answer = format!(r#"{{"processes_killed":[{ids}],"processes_not_found":[]}}"#);
-        let answer = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: r\r\nContent-Length: {}\r\n\r\n{answer}",
-            answer.len()
-        );
-        stream.write_all(answer.as_bytes()).await?;
+        answer(&mut stream, &format!(r#"{{"processes_killed":[{ids}],"processes_not_found":[]}}"#)).await?;
         buffer.drain(..head + length);
     }
+}
+
+async fn answer(stream: &mut TcpStream, body: &str) -> Result<()> {
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: r\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    Ok(stream.write_all(answer.as_bytes()).await?)
 }

@@ -72,8 +72,9 @@ async fn make(connection: &mut PgConnection, url: &str, kills: u64) -> anyhow::R
             .bind(step)
             .execute(&mut *tx)
             .await?;
-        // All in one transaction: a settled kill takes sessions and events from the one that recorded it, and no other.
-        for insert in [KILLS_OF_CHUNK, SESSIONS_OF_CHUNK, EVENTS_OF_CHUNK, "DROP TABLE chunk"] {
+        // Entries are made without the leases that a gateway adds them with.
+        let no_triggers = "SET LOCAL session_replication_role = 'replica'";
+        for insert in [no_triggers, ENTRIES_OF_CHUNK, KILLS_OF_CHUNK, SESSIONS_OF_CHUNK, "DROP TABLE chunk"] {
             sqlx::query(insert).execute(&mut *tx).await.with_context(|| insert.to_owned())?;
         }
         tx.commit().await?;
@@ -114,32 +115,41 @@ const CHUNK_OF_KILLS: &str = "
     ) AS numbered";
 
 const SESSIONS_OF_CHUNK: &str = "
-    INSERT INTO kill_sessions (kill_id, session_id, position, outcome)
-    SELECT id, CASE position WHEN 0 THEN session ELSE (session::bigint + position)::text END, position,
-        CASE status WHEN 'failed' THEN 'failed' WHEN 'refused' THEN 'protected' ELSE 'killed' END
+    INSERT INTO kill_index_sessions (session_id, kill_id, recorded_in)
+    SELECT CASE position WHEN 0 THEN session ELSE (session::bigint + position)::text END, id, 1
     FROM chunk, generate_series(0, sessions - 1) AS position";
 
-const KILLS_OF_CHUNK: &str = r#"
-    INSERT INTO kills (id, status, caller, on_behalf_of, reason, target, selector, request, dry_run, client_address,
-        client_id, token_id, request_id, gateway, requested_at, sent_at, completed_at, upstream_http_status,
-        upstream_request_id, problem)
-    SELECT id, status, 'caller-' || caller, 'person-' || n % 300 || '@example.com', reason,
-        jsonb_build_object('alias', 'target-' || instance, 'vendor',
-            (ARRAY['gaussdb', 'das', 'taurusdb', 'dcdb'])[1 + instance % 4], 'account', 'account-' || instance % 4,
-            'instance_id', 'instance-' || instance, 'node_id', 'node-' || instance % 3),
-        jsonb_build_object('ids', jsonb_build_array(session)),
-        '{"target":"target-' || instance || '","select":{"ids":["' || session || '"]},"reason":"' || reason || '"}',
-        false, '192.0.2.' || n % 250, 'console', md5(n || 'token'), md5(n || 'request'), 'gateway-' || n % 3, at,
-        at + interval '3 ms', at + interval '40 ms', CASE status WHEN 'refused' THEN NULL ELSE 200 END,
-        CASE status WHEN 'refused' THEN NULL ELSE md5(n || 'theirs') END,
-        CASE status WHEN 'refused' THEN '{"code":"forbidden","detail":"not for this caller"}'::jsonb END
-    FROM chunk"#;
+const KILLS_OF_CHUNK: &str = "
+    INSERT INTO kill_index (id, status, caller, on_behalf_of, vendor, account, alias, instance_id, requested_at, size, words,
+        recorded_in)
+    SELECT id, status, 'caller-' || caller, 'person-' || n % 300 || '@example.com',
+        (ARRAY['gaussdb', 'das', 'taurusdb', 'dcdb'])[1 + instance % 4], 'account-' || instance % 4, 'target-' || instance,
+        'instance-' || instance, at, sessions, string_to_array(lower(replace(reason, '-', ' ')), ' '), 1
+    FROM chunk";
 
-const EVENTS_OF_CHUNK: &str = r"
-    INSERT INTO kill_events (kill_id, seq, at, kind, status, gateway, detail)
+const ENTRIES_OF_CHUNK: &str = r#"
+    INSERT INTO kill_log (kill_id, seq, at, kind, status, gateway, ends, body, recorded_in)
     SELECT id, seq, at + make_interval(secs => 0.001 * (seq - 1)), (ARRAY['recorded', 'sent', 'answered'])[seq],
-        CASE seq WHEN 3 THEN status ELSE 'pending' END, 'gateway-' || n % 3,
-        CASE seq WHEN 2 THEN '{}' ELSE jsonb_build_object('problem', NULL, 'sessions',
-            jsonb_build_array(jsonb_build_object('id', session, 'outcome', 'unknown')),
-            'upstream', jsonb_build_object('http_status', NULL)) END
-    FROM chunk, generate_series(1, 3) AS seq";
+        CASE seq WHEN 3 THEN status ELSE 'pending' END, 'gateway-' || n % 3, seq = 3,
+        CASE seq WHEN 2 THEN '{}' ELSE jsonb_strip_nulls(jsonb_build_object(
+            'asked', CASE seq WHEN 1 THEN jsonb_build_object(
+                'caller', 'caller-' || caller, 'on_behalf_of', 'person-' || n % 300 || '@example.com', 'reason', reason,
+                'target', jsonb_build_object('alias', 'target-' || instance, 'vendor',
+                    (ARRAY['gaussdb', 'das', 'taurusdb', 'dcdb'])[1 + instance % 4], 'account', 'account-' || instance % 4,
+                    'instance_id', 'instance-' || instance, 'node_id', 'node-' || instance % 3),
+                'select', jsonb_build_object('ids', jsonb_build_array(session)),
+                'request', '{"target":"target-' || instance || '","select":{"ids":["' || session || '"]},"reason":"'
+                    || reason || '"}',
+                'dry_run', false, 'client_address', '192.0.2.' || n % 250, 'client_id', 'console',
+                'token_id', md5(n || 'token'), 'request_id', md5(n || 'request')) END,
+            'completed_at', CASE seq WHEN 3 THEN (extract(epoch FROM at) * 1000)::bigint + 40 END,
+            'problem', CASE WHEN seq = 3 AND status = 'refused'
+                THEN '{"code":"forbidden","detail":"not for this caller"}'::jsonb END,
+            'upstream', CASE WHEN seq = 3 AND status <> 'refused'
+                THEN jsonb_build_object('http_status', 200, 'request_id', md5(n || 'theirs')) END,
+            'sessions', (SELECT jsonb_agg(jsonb_build_object(
+                    'id', CASE position WHEN 0 THEN session ELSE (session::bigint + position)::text END,
+                    'outcome', CASE WHEN seq = 1 THEN 'unknown' WHEN status = 'failed' THEN 'failed'
+                        WHEN status = 'refused' THEN 'protected' ELSE 'killed' END))
+                FROM generate_series(0, sessions - 1) AS position))) END::json, 1
+    FROM chunk, generate_series(1, 3) AS seq"#;

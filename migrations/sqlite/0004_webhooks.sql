@@ -4,7 +4,7 @@ CREATE TABLE webhook_deliveries (
     -- The webhook's name in the configuration.
     webhook TEXT    NOT NULL,
     -- The kill.
-    kill_id BLOB    NOT NULL REFERENCES kills (id) DEFERRABLE INITIALLY DEFERRED,
+    kill_id BLOB    NOT NULL,
     -- From then on any gateway may take it, if nothing more will be learned of the kill: a pause or a lease that is over.
     due_at  INTEGER NOT NULL,
     -- How often it was taken; tells whoever has it from whoever had it before.

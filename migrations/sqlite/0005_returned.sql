@@ -4,7 +4,7 @@
 -- How many sessions came back after a kill, as far as was seen; only ever added to.
 CREATE TABLE kill_returns (
     -- The kill.
-    kill_id       BLOB    NOT NULL REFERENCES kills (id) DEFERRABLE INITIALLY DEFERRED,
+    kill_id       BLOB    NOT NULL,
     -- 1 within the time, only where some had come by then; 2 at its end. The last one holds.
     look          INTEGER NOT NULL CHECK (look IN (1, 2)),
     -- When the list had been read, by the gateway's clock.
@@ -19,7 +19,7 @@ CREATE TABLE kill_returns (
 -- Kills after which will be looked for sessions that come back; bookkeeping, no history.
 CREATE TABLE kill_watches (
     -- The kill.
-    kill_id   BLOB    NOT NULL PRIMARY KEY REFERENCES kills (id) DEFERRABLE INITIALLY DEFERRED,
+    kill_id   BLOB    NOT NULL PRIMARY KEY,
     -- The gateway process that made it or took it last.
     gateway   TEXT    NOT NULL,
     -- From then on any gateway may take it: the next look, or a lease that is over.

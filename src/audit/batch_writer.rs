@@ -24,7 +24,7 @@ use tokio::{
 use super::{
     AuditError,
     connections::Connections,
-    record::{Attempt, Conclusion, Mark},
+    record::{FirstEntry, NextEntry},
 };
 use crate::domain::KillId;
 
@@ -37,25 +37,22 @@ const ROOM: usize = 10_000;
 #[derive(Debug)]
 pub(super) enum Entry {
     /// One that claims no key: keys are waited for, and nobody else should have to wait along.
-    Attempt(Box<Attempt>),
-    Mark(Mark),
-    Conclusion(Box<Conclusion>),
+    First(Box<FirstEntry>),
+    Next(Box<NextEntry>),
 }
 
 impl Entry {
     fn operation(&self) -> &'static str {
         match self {
-            Self::Attempt(_) => "begin",
-            Self::Mark(_) => "mark_sent",
-            Self::Conclusion(_) => "conclude",
+            Self::First(_) => "begin",
+            Self::Next(_) => "append",
         }
     }
 
     pub(super) fn kill(&self) -> KillId {
         match self {
-            Self::Attempt(attempt) => attempt.kill.id,
-            Self::Mark(mark) => mark.id,
-            Self::Conclusion(conclusion) => conclusion.kill.id,
+            Self::First(first) => first.kill,
+            Self::Next(next) => next.kill,
         }
     }
 }

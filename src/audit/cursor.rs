@@ -7,6 +7,7 @@ use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use super::{index::IndexRow, page::first_id_from};
 use crate::{
     clock::{from_unix_millis, unix_millis},
     domain::KillId,
@@ -35,6 +36,12 @@ impl Snapshot {
     /// How long before it a kill may have been asked that was not committed yet: far longer than any write may take or
     /// clocks differ. Older ones are seen whatever their numbers, which mean nothing once a database was restored.
     pub(super) const REACH: Duration = Duration::HOUR;
+
+    /// Whether it held that kill.
+    pub(super) fn holds(&self, row: &IndexRow) -> bool {
+        row.id < first_id_from(self.at.saturating_sub(Self::REACH))
+            || row.recorded_in < self.end && !self.open.contains(&row.recorded_in)
+    }
 
     /// Reads `milliseconds:first:end:open,…`, the latter three as Postgres writes a snapshot.
     pub(super) fn read(text: &str) -> sqlx::Result<Self> {

@@ -4,10 +4,15 @@
 //! be claimed once nothing more will be learned of the kill: the kill is settled, or nobody looks after it any more. So
 //! what is told never changes from one try to the next, whoever makes it. It is gone once it is delivered or given up.
 
-use sqlx::FromRow;
+use std::collections::HashMap;
+
 use time::OffsetDateTime;
 
-use super::{Audit, AuditError, on_engine, postgres, row::KillRow, sqlite, timestamp::Timestamp};
+use super::{
+    Audit, AuditError,
+    log::{self, Folded, Found},
+    on_engine, postgres, sqlite,
+};
 use crate::domain::{Kill, KillId};
 
 /// A kill that a webhook is to be told of, claimed to do so.
@@ -71,23 +76,21 @@ impl Audit {
     }
 }
 
-/// A delivery with its kill, as either engine reads it.
-#[derive(FromRow)]
-pub(super) struct DeliveryRow {
-    #[sqlx(flatten)]
-    kill: KillRow,
-    at: Timestamp,
-    tries: i32,
-}
+/// A delivery that was claimed, as either engine reads it: of which kill, and how often it was claimed.
+pub(super) type Claimed = (KillId, i32);
 
-impl DeliveryRow {
-    pub(super) fn read(self) -> sqlx::Result<Delivery> {
-        Ok(Delivery { kill: self.kill.read()?, at: self.at.0, tries: self.tries })
-    }
+/// Deliveries with the kills that they are of.
+pub(super) fn deliveries(claimed: Vec<Claimed>, found: Vec<Found>) -> Vec<Delivery> {
+    let tries: HashMap<KillId, i32> = claimed.into_iter().collect();
+    let read = |folded: Folded| {
+        let (at, tries) = (folded.last_at(), tries.get(&folded.id).copied().unwrap_or(1));
+        Ok(Delivery { kill: folded.kill()?, at, tries })
+    };
+    log::readable(found, read, NOT_TOLD)
 }
 
 /// Said of a kill that cannot be read; it is looked at again when the lease of its delivery is over.
-pub(super) const NOT_TOLD: &str = "a kill cannot be read, so no webhook is told of it";
+const NOT_TOLD: &str = "a kill cannot be read, so no webhook is told of it";
 
 /// Ends a delivery that is still this claim's.
 pub(super) const DELIVERED: &str = "DELETE FROM webhook_deliveries WHERE webhook = $1 AND kill_id = $2 AND tries = $3";

@@ -7,13 +7,9 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::{FromRow, types::Json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{
-    opening::{Opening, OpeningLine},
-    timestamp::Timestamp,
-};
+use super::opening::{Opening, OpeningLine};
 use crate::{
     chain::{self, Hash, Leaf},
     domain::{KillId, Status},
@@ -148,138 +144,6 @@ impl Line {
     #[must_use]
     pub fn version(&self) -> i32 {
         i32::try_from(self.events.len()).unwrap_or(i32::MAX)
-    }
-}
-
-/// The columns of a line from `kills k`, without its sessions and events.
-macro_rules! line_columns {
-    () => {
-        "k.id, k.status, k.caller, k.on_behalf_of, k.actor, k.reason, k.target, k.selector, k.request, k.dry_run, \
-         k.client_address, k.client_id, k.token_id, k.request_id, k.idempotency_key, k.gateway, k.requested_at, \
-         k.looked_at, k.list_complete, k.sent_at, k.completed_at, k.verified_at, k.confirms, \
-         k.upstream_http_status, k.upstream_request_id, k.upstream_task_id, \
-         k.upstream_evidence_url, k.upstream_error_code, k.upstream_error_message, k.problem, k.closed"
-    };
-}
-pub(super) use line_columns;
-
-/// All columns of a line; `$sessions` and `$events` are the engine's ways to gather those as JSON arrays.
-macro_rules! whole_columns {
-    ($sessions:literal, $events:literal) => {
-        concat!(line_columns!(), ", ", $sessions, " AS sessions, ", $events, " AS events")
-    };
-}
-pub(super) use whole_columns;
-
-#[derive(FromRow)]
-pub(super) struct LineRow {
-    pub(super) id: KillId,
-    status: String,
-    caller: String,
-    on_behalf_of: Option<String>,
-    actor: Option<String>,
-    reason: Option<String>,
-    target: Option<Json<Value>>,
-    selector: Option<Json<Value>>,
-    request: Option<String>,
-    dry_run: bool,
-    client_address: Option<String>,
-    client_id: Option<String>,
-    token_id: Option<String>,
-    request_id: Option<String>,
-    idempotency_key: Option<String>,
-    gateway: String,
-    requested_at: Timestamp,
-    looked_at: Option<Timestamp>,
-    list_complete: Option<bool>,
-    sent_at: Option<Timestamp>,
-    completed_at: Option<Timestamp>,
-    verified_at: Option<Timestamp>,
-    confirms: Option<KillId>,
-    upstream_http_status: Option<i32>,
-    upstream_request_id: Option<String>,
-    upstream_task_id: Option<String>,
-    upstream_evidence_url: Option<String>,
-    upstream_error_code: Option<String>,
-    upstream_error_message: Option<String>,
-    problem: Option<Json<Value>>,
-    closed: bool,
-}
-
-/// A line in one row.
-#[derive(FromRow)]
-pub(super) struct WholeRow {
-    #[sqlx(flatten)]
-    line: LineRow,
-    sessions: Json<Vec<LineSession>>,
-    events: Json<Vec<EventRow>>,
-}
-
-#[derive(Deserialize)]
-struct EventRow {
-    seq: i32,
-    /// Microseconds since 1970.
-    at: i64,
-    kind: String,
-    status: String,
-    gateway: Option<String>,
-    detail: Value,
-}
-
-impl WholeRow {
-    pub(super) fn read(self) -> Line {
-        self.line.with(self.sessions.0, self.events.0.into_iter().map(EventRow::read).collect())
-    }
-}
-
-impl LineRow {
-    pub(super) fn with(self, sessions: Vec<LineSession>, events: Vec<LineEvent>) -> Line {
-        let json = |json: Option<Json<Value>>| json.map(|json| json.0);
-        Line {
-            id: self.id,
-            status: self.status,
-            target: json(self.target),
-            select: json(self.selector),
-            sessions,
-            caller: self.caller,
-            on_behalf_of: self.on_behalf_of,
-            actor: self.actor,
-            reason: self.reason,
-            upstream: LineUpstream {
-                http_status: self.upstream_http_status,
-                request_id: self.upstream_request_id,
-                task_id: self.upstream_task_id,
-                evidence_url: self.upstream_evidence_url,
-                error_code: self.upstream_error_code,
-                error_message: self.upstream_error_message,
-            },
-            problem: json(self.problem),
-            requested_at: written(self.requested_at.0),
-            looked_at: self.looked_at.map(|at| written(at.0)),
-            list_complete: self.list_complete,
-            sent_at: self.sent_at.map(|at| written(at.0)),
-            completed_at: self.completed_at.map(|at| written(at.0)),
-            verified_at: self.verified_at.map(|at| written(at.0)),
-            confirms: self.confirms,
-            dry_run: self.dry_run,
-            request: self.request,
-            client_address: self.client_address,
-            client_id: self.client_id,
-            token_id: self.token_id,
-            request_id: self.request_id,
-            idempotency_key: self.idempotency_key,
-            gateway: self.gateway,
-            events,
-            closed: self.closed,
-        }
-    }
-}
-
-impl EventRow {
-    fn read(self) -> LineEvent {
-        let Self { seq, at, kind, status, gateway, detail } = self;
-        let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1000);
-        LineEvent { seq, at: at.map(written).unwrap_or_default(), kind, status, gateway, detail }
     }
 }
 

@@ -3,9 +3,10 @@
 //! [`Audit::begin`] commits the attempt before any vendor sees a byte, [`Audit::mark_sent`] the moment before the
 //! first one leaves, [`Audit::conclude`] what was learned. Whatever is left open is somebody's to [`Audit::claim`].
 //!
-//! It refuses to change or remove anything: every change of a kill is also an event that is only ever added, and
-//! the database itself turns away whoever tries to alter a settled kill. Nothing here decides, sends or reads a
-//! clock. Both engines behave alike; one suite of tests runs on both.
+//! The record is a log: each of these adds an entry, in one statement, and nothing is ever changed or removed. What
+//! makes kills findable is an index that is made from the log in bulk, a moment after a kill has ended; readers
+//! see a kill from its first entry on, indexed or not. Nothing here decides, sends or reads a clock. Both engines behave
+//! alike; one suite of tests runs on both.
 //!
 //! Each call is one whole operation within one time limit, every wait included, and is carried to its end even if the
 //! caller goes away. Writes that wait at the same time share a transaction; none of their callers can tell.
@@ -18,14 +19,16 @@ mod cursor;
 mod delivery;
 mod error;
 mod events;
+mod index;
 mod line;
+mod log;
 mod migrations;
 mod opening;
 mod page;
 mod postgres;
+mod reading;
 mod record;
 mod removal;
-mod row;
 mod sealed;
 mod sealing;
 mod sql;
@@ -46,6 +49,7 @@ pub use cursor::{Cursor, CursorError};
 pub use delivery::{Delivery, Unwanted};
 pub use error::AuditError;
 pub use events::{KillEvent, LookEvent, Progress};
+pub use index::AT_ONCE;
 pub use line::{Line, LineEvent, LineSession, LineUpstream};
 pub use page::{Filter, Page};
 pub use postgres::Postgres;
@@ -59,10 +63,10 @@ pub use words::words;
 
 use crate::{
     dispatch::rate::window::{Ask, Slot},
-    domain::{Kill, KillId, Sent},
+    domain::{Kill, KillId, Sent, Session},
 };
 use batch_writer::Entry;
-use record::{Conclusion, Mark};
+use record::{FirstEntry, NextEntry};
 
 /// Where the record is kept and how long it may take.
 #[derive(Debug, Clone)]
@@ -74,7 +78,7 @@ pub struct Settings {
     pub migrate: bool,
     /// The longest any operation may take, every wait included.
     pub timeout: Duration,
-    /// Connections to the database; Postgres has at least six, one for each purpose.
+    /// Connections to the database; Postgres has at least seven, one for each purpose.
     pub max_connections: u32,
 }
 
@@ -202,17 +206,15 @@ impl Audit {
     /// Nobody may then act on the attempt. It may have been recorded all the same, and is then settled by whoever
     /// claims it after its deadline.
     pub async fn begin(&self, attempt: &Attempt, key_ttl: Duration) -> Result<Begun, AuditError> {
-        let attempt = attempt.storable();
-        match attempt.claims().cloned() {
-            Some(key) => {
-                // Batch writers ask for themselves.
-                if let Self::Postgres(engine) = self {
-                    engine.sure().await?;
-                }
-                on_engine!(self, keyed / writer, begin(&attempt, &key, key_ttl))
-            }
-            None => self.write(Entry::Attempt(Box::new(attempt))).await.map(|_| Begun::New),
+        let first = FirstEntry::of(attempt, key_ttl);
+        if first.claim.is_none() {
+            return self.write(Entry::First(Box::new(first))).await.map(|_| Begun::New);
         }
+        // Batch writers ask for themselves.
+        if let Self::Postgres(engine) = self {
+            engine.sure().await?;
+        }
+        on_engine!(self, keyed / writer, begin(&first))
     }
 
     /// Records the moment before bytes go to a vendor, and that nobody else is to settle the kill before `due`.
@@ -226,7 +228,7 @@ impl Audit {
         at: OffsetDateTime,
         due: OffsetDateTime,
     ) -> Result<bool, AuditError> {
-        self.write(Entry::Mark(Mark { id, gateway: gateway.to_owned(), at, due })).await
+        self.write(Entry::Next(Box::new(NextEntry::sent(id, gateway, at, due)))).await
     }
 
     /// Records what became of a kill, with the calls of it that left; otherwise as [`Audit::conclude`].
@@ -237,7 +239,7 @@ impl Audit {
         at: OffsetDateTime,
         look_at: Option<OffsetDateTime>,
     ) -> Result<bool, AuditError> {
-        self.write(Entry::Conclusion(Box::new(Conclusion::answered(kill, calls, at, look_at)))).await
+        self.write(Entry::Next(Box::new(NextEntry::learned(kill, &[], calls, at, "answered", look_at)))).await
     }
 
     /// Records what was learned of an open kill, as an event of the kind `what`; `false` if it was settled already,
@@ -253,7 +255,19 @@ impl Audit {
         what: &str,
         look_at: Option<OffsetDateTime>,
     ) -> Result<bool, AuditError> {
-        self.write(Entry::Conclusion(Box::new(Conclusion::new(kill, at, what, look_at)))).await
+        self.learn(kill, &[], at, what, look_at).await
+    }
+
+    /// The same where the sessions that are on record are known: only those that are not as they were are written.
+    pub async fn learn(
+        &self,
+        kill: &Kill,
+        known: &[Session],
+        at: OffsetDateTime,
+        what: &str,
+        look_at: Option<OffsetDateTime>,
+    ) -> Result<bool, AuditError> {
+        self.write(Entry::Next(Box::new(NextEntry::learned(kill, known, &[], at, what, look_at)))).await
     }
 
     /// Takes up to `limit` open kills that are due: pending ones past their deadline, others whose next look has
@@ -387,6 +401,7 @@ impl Audit {
                 engine.sealer.close().await;
                 engine.keyed.close().await;
                 engine.upkeep.close().await;
+                engine.indexer.close().await;
                 engine.readers.close().await;
             }
             Self::Sqlite(engine) => {
@@ -400,9 +415,8 @@ impl Audit {
 
     async fn write(&self, entry: Entry) -> Result<bool, AuditError> {
         let writer = match (self, &entry) {
-            (Self::Postgres(engine), Entry::Attempt(_)) => &engine.attempts,
-            (Self::Postgres(engine), Entry::Mark(_)) => &engine.marks,
-            (Self::Postgres(engine), Entry::Conclusion(_)) => &engine.conclusions,
+            (Self::Postgres(engine), Entry::First(_)) => &engine.beginnings,
+            (Self::Postgres(engine), Entry::Next(_)) => &engine.learnings,
             (Self::Sqlite(engine), _) => &engine.batches,
         };
         writer.write(entry).await

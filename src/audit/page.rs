@@ -7,14 +7,19 @@
 //! carries what the first page could see, and every later page shows that and nothing else: the pages together are the
 //! record as it stood then, whatever is written meanwhile.
 
-use sqlx::{ColumnIndex, Database, Decode, Encode, FromRow, QueryBuilder, Row, Type};
+use std::collections::HashMap;
+
+use sqlx::{Database, Encode, QueryBuilder, Type};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::cursor::{Cursor, Snapshot};
+use super::{
+    cursor::{Cursor, Snapshot},
+    log::{Folded, Found},
+};
 use crate::{
     clock::unix_millis,
-    domain::{Kill, Status},
+    domain::{Kill, KillId, Status},
 };
 
 /// Which kills to read; what is `None` does not narrow.
@@ -47,58 +52,87 @@ pub struct Page<T = Kill> {
     pub next: Option<Cursor>,
 }
 
-/// How much a page holds: it ends with the kill that brings it there. A kill is as heavy as it has sessions and, since its
+/// How much a page holds: it ends with the kill that brings it there. A kill is as large as it has sessions and, since its
 /// selector may name a thousand without recording one, hundreds of characters to say which.
-const HEAVY: u32 = 2000;
-const WEIGHT: &str = "(SELECT count(*) FROM kill_sessions s WHERE s.kill_id = k.id) \
-     + coalesce(length(CAST(k.selector AS text)), 0) / 100";
+const LARGE: i64 = 2000;
 
-/// A row of a page, what the page could see, and whether there are kills behind it.
-pub(super) struct PageRow<T> {
-    row: T,
-    seen: String,
-    more: bool,
+/// A kill that may be on a page.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) id: KillId,
+    size: i32,
+    /// Where it was read already.
+    folded: Option<Folded>,
 }
 
-impl<'r, R, T> FromRow<'r, R> for PageRow<T>
-where
-    R: Row,
-    T: FromRow<'r, R>,
-    &'static str: ColumnIndex<R>,
-    String: Decode<'r, R::Database> + Type<R::Database>,
-    bool: Decode<'r, R::Database> + Type<R::Database>,
-{
-    fn from_row(row: &'r R) -> sqlx::Result<Self> {
-        Ok(Self { row: T::from_row(row)?, seen: row.try_get("seen")?, more: row.try_get("more")? })
+impl Candidate {
+    /// One that was found in the index.
+    pub(super) const fn indexed((id, size): (KillId, i32)) -> Self {
+        Self { id, size, folded: None }
+    }
+
+    /// One that is not indexed yet, where it passes the filter.
+    pub(super) fn unindexed(folded: Folded, filter: &Filter) -> Option<Self> {
+        let row = folded.index();
+        filter.meets(&row).then_some(Self { id: row.id, size: row.size, folded: Some(folded) })
     }
 }
 
-impl<T> Page<T> {
-    /// Makes a page of its rows.
-    pub(super) fn of<R>(
-        rows: Vec<PageRow<R>>,
-        filter: &Filter,
-        read: impl Fn(R) -> sqlx::Result<T>,
-        id: impl Fn(&T) -> Uuid,
-    ) -> sqlx::Result<Self> {
-        let more = rows.first().is_some_and(|first| first.more);
-        let seen = match &filter.before {
-            Some(cursor) => Some(cursor.seen.clone()),
-            None => rows.first().map(|first| Snapshot::read(&first.seen)).transpose()?,
-        };
-        let items: Vec<T> = rows.into_iter().map(|of_page| read(of_page.row)).collect::<sqlx::Result<_>>()?;
-        let next = items.last().zip(seen).filter(|_| more).map(|(last, seen)| Cursor { after: id(last), seen });
-        Ok(Self { items, next })
+/// The kills of a page, newest first, and whether there are more behind it.
+pub(super) struct Chosen {
+    of_page: Vec<Candidate>,
+    more: bool,
+}
+
+impl Chosen {
+    /// Up to `limit` of these, each once.
+    pub(super) fn of(mut candidates: Vec<Candidate>, limit: u32) -> Self {
+        candidates.sort_unstable_by_key(|candidate| std::cmp::Reverse(candidate.id));
+        let all = candidates.len();
+        let (mut held, mut of_page) = (0, Vec::new());
+        for candidate in candidates.into_iter().take(limit as usize) {
+            if held >= LARGE {
+                break;
+            }
+            held += i64::from(candidate.size);
+            of_page.push(candidate);
+        }
+        Self { more: of_page.len() < all, of_page }
+    }
+
+    /// Those that are still to be read.
+    pub(super) fn unread(&self) -> Vec<KillId> {
+        self.of_page.iter().filter(|kill| kill.folded.is_none()).map(|kill| kill.id).collect()
+    }
+
+    /// The page, with those that were read meanwhile.
+    ///
+    /// # Errors
+    /// One of them does not read as a kill.
+    pub(super) fn page<T>(
+        self,
+        read: Vec<Found>,
+        seen: Snapshot,
+        as_item: impl Fn(Folded) -> sqlx::Result<T>,
+    ) -> sqlx::Result<Page<T>> {
+        let mut read: HashMap<KillId, sqlx::Result<Folded>> = read.into_iter().collect();
+        let last = self.of_page.last().map(|kill| kill.id).filter(|_| self.more);
+        let mut items = Vec::with_capacity(self.of_page.len());
+        for Candidate { id, folded, .. } in self.of_page {
+            // One of the index that is not in the log is no kill; verifying tells of it.
+            let folded = folded.map(Ok).or_else(|| read.remove(&id));
+            if let Some(folded) = folded {
+                items.push(as_item(folded?)?);
+            }
+        }
+        Ok(Page { items, next: last.map(|after| Cursor { after, seen }) })
     }
 }
 
 /// What the engines write differently.
 pub(super) struct Dialect {
-    /// What a page can see, as text for [`Snapshot::read`].
+    /// Selects what a page can see, as text for [`Snapshot::read`].
     pub(super) seen: &'static str,
-    /// The number under which a kill was recorded, and one of its sessions.
-    pub(super) mark: &'static str,
-    pub(super) session_mark: &'static str,
     /// The condition that a reason has certain words; the words stand between the two.
     pub(super) words: [&'static str; 2],
     /// How words are written as one text.
@@ -117,47 +151,45 @@ where
 }
 
 impl Filter {
-    /// The query for a page of up to `limit` kills with what `columns` selects of `kills k`.
-    pub(super) fn query<DB>(&self, columns: &str, dialect: &Dialect, limit: u32) -> QueryBuilder<DB>
+    /// The query for the ids of the first kills of the index, up to so many, and how much a page holds with each.
+    pub(super) fn query<DB>(&self, dialect: &Dialect, many: u32) -> QueryBuilder<DB>
     where
         DB: Database<Arguments: Default>,
         for<'q> Uuid: Encode<'q, DB> + Type<DB>,
         for<'q> String: Encode<'q, DB> + Type<DB>,
         for<'q> i64: Encode<'q, DB> + Type<DB>,
     {
-        let mut query = QueryBuilder::new("WITH ");
-        // One more than the page may have tells whether there are more.
-        let found = limit.saturating_add(1);
+        let mut query = QueryBuilder::new("");
         if self.session_id.is_some() {
-            self.push_hits(&mut query, dialect, Some(found));
-            query.push(", ");
+            query.push("WITH ");
+            self.push_hits(&mut query, Some(many));
+            query.push(" ");
         }
-        // The page first, as a step of its own: gathering sessions seems so dear to a planner that it does not care how
-        // it finds the kills, and it read a month to find a caller's.
-        query.push("page AS MATERIALIZED (SELECT k.*");
+        query.push("SELECT k.id, k.size");
         self.push_source(&mut query);
         self.push_conditions(&mut query, dialect);
         query.push(" ORDER BY k.id DESC LIMIT ");
-        bind_number(&mut query, found);
-        // Then how far it goes, before anything is gathered.
-        query.push("), heavy AS (SELECT k.id, ").push(WEIGHT).push(" AS weight FROM page k)");
-        query.push(
-            ", placed AS (SELECT id, row_number() OVER newest AS place, sum(weight) OVER newest - weight AS ahead",
-        );
-        query.push(" FROM heavy WINDOW newest AS (ORDER BY id DESC ROWS UNBOUNDED PRECEDING))");
-        query.push(", shown AS MATERIALIZED (SELECT id FROM placed WHERE place <= ").push(limit);
-        query.push(" AND ahead < ").push(HEAVY).push(")");
-        query.push(" SELECT ").push(columns).push(", ").push(dialect.seen).push(" AS seen");
-        query.push(", (SELECT count(*) FROM shown) < (SELECT count(*) FROM page) AS more");
-        query.push(" FROM page k JOIN shown ON shown.id = k.id ORDER BY k.id DESC");
+        bind_number(&mut query, many);
         query
+    }
+
+    /// Whether it asks for more than a time.
+    pub(super) fn narrows(&self) -> bool {
+        self.session_id.is_some() || !self.reason.is_empty() || self.columns().next().is_some()
+    }
+
+    /// Between which ids its kills are: from the first on and below the second.
+    pub(super) fn id_range(&self) -> (Uuid, Uuid) {
+        let from = self.since.map_or(Uuid::nil(), first_id_from);
+        let bounds = [self.until.map(first_id_from), self.before.as_ref().map(|cursor| cursor.after)];
+        (from, bounds.into_iter().flatten().min().unwrap_or(Uuid::max()))
     }
 
     /// Where a session is wanted, a step `hits`: the kills that have it, the newest of them only where nothing else narrows.
     ///
     /// The narrow table first, as a step of its own: a planner that walked kills from the newest on and tried each for
     /// the session would read the whole history for a rare id.
-    pub(super) fn push_hits<DB>(&self, query: &mut QueryBuilder<DB>, dialect: &Dialect, limit: Option<u32>)
+    pub(super) fn push_hits<DB>(&self, query: &mut QueryBuilder<DB>, limit: Option<u32>)
     where
         DB: Database,
         for<'q> Uuid: Encode<'q, DB> + Type<DB>,
@@ -165,9 +197,9 @@ impl Filter {
         for<'q> i64: Encode<'q, DB> + Type<DB>,
     {
         let Some(session_id) = &self.session_id else { return };
-        query.push("hits AS MATERIALIZED (SELECT s.kill_id FROM kill_sessions s WHERE s.session_id = ");
+        query.push("hits AS MATERIALIZED (SELECT s.kill_id FROM kill_index_sessions s WHERE s.session_id = ");
         query.push_bind(session_id.clone());
-        self.push_range(query, "s.kill_id", dialect.session_mark);
+        self.push_range(query, "s.kill_id", "s.recorded_in");
         if let Some(limit) = limit.filter(|_| self.columns().next().is_none() && self.reason.is_empty()) {
             query.push(" ORDER BY s.kill_id DESC LIMIT ");
             bind_number(query, limit);
@@ -177,7 +209,7 @@ impl Filter {
 
     /// `FROM` and what it is joined with.
     pub(super) fn push_source<DB: Database>(&self, query: &mut QueryBuilder<DB>) {
-        query.push(" FROM kills k");
+        query.push(" FROM kill_index k");
         if self.session_id.is_some() {
             query.push(" JOIN hits ON hits.kill_id = k.id");
         }
@@ -199,10 +231,10 @@ impl Filter {
             let [before, after] = dialect.words;
             query.push(before).push_bind((dialect.one_text)(&self.reason)).push(after);
         }
-        self.push_range(query, "k.id", dialect.mark);
+        self.push_range(query, "k.id", "k.recorded_in");
     }
 
-    /// The columns of `kills` that must have a certain value.
+    /// The columns of the index that must have a certain value.
     fn columns(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [
             ("k.caller", self.only_caller.as_deref()),

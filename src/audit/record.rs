@@ -1,15 +1,12 @@
 //! What goes into the record and what comes out of it, the same for every engine.
 
-use std::collections::HashSet;
+use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::{timestamp::whole_millis, words::words};
-use crate::{
-    clock::unix_millis,
-    domain::{Kill, KillId, Problem, ProblemCode, Sent, Session, Status},
-};
+use super::log;
+use crate::domain::{Kill, KillId, Problem, ProblemCode, Sent, Session, Status};
 
 /// What is written before any vendor sees a byte.
 #[derive(Debug, Clone)]
@@ -34,6 +31,8 @@ pub struct Attempt {
     pub deadline: OffsetDateTime,
     /// The webhooks that will be told of it.
     pub webhooks: Vec<String>,
+    /// Bytes may leave from the very beginning on: the mark goes with the first entry.
+    pub is_marked: bool,
 }
 
 /// The caller's `Idempotency-Key` and what tells a repetition from another request under the same key.
@@ -64,172 +63,139 @@ pub struct Open {
     pub sent_at: Option<OffsetDateTime>,
 }
 
-/// That bytes of a kill may leave from now on, as it goes to an engine.
+/// A kill's first entry, as it goes to an engine.
 #[derive(Debug)]
-pub(super) struct Mark {
-    pub(super) id: KillId,
+pub(super) struct FirstEntry {
+    pub(super) kill: KillId,
+    pub(super) at: OffsetDateTime,
+    pub(super) status: Status,
     pub(super) gateway: String,
-    pub(super) at: OffsetDateTime,
-    /// By then whatever is still to come of the kill is over; its lease lasts at least so long.
+    /// Nothing of it will change: it is settled.
+    pub(super) ends: bool,
+    /// After this a pending kill is anybody's to settle.
     pub(super) due: OffsetDateTime,
+    /// JSON text.
+    pub(super) body: String,
+    pub(super) webhooks: Vec<String>,
+    pub(super) claim: Option<Claim>,
+    /// The mark that bytes may leave goes with it.
+    pub(super) is_marked: bool,
 }
 
-/// What became of a kill, as it goes to an engine.
+/// A key that a kill is to stand for.
 #[derive(Debug)]
-pub(super) struct Conclusion {
-    pub(super) kill: Kill,
+pub(super) struct Claim {
+    pub(super) caller: String,
+    pub(super) key: String,
+    pub(super) fingerprint: [u8; 32],
+    pub(super) expires_at: OffsetDateTime,
+}
+
+/// A later entry of a kill, as it goes to an engine. It is added only to a kill that has not ended.
+#[derive(Debug)]
+pub(super) struct NextEntry {
+    pub(super) kill: KillId,
     pub(super) at: OffsetDateTime,
-    pub(super) what: String,
-    pub(super) look_at: Option<OffsetDateTime>,
-    /// The calls of it that left, where that was not said before.
-    pub(super) calls: Vec<Sent>,
+    pub(super) kind: String,
+    pub(super) status: Status,
+    /// Nothing of the kill will change any more.
+    pub(super) ends: bool,
+    /// How long the kill's lease lasts from then on; as before where that is `None`.
+    pub(super) due: Option<OffsetDateTime>,
+    /// JSON text.
+    pub(super) body: String,
+    /// Only to a pending kill that this gateway holds, and its lease never gets shorter.
+    pub(super) owner: Option<String>,
+    /// The kill lets its key go.
+    pub(super) releases: bool,
 }
 
-/// What happens to a kill's lease when it is concluded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lease {
-    Keep,
-    Until(OffsetDateTime),
-    End,
-}
-
-impl Attempt {
-    /// The key to claim: none for a kill that is rate-limited at once, so that the caller may come again with it.
-    pub(super) fn claims(&self) -> Option<&IdempotencyKey> {
-        self.key.as_ref().filter(|_| self.kill.status != Status::RateLimited)
-    }
-
-    /// What its reason is found by, with spaces between; `None` where there is nothing.
-    pub(super) fn words(&self) -> Option<String> {
-        let words = words(self.kill.reason.as_deref()?);
-        (!words.is_empty()).then(|| words.join(" "))
-    }
-
-    /// The same, as every engine can keep it.
-    pub(super) fn storable(&self) -> Self {
-        let mut attempt = self.clone();
-        attempt.kill = storable(&self.kill);
-        attempt.deadline = whole_millis(self.deadline);
-        for text in [
-            &mut attempt.request,
-            &mut attempt.client_address,
-            &mut attempt.client_id,
-            &mut attempt.token_id,
-            &mut attempt.request_id,
-        ] {
-            text.iter_mut().for_each(without_nul);
+impl FirstEntry {
+    pub(super) fn of(attempt: &Attempt, key_ttl: Duration) -> Self {
+        let Attempt { kill, gateway, deadline, webhooks, .. } = attempt;
+        // None for a kill that is rate-limited at once, so that the caller may come again with it.
+        let claimed = attempt.key.as_ref().filter(|_| kill.status != Status::RateLimited);
+        let claim = claimed.map(|key| Claim {
+            caller: storable_text(&kill.caller),
+            key: key.key.clone(),
+            fingerprint: key.fingerprint,
+            expires_at: kill.requested_at + key_ttl,
+        });
+        Self {
+            kill: kill.id,
+            at: kill.requested_at,
+            status: kill.status,
+            gateway: gateway.clone(),
+            ends: !kill.status.is_open(),
+            due: *deadline,
+            body: text(log::asked(attempt)),
+            webhooks: webhooks.clone(),
+            claim,
+            is_marked: attempt.is_marked && kill.status == Status::Pending,
         }
-        attempt
     }
 }
 
-impl Conclusion {
-    pub(super) fn new(kill: &Kill, at: OffsetDateTime, what: &str, look_at: Option<OffsetDateTime>) -> Self {
-        let look_at = look_at.map(whole_millis);
-        Self { kill: storable(kill), at: whole_millis(at), what: what.to_owned(), look_at, calls: vec![] }
-    }
-
-    /// The vendor's answers, or the lack of them, to those calls.
-    pub(super) fn answered(kill: &Kill, calls: &[Sent], at: OffsetDateTime, look_at: Option<OffsetDateTime>) -> Self {
-        let mut calls = calls.to_vec();
-        for call in &mut calls {
-            call.ids.iter_mut().chain(&mut call.task_id).for_each(without_nul);
-        }
-        Self { calls, ..Self::new(kill, at, "answered", look_at) }
-    }
-
-    /// The detail of its event. `changed` names the sessions it is about.
-    pub(super) fn learned(&self, changed: &[String]) -> Value {
-        let mut learned = learned(&self.kill, Some(changed));
-        if let Some(last) = self.calls.last() {
-            learned["calls"] = json!(self.calls);
-            learned["left_at"] = unix_millis(last.at).into();
-        }
-        learned
-    }
-
-    /// A pending kill always stays somebody's, an open one as long as there is something to look for.
-    pub(super) fn lease(&self) -> Lease {
-        match (self.kill.status.is_open(), self.look_at) {
-            (true, Some(at)) => Lease::Until(at),
-            (true, None) if self.kill.status == Status::Pending => Lease::Keep,
-            _ => Lease::End,
+impl NextEntry {
+    /// The moment before bytes leave; nobody else settles the kill before `due`.
+    pub(super) fn sent(kill: KillId, gateway: &str, at: OffsetDateTime, due: OffsetDateTime) -> Self {
+        Self {
+            kill,
+            at,
+            kind: "sent".to_owned(),
+            status: Status::Pending,
+            ends: false,
+            due: Some(due),
+            body: "{}".to_owned(),
+            owner: Some(gateway.to_owned()),
+            releases: false,
         }
     }
 
-    /// A kill that the vendor turned away for its rate, or we ourselves for the state we are in, did surely nothing and
-    /// may be asked for again under the same key.
-    pub(super) fn releases_key(&self) -> bool {
-        let our_own =
-            |problem: &Problem| matches!(problem.code, ProblemCode::AuditUnavailable | ProblemCode::Overloaded);
-        let nothing_done = self.calls.iter().all(|call| call.refused);
-        nothing_done && (self.kill.status == Status::RateLimited || self.kill.problem.as_ref().is_some_and(our_own))
+    /// What was learned since the sessions were as in `known`, with the calls that left where that was not said before. The kill can be claimed from `look_at` on.
+    pub(super) fn learned(
+        kill: &Kill,
+        known: &[Session],
+        calls: &[Sent],
+        at: OffsetDateTime,
+        kind: &str,
+        look_at: Option<OffsetDateTime>,
+    ) -> Self {
+        let look_at = look_at.filter(|_| kill.status.is_open());
+        Self {
+            kill: kill.id,
+            at,
+            kind: kind.to_owned(),
+            status: kill.status,
+            // A pending kill always stays somebody's, an open one as long as there is something to look for.
+            ends: look_at.is_none() && kill.status != Status::Pending,
+            due: look_at,
+            body: text(log::learned(kill, known, calls)),
+            owner: None,
+            releases: releases_key(kill, calls),
+        }
     }
 }
 
-/// The detail of an event: what was learned with it.
-pub(super) fn learned(kill: &Kill, changed: Option<&[String]>) -> Value {
-    let sessions: Vec<&Session> = match changed {
-        None => kill.sessions.iter().collect(),
-        Some(ids) => {
-            let ids: HashSet<&str> = ids.iter().map(String::as_str).collect();
-            kill.sessions.iter().filter(|session| ids.contains(session.id.as_str())).collect()
-        }
-    };
-    let mut learned = json!({ "upstream": kill.upstream, "problem": kill.problem, "sessions": sessions });
-    if let Some(look) = kill.look {
-        learned["look"] = json!({ "at": unix_millis(look.at), "complete": look.complete });
-        if !kill.found.is_empty() {
-            learned["look"]["found"] = json!(kill.found);
-        }
-    }
-    if let Some(at) = kill.verified_at {
-        learned["verified_at"] = unix_millis(at).into();
-    }
-    learned
+/// A kill that the vendor turned away for its rate, or we ourselves for the state we are in, did surely nothing and may be
+/// asked for again under the same key.
+fn releases_key(kill: &Kill, calls: &[Sent]) -> bool {
+    let our_own = |problem: &Problem| matches!(problem.code, ProblemCode::AuditUnavailable | ProblemCode::Overloaded);
+    let nothing_done = calls.iter().all(|call| call.refused);
+    nothing_done && (kill.status == Status::RateLimited || kill.problem.as_ref().is_some_and(our_own))
 }
 
-/// The kill as every engine can keep it: whole milliseconds, a session once, and no NUL, which Postgres has no room
-/// for and a vendor's message or a refused request may contain.
-fn storable(kill: &Kill) -> Kill {
-    let mut kill = kill.clone();
-    kill.requested_at = whole_millis(kill.requested_at);
-    kill.completed_at = kill.completed_at.map(whole_millis);
-    kill.verified_at = kill.verified_at.map(whole_millis);
-    without_nul(&mut kill.caller);
-    for text in [
-        &mut kill.on_behalf_of,
-        &mut kill.actor,
-        &mut kill.reason,
-        &mut kill.upstream.request_id,
-        &mut kill.upstream.task_id,
-        &mut kill.upstream.evidence_url,
-        &mut kill.upstream.error_code,
-        &mut kill.upstream.error_message,
-    ] {
-        text.iter_mut().for_each(without_nul);
-    }
-    for json in [&mut kill.target, &mut kill.select] {
-        json.iter_mut().for_each(json_without_nul);
-    }
-    if let Some(problem) = &mut kill.problem {
-        without_nul(&mut problem.detail);
-        problem.field.iter_mut().chain(problem.supported.iter_mut().flatten()).for_each(without_nul);
-    }
-    for session in &mut kill.sessions {
-        without_nul(&mut session.id);
-        if let Some(identity) = &mut session.identity {
-            identity.user.iter_mut().chain(&mut identity.host).for_each(without_nul);
-        }
-        if let Some(detail) = &mut session.detail
-            && detail.contains('\0')
-        {
-            *detail = detail.replace('\0', "\u{fffd}").into();
-        }
-    }
-    let mut seen = HashSet::new();
-    kill.sessions.retain(|session| seen.insert(session.id.clone()));
-    kill
+/// A body as every engine can keep it: no NUL, which Postgres has no room for and a vendor's message or a refused request may
+/// contain.
+fn text(mut body: Value) -> String {
+    json_without_nul(&mut body);
+    body.to_string()
+}
+
+fn storable_text(text: &str) -> String {
+    let mut text = text.to_owned();
+    without_nul(&mut text);
+    text
 }
 
 fn without_nul(text: &mut String) {
@@ -270,7 +236,7 @@ mod tests {
         let call = |refused| Sent { at, ids: vec!["7".to_owned()], task_id: None, refused };
         let releases = |status, code: Option<ProblemCode>, calls: &[Sent]| {
             let problem = code.map(|code| Problem::new(code, "why"));
-            Conclusion::answered(&Kill { status, problem, ..Kill::sample(at) }, calls, at, None).releases_key()
+            releases_key(&Kill { status, problem, ..Kill::sample(at) }, calls)
         };
         for (status, code) in
             [(Status::RateLimited, UpstreamThrottled), (Status::Failed, AuditUnavailable), (Status::Failed, Overloaded)]

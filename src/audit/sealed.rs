@@ -34,18 +34,6 @@ pub enum Standing {
     Unreadable(KillId),
 }
 
-/// Whether it is the rows that cannot be read, and not the database.
-pub(super) fn is_damage(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
-        // A value that no function takes: a class in Postgres, but another one for infinity; SQLite's general error.
-        sqlx::Error::Database(refusal) => refusal
-            .code()
-            .is_some_and(|code| code == "1" || code == "0A000" || code.len() == 5 && code.starts_with("22")),
-        _ => false,
-    }
-}
-
 /// How many lines are hashed before others get their turn on the thread.
 const AT_ONCE: usize = 64;
 

@@ -34,12 +34,14 @@ impl Audit {
 
     /// Closes up to `most` of what is to be sealed into the next block. Of several who try at once one succeeds.
     ///
-    /// Nobody who writes waits for it, unless it is to conclude one of the very kills that are being sealed.
+    /// What has ended and is not indexed is indexed first. Nobody who writes waits for it.
     ///
     /// # Errors
     /// Nothing was sealed, as far as is known; all of it is still there to be sealed. [`AuditError::Corrupt`] where the
     /// last block is not signed with the key it names: nothing is sealed on top of it.
     pub async fn seal(&self, key: &SealKey, now: OffsetDateTime, most: u32) -> Result<Sealing, AuditError> {
+        // Only what is indexed waits to be sealed.
+        while self.index().await? >= u64::from(super::AT_ONCE) {}
         let (key, now) = (key.clone(), whole_millis(now));
         match self {
             Self::Postgres(engine) => {

@@ -30,12 +30,6 @@ pub(super) const WATCH_ON: &str =
 
 pub(super) const END_WATCH: &str = "DELETE FROM kill_watches WHERE kill_id = $1";
 
-/// Ids of kills from the lowest on; `$1` is how many.
-pub(super) const IDS: &str = "SELECT id FROM kills ORDER BY id LIMIT $1";
-
-/// The same, above `$2`.
-pub(super) const IDS_AFTER: &str = "SELECT id FROM kills WHERE id > $2 ORDER BY id LIMIT $1";
-
 /// The number of the last block before the first one that was sealed at `$1` or later.
 pub(super) const BLOCK_BEFORE: &str =
     "SELECT coalesce(min(number) - 1, (SELECT coalesce(max(number), 0) FROM blocks)) FROM blocks WHERE sealed_at >= $1";
@@ -43,3 +37,6 @@ pub(super) const BLOCK_BEFORE: &str =
 /// Whether a caller's key stands for a kill.
 pub(super) const KEY_STANDS: &str =
     "SELECT EXISTS (SELECT 1 FROM idempotency_keys WHERE caller = $1 AND key = $2 AND expires_at > $3)";
+
+/// Which kill a caller's key stands for, and for what request.
+pub(super) const FIND_KEY: &str = "SELECT kill_id, fingerprint FROM idempotency_keys WHERE caller = $1 AND key = $2";

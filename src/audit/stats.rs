@@ -6,9 +6,10 @@ use uuid::Uuid;
 
 use super::{
     Filter,
+    index::IndexRow,
     page::{Dialect, bind_number},
 };
-use crate::clock::from_unix_millis;
+use crate::clock::{from_unix_millis, unix_millis};
 
 /// What kills are counted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,6 +111,43 @@ impl CountRow {
     }
 }
 
+impl Grouping {
+    /// What a kill that is not indexed counts as.
+    pub(super) fn count(&self, row: &IndexRow) -> Count {
+        let given = |by: By, value: Option<&str>| value.filter(|_| self.by.contains(&by)).map(str::to_owned);
+        let slot = |per: Per| {
+            let span = i64::try_from(per.span().whole_milliseconds()).unwrap_or(i64::MAX);
+            from_unix_millis(unix_millis(row.requested_at).div_euclid(span) * span)
+        };
+        Count {
+            from: self.per.map(slot),
+            status: given(By::Status, Some(&row.status)),
+            vendor: given(By::Vendor, row.vendor.as_deref()),
+            caller: given(By::Caller, Some(&row.caller)),
+            kills: 1,
+        }
+    }
+}
+
+/// Counts of two sources, in the order of time and then of words, up to `limit`.
+pub(super) fn together(mut counts: Vec<Count>, others: impl IntoIterator<Item = Count>, limit: u32) -> Vec<Count> {
+    counts.extend(others);
+    let key = |count: &Count| {
+        let text = |text: &Option<String>| (text.is_none(), text.clone());
+        (count.from, text(&count.status), text(&count.vendor), text(&count.caller))
+    };
+    counts.sort_by_key(key);
+    let mut merged: Vec<Count> = Vec::with_capacity(counts.len());
+    for count in counts {
+        match merged.last_mut() {
+            Some(last) if key(last) == key(&count) => last.kills += count.kills,
+            _ => merged.push(count),
+        }
+    }
+    merged.truncate(limit as usize);
+    merged
+}
+
 impl Filter {
     /// The query for up to `limit` counts, in the order of time and then of words.
     pub(super) fn count_query<DB>(&self, grouping: &Grouping, dialect: &Dialect, limit: u32) -> QueryBuilder<DB>
@@ -122,7 +160,7 @@ impl Filter {
         let mut query = QueryBuilder::new("");
         if self.session_id.is_some() {
             query.push("WITH ");
-            self.push_hits(&mut query, dialect, None);
+            self.push_hits(&mut query, None);
             query.push(" ");
         }
         let slot = match grouping.per {

@@ -116,6 +116,30 @@ pub async fn remove_month(config: &Config, month: Date, reason: &str) -> anyhow:
     Ok(())
 }
 
+/// Makes the index anew from the log where it is not what the log says, as the owner of the tables.
+///
+/// # Errors
+/// What keeps it from being made.
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+pub async fn reindex(config: &Config) -> anyhow::Result<()> {
+    const KILLS: u32 = 1000;
+    let settings = app::audit_settings(config);
+    let timeout = settings.timeout.max(UNHURRIED);
+    let audit = Audit::open(&audit::Settings { migrate: false, timeout, ..settings }).await?;
+    let (mut after, mut wrong) = (None, 0);
+    loop {
+        let last = audit.ids(after, KILLS).await?.last().copied();
+        wrong += audit.reindex(after, last).await?;
+        if last.is_none() {
+            break;
+        }
+        after = last;
+    }
+    audit.close().await;
+    println!("{wrong} rows of the index were wrong, missing or of no kill, and are made anew");
+    Ok(())
+}
+
 /// The first day of a month that is written as `YYYY-MM`.
 ///
 /// # Errors

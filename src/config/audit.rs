@@ -23,7 +23,7 @@ pub struct Audit {
     /// `timeout_ms`: the longest a record may take to be written before the answer is 503: 100 to 60000 ms, 3000 by
     /// default.
     pub timeout: Duration,
-    /// Connections to the database: 1 to 1000, 16 by default. On Postgres there are at least six.
+    /// Connections to the database: 1 to 1000, 16 by default. On Postgres there are at least seven.
     pub max_connections: u32,
     /// `idempotency_ttl_hours`: how long an idempotency key gives the same kill: 1 to 8760 hours, 24 by default.
     pub idempotency_ttl: Duration,

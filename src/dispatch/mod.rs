@@ -124,6 +124,12 @@ impl<C: Calls> Dispatcher<C> {
         dispatcher
     }
 
+    /// Whether a kill of that target would have to wait for nobody, as far as is known here.
+    pub(crate) fn is_free(&self, target: &Target) -> bool {
+        let queue = self.queue();
+        !queue.any_waits() && queue.hold(Instant::now()).is_none() && self.calls.rest(target).is_none()
+    }
+
     /// Sees one order through; `None` where its leave had run out when it could have gone: nothing was sent.
     pub(crate) async fn kill(&self, entry: Entry) -> Option<Report> {
         let (answer, mut answered) = oneshot::channel();

@@ -95,10 +95,19 @@ async fn kills(audit: &Audit, check: &mut Check) -> Result<(), AuditError> {
     let mut after = None;
     loop {
         let ids = audit.ids(after, KILLS).await?;
+        index(audit, check, after, ids.last().copied()).await?;
         let Some(last) = ids.last() else { return Ok(()) };
         after = Some(*last);
         tell(audit, check, &ids).await?;
     }
+}
+
+/// Holds the index against the log.
+async fn index(audit: &Audit, check: &mut Check, after: Option<Uuid>, upto: Option<Uuid>) -> Result<(), AuditError> {
+    for id in audit.misindexed(after, upto).await? {
+        check.misindexed(id);
+    }
+    Ok(())
 }
 
 async fn tell(audit: &Audit, check: &mut Check, ids: &[Uuid]) -> Result<(), AuditError> {

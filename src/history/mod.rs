@@ -1,9 +1,11 @@
-//! Reading the record from outside: which kills are wanted, and all of them in one file.
+//! Reading the record from outside: which kills are wanted, all of them in one file, and the index by which they are found.
 //!
-//! It refuses to change anything, and to end a file as if it were complete when it is not.
+//! It refuses to change what is on record, and to end a file as if it were complete when it is not.
 
 mod export;
+mod indexer;
 mod wanted;
 
 pub use export::{Export, Format, Manifest, Place, SealedRange};
+pub use indexer::Indexer;
 pub use wanted::Wanted;

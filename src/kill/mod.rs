@@ -1,6 +1,6 @@
 //! The use-case: record, wait for a turn, call the vendor, record, answer.
 //!
-//! The invariants: no vendor sees a byte before the kill's row is committed; once it is committed the kill runs
+//! The invariants: no vendor sees a byte before what was asked is committed; once it is, the kill runs
 //! to its end, whether or not its caller still listens; what is answered is what was recorded.
 //!
 //! A kill is one task, `run`, and each room has what it goes through: [`intake`], [`policy`], [`look`], the dispatch of its

@@ -57,7 +57,7 @@ impl Record {
         })
     }
 
-    /// Records that from now on bytes may leave; without that none does, and a kill whose row another gateway
+    /// Records that from now on bytes may leave; without that none does, and a kill that another gateway
     /// took over by now is not sent either. Nobody takes it over before `due`.
     ///
     /// # Errors

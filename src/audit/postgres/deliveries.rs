@@ -3,12 +3,11 @@
 use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
 
-use super::{columns, select};
+use super::read::among;
 use crate::{
     audit::{
         Delivery, Unwanted,
-        delivery::{DELIVERED, DeliveryRow, LATER, NOT_TOLD},
-        row::{kill_columns, readable},
+        delivery::{Claimed, DELIVERED, LATER, deliveries},
         timestamp::Timestamp,
     },
     domain::KillId,
@@ -22,37 +21,28 @@ pub(in crate::audit) async fn claim_deliveries(
     limit: u32,
 ) -> sqlx::Result<Vec<Delivery>> {
     let mut tx = connection.begin().await?;
-    let taken: Vec<KillId> = sqlx::query_scalar(CLAIM)
+    let taken: Vec<Claimed> = sqlx::query_as(CLAIM)
         .bind(webhook)
         .bind(Timestamp(now))
         .bind(Timestamp(until))
         .bind(i64::from(limit))
         .fetch_all(&mut *tx)
         .await?;
-    let rows = if taken.is_empty() {
-        Vec::new()
-    } else {
-        sqlx::query(CLAIMED).bind(webhook).bind(taken).fetch_all(&mut *tx).await?
-    };
+    let ids: Vec<KillId> = taken.iter().map(|(kill, _)| *kill).collect();
+    let found = among(&mut tx, &ids).await?;
     tx.commit().await?;
-    Ok(readable(&rows, DeliveryRow::read, NOT_TOLD))
+    Ok(deliveries(taken, found))
 }
 
 const CLAIM: &str = "
     WITH due AS MATERIALIZED (
-        SELECT d.kill_id FROM webhook_deliveries d JOIN kills k ON k.id = d.kill_id
-        WHERE d.webhook = $1 AND d.due_at <= $2 AND (k.status NOT IN ('pending', 'accepted', 'unknown')
-            OR NOT EXISTS (SELECT FROM kill_leases l WHERE l.kill_id = d.kill_id))
+        SELECT d.kill_id FROM webhook_deliveries d WHERE d.webhook = $1 AND d.due_at <= $2
+            AND NOT EXISTS (SELECT FROM kill_leases l WHERE l.kill_id = d.kill_id AND NOT l.ended)
         ORDER BY d.due_at LIMIT $4 FOR UPDATE OF d SKIP LOCKED
     )
     UPDATE webhook_deliveries d SET due_at = $3, tries = d.tries + 1 FROM due
     WHERE d.webhook = $1 AND d.kill_id = due.kill_id
-    RETURNING d.kill_id";
-
-const CLAIMED: &str = select!(
-    ", d.tries, (SELECT max(e.at) FROM kill_events e WHERE e.kill_id = k.id) AS at \
-     FROM kills k JOIN webhook_deliveries d ON d.kill_id = k.id WHERE d.webhook = $1 AND k.id = ANY($2) ORDER BY k.id"
-);
+    RETURNING d.kill_id, d.tries";
 
 pub(in crate::audit) async fn delivered(
     connection: &mut PgConnection,

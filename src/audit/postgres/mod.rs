@@ -1,8 +1,8 @@
 //! The record on Postgres.
 //!
-//! Nobody waits for a lock while holding one that others wait for the other way round: kills are locked in the order
-//! of their ids, then their leases, then their keys. Who claims a key holds nothing else meanwhile, and only one key
-//! at a time. Those who take what is due pass over what others hold.
+//! Nobody waits for a lock while holding one that others wait for the other way round: leases are locked in the order of
+//! their kills' ids, then keys. Who claims a key holds nothing else meanwhile, and only one key at a time. Those who take what
+//! is due pass over what others hold.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -25,25 +25,28 @@ use super::{
     trials::Trials,
 };
 
-mod attempts;
+mod begin;
 mod deliveries;
-mod events;
 mod fitness;
-mod lines;
+mod index;
 mod permits;
 mod read;
 mod seal;
+mod upkeep;
 mod watch;
 mod write;
 
-pub(in crate::audit) use attempts::{begin, stands};
+pub(in crate::audit) use begin::{begin, stands};
 pub(in crate::audit) use deliveries::{claim_deliveries, deliver_later, delivered, drop_deliveries};
-pub(in crate::audit) use events::{events, progress};
+pub(in crate::audit) use index::{index, reindex};
 pub(in crate::audit) use permits::take_permits;
-pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, page_sql, ping, stats};
-pub(in crate::audit) use seal::{
-    begin_sealing, block_before, blocks, heads, ids, last_head, removals, seal, standing, waiting, waits_for,
+pub(in crate::audit) use read::{
+    events, find, ids, lines, misindexed, page, page_sql, progress, standing, stats, unindexed,
 };
+pub(in crate::audit) use seal::{
+    begin_sealing, block_before, blocks, heads, last_head, removals, seal, waiting, waits_for,
+};
+pub(in crate::audit) use upkeep::{claim, forget_keys, make_months, ping};
 pub(in crate::audit) use watch::{claim_watches, note_look, watch};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
@@ -56,10 +59,9 @@ pub(super) fn newest() -> i64 {
 /// The record on Postgres.
 #[derive(Debug, Clone)]
 pub struct Postgres {
-    /// One for each kind of entry: those of a kind are one statement, and no kind waits for another.
-    pub(in crate::audit) attempts: BatchWriter,
-    pub(in crate::audit) marks: BatchWriter,
-    pub(in crate::audit) conclusions: BatchWriter,
+    /// For first entries, and for all later ones: those of a kind are one statement, and neither waits for the other.
+    pub(in crate::audit) beginnings: BatchWriter,
+    pub(in crate::audit) learnings: BatchWriter,
     pub(in crate::audit) writers: Connections<sqlx::Postgres>,
     /// For permits, which are worth nothing if they come late: they do not queue with anything else.
     pub(in crate::audit) permits: Connections<sqlx::Postgres>,
@@ -69,6 +71,8 @@ pub struct Postgres {
     pub(in crate::audit) keyed: Connections<sqlx::Postgres>,
     /// For whoever claims and settles what is open, and for what kills have to read.
     pub(in crate::audit) upkeep: Connections<sqlx::Postgres>,
+    /// For whoever makes the index: it is nobody's to wait for.
+    pub(in crate::audit) indexer: Connections<sqlx::Postgres>,
     /// For all who only read, and for webhooks: nothing of a kill waits for them.
     pub(in crate::audit) readers: Connections<sqlx::Postgres>,
     fitness: Arc<Fitness>,
@@ -77,12 +81,12 @@ pub struct Postgres {
 
 /// How many batches of a kind are written at a time: while one is made durable another travels, and one that the network
 /// swallowed leaves somebody to write. With more writers batches only become smaller.
-const WRITERS: u32 = 2;
+const WRITERS: u32 = 3;
 
 /// How many connections take permits. Each takes one in about a millisecond, and those of one budget go one by one.
 const PERMITS: u32 = 2;
 
-/// How many connections there are for each purpose; sealing has one.
+/// How many connections there are for each purpose; sealing and indexing have one each.
 #[derive(Debug, PartialEq, Eq)]
 struct Shares {
     writers: u32,
@@ -93,12 +97,12 @@ struct Shares {
 }
 
 impl Shares {
-    /// Of so many, or of six where they are fewer. Of many most go to keys, of which each may wait for another's.
+    /// Of so many, or of seven where they are fewer. Of many most go to keys, of which each may wait for another's.
     fn of(all: u32) -> Self {
-        let writers = (3 * WRITERS).min(all * 3 / 8).min(all.saturating_sub(5)).max(1);
+        let writers = (2 * WRITERS).min(all * 3 / 8).min(all.saturating_sub(6)).max(1);
         let permits = PERMITS.min(all / 8).max(1);
         let upkeep = (all / 12).clamp(1, 2);
-        let others = all.saturating_sub(writers + permits + upkeep + 1);
+        let others = all.saturating_sub(writers + permits + upkeep + 2);
         let readers = (all / 4).min(others.saturating_sub(1)).max(1);
         let keyed = others.saturating_sub(readers).max(1);
         Self { writers, permits, upkeep, readers, keyed }
@@ -107,25 +111,6 @@ impl Shares {
 
 /// The least time that sealing a block may take. A block that fails for want of time would fail again.
 const SEALING: Duration = Duration::from_secs(30);
-
-/// The shared columns of a kill.
-macro_rules! columns {
-    () => {
-        kill_columns!(
-            "coalesce((SELECT json_agg(json_build_object('id', s.session_id, 'outcome', s.outcome, 'detail', s.detail, 'identity', s.identity) \
-             ORDER BY s.position, s.session_id) FROM kill_sessions s WHERE s.kill_id = k.id), '[]')"
-        )
-    };
-}
-use columns;
-
-/// A statement that reads kills: the shared columns, then what `$more` adds.
-macro_rules! select {
-    ($($more:literal),+) => {
-        concat!("SELECT ", columns!(), $($more),+)
-    };
-}
-use select;
 
 impl Postgres {
     /// Connects when first needed, so a gateway may start before its database and outlive its absence.
@@ -149,13 +134,13 @@ impl Postgres {
             })
         };
         Ok(Self {
-            attempts: batches(),
-            marks: batches(),
-            conclusions: batches(),
+            beginnings: batches(),
+            learnings: batches(),
             permits: connections(shares.permits, limit, None),
             sealer: connections(1, limit.max(SEALING), Some(WRITER)),
             keyed: connections(shares.keyed, limit, None),
             upkeep: connections(shares.upkeep, limit, None),
+            indexer: connections(1, limit.max(SEALING), Some(WRITER)),
             readers: connections(shares.readers, limit, None),
             writers,
             fitness,
@@ -215,6 +200,16 @@ impl Postgres {
         const REMOVE: &str = "SELECT remove_month($1, $2)";
         let failed = |error: sqlx::Error| AuditError::from_sqlx("remove_month", &error);
         let mut connection = connect("remove_month", url, limit).await?;
+        // A month goes with its index, so what has ended is put there first.
+        for _ in 0..FEW {
+            while index::index(&mut connection).await.map_err(failed)? > 0 {}
+            let left = sqlx::query_scalar(LEFT).bind(month).fetch_one(&mut connection).await;
+            // What a gateway has at hand is there in a moment.
+            if !left.map_err(failed)? {
+                break;
+            }
+            tokio::time::sleep(A_MOMENT).await;
+        }
         for tried in 1.. {
             match sqlx::query_scalar(REMOVE).bind(month).bind(reason).fetch_one(&mut connection).await {
                 Ok(kills) => {
@@ -228,6 +223,14 @@ impl Postgres {
         Ok(0)
     }
 }
+
+/// Whether anything of a month has ended and is not indexed.
+const LEFT: &str = "SELECT EXISTS (SELECT FROM kill_leases WHERE ended \
+     AND kill_id >= first_id(date_trunc('month', $1::date::timestamp) AT TIME ZONE 'UTC') \
+     AND kill_id < first_id((date_trunc('month', $1::date::timestamp) + interval '1 month') AT TIME ZONE 'UTC'))";
+/// How often that is asked, and how long is waited in between.
+const FEW: u32 = 25;
+const A_MOMENT: Duration = Duration::from_millis(200);
 
 /// Whoever changes tables waits for their readers, and everybody who comes after waits for both: so only for so long.
 const BRIEFLY: &str = "SELECT set_config('lock_timeout', '1s', false)";
@@ -348,13 +351,13 @@ mod tests {
     fn every_purpose_has_connections_and_all_together_no_more_than_there_may_be() {
         for all in 1..=1000 {
             let Shares { writers, permits, upkeep, readers, keyed } = Shares::of(all);
-            let shares = [writers, permits, upkeep, readers, keyed, 1];
+            let shares = [writers, permits, upkeep, readers, keyed, 1, 1];
             assert!(
-                shares.iter().all(|share| *share > 0) && shares.iter().sum::<u32>() <= all.max(6),
+                shares.iter().all(|share| *share > 0) && shares.iter().sum::<u32>() <= all.max(7),
                 "{all}: {shares:?}"
             );
         }
-        assert_eq!(Shares::of(16), Shares { writers: 6, permits: 2, upkeep: 1, readers: 4, keyed: 2 });
+        assert_eq!(Shares::of(16), Shares { writers: 6, permits: 2, upkeep: 1, readers: 4, keyed: 1 });
     }
 
     #[test]

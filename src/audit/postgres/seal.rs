@@ -4,24 +4,21 @@ use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::lines;
+use super::read::among;
 use crate::{
     audit::{
-        Removal, Sealing, Standing,
-        line::Line,
+        Removal, Sealing,
         removal::RemovalRow,
-        sealed::{BlockRow, HeadRow, add_block, hashes, head_columns, is_damage, is_sound, leaves, unsigned},
-        sql::{BLOCK_BEFORE, IDS, IDS_AFTER},
+        sealed::{BlockRow, HeadRow, add_block, hashes, head_columns, is_sound, leaves, unsigned},
+        sql::BLOCK_BEFORE,
         timestamp::Timestamp,
     },
     chain::{Block, Checkpoint, Leaf, SealKey},
-    domain::KillId,
 };
 
 /// Closes up to `most` of what is to be sealed into the next block.
 ///
-/// What is taken is locked before it is read: whoever changes such a kill meanwhile waits at its row in `unsealed` and
-/// puts it there anew. Whoever works on any other kill waits for nobody, since no kill is locked.
+/// What waits to be sealed has ended, so nobody changes it meanwhile; no kill is locked.
 pub(in crate::audit) async fn seal(
     connection: &mut PgConnection,
     key: &SealKey,
@@ -66,7 +63,8 @@ async fn try_seal(
         tx.rollback().await?;
         return Ok(Sealing::Nothing);
     }
-    let lines = readable(&mut tx, &taken).await?;
+    let found = among(&mut tx, &taken).await?;
+    let lines: Vec<_> = found.into_iter().filter_map(|(_, folded)| Some(folded.ok()?.line())).collect();
     let others: Vec<Leaf> = if lines.len() == taken.len() { Vec::new() } else { removed(&mut tx, &taken).await? };
     let leaves = leaves(lines, others, &taken).await;
     let last = last_head(&mut tx).await?;
@@ -75,34 +73,6 @@ async fn try_seal(
     add(&mut tx, &block).await?;
     tx.commit().await?;
     Ok(Sealing::Sealed { block: block.head.number, entries: i64::try_from(taken.len()).unwrap_or(i64::MAX) })
-}
-
-/// Those of these kills that are there and can be read. Where some cannot, each is read by itself.
-async fn readable(connection: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Line>> {
-    match try_lines(connection, ids).await {
-        Err(error) if is_damage(&error) => {}
-        lines => return lines,
-    }
-    let mut readable = Vec::with_capacity(ids.len());
-    for id in ids {
-        match try_lines(connection, &[*id]).await {
-            Err(error) if is_damage(&error) => {}
-            lines => readable.extend(lines?),
-        }
-    }
-    Ok(readable)
-}
-
-/// In a transaction within the transaction, which a value that cannot be read would else end.
-async fn try_lines(connection: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Line>> {
-    let mut tx = connection.begin().await?;
-    let lines = lines::lines(&mut tx, ids).await;
-    if lines.is_ok() {
-        tx.commit().await?;
-    } else {
-        tx.rollback().await?;
-    }
-    lines
 }
 
 /// One gateway at a time, for each record; the lock ends with the transaction. It is a row, so that it takes the right
@@ -196,42 +166,6 @@ const REMOVALS: &str = "
 pub(in crate::audit) async fn last_head(connection: &mut PgConnection) -> sqlx::Result<Option<Checkpoint>> {
     let row: Option<HeadRow> = sqlx::query_as(LAST).fetch_optional(connection).await?;
     row.map(HeadRow::read).transpose()
-}
-
-/// Up to `limit` ids of kills above `after`, or from the lowest on.
-pub(in crate::audit) async fn ids(
-    connection: &mut PgConnection,
-    after: Option<KillId>,
-    limit: u32,
-) -> sqlx::Result<Vec<KillId>> {
-    let limit = i64::from(limit);
-    match after {
-        Some(after) => sqlx::query_scalar(IDS_AFTER).bind(limit).bind(after).fetch_all(connection).await,
-        None => sqlx::query_scalar(IDS).bind(limit).fetch_all(connection).await,
-    }
-}
-
-/// How these kills stand; those that are not there are left out. Where some cannot be read, each is read by itself.
-pub(in crate::audit) async fn standing(connection: &mut PgConnection, ids: &[KillId]) -> sqlx::Result<Vec<Standing>> {
-    match try_standing(connection, ids).await {
-        Err(error) if is_damage(&error) => {}
-        standing => return standing,
-    }
-    let mut standing = Vec::with_capacity(ids.len());
-    for id in ids {
-        match try_standing(connection, &[*id]).await {
-            Err(error) if is_damage(&error) => standing.push(Standing::Unreadable(*id)),
-            one => standing.extend(one?),
-        }
-    }
-    Ok(standing)
-}
-
-async fn try_standing(connection: &mut PgConnection, ids: &[KillId]) -> sqlx::Result<Vec<Standing>> {
-    let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let standing = lines::standing(&mut tx, ids).await;
-    tx.rollback().await?;
-    standing
 }
 
 /// For how many seconds the oldest of up to `most` entries that are to be sealed next has waited; `None` if none waits.

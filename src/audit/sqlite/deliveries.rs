@@ -3,12 +3,11 @@
 use sqlx::{Connection, SqliteConnection, types::Json};
 use time::OffsetDateTime;
 
-use super::{BEGIN, columns, select};
+use super::{BEGIN, read::among};
 use crate::{
     audit::{
         Delivery, Unwanted,
-        delivery::{DELIVERED, DeliveryRow, LATER, NOT_TOLD},
-        row::{kill_columns, readable},
+        delivery::{Claimed, DELIVERED, LATER, deliveries},
         timestamp::Timestamp,
     },
     domain::KillId,
@@ -22,35 +21,27 @@ pub(in crate::audit) async fn claim_deliveries(
     limit: u32,
 ) -> sqlx::Result<Vec<Delivery>> {
     let mut tx = connection.begin_with(BEGIN).await?;
-    let taken: Vec<KillId> = sqlx::query_scalar(CLAIM)
+    let taken: Vec<Claimed> = sqlx::query_as(CLAIM)
         .bind(webhook)
         .bind(Timestamp(now))
         .bind(Timestamp(until))
         .bind(i64::from(limit))
         .fetch_all(&mut *tx)
         .await?;
-    let mut rows = Vec::with_capacity(taken.len());
-    for id in taken {
-        rows.push(sqlx::query(CLAIMED).bind(webhook).bind(id).fetch_one(&mut *tx).await?);
-    }
+    let ids: Vec<KillId> = taken.iter().map(|(kill, _)| *kill).collect();
+    let found = among(&mut tx, &ids).await?;
     tx.commit().await?;
-    Ok(readable(&rows, DeliveryRow::read, NOT_TOLD))
+    Ok(deliveries(taken, found))
 }
 
 const CLAIM: &str = "
     UPDATE webhook_deliveries SET due_at = $3, tries = tries + 1
     WHERE webhook = $1 AND kill_id IN (
-        SELECT d.kill_id FROM webhook_deliveries d JOIN kills k ON k.id = d.kill_id
-        WHERE d.webhook = $1 AND d.due_at <= $2 AND (k.status NOT IN ('pending', 'accepted', 'unknown')
-            OR NOT EXISTS (SELECT 1 FROM kill_leases l WHERE l.kill_id = d.kill_id))
+        SELECT d.kill_id FROM webhook_deliveries d WHERE d.webhook = $1 AND d.due_at <= $2
+            AND NOT EXISTS (SELECT 1 FROM kill_leases l WHERE l.kill_id = d.kill_id AND NOT l.ended)
         ORDER BY d.due_at LIMIT $4
     )
-    RETURNING kill_id";
-
-const CLAIMED: &str = select!(
-    ", d.tries, (SELECT max(e.at) FROM kill_events e WHERE e.kill_id = k.id) AS at \
-     FROM kills k JOIN webhook_deliveries d ON d.kill_id = k.id WHERE d.webhook = $1 AND k.id = $2"
-);
+    RETURNING kill_id, tries";
 
 pub(in crate::audit) async fn delivered(
     connection: &mut SqliteConnection,

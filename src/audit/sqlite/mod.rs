@@ -20,18 +20,20 @@ use super::{
 };
 
 mod deliveries;
-mod events;
+mod index;
 mod read;
 mod seal;
+mod upkeep;
 mod watch;
 mod write;
 
 pub(in crate::audit) use deliveries::{claim_deliveries, deliver_later, delivered, drop_deliveries};
-pub(in crate::audit) use events::{events, progress};
-pub(in crate::audit) use read::{claim, find, forget_keys, lines, make_months, page, ping, stats, versions};
+pub(in crate::audit) use index::{index, reindex};
+pub(in crate::audit) use read::{events, find, ids, lines, misindexed, page, progress, standing, stats, unindexed};
 pub(in crate::audit) use seal::{
-    add, begin_sealing, block_before, blocks, due, heads, ids, last_head, removals, standing, waiting, waits_for,
+    add, begin_sealing, block_before, blocks, due, heads, last_head, removals, waiting, waits_for,
 };
+pub(in crate::audit) use upkeep::{claim, forget_keys, make_months, ping, versions};
 pub(in crate::audit) use watch::{claim_watches, note_look, watch};
 pub(in crate::audit) use write::{begin, stands};
 
@@ -52,25 +54,6 @@ pub struct Sqlite {
     pub(in crate::audit) inner: Connections<sqlx::Sqlite>,
     pub(in crate::audit) trials: Trials,
 }
-
-/// The shared columns of a kill.
-macro_rules! columns {
-    () => {
-        kill_columns!(
-            "(SELECT json_group_array(json_object('id', s.session_id, 'outcome', s.outcome, 'detail', s.detail, 'identity', json(s.identity)) \
-             ORDER BY s.position, s.session_id) FROM kill_sessions s WHERE s.kill_id = k.id)"
-        )
-    };
-}
-use columns;
-
-/// A statement that reads kills: the shared columns, then what `$more` adds.
-macro_rules! select {
-    ($($more:literal),+) => {
-        concat!("SELECT ", columns!(), $($more),+)
-    };
-}
-use select;
 
 /// How many connections read what kills have to.
 const INNER: u32 = 2;

@@ -1,73 +1,44 @@
 //! Sealing on SQLite, and reading what was sealed.
 
-use sqlx::{Connection, FromRow, SqliteConnection, types::Json};
+use sqlx::{Connection, SqliteConnection, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
     BEGIN,
-    read::{LINES_OF, STANDING},
+    read::{among, as_json},
 };
 use crate::{
     audit::{
-        Removal, Sealing, Standing,
-        line::{Line, WholeRow},
-        sealed::{BlockRow, HeadRow, add_block, hashes, head_columns, is_damage, is_sound, leaves},
-        sql::{BLOCK_BEFORE, IDS, IDS_AFTER},
+        Removal, Sealing,
+        sealed::{BlockRow, HeadRow, add_block, hashes, head_columns, is_sound, leaves},
+        sql::BLOCK_BEFORE,
         timestamp::Timestamp,
     },
     chain::{Block, Checkpoint, Leaf},
-    domain::KillId,
 };
 
 /// What is to be sealed, as it stood when it was read.
 #[derive(Debug)]
 pub(in crate::audit) struct Due {
-    entries: Vec<Entry>,
+    entries: Vec<Uuid>,
     pub(in crate::audit) leaves: Vec<Leaf>,
     pub(in crate::audit) last: Option<Checkpoint>,
-}
-
-#[derive(Debug, FromRow)]
-struct Entry {
-    entry_id: Uuid,
-    times: i64,
 }
 
 /// Reads up to `most` of what is to be sealed. Nobody is kept from writing meanwhile.
 pub(in crate::audit) async fn due(connection: &mut SqliteConnection, most: u32) -> sqlx::Result<Option<Due>> {
     let mut tx = connection.begin().await?;
-    let entries: Vec<Entry> = sqlx::query_as(DUE).bind(i64::from(most)).fetch_all(&mut *tx).await?;
-    let ids: Vec<Uuid> = entries.iter().map(|entry| entry.entry_id).collect();
-    let lines = lines(&mut tx, &ids).await?;
+    let entries: Vec<Uuid> = sqlx::query_scalar(DUE).bind(i64::from(most)).fetch_all(&mut *tx).await?;
+    let found = among(&mut tx, &entries).await?;
+    let lines: Vec<_> = found.into_iter().filter_map(|(_, folded)| Some(folded.ok()?.line())).collect();
     let last = last_head(&mut tx).await?;
     tx.rollback().await?;
     if entries.is_empty() {
         return Ok(None);
     }
     is_sound(last.as_ref())?;
-    Ok(Some(Due { leaves: leaves(lines, Vec::new(), &ids).await, entries, last }))
-}
-
-/// Those of these kills that are there and can be read. Where some cannot, each is read by itself.
-async fn lines(connection: &mut SqliteConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Line>> {
-    match try_lines(connection, ids).await {
-        Err(error) if is_damage(&error) => {}
-        lines => return lines,
-    }
-    let mut readable = Vec::with_capacity(ids.len());
-    for id in ids {
-        match try_lines(connection, &[*id]).await {
-            Err(error) if is_damage(&error) => {}
-            lines => readable.extend(lines?),
-        }
-    }
-    Ok(readable)
-}
-
-async fn try_lines(connection: &mut SqliteConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Line>> {
-    let rows: Vec<WholeRow> = sqlx::query_as(LINES_OF).bind(as_json(ids)).fetch_all(connection).await?;
-    Ok(rows.into_iter().map(WholeRow::read).collect())
+    Ok(Some(Due { leaves: leaves(lines, Vec::new(), &entries).await, entries, last }))
 }
 
 /// Lets everything that nobody works on wait to be sealed from now on, what was recorded so far included; true if nothing did
@@ -86,18 +57,12 @@ const BEGIN_SEALING: &str = "
     INSERT INTO sealing (turn, since) VALUES (1, CAST(unixepoch('subsec') * 1000 AS INTEGER)) ON CONFLICT DO NOTHING";
 
 const ALL_REST: &str = "
-    INSERT INTO unsealed (entry_id) SELECT id FROM kills WHERE id NOT IN (SELECT kill_id FROM kill_leases)
-    ON CONFLICT DO NOTHING";
+    INSERT INTO unsealed (entry_id) SELECT id FROM kill_index WHERE true ON CONFLICT DO NOTHING";
 
-const DUE: &str = "SELECT entry_id, times FROM unsealed ORDER BY entry_id LIMIT $1";
+const DUE: &str = "SELECT entry_id FROM unsealed ORDER BY entry_id LIMIT $1";
 
 const LAST: &str =
     concat!("SELECT ", head_columns!(), ", length(entries) / 16 AS count FROM blocks ORDER BY number DESC LIMIT 1");
-
-/// Ids as a statement takes many of them.
-pub(super) fn as_json(ids: &[Uuid]) -> Json<Vec<String>> {
-    Json(ids.iter().map(|id| id.simple().to_string()).collect())
-}
 
 /// Adds the block, unless anything it is made of has changed since it was read; then nothing happens.
 pub(in crate::audit) async fn add(
@@ -107,8 +72,7 @@ pub(in crate::audit) async fn add(
 ) -> sqlx::Result<Sealing> {
     let Block { head, signature, leaves } = block;
     let mut tx = connection.begin_with(BEGIN).await?;
-    let entries = due.entries.iter().map(|entry| (entry.entry_id.simple().to_string(), entry.times));
-    let taken = sqlx::query(TAKE).bind(Json(entries.collect::<Vec<_>>())).execute(&mut *tx).await?;
+    let taken = sqlx::query(TAKE).bind(as_json(&due.entries)).execute(&mut *tx).await?;
     let last: Option<i64> = sqlx::query_scalar(LAST_NUMBER).fetch_one(&mut *tx).await?;
     if taken.rows_affected() != due.entries.len() as u64 || last.unwrap_or(0) + 1 != head.number {
         tx.rollback().await?;
@@ -132,8 +96,7 @@ pub(in crate::audit) async fn add(
     Ok(Sealing::Sealed { block: head.number, entries: i64::try_from(due.entries.len()).unwrap_or(i64::MAX) })
 }
 
-const TAKE: &str = "
-    DELETE FROM unsealed WHERE (entry_id, times) IN (SELECT unhex(value ->> 0), value ->> 1 FROM json_each($1))";
+const TAKE: &str = "DELETE FROM unsealed WHERE entry_id IN (SELECT unhex(value) FROM json_each($1))";
 
 const LAST_NUMBER: &str = "SELECT max(number) FROM blocks";
 
@@ -182,53 +145,6 @@ pub(in crate::audit) async fn removals(_: &mut SqliteConnection) -> sqlx::Result
 pub(in crate::audit) async fn last_head(connection: &mut SqliteConnection) -> sqlx::Result<Option<Checkpoint>> {
     let row: Option<HeadRow> = sqlx::query_as(LAST).fetch_optional(connection).await?;
     row.map(HeadRow::read).transpose()
-}
-
-/// Up to `limit` ids of kills above `after`, or from the lowest on.
-pub(in crate::audit) async fn ids(
-    connection: &mut SqliteConnection,
-    after: Option<KillId>,
-    limit: u32,
-) -> sqlx::Result<Vec<KillId>> {
-    let limit = i64::from(limit);
-    match after {
-        Some(after) => sqlx::query_scalar(IDS_AFTER).bind(limit).bind(after).fetch_all(connection).await,
-        None => sqlx::query_scalar(IDS).bind(limit).fetch_all(connection).await,
-    }
-}
-
-/// How these kills stand; those that are not there are left out. Where some cannot be read, each is read by itself.
-pub(in crate::audit) async fn standing(
-    connection: &mut SqliteConnection,
-    ids: &[KillId],
-) -> sqlx::Result<Vec<Standing>> {
-    match try_standing(connection, ids).await {
-        Err(error) if is_damage(&error) => {}
-        standing => return standing,
-    }
-    let mut standing = Vec::with_capacity(ids.len());
-    for id in ids {
-        match try_standing(connection, &[*id]).await {
-            Err(error) if is_damage(&error) => standing.push(Standing::Unreadable(*id)),
-            one => standing.extend(one?),
-        }
-    }
-    Ok(standing)
-}
-
-#[derive(FromRow)]
-struct StandingRow {
-    #[sqlx(flatten)]
-    line: WholeRow,
-    waits: bool,
-    is_held: bool,
-}
-
-async fn try_standing(connection: &mut SqliteConnection, ids: &[KillId]) -> sqlx::Result<Vec<Standing>> {
-    let rows: Vec<StandingRow> = sqlx::query_as(STANDING).bind(as_json(ids)).fetch_all(connection).await?;
-    let standing =
-        |StandingRow { line, waits, is_held }| Standing::Kill { line: Box::new(line.read()), waits, is_held };
-    Ok(rows.into_iter().map(standing).collect())
 }
 
 /// For how many seconds the oldest of up to `most` entries that are to be sealed next has waited; `None` if none waits.

@@ -27,6 +27,12 @@ impl Check {
             self.accuse(id);
         }
         self.sort();
+        if let Some((many, first)) = self.misindexed {
+            let what = format_args!(
+                "{many} kills are not in the index as the log has them, the first is {first}: killgate audit reindex"
+            );
+            self.report.found(Wrong::Changed, what);
+        }
         let excused = self.excused(removed);
         let gone = self.seals.last_of_each().filter(|seal| seal.state == State::Unseen);
         if self.scope == Scope::Part {

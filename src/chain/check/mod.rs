@@ -106,6 +106,8 @@ pub struct Check {
     /// Those of them that somebody has worked on for too long.
     held: BTreeSet<Uuid>,
     waiting: BTreeSet<Uuid>,
+    /// How many kills are not in the index as the log has them, and the first of them.
+    misindexed: Option<(u64, Uuid)>,
     report: Report,
 }
 
@@ -134,6 +136,7 @@ impl Check {
             suspects: BTreeSet::new(),
             held: BTreeSet::new(),
             waiting: BTreeSet::new(),
+            misindexed: None,
             report,
         }
     }
@@ -337,6 +340,12 @@ impl Check {
             }
             None => self.report.found(Wrong::Added, format_args!("{id} is in no block and does not wait for one")),
         }
+    }
+
+    /// A kill that is found by something else than what the log says of it, or is not found, or is none.
+    pub fn misindexed(&mut self, id: Uuid) {
+        let (many, first) = self.misindexed.unwrap_or((0, id));
+        self.misindexed = Some((many + 1, first));
     }
 
     /// Notes something that is no finding.

@@ -81,7 +81,7 @@ impl Reconciler {
 
     async fn settle(&self, open: Open) {
         let Open { mut kill, sent_at, .. } = open;
-        let was = kill.status;
+        let (was, known) = (kill.status, kill.sessions.clone());
         let (what, look) = if was == Status::Pending {
             let now = self.clock.now();
             settle::abandon(&mut kill, sent_at.is_some(), now);
@@ -93,7 +93,7 @@ impl Reconciler {
             self.look(&mut kill).await;
             ("looked", settle::next_look(&kill, self.clock.now()))
         };
-        match self.audit.conclude(&kill, self.clock.now(), what, look).await {
+        match self.audit.learn(&kill, &known, self.clock.now(), what, look).await {
             Ok(_) if kill.status != was => {
                 tracing::info!(kill_id = %kill.id, %was, status = %kill.status, what, "kill settled");
             }
@@ -247,6 +247,7 @@ pub(in crate::kill) mod tests {
             gateway: gateway.to_owned(),
             deadline: NOON,
             webhooks: vec![],
+            is_marked: false,
         }
     }
 

@@ -50,6 +50,11 @@ impl Caps {
         self.caps.per_kill < MAX_IDS || self.caps.per_target_minute > 0
     }
 
+    /// Whether a target has a share of each minute.
+    pub(in crate::kill) const fn limit_targets(&self) -> bool {
+        self.caps.per_target_minute > 0
+    }
+
     /// Whether one kill may end so many.
     ///
     /// # Errors

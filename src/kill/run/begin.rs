@@ -51,6 +51,10 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Submission) -> R
     let Submission { context, request, asked } = submission;
     let Context { key, client_address, client_id, token_id, request_id, urgent, literals, .. } = context;
     let patience = prepared.as_ref().map(|prepared| prepared.patience(dry_run, kill.sessions.len()));
+    // With a key it can be asked for again: where the record was too slow, it is to be seen that nothing was sent.
+    let may_go = key.is_none() && !dry_run;
+    let goes = |asked| prepared.as_ref().is_some_and(|prepared| prepared.goes_at_once(&gate, asked));
+    let is_marked = may_go && asked.as_ref().is_ok_and(goes);
     let attempt = Attempt {
         request: request.as_ref().map(ToString::to_string),
         client_address,
@@ -62,6 +66,7 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Submission) -> R
         gateway: gate.record.gateway.clone(),
         deadline: now + patience.unwrap_or_default() + SLACK,
         webhooks,
+        is_marked,
         kill,
     };
     match gate.record.begin(&attempt).await? {
@@ -75,14 +80,15 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Submission) -> R
             return Ok(Begun { ticket, work: None });
         }
     }
-    let kill = attempt.kill;
+    let Attempt { kill, deadline, is_marked: attempt_marked, .. } = attempt;
     let (updates, ticket) = Ticket::new(Arc::new(kill.clone()));
     let (Some(Prepared { runner, plan }), Ok(asked)) = (prepared, asked) else {
         tell(&gate, &kill, Duration::ZERO);
         return Ok(Begun { ticket, work: None });
     };
     let class = if urgent { Class::Urgent } else { Class::Kill };
-    let run = Run::new(Job { gate, runner, asked, plan, class, literals }, kill);
+    let marked = attempt_marked.then_some((now, deadline));
+    let run = Run { marked, ..Run::new(Job { gate, runner, asked, plan, class, literals }, kill) };
     Ok(Begun { ticket, work: Some((Box::new(run), updates)) })
 }
 
@@ -111,6 +117,15 @@ impl Prepared {
             Some(_) => longest(limit, 1, false),
             None => longest(limit, sessions, false),
         }
+    }
+}
+
+impl Prepared {
+    /// Whether nothing stands between the record and the call: no look, no cap, and nobody who waits there. Then the mark
+    /// that it may leave goes with what is recorded first.
+    fn goes_at_once(&self, gate: &Gate, asked: &Asked) -> bool {
+        let dispatcher = || gate.upstreams.dispatcher(&self.runner, &asked.order.target);
+        self.plan.is_none() && !gate.policy.caps.limit_targets() && dispatcher().is_free(&asked.order.target)
     }
 }
 

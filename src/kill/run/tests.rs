@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// A vendor whose script fails hard.
+/// A vendor that fails hard before anything of a kill can leave.
 #[derive(Debug)]
 struct Broken;
 
@@ -30,11 +30,11 @@ impl Vendor for Broken {
     }
 
     fn capabilities(&self) -> &'static Capabilities {
-        upstream::find("gaussdb").unwrap().capabilities()
+        panic!("it cannot say what it can do")
     }
 
     fn open(&self, _: &Order) -> Call {
-        panic!("it cannot say what to send")
+        panic!("nobody asks it what to send")
     }
 
     fn follow_up(&self, _: &Order, _: &Known) -> Option<Call> {
@@ -80,7 +80,7 @@ fn runner(kills: &Kills) -> Runner {
     let limiter = Arc::new(Limiter::new([].into(), kills.audit().clone()));
     Runner {
         vendor: &Broken,
-        able: Broken.capabilities(),
+        able: upstream::find("gaussdb").unwrap().capabilities(),
         account,
         limiter,
         limit,

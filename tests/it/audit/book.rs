@@ -100,6 +100,17 @@ impl Book {
         }
     }
 
+    /// What sets a member of an entry's body, given as JSON and named as in `asked.caller`, in an `UPDATE kill_log SET`.
+    pub(crate) fn body(&self, member: &str, json: &str) -> String {
+        let json = json.replace('\'', "''");
+        if self.is_postgres() {
+            let path = member.replace('.', ",");
+            format!("body = jsonb_set(body::jsonb, '{{{path}}}', '{json}'::jsonb)::json")
+        } else {
+            format!("body = json_set(body, '$.{member}', json('{json}'))")
+        }
+    }
+
     /// The kinds and statuses of all events, in order.
     pub(crate) async fn events(&self) -> Vec<String> {
         let sql = "SELECT seq || ' ' || kind || ' ' || status || ' ' || coalesce(gateway, '-') FROM kill_events \
@@ -153,6 +164,7 @@ pub(crate) fn attempt(at: OffsetDateTime) -> Attempt {
         gateway: "here".into(),
         deadline: at + Duration::from_secs(10),
         webhooks: vec![],
+        is_marked: false,
     }
 }
 

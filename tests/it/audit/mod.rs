@@ -2,6 +2,7 @@
 
 mod batches;
 pub(crate) mod book;
+mod indexing;
 mod keys;
 mod leases;
 mod months;

@@ -30,9 +30,9 @@ async fn a_record_that_can_be_written_says_so(book: &Book) {
 }
 
 async fn a_record_without_tables_says_so(book: &Book) {
-    book.raw("ALTER TABLE kills RENAME TO hidden").await.unwrap();
+    book.raw("ALTER TABLE kill_log RENAME TO hidden").await.unwrap();
     let error = book.audit.ping().await.unwrap_err();
-    assert!(matches!(&error, AuditError::Failed { why, .. } if why.contains("kills")), "{error}");
+    assert!(matches!(&error, AuditError::Failed { why, .. } if why.contains("kill_log")), "{error}");
     assert!(matches!(book.audit.begin(&attempt(NOON), DAY).await, Err(AuditError::Failed { .. })));
 }
 
@@ -173,7 +173,7 @@ async fn what_is_recorded_is_on_disk_though_the_database_is_set_to_say_so_sooner
         "CREATE TABLE seen (setting text)",
         "CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
          BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$",
-        "CREATE TRIGGER see BEFORE INSERT ON kills FOR EACH STATEMENT EXECUTE FUNCTION see()",
+        "CREATE TRIGGER see BEFORE INSERT ON kill_log FOR EACH STATEMENT EXECUTE FUNCTION see()",
     ] {
         book.raw(sql).await.unwrap();
     }

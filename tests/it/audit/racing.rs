@@ -1,4 +1,4 @@
-//! Whoever looks at a kill while it is open cannot add to it once it is settled. Postgres only: SQLite has one writer.
+//! Whoever comes to a kill while it is open adds nothing to it once it has ended. Postgres only: SQLite has one writer.
 
 use killgate::domain::{Kill, Outcome};
 use secrecy::ExposeSecret as _;
@@ -7,14 +7,9 @@ use sqlx::{Connection as _, PgConnection, QueryBuilder};
 use super::book::{Book, NOON, answered, attempt};
 use crate::support::patience::{eventually, in_time};
 
-const SESSION: &str =
-    "INSERT INTO kill_sessions (kill_id, session_id, position, outcome) SELECT id, '9', 9, 'killed' FROM kills";
-const EVENT: &str = "INSERT INTO kill_events (kill_id, seq, at, kind, status, detail) \
-                     SELECT id, 2, now(), 'x', 'failed', '{}' FROM kills";
-
-async fn raw(connection: &mut PgConnection, sql: &str) -> Result<(), String> {
+async fn raw(connection: &mut PgConnection, sql: &str) -> Result<u64, String> {
     let done = QueryBuilder::<sqlx::Postgres>::new(sql).build().execute(connection).await;
-    done.map(|_| ()).map_err(|error| error.to_string())
+    done.map(|done| done.rows_affected()).map_err(|error| error.to_string())
 }
 
 async fn connected(book: &Book) -> PgConnection {
@@ -26,15 +21,25 @@ async fn settles(book: &Book, kill: &Kill) -> bool {
     book.audit.conclude(&done, NOON, "answered", None).await.unwrap()
 }
 
+/// What adds an entry, as a gateway does.
+fn entry(kill: &Kill, ends: bool) -> String {
+    let Kill { id, .. } = kill;
+    let status = if ends { "failed" } else { "unknown" };
+    format!(
+        "SELECT FROM append_to_kills(ARRAY['{id}'::uuid], ARRAY[now()], ARRAY['looked'], ARRAY['{status}'], \
+         ARRAY[{ends}], ARRAY[NULL::timestamptz], ARRAY['{{\"sessions\":[]}}'], ARRAY[NULL::text], ARRAY[false])"
+    )
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kill_is_not_settled_while_something_is_being_added_to_it() {
-    for sql in [SESSION, EVENT] {
+async fn who_comes_while_an_entry_is_added_waits_and_adds_the_next_one_or_none() {
+    for ends in [false, true] {
         let book = Book::on_postgres().await;
         let kill = book.begin(&attempt(NOON)).await;
         let mut other = connected(&book).await;
         raw(&mut other, "BEGIN").await.unwrap();
-        raw(&mut other, sql).await.unwrap();
-        let concluding = async { assert!(settles(&book, &kill).await) };
+        assert_eq!(raw(&mut other, &entry(&kill, ends)).await, Ok(1));
+        let concluding = async { assert_eq!(settles(&book, &kill).await, !ends) };
         let waiting = async {
             let waits = "SELECT 'x' FROM pg_locks WHERE NOT granted AND pid IN \
                          (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
@@ -43,45 +48,36 @@ async fn a_kill_is_not_settled_while_something_is_being_added_to_it() {
         };
         tokio::pin!(concluding);
         tokio::select! {
-            () = &mut concluding => panic!("{sql}: settled meanwhile"),
+            () = &mut concluding => panic!("concluded meanwhile"),
             () = waiting => {}
         }
         raw(&mut other, "COMMIT").await.unwrap();
         in_time(concluding).await;
+        assert_eq!(book.events().await.len(), if ends { 2 } else { 3 });
         other.close().await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn an_old_snapshot_adds_nothing_to_a_settled_kill() {
-    let event = EVENT.replace("id, 2", "id, 3");
-    for sql in [SESSION, &event] {
-        let book = Book::on_postgres().await;
-        let kill = book.begin(&attempt(NOON)).await;
-        let mut other = connected(&book).await;
-        raw(&mut other, "BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
-        raw(&mut other, "SELECT FROM kills").await.unwrap();
-        assert!(settles(&book, &kill).await);
-        let refused = raw(&mut other, sql).await.expect_err(sql);
-        assert!(refused.contains("could not serialize"), "{sql}: {refused}");
-        other.close().await.unwrap();
-    }
+    let book = Book::on_postgres().await;
+    let kill = book.begin(&attempt(NOON)).await;
+    let mut other = connected(&book).await;
+    raw(&mut other, "BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
+    raw(&mut other, "SELECT FROM kill_log").await.unwrap();
+    assert!(settles(&book, &kill).await);
+    let refused = raw(&mut other, &entry(&kill, true)).await.unwrap_err();
+    assert!(refused.contains("could not serialize"), "{refused}");
+    other.close().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_kill_that_another_transaction_recorded_takes_nothing_once_it_is_settled() {
+async fn a_kill_that_is_indexed_takes_nothing() {
     let book = Book::on_postgres().await;
     let kill = book.begin(&attempt(NOON)).await;
     assert!(settles(&book, &kill).await);
+    assert_eq!(book.audit.index().await, Ok(1));
     let mut other = connected(&book).await;
-    raw(&mut other, "BEGIN").await.unwrap();
-    // The number of its transaction is made up to be this one's.
-    let made_up = "INSERT INTO kills (id, status, caller, dry_run, gateway, requested_at, recorded_in) \
-                   VALUES ('019cbfff-0000-7000-8000-000000000000', 'failed', 'x', false, 'x', now(), \
-                   pg_current_xact_id()::text::bigint + 1)";
-    raw(&mut other, made_up).await.unwrap();
-    raw(&mut other, "COMMIT").await.unwrap();
-    let refused = raw(&mut other, SESSION).await.unwrap_err();
-    assert!(refused.contains("the sessions of a settled kill never change"), "{refused}");
+    assert_eq!(raw(&mut other, &entry(&kill, true)).await, Ok(0));
     other.close().await.unwrap();
 }

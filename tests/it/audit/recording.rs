@@ -70,12 +70,10 @@ async fn an_event_tells_only_the_sessions_that_changed(book: &Book) {
     let kill = book.begin(&attempt(NOON)).await;
     let accepted = answered(&kill, &[("1111", Outcome::Killed), ("2222", Outcome::Unknown)]);
     book.audit.conclude(&accepted, NOON, "answered", None).await.unwrap();
-    let details = book.texts("SELECT CAST(detail AS text) FROM kill_events ORDER BY seq").await;
-    let told = |detail: &Option<String>| -> serde_json::Value {
-        serde_json::from_str::<serde_json::Value>(detail.as_deref().unwrap()).unwrap()["sessions"].clone()
-    };
-    assert_eq!(told(&details[0]), json!([{"id": "1111", "outcome": "unknown"}, {"id": "2222", "outcome": "unknown"}]));
-    assert_eq!(told(&details[1]), json!([{"id": "1111", "outcome": "killed"}]));
+    let events = book.audit.events(kill.id, 0).await.unwrap();
+    let told: Vec<_> = events.iter().map(|event| json!(event.sessions)).collect();
+    assert_eq!(told[0], json!([{"id": "1111", "outcome": "unknown"}, {"id": "2222", "outcome": "unknown"}]));
+    assert_eq!(told[1], json!([{"id": "1111", "outcome": "killed"}]));
 }
 
 async fn the_calls_of_an_answer_are_an_event_and_tell_how_old_the_look_was(book: &Book) {

@@ -92,6 +92,7 @@ async fn what_was_noted_goes_with_its_month_and_no_other() {
     let later = book.begin(&attempt(NOON + Duration::from_hours(24 * 31))).await;
     book.audit.watch(&Watch { kill_id: later.id, ..watch }).await.unwrap();
     book.audit.note_look(later.id, Some(returned(2, 1)), None).await.unwrap();
+    while book.audit.index().await.unwrap() > 0 {}
     assert_eq!(Audit::remove_month(&book.settings, date!(2026 - 03 - 01), "kept long enough").await, Ok(1));
     let kept = book.texts("SELECT kill_id::text FROM kill_returns").await;
     assert_eq!(kept, [Some(later.id.to_string())]);

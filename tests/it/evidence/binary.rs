@@ -46,13 +46,15 @@ async fn the_exit_status_says_what_is_wrong(book: &Book) {
         assert!(ended.stdout.contains(words), "{words} in {}", ended.stdout);
     };
     told(0, "verified: 10 entries in 3 blocks, 3 checkpoints").await;
-    sealed.tamper(&format!("UPDATE kills SET caller = 'mallory' WHERE id = {}", sealed.id(0))).await;
+    let change = book.body("asked.caller", "\"mallory\"");
+    sealed.tamper(&format!("UPDATE kill_log SET {change} WHERE seq = 1 AND kill_id = {}", sealed.id(0))).await;
     told(4, &format!("CHANGED: {} is not as it was sealed in block 1", sealed.kills[0])).await;
-    for (table, id) in [("kill_sessions", "kill_id"), ("kill_events", "kill_id"), ("kills", "id")] {
+    for (table, id) in [("kill_log", "kill_id"), ("kill_index_sessions", "kill_id"), ("kill_index", "id")] {
         sealed.tamper(&format!("DELETE FROM {table} WHERE {id} = {}", sealed.id(0))).await;
     }
     told(8, &format!("MISSING: {} of block 1 is gone", sealed.kills[0])).await;
     let kill = super::settled(book, 60).await;
+    book.audit.index().await.unwrap();
     sealed.tamper("DELETE FROM unsealed").await;
     told(8 + 16, &format!("ADDED: {} is in no block", kill.id)).await;
     sealed.tamper("UPDATE blocks SET total = total + 1 WHERE number = 3").await;

@@ -60,8 +60,10 @@ async fn a_block_that_is_missing_is_found(book: &Book) {
 /// Removes all blocks and seals everything anew.
 async fn seal_anew(sealed: &Sealed<'_>, key: &SealKey) {
     sealed.tamper("DELETE FROM blocks").await;
-    sealed.tamper("UPDATE kills SET caller = 'mallory'").await;
-    sealed.tamper("INSERT INTO unsealed (entry_id) SELECT id FROM kills").await;
+    let change = sealed.book.body("asked.caller", "\"mallory\"");
+    sealed.tamper(&format!("UPDATE kill_log SET {change} WHERE seq = 1")).await;
+    sealed.book.audit.reindex(None, None).await.unwrap();
+    sealed.tamper("INSERT INTO unsealed (entry_id) SELECT id FROM kill_index").await;
     seal_with(sealed.book, key).await;
     assert_eq!(all(sealed.book).await.len(), 10);
 }

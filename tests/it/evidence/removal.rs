@@ -44,7 +44,7 @@ async fn a_removal_that_was_changed_excuses_nothing_that_it_did_not() {
 async fn a_removal_does_not_hide_what_was_deleted_before_or_beside_it() {
     let book = Book::on_postgres().await;
     let sealed = Sealed::fill(&book).await;
-    for (table, id) in [("kill_sessions", "kill_id"), ("kill_events", "kill_id"), ("kills", "id")] {
+    for (table, id) in [("kill_log", "kill_id"), ("kill_index_sessions", "kill_id"), ("kill_index", "id")] {
         sealed.tamper(&format!("DELETE FROM {table} WHERE {id} = {}", sealed.id(2))).await;
     }
     let forged = "INSERT INTO removals VALUES (gen_random_uuid(), '2026-03-01', 1, NULL, NULL, now(), 'x', 'x')";
@@ -66,6 +66,7 @@ async fn a_month_is_not_removed_while_anything_of_it_is_still_to_be_sealed() {
     let book = Book::on_postgres().await;
     Sealed::fill(&book).await;
     super::settled(&book, 50).await;
+    book.audit.index().await.unwrap();
     let refused = Audit::remove_month(&book.settings, date!(2026 - 03 - 01), "kept long enough").await.unwrap_err();
     assert!(refused.to_string().contains("still to be sealed"), "{refused}");
 }

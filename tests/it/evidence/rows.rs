@@ -16,6 +16,7 @@ on_both_engines! {
     what_is_not_sealed_yet_is_told_and_not_wrong,
     a_kill_that_nobody_looks_after_is_sealed_once_and_for_all,
     every_changed_cell_is_found,
+    an_index_that_says_something_else_is_found_and_made_anew,
     what_was_swapped_is_found,
     what_was_deleted_in_the_middle_is_found,
     what_was_put_in_afterwards_is_found,
@@ -61,46 +62,38 @@ async fn a_kill_that_nobody_looks_after_is_sealed_once_and_for_all(book: &Book) 
 async fn every_changed_cell_is_found(book: &Book) {
     let sealed = Sealed::fill(book).await;
     let a_little = if book.is_postgres() { "interval '1 microsecond'" } else { "1" };
+    let swapped = r#"[{"id":"2222","outcome":"killed"},{"id":"1111","outcome":"not_found"}]"#;
     let changes = [
-        "UPDATE kills SET caller = 'mallory' WHERE id = ",
-        "UPDATE kills SET reason = NULL WHERE id = ",
-        "UPDATE kills SET status = 'failed' WHERE id = ",
-        "UPDATE kills SET target = '{}' WHERE id = ",
-        &format!("UPDATE kills SET requested_at = requested_at + {a_little} WHERE id = "),
-        "UPDATE kill_sessions SET outcome = 'failed' WHERE session_id = '1111' AND kill_id = ",
-        "UPDATE kill_sessions SET position = 1 - position WHERE kill_id = ",
-        "DELETE FROM kill_sessions WHERE session_id = '2222' AND kill_id = ",
-        "UPDATE kill_events SET detail = '{}' WHERE seq = 3 AND kill_id = ",
-        "DELETE FROM kill_events WHERE seq = 3 AND kill_id = ",
+        (format!("UPDATE kill_log SET {}", book.body("asked.caller", "\"mallory\"")), 1),
+        (format!("UPDATE kill_log SET {}", book.body("asked.reason", "null")), 1),
+        ("UPDATE kill_log SET status = 'failed'".to_owned(), 3),
+        (format!("UPDATE kill_log SET {}", book.body("asked.target", "{}")), 1),
+        (format!("UPDATE kill_log SET at = at + {a_little}"), 1),
+        (format!("UPDATE kill_log SET {}", book.body("sessions", swapped)), 3),
+        (format!("UPDATE kill_log SET {}", book.body("sessions", r#"[{"id":"1111","outcome":"killed"}]"#)), 3),
+        ("UPDATE kill_log SET body = '{}'".to_owned(), 3),
+        ("UPDATE kill_log SET gateway = 'there'".to_owned(), 2),
+        ("DELETE FROM kill_log".to_owned(), 3),
     ];
-    for (number, change) in changes.iter().enumerate() {
-        sealed.tamper(&format!("{change}{}", sealed.id(number))).await;
+    for (number, (change, seq)) in changes.iter().enumerate() {
+        sealed.tamper(&format!("{change} WHERE seq = {seq} AND kill_id = {}", sealed.id(number))).await;
         let report = sealed.verify().await;
         assert_only(&report, &[Wrong::Changed]);
-        assert_eq!(report.count(Wrong::Changed), number as u64 + 1, "{change}: {report}");
         assert_told(&report, Wrong::Changed, &format!("{} is not as it was sealed", sealed.kills[number]));
+        book.audit.reindex(None, None).await.unwrap();
     }
 }
 
 async fn what_was_swapped_is_found(book: &Book) {
     let sealed = Sealed::fill(book).await;
     let (first, second) = (sealed.id(1), sealed.id(8));
-    sealed.tamper(&format!("UPDATE kills SET gateway = 'there' WHERE id = {first}")).await;
-    let other = if book.is_postgres() { "'00000000-0000-7000-8000-000000000000'" } else { "x'00'" };
-    // The events of both change places.
-    if book.is_postgres() {
-        let swap = format!(
-            "UPDATE kill_events SET kill_id = CASE WHEN kill_id = {first} THEN {second}::uuid ELSE {first}::uuid END,
-                seq = seq + 100 WHERE kill_id IN ({first}, {second}) AND {other} <> ''"
-        );
-        sealed.tamper(&swap).await;
-    } else {
-        let swap = format!(
-            "UPDATE kill_events SET kill_id = CASE WHEN kill_id = {first} THEN {second} ELSE {first} END,
-                seq = seq + 100 WHERE kill_id IN ({first}, {second}) AND {other} <> ''"
-        );
-        sealed.tamper(&swap).await;
-    }
+    // The later entries of both change places.
+    let uuid = if book.is_postgres() { "::uuid" } else { "" };
+    let swap = format!(
+        "UPDATE kill_log SET kill_id = CASE WHEN kill_id = {first} THEN {second}{uuid} ELSE {first}{uuid} END,
+            seq = seq + 100 WHERE kill_id IN ({first}, {second}) AND seq > 1"
+    );
+    sealed.tamper(&swap).await;
     let report = sealed.verify().await;
     assert_only(&report, &[Wrong::Changed]);
     for number in [1, 8] {
@@ -108,9 +101,48 @@ async fn what_was_swapped_is_found(book: &Book) {
     }
 }
 
+async fn an_index_that_says_something_else_is_found_and_made_anew(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    let id = |number: usize| sealed.id(number);
+    let other = literal(book, killgate::clock::id_at(NOON + Duration::from_millis(77)));
+    let columns = "id, status, caller, requested_at, size, words, recorded_in";
+    for change in [
+        format!("UPDATE kill_index SET caller = 'mallory' WHERE id = {}", id(0)),
+        format!("UPDATE kill_index SET status = 'failed' WHERE id = {}", id(1)),
+        format!("UPDATE kill_index SET words = words WHERE id = {} OR id = {}", id(2), id(2)),
+        format!("UPDATE kill_index SET recorded_in = recorded_in + 1 WHERE id = {}", id(2)),
+        format!("DELETE FROM kill_index WHERE id = {}", id(3)),
+        format!("DELETE FROM kill_index_sessions WHERE session_id = '1111' AND kill_id = {}", id(4)),
+        format!("UPDATE kill_index_sessions SET session_id = '9' WHERE session_id = '1111' AND kill_id = {}", id(5)),
+        format!(
+            "INSERT INTO kill_index ({columns}) SELECT {other}, status, caller, requested_at, size, words, recorded_in \
+                 FROM kill_index WHERE id = {}",
+            id(6)
+        ),
+        format!(
+            "INSERT INTO kill_index_sessions SELECT '7', kill_id, recorded_in FROM kill_index_sessions \
+                 WHERE session_id = '1111' AND kill_id = {}",
+            id(7)
+        ),
+    ] {
+        sealed.tamper(&change).await;
+    }
+    let report = sealed.verify().await;
+    assert_only(&report, &[Wrong::Changed]);
+    assert_eq!((report.count(Wrong::Changed), report.verified), (1, 10), "{report}");
+    assert_told(
+        &report,
+        Wrong::Changed,
+        &format!("8 kills are not in the index as the log has them, the first is {}", sealed.kills[0]),
+    );
+    assert_eq!(book.audit.reindex(None, None).await, Ok(8));
+    assert_only(&sealed.verify().await, &[]);
+    assert_eq!(book.audit.reindex(None, None).await, Ok(0));
+}
+
 /// Removes a kill with all that belongs to it.
 async fn delete(sealed: &Sealed<'_>, condition: &str) {
-    for (table, id) in [("kill_sessions", "kill_id"), ("kill_events", "kill_id"), ("kills", "id")] {
+    for (table, id) in [("kill_log", "kill_id"), ("kill_index_sessions", "kill_id"), ("kill_index", "id")] {
         sealed.tamper(&format!("DELETE FROM {table} WHERE {id} {condition}")).await;
     }
 }
@@ -126,6 +158,7 @@ async fn what_was_deleted_in_the_middle_is_found(book: &Book) {
 async fn what_was_put_in_afterwards_is_found(book: &Book) {
     let sealed = Sealed::fill(book).await;
     let kill = settled(book, 5).await;
+    book.audit.index().await.unwrap();
     sealed.tamper("DELETE FROM unsealed").await;
     let report = sealed.verify().await;
     assert_only(&report, &[Wrong::Added]);
@@ -136,7 +169,9 @@ async fn what_was_put_in_afterwards_is_found(book: &Book) {
 
 async fn a_settled_kill_that_was_changed_and_sealed_again_is_found(book: &Book) {
     let sealed = Sealed::fill(book).await;
-    sealed.tamper(&format!("UPDATE kills SET caller = 'mallory' WHERE id = {}", sealed.id(3))).await;
+    let change = book.body("asked.caller", "\"mallory\"");
+    sealed.tamper(&format!("UPDATE kill_log SET {change} WHERE seq = 1 AND kill_id = {}", sealed.id(3))).await;
+    book.audit.reindex(None, None).await.unwrap();
     sealed.tamper(&format!("INSERT INTO unsealed (entry_id) VALUES ({})", sealed.id(3))).await;
     sealed.seal().await;
     let report = sealed.verify().await;
@@ -148,6 +183,7 @@ async fn a_settled_kill_that_was_changed_and_sealed_again_is_found(book: &Book) 
 async fn a_kill_that_was_deleted_before_it_was_sealed_is_found(book: &Book) {
     let sealed = Sealed::fill(book).await;
     let kill = settled(book, 40).await;
+    book.audit.index().await.unwrap();
     delete(&sealed, &format!("= {}", literal(book, kill.id))).await;
     sealed.seal().await;
     let report = sealed.verify().await;
@@ -157,18 +193,16 @@ async fn a_kill_that_was_deleted_before_it_was_sealed_is_found(book: &Book) {
 
 async fn a_kill_that_cannot_be_read_is_named_and_stops_nothing(book: &Book) {
     let sealed = Sealed::fill(book).await;
-    let (event, time) = if book.is_postgres() {
-        ("UPDATE kill_events SET at = 'infinity'", "UPDATE kills SET requested_at = 'infinity'")
+    let damage = if book.is_postgres() {
+        "UPDATE kill_log SET at = 'infinity'"
     } else {
-        (
-            "PRAGMA ignore_check_constraints = ON; UPDATE kill_events SET detail = '{'",
-            "PRAGMA ignore_check_constraints = ON; UPDATE kills SET selector = '{'",
-        )
+        "PRAGMA ignore_check_constraints = ON; UPDATE kill_log SET body = '{'"
     };
     let late = settled(book, 41).await;
-    sealed.tamper(&format!("{event} WHERE kill_id = {}", sealed.id(2))).await;
-    sealed.tamper(&format!("{time} WHERE id = {}", sealed.id(5))).await;
-    sealed.tamper(&format!("{time} WHERE id = {}", literal(book, late.id))).await;
+    book.audit.index().await.unwrap();
+    sealed.tamper(&format!("{damage} WHERE seq = 3 AND kill_id = {}", sealed.id(2))).await;
+    sealed.tamper(&format!("{damage} WHERE seq = 1 AND kill_id = {}", sealed.id(5))).await;
+    sealed.tamper(&format!("{damage} WHERE seq = 1 AND kill_id = {}", literal(book, late.id))).await;
     settled(book, 42).await;
     sealed.seal().await;
     let report = sealed.verify().await;

@@ -69,6 +69,7 @@ async fn how_long_the_oldest_entry_waits_is_told(book: &Book) {
     let sealed = Sealed::fill(book).await;
     assert_eq!(book.audit.waits_for(10).await, Ok(None));
     settled(book, 20).await;
+    book.audit.index().await.unwrap();
     assert!(book.audit.waits_for(10).await.unwrap().is_some());
     let earlier = if book.is_postgres() { "interval '2 hours'" } else { "7200000" };
     book.raw(&format!("UPDATE unsealed SET since = since - {earlier}")).await.unwrap();

@@ -95,8 +95,9 @@ async fn late(url: &str, n: u64) -> (KillId, PgConnection) {
     let (id, at) = (id_at(moment(n)), moment(n));
     let mut connection = PgConnection::connect(url).await.unwrap();
     sqlx::query("BEGIN").execute(&mut connection).await.unwrap();
-    let insert = "INSERT INTO kills (id, status, caller, dry_run, gateway, requested_at) \
-                  VALUES ($1, 'pending', 'late', false, 'elsewhere', $2)";
+    let insert = "SELECT begin_kills(ARRAY[$1::uuid], ARRAY[$2::timestamptz], ARRAY['pending'], ARRAY['elsewhere'], \
+                  ARRAY[false], ARRAY[$2::timestamptz + interval '1 hour'], ARRAY['{\"asked\":{\"caller\":\"late\"}}'], \
+                  ARRAY[false])";
     sqlx::query(insert).bind(id).bind(at).execute(&mut connection).await.unwrap();
     (id, connection)
 }

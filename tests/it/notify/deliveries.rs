@@ -126,8 +126,8 @@ async fn a_kill_that_cannot_be_read_keeps_no_other_from_being_told(book: &Book) 
     odd.kill.upstream.http_status = Some(200);
     let (odd, fine) = (book.begin(&odd).await, book.begin(&told(refused(NOON))).await);
     crate::evidence::free(book).await;
-    let id = crate::evidence::literal(book, odd.id);
-    book.raw(&format!("UPDATE kills SET upstream_http_status = -1 WHERE id = {id}")).await.unwrap();
+    let (id, body) = (crate::evidence::literal(book, odd.id), book.body("upstream.http_status", "-1"));
+    book.raw(&format!("UPDATE kill_log SET {body} WHERE kill_id = {id}")).await.unwrap();
     let [delivery] = claimed(book, "portal", NOON).await.try_into().unwrap();
     assert_eq!(delivery.kill, fine);
 }

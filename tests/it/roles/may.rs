@@ -62,7 +62,7 @@ async fn the_serving_role_serves() {
     assert_eq!(audit.blocks(0, 10).await.unwrap().len(), 1);
     assert_eq!(audit.removals().await, Ok(vec![]));
     let month = next_year.month() as u8;
-    let kills = format!("SELECT FROM kills_{}_{month:02}", next_year.year());
+    let kills = format!("SELECT FROM kill_log_{}_{month:02}", next_year.year());
     assert_eq!(run(&two.database.url(), &kills).await, Ok(0), "the month was made");
 }
 
@@ -74,7 +74,7 @@ async fn the_serving_role_adds_blocks_and_keeps_its_bookkeeping() {
     for sql in [
         "SELECT begin_sealing()",
         "UPDATE serving SET tried_at = now()",
-        "UPDATE unsealed SET times = times + 1",
+        "UPDATE unsealed SET since = now()",
         "DELETE FROM unsealed",
         &format!("INSERT INTO webhook_deliveries (webhook, kill_id, due_at) VALUES ('portal', '{id}', now())"),
         "UPDATE webhook_deliveries SET tries = tries + 1",

@@ -14,7 +14,10 @@ use std::{
 
 use actix_web::http::{Method, StatusCode};
 use futures_util::future::join_all;
-use killgate::sandbox::{Action, Behaviour, Clouds, Received, Sandbox, Verdict};
+use killgate::{
+    clock::Clock,
+    sandbox::{Action, Behaviour, Clouds, Received, Sandbox, Verdict},
+};
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection, types::Json};
 use time::OffsetDateTime;
@@ -254,6 +257,11 @@ async fn gateways_that_are_killed_two_hundred_times_leave_a_record_that_is_whole
     every_call_has_an_older_row(&calls, &rows);
     no_session_is_sent_twice(&calls);
     assert!(counts.contains_key(&("unknown", "sent")), "no gateway died with a call under way");
+    // Whoever indexed died with them, and what had ended is in the index all the same.
+    let audit = next.app.kills().audit();
+    let is_indexed = async || (audit.unindexed(Clock::system().now()).await.unwrap().0 == 0).then_some(());
+    eventually("all is indexed", is_indexed).await;
+    assert_eq!(audit.misindexed(None, None).await, Ok(vec![]), "and nothing is lost or doubled");
 }
 
 /// Answers that take their time, so that gateways die while they wait, and some that are refusals or lost.

@@ -165,7 +165,8 @@ async fn an_outcome_that_the_database_refuses_for_good_is_given_up() {
     let gateway = one_by_one("").await;
     let path = url_of(&gateway).trim_start_matches("sqlite:").to_owned();
     let mut raw = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
-    let refuse = "CREATE TRIGGER no_outcome BEFORE UPDATE OF status ON kills BEGIN SELECT RAISE(ABORT, 'no'); END";
+    let refuse = "CREATE TRIGGER no_outcome BEFORE INSERT ON kill_log WHEN NEW.kind = 'answered' \
+                  BEGIN SELECT RAISE(ABORT, 'no'); END";
     sqlx::raw_sql(refuse).execute(&mut raw).await.unwrap();
     raw.close().await.unwrap();
     let answer = gateway.kill(&kill_of("orders-ro", &[2_075_425])).await;

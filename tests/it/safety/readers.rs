@@ -67,7 +67,7 @@ async fn readers_that_hold_all_their_connections_delay_neither_a_keyed_kill_nor_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_takes_too_long_to_count_is_not_counted() {
     let gateway = gateway().await;
-    let lock = locked(&gateway, "LOCK TABLE kills IN ACCESS EXCLUSIVE MODE").await;
+    let lock = locked(&gateway, "LOCK TABLE kill_index IN ACCESS EXCLUSIVE MODE").await;
     let answer = gateway.read("/kills/stats").await;
     assert_eq!((answer.status.as_u16(), answer.code()), (503, "overloaded"), "{}", answer.body);
     assert!(answer.header("retry-after").is_some());

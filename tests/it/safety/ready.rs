@@ -48,14 +48,14 @@ async fn a_database_that_takes_no_kill_is_not_ready() {
     let database = Database::fresh().await;
     let gateway = gateway_on(&database).await;
     answers(&gateway, 200).await;
-    run(&database.url(), "ALTER TABLE kills RENAME COLUMN reason TO why").await;
+    run(&database.url(), "ALTER TABLE kill_log RENAME COLUMN body TO what").await;
     answers(&gateway, 503).await;
-    run(&database.url(), "ALTER TABLE kills RENAME COLUMN why TO reason").await;
+    run(&database.url(), "ALTER TABLE kill_log RENAME COLUMN what TO body").await;
     answers(&gateway, 200).await;
 
     let mut other = PgConnection::connect(&database.url()).await.unwrap();
     let mut tx = other.begin().await.unwrap();
-    sqlx::query("LOCK TABLE kills IN SHARE MODE").execute(&mut *tx).await.unwrap();
+    sqlx::query("LOCK TABLE kill_log IN SHARE MODE").execute(&mut *tx).await.unwrap();
     answers(&gateway, 503).await;
     tx.rollback().await.unwrap();
     answers(&gateway, 200).await;

@@ -115,6 +115,7 @@ fn abandoned(now: OffsetDateTime, deadline: OffsetDateTime) -> Attempt {
         gateway: "a gateway that died".into(),
         deadline,
         webhooks: vec![],
+        is_marked: false,
     }
 }
 
@@ -208,13 +209,15 @@ async fn a_kill_of_a_dead_gateway_is_watched_on_by_another(engine: Engine) {
 
 /// Lets no gateway mark a kill as sent while somebody holds the lock.
 const GATE: &str = "
-    ALTER FUNCTION mark_kills_sent RENAME TO mark_behind_the_gate;
-    CREATE FUNCTION mark_kills_sent(ids uuid[], gateways text[], times timestamptz[], dues timestamptz[], lowest uuid,
-        highest uuid) RETURNS SETOF uuid
+    ALTER FUNCTION append_to_kills RENAME TO append_behind_the_gate;
+    CREATE FUNCTION append_to_kills(ids uuid[], times timestamptz[], kinds text[], statuses text[], endings boolean[],
+        dues timestamptz[], bodies text[], owners text[], releases boolean[]) RETURNS SETOF uuid
     LANGUAGE plpgsql AS $$
     BEGIN
-        PERFORM pg_advisory_xact_lock_shared(1);
-        RETURN QUERY SELECT mark_behind_the_gate(ids, gateways, times, dues, lowest, highest);
+        IF 'sent' = ANY (kinds) THEN
+            PERFORM pg_advisory_xact_lock_shared(1);
+        END IF;
+        RETURN QUERY SELECT append_behind_the_gate(ids, times, kinds, statuses, endings, dues, bodies, owners, releases);
     END $$;
     SELECT pg_advisory_lock(1)";
 
@@ -231,7 +234,9 @@ async fn a_gateway_that_was_overtaken_sends_nothing_and_answers_what_is_recorded
         gate.close().await.unwrap();
         settled
     };
-    let (answer, settled) = tokio::join!(gateway.kill(&body), overtaking);
+    // One with a key is marked by an entry of its own.
+    let kill = gateway.kill_with(&[("Idempotency-Key", "overtaken")], &body);
+    let (answer, settled) = tokio::join!(kill, overtaking);
     assert_eq!(settled["problem"]["code"], "audit_unavailable", "{settled}");
     assert_eq!((answer.status.as_u16(), &answer.body["code"]), (503, &settled["problem"]["code"]), "{}", answer.body);
     assert_eq!(answer.body["detail"], settled["problem"]["detail"]);

@@ -88,7 +88,7 @@ async fn what_a_look_decided_stands_though_it_could_not_be_recorded() {
     let no_looks = "
         CREATE FUNCTION no_looks() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN IF NEW.kind = 'looked' THEN RAISE EXCEPTION 'no room'; END IF; RETURN NEW; END $$;
-        CREATE TRIGGER no_looks BEFORE INSERT ON kill_events FOR EACH ROW EXECUTE FUNCTION no_looks()";
+        CREATE TRIGGER no_looks BEFORE INSERT ON kill_log FOR EACH ROW EXECUTE FUNCTION no_looks()";
     sqlx::raw_sql(no_looks).execute(&mut database).await.unwrap();
     let answer = gateway.kill(&kill_of("orders-ro", &[2_075_425, 2_075_426])).await;
     assert_eq!((answer.status.as_u16(), answer.code()), (503, "audit_unavailable"), "{}", answer.body);

@@ -1,18 +1,15 @@
--- Evidence that nobody touched the record: settled kills are closed into blocks, each of which names the one before it
+-- Evidence that nobody touched the record: kills that have ended are closed into blocks, each of which names the one before it
 -- and is signed with a key that the database does not have.
 
--- What is to be sealed next: kills that nobody is working on any more, and removals. Empty until there is a key.
+-- What is to be sealed next: kills that have ended, and removals. Empty until there is a key.
 CREATE TABLE unsealed (
-    entry_id uuid PRIMARY KEY,
-    -- How many times it was put here; an entry that is being sealed cannot be put here unnoticed.
-    times    integer NOT NULL DEFAULT 1,
+    entry_id uuid        PRIMARY KEY,
     since    timestamptz NOT NULL DEFAULT now()
 );
 
 COMMENT ON TABLE unsealed IS 'What is to be sealed next; bookkeeping, no history';
 COMMENT ON COLUMN unsealed.entry_id IS 'A kill, or a removal';
-COMMENT ON COLUMN unsealed.times IS 'How often it was put here';
-COMMENT ON COLUMN unsealed.since IS 'When it was put here first, by the database''s clock';
+COMMENT ON COLUMN unsealed.since IS 'When it was put here, by the database''s clock';
 
 -- Who seals locks the one row of this table, so that nobody else does meanwhile. An advisory lock could be held by
 -- anybody who may connect.
@@ -26,48 +23,76 @@ COMMENT ON TABLE sealing IS 'One row, locked by the gateway that seals; bookkeep
 COMMENT ON COLUMN sealing.turn IS 'Always true';
 COMMENT ON COLUMN sealing.since IS 'When a gateway with a key began to seal; null before, and then nothing waits to be sealed';
 
--- From now on what nobody works on waits to be sealed, and all that was recorded so far does. Whoever records meanwhile
--- waits, so that nothing is left out.
+-- From now on what has ended waits to be sealed, and all that was recorded so far does. Whoever indexes meanwhile waits, so
+-- that nothing is left out.
 CREATE FUNCTION begin_sealing() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     leased uuid[];
 BEGIN
-    IF EXISTS (SELECT FROM sealing WHERE since IS NOT NULL) THEN
+    -- Of several at once one begins.
+    PERFORM FROM sealing WHERE since IS NULL FOR UPDATE;
+    IF NOT FOUND THEN
         RETURN false;
     END IF;
     leased := array(SELECT kill_id FROM kill_leases);
+    INSERT INTO unsealed (entry_id) SELECT id FROM kill_index ON CONFLICT DO NOTHING;
+    -- What was indexed while that went on, which is little: only now does anybody wait.
+    LOCK TABLE ONLY kill_index IN SHARE ROW EXCLUSIVE MODE;
     INSERT INTO unsealed (entry_id)
-    SELECT k.id FROM kills k WHERE NOT EXISTS (SELECT FROM kill_leases l WHERE l.kill_id = k.id)
-    ON CONFLICT DO NOTHING;
-    -- What was recorded or concluded while that went on, which is little: only now does anybody wait.
-    LOCK TABLE kills IN SHARE ROW EXCLUSIVE MODE;
-    INSERT INTO unsealed (entry_id)
-    SELECT k.id FROM kills k WHERE (k.id = ANY (leased) OR k.id >= first_id(now() - interval '1 day'))
-        AND NOT EXISTS (SELECT FROM kill_leases l WHERE l.kill_id = k.id)
+    SELECT id FROM kill_index WHERE id = ANY (leased) OR id >= first_id(now() - interval '1 day')
     ON CONFLICT DO NOTHING;
     UPDATE sealing SET since = clock_timestamp() WHERE since IS NULL;
     INSERT INTO unsealed (entry_id) SELECT id FROM removals ON CONFLICT DO NOTHING;
     RETURN true;
 END $$;
-REVOKE EXECUTE ON FUNCTION begin_sealing FROM PUBLIC;
 
--- A kill that is settled when it is recorded waits to be sealed. The owner does it, so that a role that serves puts nothing
--- there by itself.
-CREATE FUNCTION settled_kills_rest() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+-- Adds rows to the index, of those kills only.
+CREATE FUNCTION add_to_index(
+    only_these uuid[], ids uuid[], statuses text[], callers text[], on_behalf text[], vendors text[], accounts text[],
+    aliases text[], instances text[], times timestamptz[], sizes integer[], words text[], marks bigint[],
+    of_kills uuid[], sessions text[], session_marks bigint[]
+) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO unsealed (entry_id)
-    SELECT id FROM recorded
-    WHERE (closed OR status NOT IN ('pending', 'accepted', 'unknown'))
-        AND EXISTS (SELECT FROM sealing WHERE since IS NOT NULL);
-    RETURN NULL;
+    INSERT INTO kill_index (id, status, caller, on_behalf_of, vendor, account, alias, instance_id, requested_at, size,
+        words, recorded_in)
+    SELECT g.id, g.status, g.caller, g.on_behalf_of, g.vendor, g.account, g.alias, g.instance, g.at, g.size,
+        coalesce(string_to_array(g.words, ' '), '{}'), g.mark
+    FROM unnest(ids, statuses, callers, on_behalf, vendors, accounts, aliases, instances, times, sizes, words, marks)
+        AS g (id, status, caller, on_behalf_of, vendor, account, alias, instance, at, size, words, mark)
+    WHERE g.id = ANY (only_these);
+    INSERT INTO kill_index_sessions (session_id, kill_id, recorded_in)
+    SELECT g.session, g.id, g.mark FROM unnest(of_kills, sessions, session_marks) AS g (id, session, mark)
+    WHERE g.id = ANY (only_these);
 END $$;
-REVOKE EXECUTE ON FUNCTION settled_kills_rest FROM PUBLIC;
-CREATE TRIGGER settled_rest AFTER INSERT ON kills REFERENCING NEW TABLE AS recorded
-    FOR EACH STATEMENT EXECUTE FUNCTION settled_kills_rest();
+
+-- Puts kills that have ended into the index, and lets them wait to be sealed; answers how many. A row is as the gateway has
+-- read it from the log; whether it is, `killgate audit verify` tells.
+CREATE FUNCTION index_kills(
+    ids uuid[], statuses text[], callers text[], on_behalf text[], vendors text[], accounts text[], aliases text[],
+    instances text[], times timestamptz[], sizes integer[], words text[], marks bigint[],
+    of_kills uuid[], sessions text[], session_marks bigint[]
+) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    indexed uuid[];
+BEGIN
+    WITH gone AS (DELETE FROM kill_leases l WHERE l.kill_id = ANY (ids) AND l.ended RETURNING l.kill_id)
+    SELECT coalesce(array_agg(kill_id), '{}') INTO indexed FROM gone;
+    PERFORM add_to_index(indexed, ids, statuses, callers, on_behalf, vendors, accounts, aliases, instances, times, sizes,
+        words, marks, of_kills, sessions, session_marks);
+    INSERT INTO unsealed (entry_id)
+    SELECT id FROM unnest(indexed) AS g (id) WHERE EXISTS (SELECT FROM sealing WHERE since IS NOT NULL)
+    ON CONFLICT DO NOTHING;
+    RETURN cardinality(indexed);
+END $$;
+REVOKE EXECUTE ON FUNCTION begin_sealing, add_to_index, index_kills FROM PUBLIC;
 DO $$ BEGIN
     EXECUTE format('ALTER FUNCTION begin_sealing() SET search_path = %I, pg_temp', current_schema());
     ALTER FUNCTION begin_sealing() SET lock_timeout = '2s';
-    EXECUTE format('ALTER FUNCTION settled_kills_rest() SET search_path = %I, pg_temp', current_schema());
+    EXECUTE format('ALTER FUNCTION index_kills SET search_path = %I, pg_temp', current_schema());
+    EXECUTE format('ALTER FUNCTION begin_kills SET search_path = %I, pg_temp', current_schema());
+    EXECUTE format('ALTER FUNCTION append_to_kills SET search_path = %I, pg_temp', current_schema());
+    EXECUTE format('ALTER FUNCTION entry_is_next() SET search_path = %I, pg_temp', current_schema());
+    EXECUTE format('ALTER FUNCTION make_months(timestamptz, integer) SET search_path = %I, pg_temp', current_schema());
 END $$;
 
 CREATE TABLE blocks (
@@ -136,22 +161,24 @@ BEGIN
     IF EXISTS (SELECT FROM removals WHERE month = starts::date) THEN
         RAISE EXCEPTION 'the month % was removed already', name USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    IF to_regclass('kills_' || name) IS NULL THEN
+    IF to_regclass('kill_log_' || name) IS NULL THEN
         RAISE EXCEPTION 'there is no month %', name USING ERRCODE = 'undefined_table';
     END IF;
     removal := (gen_random_uuid(), starts::date, 0, NULL, NULL, date_trunc('milliseconds', clock_timestamp()),
         session_user, why);
     -- Nobody writes into the month from here on, while all others go on; so what takes time is done before the moment in
     -- which everybody waits.
-    EXECUTE format('LOCK TABLE %I, %I, %I IN SHARE MODE', 'kills_' || name, 'kill_sessions_' || name,
-        'kill_events_' || name);
-    SELECT count(*) INTO removal.kills FROM kills WHERE id >= lowest AND id < beyond;
-    SELECT id INTO removal.first_kill FROM kills WHERE id >= lowest AND id < beyond ORDER BY id LIMIT 1;
-    SELECT id INTO removal.last_kill FROM kills WHERE id >= lowest AND id < beyond ORDER BY id DESC LIMIT 1;
+    EXECUTE format('LOCK TABLE %I, %I, %I IN SHARE MODE', 'kill_log_' || name, 'kill_index_' || name,
+        'kill_index_sessions_' || name);
+    SELECT count(*) INTO removal.kills FROM kill_log WHERE kill_id >= lowest AND kill_id < beyond AND seq = 1;
+    SELECT kill_id INTO removal.first_kill FROM kill_log WHERE kill_id >= lowest AND kill_id < beyond
+        ORDER BY kill_id LIMIT 1;
+    SELECT kill_id INTO removal.last_kill FROM kill_log WHERE kill_id >= lowest AND kill_id < beyond
+        ORDER BY kill_id DESC LIMIT 1;
     -- Behind this lock every kill waits, and it waits behind everybody who reads: see lock_timeout below.
-    LOCK TABLE ONLY kills, ONLY kill_sessions, ONLY kill_events IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE ONLY kill_log, ONLY kill_index, ONLY kill_index_sessions IN ACCESS EXCLUSIVE MODE;
     IF EXISTS (SELECT FROM kill_leases WHERE kill_id >= lowest AND kill_id < beyond) THEN
-        RAISE EXCEPTION 'kills of the month % are still looked after', name
+        RAISE EXCEPTION 'kills of the month % are still looked after, or not indexed yet', name
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     IF EXISTS (SELECT FROM unsealed WHERE entry_id >= lowest AND entry_id < beyond) AND EXISTS (SELECT FROM blocks) THEN
@@ -162,7 +189,7 @@ BEGIN
     INSERT INTO unsealed (entry_id) SELECT removal.id WHERE EXISTS (SELECT FROM sealing WHERE since IS NOT NULL);
     DELETE FROM unsealed WHERE entry_id >= lowest AND entry_id < beyond;
     DELETE FROM idempotency_keys WHERE kill_id >= lowest AND kill_id < beyond;
-    EXECUTE format('DROP TABLE %I, %I, %I', 'kill_events_' || name, 'kill_sessions_' || name, 'kills_' || name);
+    EXECUTE format('DROP TABLE %I, %I, %I', 'kill_index_sessions_' || name, 'kill_index_' || name, 'kill_log_' || name);
     RETURN removal.kills;
 END $$;
 REVOKE EXECUTE ON FUNCTION remove_month FROM PUBLIC;

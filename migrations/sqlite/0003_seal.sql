@@ -1,12 +1,10 @@
--- Evidence that nobody touched the record: settled kills are closed into blocks, each of which names the one before it
+-- Evidence that nobody touched the record: kills that have ended are closed into blocks, each of which names the one before it
 -- and is signed with a key that the database does not have. Times are milliseconds since 1970, UTC.
 
--- What is to be sealed next: kills that nobody is working on any more; bookkeeping, no history.
+-- What is to be sealed next: kills that have ended; bookkeeping, no history.
 CREATE TABLE unsealed (
     entry_id BLOB    NOT NULL PRIMARY KEY CHECK (length(entry_id) = 16),
-    -- How often it was put here.
-    times    INTEGER NOT NULL DEFAULT 1,
-    -- When it was put here first.
+    -- When it was put here.
     since    INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER))
 ) STRICT, WITHOUT ROWID;
 

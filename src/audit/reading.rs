@@ -1,0 +1,383 @@
+//! Reading the record, the same on either engine but for the words that each has of its own.
+//!
+//! What several statements read is of one moment: they run in a transaction that sees one.
+
+use sqlx::FromRow;
+
+use super::{
+    Filter, Progress,
+    log::{self, Folded, Found},
+};
+use crate::domain::{KillId, Status};
+
+/// How many kills that are not indexed yet are read at once.
+pub(super) const SOME: usize = 50;
+pub(super) const SOME_ROWS: i64 = 50;
+
+/// How far a kill has come.
+#[derive(FromRow)]
+pub(super) struct ProgressRow {
+    kill_id: KillId,
+    seq: i32,
+    status: String,
+    ends: bool,
+}
+
+impl ProgressRow {
+    pub(super) fn read(self) -> Progress {
+        // Whoever spoiled the word has at least ended the wait.
+        let is_final = Status::parse(&self.status).is_none_or(Status::is_final);
+        Progress { kill: self.kill_id, seq: self.seq, is_over: is_final || self.ends }
+    }
+}
+
+/// How a kill stands beside what its entries say.
+#[derive(FromRow)]
+pub(super) struct StandingRow {
+    pub(super) kill_id: KillId,
+    /// Whether it is to be sealed, or nothing is.
+    pub(super) waits: bool,
+    /// Whether it is open, or not indexed yet.
+    pub(super) is_leased: bool,
+    pub(super) is_open: bool,
+}
+
+/// The session ids of a row of the index.
+#[derive(FromRow)]
+pub(super) struct SessionRow {
+    pub(super) kill_id: KillId,
+    pub(super) session_id: String,
+}
+
+/// Said of an open kill that cannot be read.
+pub(super) const NOT_SETTLED: &str = "an open kill cannot be read, so it is left alone";
+
+/// The kills that may pass the filter. One that cannot be read keeps nobody from reading what is narrowed to others: it is
+/// logged and left out there.
+pub(super) fn of_filter(found: Vec<Found>, filter: &Filter) -> sqlx::Result<Vec<Folded>> {
+    if filter.narrows() {
+        return Ok(log::readable(found, Ok, NOT_SHOWN));
+    }
+    found.into_iter().map(|(_, folded)| folded).collect()
+}
+
+/// Said of a kill that is not indexed and cannot be read.
+const NOT_SHOWN: &str = "a kill cannot be read, so nobody can tell whether it passes a filter";
+
+/// The functions that read, for connections of a kind. `$snapshot` begins a transaction that sees one moment, `$number` is
+/// the column that tells the order of commits, `$among` the condition that a column is one of the ids in `$1`, which
+/// `$ids` makes of them, and `$words` the words of a row as one text.
+macro_rules! reading {
+    (
+        $DB:ty, $Connection:ty, $dialect:expr, snapshot: $snapshot:literal, number: $number:literal, among: $among:literal,
+        ids: $ids:path, words: $words:literal
+    ) => {
+        use std::collections::{BTreeMap, HashMap};
+
+        use sqlx::{Connection as _, FromRow as _};
+
+        use crate::{
+            audit::{
+                Count, Filter, Grouping, KillEvent, Line, Page, Progress, Standing,
+                cursor::Snapshot,
+                index::{Compared, Indexed, IndexRow, index_columns},
+                log::{self, Folded, Found, log_columns},
+                page::{Candidate, Chosen},
+                reading::{ProgressRow, SOME, SOME_ROWS, SessionRow, StandingRow, of_filter},
+                stats::{CountRow, together},
+                timestamp::Timestamp,
+            },
+            domain::{Kill, KillId},
+        };
+
+        /// Begins a transaction that sees one moment.
+        pub(super) const SNAPSHOT: &str = $snapshot;
+
+        /// The entries of a kill.
+        const ONE: &str =
+            concat!("SELECT ", log_columns!($number), " FROM kill_log e WHERE e.kill_id = $1 ORDER BY e.seq");
+
+        /// The entries of many; `$2` and `$3` are the lowest and the highest of them, so that only the months between are
+        /// looked at, and not every month there is for each.
+        const MANY: &str = concat!(
+            "SELECT ", log_columns!($number), " FROM kill_log e WHERE e.kill_id ", $among,
+            " AND e.kill_id BETWEEN $2 AND $3 ORDER BY e.kill_id, e.seq"
+        );
+
+        /// The kill of that id.
+        pub(in crate::audit) async fn find(connection: &mut $Connection, id: KillId) -> sqlx::Result<Option<Kill>> {
+            folded(connection, id).await?.map(Folded::kill).transpose()
+        }
+
+        async fn folded(connection: &mut $Connection, id: KillId) -> sqlx::Result<Option<Folded>> {
+            let rows = sqlx::query(ONE).bind(id).fetch_all(connection).await?;
+            log::kills(&rows)?.pop().map(|(_, folded)| folded).transpose()
+        }
+
+        /// The kills of these ids that are there, in the order of their ids.
+        pub(in crate::audit) async fn among(connection: &mut $Connection, kills: &[KillId]) -> sqlx::Result<Vec<Found>> {
+            if kills.is_empty() {
+                return Ok(Vec::new());
+            }
+            let rows = sqlx::query(MANY)
+                .bind($ids(kills))
+                .bind(kills.iter().min())
+                .bind(kills.iter().max())
+                .fetch_all(connection)
+                .await?;
+            log::kills(&rows)
+        }
+
+        /// The events of a kill after that number.
+        pub(in crate::audit) async fn events(
+            connection: &mut $Connection,
+            kill: KillId,
+            after: i32,
+        ) -> sqlx::Result<Vec<KillEvent>> {
+            Ok(folded(connection, kill).await?.map(|folded| folded.events(after)).unwrap_or_default())
+        }
+
+        /// How far kills have come.
+        pub(in crate::audit) async fn progress(
+            connection: &mut $Connection,
+            kills: &[KillId],
+        ) -> sqlx::Result<Vec<Progress>> {
+            let rows: Vec<ProgressRow> = sqlx::query_as(PROGRESS)
+                .bind($ids(kills))
+                .bind(kills.iter().min())
+                .bind(kills.iter().max())
+                .fetch_all(connection)
+                .await?;
+            // In the order of their entries, of which the last counts.
+            let last: BTreeMap<KillId, Progress> =
+                rows.into_iter().map(ProgressRow::read).map(|progress| (progress.kill, progress)).collect();
+            Ok(last.into_values().collect())
+        }
+
+        const PROGRESS: &str = concat!(
+            "SELECT e.kill_id, e.seq, e.status, e.ends FROM kill_log e WHERE e.kill_id ", $among,
+            " AND e.kill_id BETWEEN $2 AND $3 ORDER BY e.kill_id, e.seq"
+        );
+
+        /// A page of kills.
+        pub(in crate::audit) async fn page(
+            connection: &mut $Connection,
+            filter: &Filter,
+            limit: u32,
+        ) -> sqlx::Result<Page> {
+            read_page(connection, filter, limit, Folded::kill).await
+        }
+
+        /// A page of kills with everything that is on record about them.
+        pub(in crate::audit) async fn lines(
+            connection: &mut $Connection,
+            filter: &Filter,
+            limit: u32,
+        ) -> sqlx::Result<Page<Line>> {
+            read_page(connection, filter, limit, |folded| Ok(folded.line())).await
+        }
+
+        async fn read_page<T>(
+            connection: &mut $Connection,
+            filter: &Filter,
+            limit: u32,
+            as_item: fn(Folded) -> sqlx::Result<T>,
+        ) -> sqlx::Result<Page<T>> {
+            let mut tx = connection.begin_with(SNAPSHOT).await?;
+            let seen = match &filter.before {
+                Some(cursor) => cursor.seen.clone(),
+                None => {
+                    let seen: String = sqlx::query_scalar($dialect.seen).fetch_one(&mut *tx).await?;
+                    Snapshot::read(&seen)?
+                }
+            };
+            // One more than the page may have tells whether there are more.
+            let many = limit.saturating_add(1);
+            let indexed: Vec<(KillId, i32)> =
+                filter.query::<$DB>(&$dialect, many).build_query_as().fetch_all(&mut *tx).await?;
+            let lowest = indexed.last().filter(|_| indexed.len() >= many as usize).map(|(id, _)| *id);
+            let mut candidates: Vec<Candidate> = indexed.into_iter().map(Candidate::indexed).collect();
+            let mut wanted = many as usize;
+            let mut more = Some(filter.id_range());
+            while let Some((from, below)) = more {
+                // Below what the index has for a page, none is wanted.
+                let (found, rest) = leased(&mut tx, (lowest.map_or(from, |lowest| lowest.max(from)), below)).await?;
+                more = rest;
+                for folded in of_filter(found, filter)?.into_iter().rev() {
+                    if let Some(candidate) = Candidate::unindexed(folded, filter) {
+                        candidates.push(candidate);
+                        wanted = wanted.saturating_sub(1);
+                    }
+                }
+                if wanted == 0 {
+                    break;
+                }
+            }
+            let chosen = Chosen::of(candidates, limit);
+            let read = among(&mut tx, &chosen.unread()).await?;
+            tx.rollback().await?;
+            chosen.page(read, seen, as_item)
+        }
+
+        /// The newest kills of a range that are not in the index, and the rest of the range where there may be more.
+        async fn leased(
+            connection: &mut $Connection,
+            (from, below): (KillId, KillId),
+        ) -> sqlx::Result<(Vec<Found>, Option<(KillId, KillId)>)> {
+            let ids: Vec<KillId> =
+                sqlx::query_scalar(LEASED).bind(from).bind(below).bind(SOME_ROWS).fetch_all(&mut *connection).await?;
+            let rest = ids.last().filter(|_| ids.len() >= SOME).map(|last| (from, *last));
+            Ok((among(connection, &ids).await?, rest))
+        }
+
+        const LEASED: &str = "SELECT l.kill_id FROM kill_leases l WHERE l.kill_id >= $1 AND l.kill_id < $2 \
+             ORDER BY l.kill_id DESC LIMIT $3";
+
+        /// How many kills pass the filter: those of the index, and those that are not in it yet; `None` where they cannot be
+        /// counted by then.
+        async fn count(
+            connection: &mut $Connection,
+            filter: &Filter,
+            grouping: &Grouping,
+            limit: u32,
+            deadline: Instant,
+        ) -> sqlx::Result<Option<Vec<Count>>> {
+            let mut tx = connection.begin_with(SNAPSHOT).await?;
+            let indexed: Vec<CountRow> =
+                filter.count_query::<$DB>(grouping, &$dialect, limit).build_query_as().fetch_all(&mut *tx).await?;
+            let mut others = Vec::new();
+            let mut more = Some(filter.id_range());
+            while let Some(range) = more {
+                if Instant::now() > deadline {
+                    tx.rollback().await?;
+                    return Ok(None);
+                }
+                let (found, rest) = leased(&mut tx, range).await?;
+                more = rest;
+                for folded in of_filter(found, filter)? {
+                    let row = folded.index();
+                    if filter.meets(&row) {
+                        others.push(grouping.count(&row));
+                    }
+                }
+            }
+            tx.rollback().await?;
+            Ok(Some(together(indexed.into_iter().map(CountRow::read).collect(), others, limit)))
+        }
+
+        /// How these kills stand; those that are not there are left out.
+        pub(in crate::audit) async fn standing(
+            connection: &mut $Connection,
+            kills: &[KillId],
+        ) -> sqlx::Result<Vec<Standing>> {
+            let mut tx = connection.begin_with(SNAPSHOT).await?;
+            let found = among(&mut tx, kills).await?;
+            let rows: Vec<StandingRow> = sqlx::query_as(STANDING)
+                .bind($ids(kills))
+                .bind(kills.iter().min())
+                .bind(kills.iter().max())
+                .fetch_all(&mut *tx)
+                .await?;
+            tx.rollback().await?;
+            let mut rows: HashMap<KillId, StandingRow> = rows.into_iter().map(|row| (row.kill_id, row)).collect();
+            let standing = |(id, folded): Found| match folded {
+                Ok(folded) => {
+                    let row = rows.remove(&id);
+                    Standing::Kill {
+                        line: Box::new(folded.line()),
+                        waits: row.as_ref().is_some_and(|row| row.waits || row.is_leased && !row.is_open),
+                        is_held: row.is_some_and(|row| row.is_open),
+                    }
+                }
+                Err(_) => Standing::Unreadable(id),
+            };
+            Ok(found.into_iter().map(standing).collect())
+        }
+
+        /// Whether kills are to be sealed, as all are before there is a key, and whether they have leases.
+        const STANDING: &str = concat!(
+            "SELECT e.kill_id, EXISTS (SELECT 1 FROM unsealed u WHERE u.entry_id = e.kill_id) \
+               OR NOT EXISTS (SELECT 1 FROM blocks) AND NOT EXISTS (SELECT 1 FROM sealing WHERE since IS NOT NULL) AS waits, \
+             EXISTS (SELECT 1 FROM kill_leases l WHERE l.kill_id = e.kill_id) AS is_leased, \
+             EXISTS (SELECT 1 FROM kill_leases l WHERE l.kill_id = e.kill_id AND NOT l.ended) AS is_open \
+             FROM kill_log e WHERE e.seq = 1 AND e.kill_id ", $among, " AND e.kill_id BETWEEN $2 AND $3"
+        );
+
+        /// The ids of kills, from the lowest above `after` on.
+        pub(in crate::audit) async fn ids(
+            connection: &mut $Connection,
+            after: Option<KillId>,
+            limit: u32,
+        ) -> sqlx::Result<Vec<KillId>> {
+            let after = after.unwrap_or(KillId::nil());
+            sqlx::query_scalar(IDS).bind(after).bind(i64::from(limit)).fetch_all(connection).await
+        }
+
+        const IDS: &str = "SELECT DISTINCT e.kill_id FROM kill_log e WHERE e.kill_id > $1 ORDER BY e.kill_id LIMIT $2";
+
+        /// Holds log and index against each other: the kills above one id and up to another.
+        pub(in crate::audit) async fn compared(
+            connection: &mut $Connection,
+            after: Option<KillId>,
+            upto: Option<KillId>,
+        ) -> sqlx::Result<Compared> {
+            let (after, upto) = (after.unwrap_or(KillId::nil()), upto.unwrap_or(KillId::max()));
+            let settled: Vec<KillId> =
+                sqlx::query_scalar(SETTLED).bind(after).bind(upto).fetch_all(&mut *connection).await?;
+            let mut compared = Compared::default();
+            for (id, folded) in among(&mut *connection, &settled).await? {
+                match folded {
+                    Ok(folded) => drop(compared.expected.insert(id, folded.index())),
+                    Err(_) => drop(compared.unreadable.insert(id)),
+                }
+            }
+            let mut sessions = HashMap::<KillId, Vec<String>>::new();
+            let of_index: Vec<SessionRow> =
+                sqlx::query_as(INDEX_SESSIONS).bind(after).bind(upto).fetch_all(&mut *connection).await?;
+            for SessionRow { kill_id, session_id } in of_index {
+                sessions.entry(kill_id).or_default().push(session_id);
+            }
+            for row in sqlx::query(INDEX).bind(after).bind(upto).fetch_all(connection).await? {
+                let id: KillId = sqlx::Row::try_get(&row, "id")?;
+                let sessions = sessions.remove(&id).unwrap_or_default();
+                let row = Indexed::from_row(&row).map_or_else(|_| IndexRow::damaged(id), |row| row.with(sessions));
+                compared.indexed.insert(id, row);
+            }
+            for id in sessions.into_keys() {
+                compared.indexed.insert(id, IndexRow::damaged(id));
+            }
+            Ok(compared)
+        }
+
+        const SETTLED: &str = "SELECT DISTINCT e.kill_id FROM kill_log e WHERE e.kill_id > $1 AND e.kill_id <= $2 \
+             AND NOT EXISTS (SELECT 1 FROM kill_leases l WHERE l.kill_id = e.kill_id) ORDER BY e.kill_id";
+        const INDEX: &str =
+            concat!("SELECT ", index_columns!($words), " FROM kill_index k WHERE k.id > $1 AND k.id <= $2");
+        const INDEX_SESSIONS: &str = "SELECT s.kill_id, s.session_id FROM kill_index_sessions s \
+             WHERE s.kill_id > $1 AND s.kill_id <= $2";
+
+        /// The ids of which log and index do not say the same.
+        pub(in crate::audit) async fn misindexed(
+            connection: &mut $Connection,
+            after: Option<KillId>,
+            upto: Option<KillId>,
+        ) -> sqlx::Result<Vec<KillId>> {
+            let mut tx = connection.begin_with(SNAPSHOT).await?;
+            let compared = compared(&mut tx, after, upto).await?;
+            tx.rollback().await?;
+            Ok(compared.differing())
+        }
+
+        /// How many kills have ended and are not in the index, and when the one of them that was first to end did, at the
+        /// earliest.
+        pub(in crate::audit) async fn unindexed(connection: &mut $Connection) -> sqlx::Result<(i64, Option<Timestamp>)> {
+            sqlx::query_as(UNINDEXED).fetch_one(connection).await
+        }
+
+        /// Of many only some are asked when they ended.
+        const UNINDEXED: &str = "SELECT (SELECT count(*) FROM kill_leases WHERE ended), (SELECT min(e.at) FROM \
+             (SELECT l.kill_id, l.seq FROM kill_leases l WHERE l.ended ORDER BY l.kill_id LIMIT 100) s \
+             JOIN kill_log e ON e.kill_id = s.kill_id AND e.seq = s.seq)";
+    };
+}
+pub(super) use reading;
