@@ -43,7 +43,7 @@ CREATE TABLE kill_index_sessions (
 ) PARTITION BY RANGE (kill_id);
 
 -- For whoever holds the index against the log: rows lie in the order of their kills, nearly.
-CREATE INDEX kill_index_sessions_by_kill ON kill_index_sessions USING brin (kill_id) WITH (pages_per_range = 16);
+CREATE INDEX kill_index_sessions_by_kill ON kill_index_sessions USING brin (kill_id) WITH (pages_per_range = 16, autosummarize = on);
 
 COMMENT ON TABLE kill_index_sessions IS 'Which session ids occur in which kills that have ended; made from kill_log';
 COMMENT ON COLUMN kill_index_sessions.session_id IS 'The session''s id at the vendor, as text';

@@ -35,7 +35,10 @@ BEGIN
         RETURN false;
     END IF;
     leased := array(SELECT kill_id FROM kill_leases);
-    INSERT INTO unsealed (entry_id) SELECT id FROM kill_index ON CONFLICT DO NOTHING;
+    INSERT INTO unsealed (entry_id)
+    SELECT e.kill_id FROM kill_log e WHERE e.seq = 1
+        AND NOT EXISTS (SELECT FROM kill_leases l WHERE l.kill_id = e.kill_id)
+    ON CONFLICT DO NOTHING;
     -- What was indexed while that went on, which is little: only now does anybody wait.
     LOCK TABLE ONLY kill_index IN SHARE ROW EXCLUSIVE MODE;
     INSERT INTO unsealed (entry_id)

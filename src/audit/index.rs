@@ -22,9 +22,14 @@ use crate::domain::KillId;
 /// How much of a text a row has: a refused request may carry anything, and an index entry must stay small.
 const LONGEST: usize = 200;
 
-/// The beginning of a text, as a row has it.
+/// The beginning of a text, as a row has it: no engine refuses it.
 pub(super) fn cut(text: &str) -> String {
-    text.chars().take(LONGEST).collect()
+    plain(text).chars().take(LONGEST).collect()
+}
+
+/// The text without what Postgres has no room for.
+pub(super) fn plain(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 /// What one kill is found by.

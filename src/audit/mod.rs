@@ -258,7 +258,7 @@ impl Audit {
         self.learn(kill, &[], at, what, look_at).await
     }
 
-    /// The same where the sessions that are on record are known: only those that are not as they were are written.
+    /// The same where the sessions that are on record are known: where all are as they were none is written again.
     pub async fn learn(
         &self,
         kill: &Kill,

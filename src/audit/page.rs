@@ -54,7 +54,7 @@ pub struct Page<T = Kill> {
 
 /// How much a page holds: it ends with the kill that brings it there. A kill is as large as it has sessions and, since its
 /// selector may name a thousand without recording one, hundreds of characters to say which.
-const LARGE: i64 = 2000;
+pub(super) const LARGE: i64 = 2000;
 
 /// A kill that may be on a page.
 #[derive(Debug)]
@@ -71,6 +71,11 @@ impl Candidate {
         Self { id, size, folded: None }
     }
 
+    /// How much a page holds with it.
+    pub(super) fn size(&self) -> i64 {
+        i64::from(self.size)
+    }
+
     /// One that is not indexed yet, where it passes the filter.
     pub(super) fn unindexed(folded: Folded, filter: &Filter) -> Option<Self> {
         let row = folded.index();
@@ -85,8 +90,8 @@ pub(super) struct Chosen {
 }
 
 impl Chosen {
-    /// Up to `limit` of these, each once.
-    pub(super) fn of(mut candidates: Vec<Candidate>, limit: u32) -> Self {
+    /// Up to `limit` of these, each once; `is_cut` where there are more of them.
+    pub(super) fn of(mut candidates: Vec<Candidate>, limit: u32, is_cut: bool) -> Self {
         candidates.sort_unstable_by_key(|candidate| std::cmp::Reverse(candidate.id));
         let all = candidates.len();
         let (mut held, mut of_page) = (0, Vec::new());
@@ -97,7 +102,7 @@ impl Chosen {
             held += i64::from(candidate.size);
             of_page.push(candidate);
         }
-        Self { more: of_page.len() < all, of_page }
+        Self { more: is_cut || of_page.len() < all, of_page }
     }
 
     /// Those that are still to be read.

@@ -82,7 +82,7 @@ macro_rules! reading {
                 cursor::Snapshot,
                 index::{Compared, Indexed, IndexRow, index_columns},
                 log::{self, Folded, Found, log_columns},
-                page::{Candidate, Chosen},
+                page::{Candidate, Chosen, LARGE},
                 reading::{ProgressRow, SOME, SOME_ROWS, SessionRow, StandingRow, of_filter},
                 stats::{CountRow, together},
                 timestamp::Timestamp,
@@ -197,7 +197,7 @@ macro_rules! reading {
                 filter.query::<$DB>(&$dialect, many).build_query_as().fetch_all(&mut *tx).await?;
             let lowest = indexed.last().filter(|_| indexed.len() >= many as usize).map(|(id, _)| *id);
             let mut candidates: Vec<Candidate> = indexed.into_iter().map(Candidate::indexed).collect();
-            let mut wanted = many as usize;
+            let (mut wanted, mut held, mut is_cut) = (many as usize, 0, false);
             let mut more = Some(filter.id_range());
             while let Some((from, below)) = more {
                 // Below what the index has for a page, none is wanted.
@@ -205,15 +205,18 @@ macro_rules! reading {
                 more = rest;
                 for folded in of_filter(found, filter)?.into_iter().rev() {
                     if let Some(candidate) = Candidate::unindexed(folded, filter) {
+                        held += candidate.size();
                         candidates.push(candidate);
                         wanted = wanted.saturating_sub(1);
                     }
                 }
-                if wanted == 0 {
+                // The page ends among those that were found so far, whatever else there is.
+                if wanted == 0 || held >= LARGE {
+                    is_cut = more.is_some();
                     break;
                 }
             }
-            let chosen = Chosen::of(candidates, limit);
+            let chosen = Chosen::of(candidates, limit, is_cut);
             let read = among(&mut tx, &chosen.unread()).await?;
             tx.rollback().await?;
             chosen.page(read, seen, as_item)

@@ -9,6 +9,9 @@ use crate::{
     domain::KillId,
 };
 
+/// How often it is indexed at most before a block is sealed: what ends meanwhile comes into the next one.
+const ROUNDS: u32 = 20;
+
 impl Audit {
     /// Lets everything that nobody works on wait to be sealed from now on, all that was recorded so far included; true if
     /// nothing did until now. Without it nothing waits, so that a record without a key does not gather what nobody takes.
@@ -41,7 +44,11 @@ impl Audit {
     /// last block is not signed with the key it names: nothing is sealed on top of it.
     pub async fn seal(&self, key: &SealKey, now: OffsetDateTime, most: u32) -> Result<Sealing, AuditError> {
         // Only what is indexed waits to be sealed.
-        while self.index().await? >= u64::from(super::AT_ONCE) {}
+        for _ in 0..ROUNDS {
+            if self.index().await? < u64::from(super::AT_ONCE) {
+                break;
+            }
+        }
         let (key, now) = (key.clone(), whole_millis(now));
         match self {
             Self::Postgres(engine) => {

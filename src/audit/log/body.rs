@@ -1,6 +1,6 @@
 //! What an entry says, as it is written.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
@@ -34,19 +34,15 @@ pub(in crate::audit) fn asked(attempt: &Attempt) -> Value {
     body
 }
 
-/// The body of a later one: what is known by then. Of the sessions those that are not as in `known`, which is on record; `calls`
-/// are those that left and were not told of before.
+/// The body of a later one: what is known by then. Where the sessions are all as in `known`, which is on record, none is told;
+/// `calls` are those that left and were not told of before.
 pub(in crate::audit) fn learned(kill: &Kill, known: &[Session], calls: &[Sent]) -> Value {
-    let known: HashMap<&str, &Session> = known.iter().map(|session| (session.id.as_str(), session)).collect();
+    // All of them, or none: somebody else may have written meanwhile, and what is told must fit together.
+    let is_new = kill.sessions != known;
     let mut told = HashSet::new();
-    let is_new = |session: &&Session| known.get(session.id.as_str()) != Some(session);
     // Each once, whatever a vendor named twice.
-    let sessions: Vec<&Session> = kill
-        .sessions
-        .iter()
-        .filter(|session| told.insert(session.id.replace('\0', "\u{fffd}")))
-        .filter(is_new)
-        .collect();
+    let sessions: Vec<&Session> =
+        kill.sessions.iter().filter(|session| is_new && told.insert(session.id.replace('\0', "\u{fffd}"))).collect();
     let mut body = json!({ "upstream": kill.upstream, "problem": kill.problem, "sessions": sessions });
     without_nulls(&mut body["upstream"]);
     if let Some(look) = kill.look {

@@ -1,6 +1,6 @@
 //! All entries of a kill, folded: where it stands and how it came there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use super::LogRow;
 use crate::{
     audit::{
         KillEvent, Line, LineEvent, LineSession, LineUpstream, LookEvent, Open,
-        index::{IndexRow, cut},
+        index::{IndexRow, cut, plain},
         line::written,
         words::words,
     },
@@ -258,8 +258,8 @@ impl Folded {
         IndexRow {
             id: self.id,
             status: self.status.clone(),
-            caller: text("caller").unwrap_or_default().to_owned(),
-            on_behalf_of: text("on_behalf_of").map(str::to_owned),
+            caller: text("caller").map(plain).unwrap_or_default(),
+            on_behalf_of: text("on_behalf_of").map(plain),
             vendor: of_target("vendor"),
             account: of_target("account"),
             alias: of_target("alias"),
@@ -268,7 +268,13 @@ impl Folded {
             size: i32::try_from(self.sessions.len() + selector / 100).unwrap_or(i32::MAX),
             words: text("reason").map(words).unwrap_or_default(),
             recorded_in: self.recorded_in,
-            sessions: self.sessions.iter().map(|session| session.id.clone()).collect(),
+            sessions: self
+                .sessions
+                .iter()
+                .map(|session| cut(&session.id))
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
         }
     }
 }

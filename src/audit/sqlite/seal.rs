@@ -57,7 +57,9 @@ const BEGIN_SEALING: &str = "
     INSERT INTO sealing (turn, since) VALUES (1, CAST(unixepoch('subsec') * 1000 AS INTEGER)) ON CONFLICT DO NOTHING";
 
 const ALL_REST: &str = "
-    INSERT INTO unsealed (entry_id) SELECT id FROM kill_index WHERE true ON CONFLICT DO NOTHING";
+    INSERT INTO unsealed (entry_id)
+    SELECT kill_id FROM kill_log WHERE seq = 1 AND kill_id NOT IN (SELECT kill_id FROM kill_leases)
+    ON CONFLICT DO NOTHING";
 
 const DUE: &str = "SELECT entry_id FROM unsealed ORDER BY entry_id LIMIT $1";
 
