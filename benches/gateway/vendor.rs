@@ -80,7 +80,7 @@ async fn serve(mut stream: TcpStream, latency: Duration, calls: Arc<AtomicU64>) 
                 return Ok(());
             }
         }
-        calls.fetch_add(1, Ordering::Relaxed);
+        let number = calls.fetch_add(1, Ordering::Relaxed);
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
@@ -88,7 +88,8 @@ async fn serve(mut stream: TcpStream, latency: Duration, calls: Arc<AtomicU64>) 
         let body = std::str::from_utf8(&buffer[head..head + length])?;
         if let Some(action) = action {
             let what = if action == "KillSession" { r#""TaskId":4711"# } else { r#""Status":0"# };
-            answer(&mut stream, &format!(r#"{{"Response":{{{what},"RequestId":"r"}}}}"#)).await?;
+            // An id that came before would be an answer to another call.
+            answer(&mut stream, &format!(r#"{{"Response":{{{what},"RequestId":"r-{number}"}}}}"#)).await?;
             buffer.drain(..head + length);
             continue;
         }
