@@ -81,7 +81,7 @@ BEGIN
 END $$;
 
 -- A later entry is the next one of a kill that had not ended: whoever adds it has moved the kill's lease on in the same
--- statement.
+-- statement. The functions below have, and say so: to look at each of their entries again would cost as much as all the rest.
 CREATE FUNCTION entry_is_next() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM kill_leases WHERE kill_id = NEW.kill_id AND seq = NEW.seq) THEN
@@ -90,7 +90,9 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER is_next BEFORE INSERT ON kill_log FOR EACH ROW WHEN (NEW.seq > 1) EXECUTE FUNCTION entry_is_next();
+CREATE TRIGGER is_next BEFORE INSERT ON kill_log FOR EACH ROW
+    WHEN (NEW.seq > 1 AND current_setting('killgate.moves_leases', true) IS DISTINCT FROM 'on')
+    EXECUTE FUNCTION entry_is_next();
 
 -- The triggers that fire once for a statement. A statement on a partitioned table does not fire those of its
 -- partitions, nor the other way round, so every one of them has its own.
@@ -109,22 +111,19 @@ CREATE FUNCTION begin_kills(
     marks boolean[]
 ) RETURNS SETOF uuid LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
-    -- The leases first: they tell which entry is the next one.
-    RETURN QUERY
-    WITH given AS (
-        SELECT * FROM unnest(ids, times, statuses, gateways, endings, dues, bodies, marks)
-            AS given (id, at, status, gateway, ends, due_at, body, is_marked)
-    ), lease AS (
-        INSERT INTO kill_leases (kill_id, seq, gateway, pending, ended, due_at)
-        SELECT id, CASE WHEN is_marked THEN 2 ELSE 1 END, gateway, status = 'pending', ends, due_at FROM given
-        RETURNING kill_leases.kill_id, kill_leases.seq
-    ), entry AS (
+    INSERT INTO kill_leases (kill_id, seq, gateway, pending, ended, due_at)
+        SELECT id, CASE WHEN is_marked THEN 2 ELSE 1 END, gateway, status = 'pending', ends, due_at
+        FROM unnest(ids, statuses, gateways, endings, dues, marks) AS g (id, status, gateway, ends, due_at, is_marked);
+    INSERT INTO kill_log (kill_id, seq, at, kind, status, gateway, ends, body)
+        SELECT id, 1, at, 'recorded', status, gateway, ends, body::json
+        FROM unnest(ids, times, statuses, gateways, endings, bodies) AS g (id, at, status, gateway, ends, body);
+    IF true = ANY (marks) THEN
         INSERT INTO kill_log (kill_id, seq, at, kind, status, gateway, ends, body)
-        SELECT g.id, e.seq, g.at, e.kind, g.status, g.gateway, g.ends, CASE e.seq WHEN 1 THEN g.body::json ELSE '{}' END
-        FROM lease l JOIN given g ON g.id = l.kill_id, (VALUES (1, 'recorded'), (2, 'sent')) AS e (seq, kind)
-        WHERE e.seq <= l.seq
-    )
-    SELECT lease.kill_id FROM lease;
+            SELECT id, 2, at, 'sent', status, gateway, ends, '{}'
+            FROM unnest(ids, times, statuses, gateways, endings, marks) AS g (id, at, status, gateway, ends, is_marked)
+            WHERE is_marked;
+    END IF;
+    RETURN QUERY SELECT unnest(ids);
 END $$;
 
 -- Adds the next entries of kills that have not ended; answers which those were. What was answered is never taken back: a

@@ -94,6 +94,8 @@ DO $$ BEGIN
     EXECUTE format('ALTER FUNCTION index_kills SET search_path = %I, pg_temp', current_schema());
     EXECUTE format('ALTER FUNCTION begin_kills SET search_path = %I, pg_temp', current_schema());
     EXECUTE format('ALTER FUNCTION append_to_kills SET search_path = %I, pg_temp', current_schema());
+    ALTER FUNCTION begin_kills SET killgate.moves_leases = 'on';
+    ALTER FUNCTION append_to_kills SET killgate.moves_leases = 'on';
     EXECUTE format('ALTER FUNCTION entry_is_next() SET search_path = %I, pg_temp', current_schema());
     EXECUTE format('ALTER FUNCTION make_months(timestamptz, integer) SET search_path = %I, pg_temp', current_schema());
 END $$;

@@ -1,24 +1,24 @@
 //! The batch writer: writes wait together, and whoever is free to write takes all that wait at once.
 //!
-//! A commit costs the same for one row as for many. So a writer that is free takes whatever waits, up to a batch,
-//! and commits it as one; while it is busy the next batch gathers by itself. Nothing waits for company: with a
-//! writer free, a lone write starts at once.
+//! A commit costs the same for one row as for many, and a statement nearly so. So a writer that is free takes whatever
+//! waits, up to a batch, and commits it as one; while it is busy the next batch gathers by itself. Nothing waits for company:
+//! where nobody writes, a lone write starts at once. One writer writes at a time, and others stand by for the case that it
+//! takes long.
 //!
 //! A database that refuses a batch refuses it for one member's sake. Then every member is written by itself, and
 //! only that one fails. A database that is away fails all members: what it committed is not known.
 
-use std::{collections::HashSet, ops::Range, sync::Arc, time::Duration};
+use std::{collections::HashSet, ops::Range, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use sqlx::Database;
 use tokio::{
-    runtime::Handle,
     sync::{
-        Mutex,
+        Mutex, OwnedSemaphorePermit, Semaphore,
         mpsc::{self, error::TrySendError},
         oneshot,
     },
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
@@ -32,6 +32,8 @@ use crate::domain::KillId;
 const BATCH: usize = 64;
 /// The most writes that wait.
 const ROOM: usize = 10_000;
+/// How long a batch may take before the next one goes beside it: the network may have swallowed it.
+const LONG: Duration = Duration::from_millis(25);
 
 /// Something to write.
 #[derive(Debug)]
@@ -69,7 +71,6 @@ pub(super) type Sure = Arc<dyn Fn() -> BoxFuture<'static, Result<(), AuditError>
 #[derive(Debug, Clone)]
 pub(super) struct BatchWriter {
     sender: mpsc::Sender<Waiting>,
-    home: Handle,
     limit: Duration,
 }
 
@@ -91,13 +92,13 @@ impl BatchWriter {
         write: Write<DB>,
     ) -> Self {
         let (sender, waiting) = mpsc::channel(ROOM);
-        let waiting = Arc::new(Mutex::new(waiting));
+        let inbox = Arc::new(Inbox { waiting: Mutex::new(waiting), turn: Arc::new(Semaphore::new(1)) });
         let Connections { home, limit, .. } = connections;
         for _ in 0..writers {
             let writer = Writer { connections: connections.clone(), sure: sure.cloned(), write };
-            drop(home.spawn(writer.run(Arc::clone(&waiting))));
+            drop(home.spawn(writer.run(Arc::clone(&inbox))));
         }
-        Self { sender, home: home.clone(), limit: *limit }
+        Self { sender, limit: *limit }
     }
 
     /// Writes the entry within the limit, the wait for a writer included; true if there was anything to write.
@@ -113,12 +114,33 @@ impl BatchWriter {
             Err(TrySendError::Full(_)) => return unavailable("too many writes wait already"),
             Err(TrySendError::Closed(_)) => return unavailable("the gateway is stopping"),
         }
-        // On the home runtime, since a caller's may have no timer.
-        match self.home.spawn(timeout_at(deadline, answered)).await {
-            Ok(Ok(Ok(written))) => written.map_err(|error| error.during(operation)),
-            Ok(Err(_)) => Err(AuditError::too_slow(operation, self.limit)),
-            Ok(Ok(Err(_))) | Err(_) => unavailable("the gateway is stopping"),
+        match timeout_at(deadline, answered).await {
+            Ok(Ok(written)) => written.map_err(|error| error.during(operation)),
+            Ok(Err(_)) => unavailable("the gateway is stopping"),
+            Err(_) => Err(AuditError::too_slow(operation, self.limit)),
         }
+    }
+}
+
+/// What waits, and whose turn it is to write.
+struct Inbox {
+    waiting: Mutex<mpsc::Receiver<Waiting>>,
+    turn: Arc<Semaphore>,
+}
+
+impl Inbox {
+    /// The next batch, and the turn to write it where the one before is not taking long; `None` where no more will come.
+    async fn next(&self) -> Option<(Vec<Waiting>, Option<OwnedSemaphorePermit>)> {
+        let mut waiting = self.waiting.lock().await;
+        let mut batch = Vec::with_capacity(BATCH);
+        batch.push(waiting.recv().await?);
+        let turn = timeout(LONG, Arc::clone(&self.turn).acquire_owned()).await;
+        while batch.len() < BATCH
+            && let Ok(next) = waiting.try_recv()
+        {
+            batch.push(next);
+        }
+        Some((batch, turn.ok().and_then(Result::ok)))
     }
 }
 
@@ -129,22 +151,11 @@ struct Writer<DB: Database> {
     write: Write<DB>,
 }
 
-impl<DB: Database> Clone for Writer<DB> {
-    fn clone(&self) -> Self {
-        Self { connections: self.connections.clone(), sure: self.sure.clone(), write: self.write }
-    }
-}
-
 impl<DB: Database> Writer<DB> {
-    async fn run(self, waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
-        loop {
-            let mut batch = Vec::with_capacity(BATCH);
-            if waiting.lock().await.recv_many(&mut batch, BATCH).await == 0 {
-                return;
-            }
-            let writer = self.clone();
-            // As a task of its own: should it panic, its members are told so, and the writer goes on.
-            let _ = self.connections.home.spawn(async move { writer.write(batch).await }).await;
+    async fn run(self, inbox: Arc<Inbox>) {
+        while let Some((batch, _turn)) = inbox.next().await {
+            // Should it panic, its members are told so, and the writer goes on.
+            let _ = AssertUnwindSafe(self.write(batch)).catch_unwind().await;
         }
     }
 

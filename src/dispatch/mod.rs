@@ -1,7 +1,7 @@
 //! Where kills wait for a permit, and share calls while they wait.
 //!
-//! One dispatcher for each budget. A kill that finds a permit free goes at once. While one waits, kills for the same
-//! target join it: their ids become one call, each id once, and each kill gets its own outcomes. Urgent kills go
+//! One dispatcher for each budget. A kill that finds a permit free goes at once, and takes no time for it: it is expected
+//! while it is being recorded, and its permit is asked for meanwhile. While one waits, kills for the same target join it: their ids become one call, each id once, and each kill gets its own outcomes. Urgent kills go
 //! first, and inside a class callers go by rounds. The invariants: every kill that enters gets exactly one answer; an id is
 //! sent again only after the vendor surely refused it before acting: throttled, never connected, expired token; and no kill
 //! is sent whose leave has run out while it waited.
@@ -130,14 +130,28 @@ impl<C: Calls> Dispatcher<C> {
         !queue.any_waits() && queue.hold(Instant::now()).is_none() && self.calls.rest(target).is_none()
     }
 
+    /// Has the permit for a kill of that target taken before it enters; `None` where it would be of no use.
+    pub(crate) fn expect(self: &Arc<Self>, target: &Target, class: Class) -> Option<Expected<C>> {
+        let target = Target { alias: None, ..target.clone() };
+        if !self.queue().expect(&target, class, Instant::now()) {
+            return None;
+        }
+        self.changed.notify_waiters();
+        Some(Expected { dispatcher: Arc::clone(self), target })
+    }
+
     /// Sees one order through; `None` where its leave had run out when it could have gone: nothing was sent.
-    pub(crate) async fn kill(&self, entry: Entry) -> Option<Report> {
+    pub(crate) async fn kill(self: &Arc<Self>, entry: Entry) -> Option<Report> {
         let (answer, mut answered) = oneshot::channel();
         let (order, until, again) = (entry.order.clone(), entry.until, entry.again);
         let Some(ticket) = self.queue().enter(Waiting::new(entry, answer), again, self.calls.limit()) else {
             return Some(Report::overloaded(&order));
         };
-        self.changed.notify_waiters();
+        let ahead = self.queue().take_ahead(Instant::now());
+        match ahead {
+            Some(permit) => self.go(permit),
+            None => self.changed.notify_waiters(),
+        }
         let report = if let Ok(report) = timeout_at(until + GRACE, &mut answered).await {
             report
         } else {
@@ -165,10 +179,16 @@ impl<C: Calls> Dispatcher<C> {
                 continue;
             }
             late = 0;
-            for _ in 0..permit.calls {
-                let Some(batch) = self.next() else { break };
-                tokio::spawn(Arc::clone(&self).send(batch, permit));
-            }
+            self.go(permit);
+        }
+    }
+
+    /// Lets those batches go that are first, and keeps what is left of the permit.
+    fn go(self: &Arc<Self>, mut permit: Permit) {
+        while permit.calls > 0 {
+            let Some(batch) = self.next() else { return self.queue().keep(permit) };
+            tokio::spawn(Arc::clone(self).send(batch, permit));
+            permit.calls -= 1;
         }
     }
 
@@ -196,6 +216,7 @@ impl<C: Calls> Dispatcher<C> {
         let (many, _) = self.queue().wants(class, Instant::now());
         self.calls.warm(many).await;
         let (many, patience) = self.queue().wants(class, Instant::now());
+        self.queue().asks_for_expected(class);
         match self.calls.permit(&self.budget, class, many, patience).await {
             Ok(permit) => {
                 self.queue().permit_taken(permit);
@@ -311,6 +332,19 @@ impl<C: Calls> Drop for Held<'_, C> {
         if any != self.waited {
             self.dispatcher.calls.waits(&self.dispatcher.budget, any);
         }
+    }
+}
+
+/// A kill that is expected for as long as it lives: what it goes with is taken meanwhile.
+#[derive(Debug)]
+pub(crate) struct Expected<C: Calls> {
+    dispatcher: Arc<Dispatcher<C>>,
+    target: Target,
+}
+
+impl<C: Calls> Drop for Expected<C> {
+    fn drop(&mut self) {
+        self.dispatcher.queue().expect_no_more(&self.target);
     }
 }
 

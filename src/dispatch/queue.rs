@@ -34,7 +34,16 @@ pub(super) struct Queue {
     /// Nothing is sent before.
     hold: Option<Instant>,
     tickets: u64,
+    /// Targets for which a kill will enter in a moment, in which class, and whether a permit was asked for it.
+    expected: HashMap<Target, (Class, bool)>,
+    /// Permits that came before their kills.
+    ahead: Vec<Permit>,
+    /// When one of them was last of no use in time.
+    wasted: Option<Instant>,
 }
+
+/// How long no permit is taken ahead of its kill after one came too soon: the record is slow, and each spends another.
+const AFTER_WASTE: Duration = Duration::from_secs(10);
 
 /// What goes: the batch, and kills that should have gone and may not, since their leave has run out.
 #[derive(Debug)]
@@ -179,9 +188,60 @@ impl Queue {
         self.under_way.retain(|_, calls| *calls > 0);
     }
 
-    /// From when on the first batch of a class may go; `None` where none waits.
+    /// Expects a kill of a target, so that its permit is taken before it enters; false where that would be of no use.
+    pub(super) fn expect(&mut self, target: &Target, class: Class, now: Instant) -> bool {
+        self.drop_past(now);
+        let is_slow = self.wasted.is_some_and(|at| now.saturating_duration_since(at) < AFTER_WASTE);
+        if is_slow || self.expected.contains_key(target) {
+            return false;
+        }
+        self.expected.insert(target.clone(), (class, false));
+        true
+    }
+
+    /// A kill of that target has come, or comes no more.
+    pub(super) fn expect_no_more(&mut self, target: &Target) {
+        self.expected.remove(target);
+    }
+
+    /// For how many expected kills of a class a permit is still to be asked for.
+    fn expected(&self, class: Class) -> usize {
+        self.expected.values().filter(|expected| **expected == (class, false)).count()
+    }
+
+    /// The permits for the expected kills of a class are being asked for: that is done once.
+    pub(super) fn asks_for_expected(&mut self, class: Class) {
+        self.expected.values_mut().filter(|expected| expected.0 == class).for_each(|expected| expected.1 = true);
+    }
+
+    /// Keeps what nobody needed yet of a permit.
+    pub(super) fn keep(&mut self, permit: Permit) {
+        self.ahead.push(permit);
+    }
+
+    /// A permit for one call that came before its kill, and may still be used.
+    pub(super) fn take_ahead(&mut self, now: Instant) -> Option<Permit> {
+        self.drop_past(now);
+        let first = self.ahead.first_mut()?;
+        let mut permit = *first;
+        permit.calls = 1;
+        first.calls -= 1;
+        self.ahead.retain(|permit| permit.calls > 0);
+        Some(permit)
+    }
+
+    fn drop_past(&mut self, now: Instant) {
+        if self.ahead.extract_if(.., |permit| permit.begin_by < now).count() > 0 {
+            self.wasted = Some(now);
+        }
+    }
+
+    /// From when on a permit of a class is of use; `None` where none is.
     pub(super) fn ready_at(&self, class: Class, now: Instant) -> Option<Instant> {
-        self.batches.iter().filter(|batch| batch.class() == class).map(|batch| self.may_go_at(batch, now)).min()
+        let waiting = self.batches.iter().filter(|batch| batch.class() == class);
+        let waiting = waiting.map(|batch| self.may_go_at(batch, now)).min();
+        let expected = (self.expected(class) > 0).then(|| self.hold.unwrap_or(now));
+        waiting.into_iter().chain(expected).min()
     }
 
     /// While the budget has room, every batch may go at once. When it gets short, kills for a target that has a
@@ -192,7 +252,7 @@ impl Queue {
         self.hold.max(batch.rests_until).max(short.map(|permit| permit.at + SPAN)).unwrap_or(now)
     }
 
-    /// How many calls of a class could go now, one for each target, and how long the most patient of them would wait
+    /// How many calls of a class could go now, one for each target, or in a moment, and how long the most patient of them would wait
     /// for a permit.
     pub(super) fn wants(&self, class: Class, now: Instant) -> (u32, Duration) {
         let batches = || self.batches.iter().filter(|batch| batch.class() == class);
@@ -201,7 +261,7 @@ impl Queue {
         let targets: HashSet<&Target> = ready.map(|batch| &batch.target).collect();
         let waiting = batches().flat_map(|batch| &batch.waiting);
         let patience = waiting.map(|kill| kill.until.saturating_duration_since(now)).max().unwrap_or_default();
-        (u32::try_from(targets.len()).unwrap_or(u32::MAX), patience)
+        (u32::try_from(targets.len() + self.expected(class)).unwrap_or(u32::MAX), patience)
     }
 
     pub(super) fn permit_taken(&mut self, permit: Permit) {

@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     clock::unix_millis,
     dispatch::{
-        Entry, GRACE,
+        Entry, Expected, GRACE,
         rate::limiter::Class,
         report::{self, Report},
         runner::{Purpose, Reader, Runner},
@@ -92,6 +92,8 @@ struct Run {
     counted: usize,
     /// The calls that left.
     calls: Vec<Sent>,
+    /// Until it enters its dispatcher, where its permit is taken ahead.
+    expected: Option<Expected<Runner>>,
 }
 
 impl Job {
@@ -107,7 +109,7 @@ impl Job {
 impl Run {
     fn new(job: Job, kill: Kill) -> Self {
         let started = Instant::now();
-        Self { job, kill, started, marked: None, look_good_until: None, counted: 0, calls: vec![] }
+        Self { job, kill, started, marked: None, look_good_until: None, counted: 0, calls: vec![], expected: None }
     }
 
     /// Sees the kill through, records what became of it, and tells whoever waits.
@@ -220,7 +222,13 @@ impl Run {
                 // It waits for its turn as long as any other, however long the list took.
                 until += asked_at.elapsed();
             }
-            let leave = match self.confirm_leave(until, rest.len()).await {
+            if self.expected.is_none() && dispatcher.is_free(&part.target) {
+                self.expected = dispatcher.expect(&part.target, self.job.class);
+            }
+            let leave = self.confirm_leave(until, rest.len()).await;
+            // Now it comes.
+            self.expected = None;
+            let leave = match leave {
                 Ok(leave) => leave,
                 Err(problem) => return Report::not_sent(&part, problem),
             };

@@ -79,8 +79,7 @@ pub struct Postgres {
     pub(in crate::audit) trials: Trials,
 }
 
-/// How many batches of a kind are written at a time: while one is made durable another travels, and one that the network
-/// swallowed leaves somebody to write. With more writers batches only become smaller.
+/// How many can write batches of a kind. One does, and one that the network swallowed leaves others to write.
 const WRITERS: u32 = 3;
 
 /// How many connections take permits. Each takes one in about a millisecond, and those of one budget go one by one.

@@ -1,5 +1,6 @@
 //! A dispatcher over a vendor account without a network, in time that passes only when all wait.
 
+mod expected;
 mod fairness;
 mod merging;
 mod world;

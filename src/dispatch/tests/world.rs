@@ -87,6 +87,8 @@ pub(super) struct World {
     pub(super) resting: Option<Rest>,
     pub(super) window: Arc<Mutex<Window>>,
     pub(super) calls: Arc<Mutex<Vec<Call>>>,
+    /// How many permits each ask of the window got.
+    pub(super) asked: Arc<Mutex<Vec<u32>>>,
     pub(super) started: Instant,
 }
 
@@ -111,12 +113,23 @@ impl World {
             resting: None,
             window: Arc::default(),
             calls: Arc::default(),
+            asked: Arc::default(),
             started: Instant::now(),
         }
     }
 
     pub(super) fn calls(&self) -> Vec<Call> {
         self.calls.lock().unwrap().clone()
+    }
+
+    /// How many permits were taken.
+    pub(super) fn permits(&self) -> u32 {
+        self.asked.lock().unwrap().iter().sum()
+    }
+
+    /// How often the window was asked.
+    pub(super) fn asks(&self) -> usize {
+        self.asked.lock().unwrap().len()
     }
 
     /// The ids of each call.
@@ -148,6 +161,7 @@ impl Calls for World {
         let now = i64::try_from((asked - self.started).as_micros()).unwrap();
         let ask = class.ask(all, self.limit.reserved_percent, many, patience);
         let slot = self.window.lock().unwrap().take(now, ask);
+        self.asked.lock().unwrap().push(slot.taken);
         sleep(self.round_trip).await;
         Permit::given(slot, asked, all).map_err(|too_long| Stop::NoPermit(too_long.0))
     }

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use crate::{
     audit::{self, Attempt},
-    dispatch::{rate::limiter::Class, runner::Runner},
-    domain::{Kill, KillId, Problem, ProblemCode, Status},
+    dispatch::{Dispatcher, rate::limiter::Class, runner::Runner},
+    domain::{Kill, KillId, Problem, ProblemCode, Status, Target},
     kill::{
         Gate,
         handle::Ticket,
@@ -53,8 +53,12 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Submission) -> R
     let patience = prepared.as_ref().map(|prepared| prepared.patience(dry_run, kill.sessions.len()));
     // With a key it can be asked for again: where the record was too slow, it is to be seen that nothing was sent.
     let may_go = key.is_none() && !dry_run;
-    let goes = |asked| prepared.as_ref().is_some_and(|prepared| prepared.goes_at_once(&gate, asked));
-    let is_marked = may_go && asked.as_ref().is_ok_and(goes);
+    let class = if urgent { Class::Urgent } else { Class::Kill };
+    let goes_through =
+        prepared.as_ref().zip(asked.as_ref().ok()).filter(|_| may_go).and_then(|(it, asked)| it.free_way(&gate, asked));
+    // Its permit is taken while it is being recorded.
+    let expected = goes_through.as_ref().and_then(|(dispatcher, target)| dispatcher.expect(target, class));
+    let is_marked = goes_through.is_some();
     let attempt = Attempt {
         request: request.as_ref().map(ToString::to_string),
         client_address,
@@ -86,9 +90,8 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Submission) -> R
         tell(&gate, &kill, Duration::ZERO);
         return Ok(Begun { ticket, work: None });
     };
-    let class = if urgent { Class::Urgent } else { Class::Kill };
     let marked = attempt_marked.then_some((now, deadline));
-    let run = Run { marked, ..Run::new(Job { gate, runner, asked, plan, class, literals }, kill) };
+    let run = Run { marked, expected, ..Run::new(Job { gate, runner, asked, plan, class, literals }, kill) };
     Ok(Begun { ticket, work: Some((Box::new(run), updates)) })
 }
 
@@ -121,11 +124,15 @@ impl Prepared {
 }
 
 impl Prepared {
-    /// Whether nothing stands between the record and the call: no look, no cap, and nobody who waits there. Then the mark
-    /// that it may leave goes with what is recorded first.
-    fn goes_at_once(&self, gate: &Gate, asked: &Asked) -> bool {
-        let dispatcher = || gate.upstreams.dispatcher(&self.runner, &asked.order.target);
-        self.plan.is_none() && !gate.policy.caps.limit_targets() && dispatcher().is_free(&asked.order.target)
+    /// Where a kill goes through and to which target, if nothing stands between the record and the call: no look, no cap,
+    /// and nobody who waits there. Then the mark that it may leave goes with what is recorded first.
+    fn free_way<'a>(&self, gate: &Gate, asked: &'a Asked) -> Option<(Arc<Dispatcher<Runner>>, &'a Target)> {
+        let target = &asked.order.target;
+        if self.plan.is_some() || gate.policy.caps.limit_targets() {
+            return None;
+        }
+        let dispatcher = gate.upstreams.dispatcher(&self.runner, target);
+        dispatcher.is_free(target).then_some((dispatcher, target))
     }
 }
 

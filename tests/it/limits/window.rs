@@ -90,7 +90,11 @@ fn the_shared_window_and_the_one_in_the_process_decide_alike() {
         for (pause, ask) in asks {
             now += pause;
             let shared = runtime.block_on(take(&mut connection, &budget, now, ask));
-            prop_assert_eq!(shared, window.take(now, ask));
+            let own = window.take(now, ask);
+            prop_assert_eq!((shared.taken, shared.wait), (own.taken, own.wait));
+            // While far fewer were taken than there may be, those that count no more are not looked for.
+            let (is_short, all) = (|slot: Slot| slot.left < ask.most[0] / 2, ask.most[0]);
+            prop_assert!(shared.left <= own.left && is_short(shared) == is_short(own), "{shared:?} {own:?} of {all}");
         }
         Ok(())
     });
