@@ -82,22 +82,36 @@ pub(crate) async fn measure(database: &Database, pgbench: &PathBuf, report: &mut
 
 /// What was used of the processors before some kills, and how many kills there were.
 struct Cost {
-    used: Duration,
+    gateway: Duration,
+    server: Duration,
     kills: i64,
+}
+
+/// Processor seconds.
+#[derive(Debug, Clone, Copy)]
+struct Cpu {
+    gateway: f64,
+    server: f64,
+}
+
+impl Cpu {
+    const fn all(self) -> f64 {
+        self.gateway + self.server
+    }
 }
 
 impl Cost {
     async fn begin(gateway: &Gateway, server: Server, database: &Database) -> Result<Self> {
         let kills = settled(database).await?;
-        Ok(Self { used: gateway.used()? + server.used()?, kills })
+        Ok(Self { gateway: gateway.used()?, server: server.used()?, kills })
     }
 
     /// Seconds for each kill since, those of the index and of looks included.
-    async fn of_a_kill(&self, gateway: &Gateway, server: Server, database: &Database) -> Result<f64> {
+    async fn of_a_kill(&self, gateway: &Gateway, server: Server, database: &Database) -> Result<Cpu> {
         let kills = settled(database).await? - self.kills;
-        let used = (gateway.used()? + server.used()?).saturating_sub(self.used);
         #[expect(clippy::cast_precision_loss, reason = "some ten thousand kills")]
-        Ok(used.as_secs_f64() / kills as f64)
+        let each = |used: Duration, before| used.saturating_sub(before).as_secs_f64() / kills as f64;
+        Ok(Cpu { gateway: each(gateway.used()?, self.gateway), server: each(server.used()?, self.server) })
     }
 }
 
@@ -127,8 +141,8 @@ struct Round {
     /// Calls that the kills on one target took.
     calls: u64,
     /// Processor time of the gateway and of Postgres, seconds a kill; of Postgres alone, a pair.
-    own_cpu: f64,
-    settled_cpu: f64,
+    own_cpu: Cpu,
+    settled_cpu: Cpu,
     pair_cpu: f64,
 }
 
@@ -144,15 +158,18 @@ impl Report {
         self.figure("killgate, own targets, tasks, until all are settled", &kills(middle(|round| round.settled)));
         self.figure("pgbench, INSERT and UPDATE of a plain row", &kills(middle(|round| round.pairs)));
         self.figure("the record alone: all that is written of a kill", &kills(middle(|round| round.record)));
-        self.figure("processor time of a kill, own targets", &micros(middle(|round| round.own_cpu)));
-        self.figure("processor time of a kill that is a task", &micros(middle(|round| round.settled_cpu)));
+        let both = |gateway, server| format!("{} gateway, {} Postgres", micros(gateway), micros(server));
+        let (gateway, server) = (middle(|round| round.own_cpu.gateway), middle(|round| round.own_cpu.server));
+        self.figure("processor time of a kill, own targets", &both(gateway, server));
+        let (gateway, server) = (middle(|round| round.settled_cpu.gateway), middle(|round| round.settled_cpu.server));
+        self.figure("processor time of a kill that is a task", &both(gateway, server));
         self.figure("processor time of a pair, Postgres alone", &micros(middle(|round| round.pair_cpu)));
         for (name, ratio, wanted, is_most) in [
             ("one target / pgbench", middle(|round| round.one / round.pairs), None, false),
             ("own targets / pgbench", middle(|round| round.own / round.pairs), Some(0.8), false),
             ("tasks, settled / pgbench", middle(|round| round.settled / round.pairs), Some(0.5), false),
-            ("processor time, own targets / pgbench", middle(|round| round.own_cpu / round.pair_cpu), Some(2.5), true),
-            ("processor time, tasks / pgbench", middle(|round| round.settled_cpu / round.pair_cpu), Some(2.5), true),
+            ("processor time, own targets / pgbench", middle(|round| round.own_cpu.all() / round.pair_cpu), Some(2.5), true),
+            ("processor time, tasks / pgbench", middle(|round| round.settled_cpu.all() / round.pair_cpu), Some(2.5), true),
         ] {
             let (what, seen) = (format!("{callers} callers, {name}"), format!("{ratio:.2} x"));
             match wanted.filter(|_| callers == 32) {

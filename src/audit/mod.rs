@@ -283,24 +283,32 @@ impl Audit {
         on_engine!(self, upkeep / writer, claim(&gateway, now, lease, limit))
     }
 
+    /// Whether other gateways may be on the same record, and share its window of permits.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
     /// Takes permits from the window that all gateways on this database share, and tells when they were asked for; with
-    /// what was heard of the same budget before, so that a step of the database's clock is noticed. `None` where the
-    /// record cannot be shared, and then the window is the caller's own to keep.
+    /// what was heard of the same budget before, so that a step of the database's clock is noticed.
+    ///
+    /// # Errors
+    /// Also where the record cannot be shared: then the window is the caller's own to keep.
     pub async fn take_permits(
         &self,
         budget: &str,
         ask: Ask,
         before: Option<Heard>,
-    ) -> Result<Option<(Heard, Slot)>, AuditError> {
+    ) -> Result<(Heard, Slot), AuditError> {
         match self {
             Self::Postgres(engine) => {
                 let budget = budget.to_owned();
                 let take = engine.permits.run("take_permits", move |connection| {
                     Box::pin(async move { postgres::take_permits(connection, &budget, ask, before).await })
                 });
-                take.await.map(Some)
+                take.await
             }
-            Self::Sqlite(_) => Ok(None),
+            Self::Sqlite(_) => Err(AuditError::failed("take_permits", "the record is one gateway's own")),
         }
     }
 

@@ -40,7 +40,7 @@ use crate::{
     upstream::account::Account,
 };
 
-use after::recurrence::Recurrence;
+use after::{reconcile::Reconciler, recurrence::Recurrence};
 use handle::Ticket;
 use in_flight::InFlight;
 use intake::{
@@ -103,6 +103,7 @@ struct Gate {
     reading: Audit,
     upstreams: Arc<Upstreams>,
     looks: Looks,
+    reconciler: Arc<Reconciler>,
     clock: Clock,
     metrics: Arc<Metrics>,
     /// Kills outlive the request and its worker thread, so they run here.
@@ -125,6 +126,7 @@ impl Kills {
         let (audit, reading) = (audit.for_kills(), audit);
         let recurrence =
             Recurrence::new(audit.clone(), Arc::clone(&upstreams), clock.clone(), gateway.clone(), parts.watch_for);
+        let reconciler = Reconciler::new(audit.clone(), Arc::clone(&upstreams), clock.clone(), &gateway);
         let policy = Policy { targets: Arc::clone(&targets), caps: Caps::new(session_caps), confirming };
         let record = Record { audit, webhooks, targets, metrics: Arc::clone(&metrics), gateway, key_life };
         let (policy, record) = (Arc::new(policy), Arc::new(record));
@@ -147,6 +149,7 @@ impl Kills {
             reading,
             upstreams,
             looks,
+            reconciler: Arc::new(reconciler),
             clock,
             metrics,
             runtime,

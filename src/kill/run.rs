@@ -124,9 +124,16 @@ impl Run {
             settle::broken_off(&mut kill, marked.is_some(), now);
         }
         let first_look = settle::first_look(&runner, &kill, now);
+        // What can be looked at already is, from here.
+        let promise = first_look.filter(|at| *at <= now).and_then(|_| gate.reconciler.promise());
+        let look_at = promise.as_ref().map(|promise| promise.over_at).or(first_look);
         let mut kill = Arc::new(kill);
-        let outcome = Unwritten::new(Arc::clone(&kill), calls, now, first_look);
+        let outcome = Unwritten::new(Arc::clone(&kill), calls, now, look_at);
         let recorded = gate.record.write(&outcome).await;
+        if let (Ok(true), Some(promise)) = (&recorded, promise) {
+            let (kill, calls) = (Kill::clone(&kill), outcome.calls.clone());
+            tokio::spawn(Arc::clone(&gate.reconciler).look_first(kill, calls, promise));
+        }
         // Somebody else may have settled the kill: what is on record is what is answered.
         let settled = if let Ok(false) = recorded { gate.record.recorded(&outcome).await } else { None };
         let is_settled = matches!(recorded, Ok(true)) || settled.is_some();

@@ -7,7 +7,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Gate, after::reconcile::Reconciler};
+use super::Gate;
 
 /// How often open kills are looked for.
 const EVERY: Duration = Duration::from_millis(500);
@@ -19,10 +19,7 @@ pub(super) async fn upkeep(gate: Arc<Gate>) {
     let (mut ticks, mut tidying) = (interval(EVERY), interval(TIDY));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tidying.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let record = &gate.record;
-    let reconciler =
-        Reconciler::new(record.audit.clone(), Arc::clone(&gate.upstreams), gate.clock.clone(), &record.gateway);
-    let reconciler = Arc::new(reconciler);
+    let reconciler = &gate.reconciler;
     let recurrence = &gate.looks.recurrence;
     let (mut settling, mut watching) = (JoinSet::new(), JoinSet::new());
     loop {

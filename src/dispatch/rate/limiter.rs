@@ -28,7 +28,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::adaptive::Pace;
+use super::{
+    adaptive::Pace,
+    asks::{Asks, Joined},
+};
 use crate::{
     audit::{Audit, AuditError, Heard},
     dispatch::rate::{
@@ -121,6 +124,12 @@ impl Permit {
         if slot.taken > 0 { Ok(permit) } else { Err(TooLong(wait)) }
     }
 
+    /// A part of it, for so many calls.
+    pub(crate) const fn part(mut self, calls: u32) -> Self {
+        self.calls = calls;
+        self
+    }
+
     /// Whether less than half of the budget was left.
     #[must_use]
     pub const fn is_short(&self) -> bool {
@@ -147,6 +156,7 @@ pub struct Limiter {
     windows: Mutex<HashMap<Budget, Window>>,
     /// What was heard of the shared window the last time, by budget.
     heard: Mutex<HashMap<Budget, Heard>>,
+    asks: Asks,
     paces: Mutex<HashMap<Budget, Pace>>,
     /// How many accounts have kills that wait here for permits of a budget.
     waiting: Mutex<HashMap<Budget, watch::Sender<usize>>>,
@@ -165,6 +175,7 @@ impl Limiter {
             audit,
             windows: Mutex::default(),
             heard: Mutex::default(),
+            asks: Asks::default(),
             paces: Mutex::default(),
             waiting: Mutex::default(),
             holds: Mutex::default(),
@@ -199,7 +210,8 @@ impl Limiter {
     ) -> Result<Result<Permit, TooLong>, AuditError> {
         let all = self.pace(budget, limit);
         // Calls that leave together arrive one after the other, and that must not use up what a span has for lateness.
-        let many = many.min(all / AT_ONCE).max(1);
+        let most = (all / AT_ONCE).max(1);
+        let many = many.clamp(1, most);
         // Half of what is counted by the minute is for reads: a kill that looks first needs as many of them as of its own.
         let longer = limit.requests_per_minute.map(|most| {
             let slowed = u64::from(most.get()) * u64::from(all) / u64::from(limit.requests_per_second.get());
@@ -207,17 +219,22 @@ impl Limiter {
             Rate { most, span: micros(LONG_SPAN) }
         });
         let ask = Ask { longer, ..class.ask(all, limit.reserved_percent, many, patience) };
+        if !self.audit.is_shared() {
+            let mut windows = lock(&self.windows);
+            let now = Instant::now();
+            let slot = windows.entry(budget.clone()).or_default().take(micros(now - self.started), ask);
+            return Ok(Permit::given(slot, now, all));
+        }
+        let turn = match self.asks.join(budget, class, many).await {
+            Joined::Has(permit) => return Ok(Ok(permit)),
+            Joined::Asks(turn) => turn,
+        };
+        let ask = Ask { many: turn.wanted().saturating_add(many).min(most), ..ask };
         let before = lock(&self.heard).get(budget).copied();
-        let (asked, slot) =
-            if let Some((heard, slot)) = self.audit.take_permits(&budget.to_string(), ask, before).await? {
-                lock(&self.heard).insert(budget.clone(), heard);
-                (heard.asked, self.as_this_clock_allows(budget, limit, ask, heard.asked, slot))
-            } else {
-                let now = Instant::now();
-                let mut windows = lock(&self.windows);
-                (now, windows.entry(budget.clone()).or_default().take(micros(now - self.started), ask))
-            };
-        Ok(Permit::given(slot, asked, all))
+        let (heard, slot) = self.audit.take_permits(&budget.to_string(), ask, before).await?;
+        lock(&self.heard).insert(budget.clone(), heard);
+        let slot = self.as_this_clock_allows(budget, limit, ask, heard.asked, slot);
+        Ok(Permit::given(slot, heard.asked, all).map(|permit| turn.share(permit, many)))
     }
 
     /// What of a permit from the shared window may be used by this gateway's own clock, and when.

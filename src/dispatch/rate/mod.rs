@@ -1,6 +1,7 @@
 //! Each vendor's rate limit, kept for the whole fleet.
 
 mod adaptive;
+mod asks;
 pub mod budget;
 pub mod limiter;
 pub(crate) mod rows;

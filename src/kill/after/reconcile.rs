@@ -1,14 +1,17 @@
 //! Leaving nothing open: kills whose gateway died or whose answer was lost, and kills that the vendor took but has not
 //! finished.
 //!
-//! Every gateway claims open kills from the record, a lease at a time, and settles them with looks that only
+//! A kill that its vendor has taken is looked at for the first time by the gateway that sent it, which still knows all of it.
+//! Else every gateway claims open kills from the record, a lease at a time, and settles them with looks that only
 //! read. No kill is ever sent from here, and what was claimed here is not sent elsewhere any more: it is held under a
 //! name that no kill is worked on under. Nobody waits for anybody: a vendor that does not answer a look keeps no
 //! abandoned kill from being settled.
 
 use std::{sync::Arc, time::Duration};
 
+use time::OffsetDateTime;
 use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{Instant, timeout_at},
 };
@@ -34,9 +37,11 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How much of that goes to the vendor's task where a list can tell as well.
 const TASK: Duration = Duration::from_secs(2);
 /// Most looks at once of each account: they share its vendors' limits with the kills of the moment.
-const LOOKS: usize = 8;
+const LOOKS: usize = 16;
 /// Most kills claimed at once.
 const CLAIMS: u32 = 16;
+/// Most kills whose first look waits here. What is beyond that is claimed.
+const FIRST_LOOKS: usize = 256;
 
 /// Settles open kills, whoever's they were.
 #[derive(Debug)]
@@ -48,12 +53,38 @@ pub(in crate::kill) struct Reconciler {
     /// whatever reason, would still be its to send.
     holder: String,
     places: Places,
+    first_looks: Arc<Semaphore>,
+}
+
+/// A first look that is promised: nobody else has to look meanwhile.
+#[derive(Debug)]
+pub(in crate::kill) struct FirstLook {
+    /// From then on others look.
+    pub(in crate::kill) over_at: OffsetDateTime,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Reconciler {
     pub(in crate::kill) fn new(audit: Audit, upstreams: Arc<Upstreams>, clock: Clock, gateway: &str) -> Self {
         let holder = format!("{gateway}/settling");
-        Self { audit, upstreams, clock, holder, places: Places::new(LOOKS) }
+        let first_looks = Arc::new(Semaphore::new(FIRST_LOOKS));
+        Self { audit, upstreams, clock, holder, places: Places::new(LOOKS), first_looks }
+    }
+
+    /// Promises the first look at a kill that can be looked at now, before its answer is on record; `None` where too many
+    /// wait for theirs.
+    pub(in crate::kill) fn promise(&self) -> Option<FirstLook> {
+        let place = Arc::clone(&self.first_looks).try_acquire_owned().ok()?;
+        Some(FirstLook { over_at: self.clock.now() + LEASE, _place: place })
+    }
+
+    /// Looks at a kill whose answer is on record, as was promised. `calls` are all that left for it.
+    pub(in crate::kill) async fn look_first(self: Arc<Self>, mut kill: Kill, calls: Vec<Sent>, _promise: FirstLook) {
+        let known = kill.sessions.clone();
+        let was = kill.status;
+        self.look(&mut kill, Some(calls)).await;
+        let next = settle::next_look(&kill, self.clock.now());
+        self.learned(&kill, &known, was, "looked", next).await;
     }
 
     /// Claims the open kills that are due and begins to settle them.
@@ -90,10 +121,22 @@ impl Reconciler {
             let look = look.and_then(|(runner, sent_at)| settle::look_after_loss(&runner, &kill, sent_at, now));
             ("abandoned", look.or_else(|| settle::last_word(&kill, now)))
         } else {
-            self.look(&mut kill).await;
+            self.look(&mut kill, None).await;
             ("looked", settle::next_look(&kill, self.clock.now()))
         };
-        match self.audit.learn(&kill, &known, self.clock.now(), what, look).await {
+        self.learned(&kill, &known, was, what, look).await;
+    }
+
+    /// Records what is known of a kill by now, and when it is looked at again.
+    async fn learned(
+        &self,
+        kill: &Kill,
+        known: &[Session],
+        was: Status,
+        what: &'static str,
+        look: Option<OffsetDateTime>,
+    ) {
+        match self.audit.learn(kill, known, self.clock.now(), what, look).await {
             Ok(_) if kill.status != was => {
                 tracing::info!(kill_id = %kill.id, %was, status = %kill.status, what, "kill settled");
             }
@@ -103,24 +146,30 @@ impl Reconciler {
         }
     }
 
-    /// Looks once: asks the vendor for the kill's task where it has one, and reads the list for what is open then.
-    async fn look(&self, kill: &mut Kill) {
+    /// Looks once: asks the vendor for the kill's task where it has one, and reads the list for what is open then. Which
+    /// calls were made for it, and what place was found, is read from the record where it is not known here.
+    async fn look(&self, kill: &mut Kill, calls: Option<Vec<Sent>>) {
         let Some(mut order) = order_of(kill) else { return };
         let Ok(runner) = self.upstreams.runner(&order.target) else { return };
         let until = Instant::now() + LOOK;
         let Ok(_place) = timeout_at(until, self.places.take(&order.target.account)).await else { return };
-        let events = match self.audit.events(kill.id, 0).await {
-            Ok(events) => events,
-            Err(error) => {
-                tracing::warn!(kill_id = %kill.id, %error, "the events of an open kill cannot be read");
-                return;
-            }
+        let calls = match calls {
+            Some(calls) => calls,
+            None => match self.audit.events(kill.id, 0).await {
+                Ok(events) => {
+                    kill.found = found(&events);
+                    events.into_iter().flat_map(|event| event.calls).collect()
+                }
+                Err(error) => {
+                    tracing::warn!(kill_id = %kill.id, %error, "the events of an open kill cannot be read");
+                    return;
+                }
+            },
         };
-        kill.found = found(&events);
         stand_at(&mut order.target, &runner, &kill.found);
         let lists = settle::wanted(runner.able, kill).is_some();
         let task_until = if lists { Instant::now() + TASK } else { until };
-        self.ask(&runner, &order, events, kill, until.min(task_until)).await;
+        self.ask(&runner, &order, calls, kill, until.min(task_until)).await;
         let Some(wanted) = settle::wanted(runner.able, kill) else { return };
         let mut listing = Listing::new(runner.vendor, order.target, wanted);
         // What was read in time counts for what it shows.
@@ -131,11 +180,11 @@ impl Reconciler {
     }
 
     /// Asks the vendor for the task of each call of which something is still open, and adds what it says.
-    async fn ask(&self, runner: &Runner, order: &Order, events: Vec<KillEvent>, kill: &mut Kill, until: Instant) {
+    async fn ask(&self, runner: &Runner, order: &Order, calls: Vec<Sent>, kill: &mut Kill, until: Instant) {
         if !runner.vendor.capabilities().can_follow_up || kill.upstream.task_id.is_none() {
             return;
         }
-        for call in events.into_iter().flat_map(|event| event.calls) {
+        for call in calls {
             let Some(order) = still_open(order, &call, &kill.sessions) else { continue };
             let known = Known { task_id: call.task_id, sent_at: call.at, now: self.clock.now() };
             // A call's own time limit may be far longer than a look is worth.
