@@ -168,8 +168,18 @@ impl Report {
             ("one target / pgbench", middle(|round| round.one / round.pairs), None, false),
             ("own targets / pgbench", middle(|round| round.own / round.pairs), Some(0.8), false),
             ("tasks, settled / pgbench", middle(|round| round.settled / round.pairs), Some(0.5), false),
-            ("processor time, own targets / pgbench", middle(|round| round.own_cpu.all() / round.pair_cpu), Some(2.5), true),
-            ("processor time, tasks / pgbench", middle(|round| round.settled_cpu.all() / round.pair_cpu), Some(2.5), true),
+            (
+                "processor time, own targets / pgbench",
+                middle(|round| round.own_cpu.all() / round.pair_cpu),
+                Some(2.5),
+                true,
+            ),
+            (
+                "processor time, tasks / pgbench",
+                middle(|round| round.settled_cpu.all() / round.pair_cpu),
+                Some(2.5),
+                true,
+            ),
         ] {
             let (what, seen) = (format!("{callers} callers, {name}"), format!("{ratio:.2} x"));
             match wanted.filter(|_| callers == 32) {

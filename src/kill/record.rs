@@ -15,7 +15,7 @@ use crate::{
     notify::webhook::Webhooks,
 };
 
-use super::{intake::submission::Context, policy::targets::Targets};
+use super::{after::settle, intake::submission::Context, policy::targets::Targets};
 
 /// The first pause before an outcome is written again, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
@@ -55,6 +55,26 @@ impl Record {
             tracing::error!(%error, "the record could not be written, so nothing was sent");
             unavailable()
         })
+    }
+
+    /// Records that nothing was sent of a kill whose attempt was to say at once that bytes may leave, and was not heard to be
+    /// committed. Where it was, nobody would know.
+    pub(super) async fn take_back(&self, mut kill: Kill, at: OffsetDateTime) {
+        settle::never_sent(&mut kill, at);
+        let (until, mut pause) = (Instant::now() + PATIENCE, PAUSE.0);
+        loop {
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE.1);
+            match self.audit.conclude(&kill, at, "answered", None).await {
+                // Or it was not committed.
+                Ok(_) => return,
+                Err(error) if !error.may_pass() || Instant::now() > until => {
+                    tracing::error!(kill_id = %kill.id, %error, "nothing was sent of a kill, and the record may not say so");
+                    return;
+                }
+                Err(_) => {}
+            }
+        }
     }
 
     /// Records that from now on bytes may leave; without that none does, and a kill that another gateway

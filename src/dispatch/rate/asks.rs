@@ -130,8 +130,7 @@ mod tests {
             assert_eq!(first.wanted(), 1 + 3 + 1);
             first.share(permit(5), 2).calls
         };
-        let (own, one, three, last) =
-            tokio::join!(asker, calls(&asks, 1), calls(&asks, 3), calls(&asks, 1));
+        let (own, one, three, last) = tokio::join!(asker, calls(&asks, 1), calls(&asks, 3), calls(&asks, 1));
         assert_eq!((own, one, three, last), (2, 1, 2, 0), "the last one's turn to ask has come");
     }
 

@@ -110,6 +110,12 @@ pub(in crate::kill) fn broken_off(kill: &mut Kill, sent: bool, now: OffsetDateTi
     leave(kill, sent, problem, now);
 }
 
+/// A kill of which nothing was sent, since its record was not heard to be written.
+pub(in crate::kill) fn never_sent(kill: &mut Kill, now: OffsetDateTime) {
+    let sentence = "the kill could not be recorded, so nothing was sent";
+    leave(kill, false, Problem::new(ProblemCode::AuditUnavailable, sentence), now);
+}
+
 fn leave(kill: &mut Kill, sent: bool, problem: Problem, now: OffsetDateTime) {
     let (status, outcome) = if sent { (Status::Unknown, Outcome::Unknown) } else { (Status::Failed, Outcome::Failed) };
     kill.status = status;

@@ -73,7 +73,12 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Submission) -> R
         is_marked,
         kill,
     };
-    match gate.record.begin(&attempt).await? {
+    let begun = gate.record.begin(&attempt).await;
+    if begun.is_err() && attempt.is_marked {
+        let (gate, kill) = (Arc::clone(&gate), attempt.kill.clone());
+        tokio::spawn(async move { gate.record.take_back(kill, now).await });
+    }
+    match begun? {
         audit::Begun::New => {}
         audit::Begun::Existing { kill, same_request: true } => return taken_key(*kill),
         audit::Begun::Existing { kill, same_request: false } => {

@@ -3,6 +3,7 @@
 use std::{num::NonZeroU32, sync::Arc};
 
 use crate::{
+    audit,
     dispatch::rate::limiter::{Limit, Limiter},
     domain::{Match, Outcome, ProblemCode, Session, SessionId, Status, Target, VendorName},
     kill::{
@@ -122,4 +123,20 @@ async fn a_kill_whose_work_breaks_off_is_concluded_and_answered() {
     let (mut marked, now) = (Kill::sample(NOON), NOON);
     settle::broken_off(&mut marked, true, now);
     assert_eq!(marked.status, Status::Unknown);
+}
+
+#[tokio::test]
+async fn of_a_kill_whose_beginning_was_not_heard_of_it_is_on_record_that_nothing_was_sent() {
+    let directory = tempfile::tempdir().unwrap();
+    let kills = gateway("deaf", directory.path().join("killgate.db")).await;
+    let record = &kills.0.record;
+    let committed = audit::Attempt { is_marked: true, ..attempt("deaf") };
+    kills.audit().begin(&committed, Duration::from_hours(24)).await.unwrap();
+    record.take_back(committed.kill.clone(), NOON).await;
+    let kill = kills.audit().find(committed.kill.id).await.unwrap().unwrap();
+    assert_eq!((kill.status, kill.problem.unwrap().code), (Status::Failed, ProblemCode::AuditUnavailable));
+
+    let lost = attempt("deaf").kill;
+    record.take_back(lost.clone(), NOON).await;
+    assert_eq!(kills.audit().find(lost.id).await.unwrap(), None);
 }
