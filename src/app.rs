@@ -37,7 +37,7 @@ use crate::{
     metrics::Metrics,
     notify::{
         follow::Following,
-        webhook::{Couriers, Desk, Webhooks},
+        webhook::{Couriers, Dependencies, Webhooks},
     },
     upstream::{
         self, Complaint,
@@ -121,7 +121,7 @@ impl App {
         let (serving, reconciling) = (tokio::spawn(server), tokio::spawn(kills.clone().reconcile()));
         let indexer = Indexer::start(audit.clone(), clock.clone(), Arc::clone(&metrics));
         let sealer = Sealer::start(&config.seal, audit.clone(), clock.clone(), Arc::clone(&metrics), &transport);
-        let couriers = Couriers::start(&webhooks, &Desk { audit, clock, metrics, transport });
+        let couriers = Couriers::start(&webhooks, &Dependencies { audit, clock, metrics, transport });
         Ok(Self {
             address,
             kills,

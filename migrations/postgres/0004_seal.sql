@@ -104,7 +104,6 @@ CREATE TABLE blocks (
     number     bigint      PRIMARY KEY CHECK (number > 0),
     sealed_at  timestamptz NOT NULL,
     entries    uuid[]      NOT NULL CHECK (cardinality(entries) > 0),
-    versions   integer[]   NOT NULL CHECK (cardinality(versions) = cardinality(entries)),
     leaves     bytea       NOT NULL CHECK (octet_length(leaves) = 32 * cardinality(entries)),
     total      bigint      NOT NULL,
     listing    bytea       NOT NULL CHECK (octet_length(listing) = 32),
@@ -118,12 +117,9 @@ COMMENT ON TABLE blocks IS 'Sealed runs of finished kills, each chained to the o
 COMMENT ON COLUMN blocks.number IS '1, 2, 3 … without gaps';
 COMMENT ON COLUMN blocks.sealed_at IS 'When, by the gateway''s clock';
 COMMENT ON COLUMN blocks.entries IS 'The kills and removals in it, in the order of their leaves';
-COMMENT ON COLUMN blocks.versions IS
-    '0 for what never changes again, settled kills and removals; a kill that was open is there twice, with the number of '
-    'events it had: of what was asked and those events, and below zero of its whole line';
 COMMENT ON COLUMN blocks.leaves IS 'The hash of each entry, 32 bytes each';
 COMMENT ON COLUMN blocks.total IS 'Entries of this block and all before it';
-COMMENT ON COLUMN blocks.listing IS 'Hash of entries and versions';
+COMMENT ON COLUMN blocks.listing IS 'Hash of the entries';
 COMMENT ON COLUMN blocks.root IS 'The Merkle root over the leaves';
 COMMENT ON COLUMN blocks.previous IS 'SHA-256 of the signed text of the block before; zeros for the first';
 COMMENT ON COLUMN blocks.public_key IS 'The Ed25519 key it was signed with';

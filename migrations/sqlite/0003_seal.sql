@@ -23,14 +23,11 @@ CREATE TABLE blocks (
     sealed_at  INTEGER NOT NULL,
     -- The kills in it, 16 bytes each, in the order of their leaves.
     entries    BLOB    NOT NULL CHECK (length(entries) > 0 AND length(entries) % 16 = 0),
-    -- JSON: 0 for settled kills, which never change again; a kill that was open is there twice, with the number of events
-    -- it had: of what was asked and those events, and below zero of its whole line.
-    versions   TEXT    NOT NULL CHECK (json_array_length(versions) = length(entries) / 16),
     -- The hash of each entry, 32 bytes each.
     leaves     BLOB    NOT NULL CHECK (length(leaves) = 2 * length(entries)),
     -- Entries of this block and all before it.
     total      INTEGER NOT NULL,
-    -- Hash of entries and versions.
+    -- Hash of the entries.
     listing    BLOB    NOT NULL CHECK (length(listing) = 32),
     -- The Merkle root over the leaves.
     root       BLOB    NOT NULL CHECK (length(root) = 32),

@@ -92,9 +92,89 @@ pub(super) fn deliveries(claimed: Vec<Claimed>, found: Vec<Found>) -> Vec<Delive
 /// Said of a kill that cannot be read; it is looked at again when the lease of its delivery is over.
 const NOT_TOLD: &str = "a kill cannot be read, so no webhook is told of it";
 
-/// Ends a delivery that is still this claim's.
-pub(super) const DELIVERED: &str = "DELETE FROM webhook_deliveries WHERE webhook = $1 AND kill_id = $2 AND tries = $3";
+/// The functions for deliveries, for connections of a kind. `$begin` begins a transaction that writes, `$claim` takes
+/// those that are due, and `$drop` removes what is for none of the webhooks in `$1`, of which `$webhooks` makes a value.
+macro_rules! delivery_functions {
+    ($Connection:ty, begin: $begin:expr, claim: $claim:expr, drop: $drop:expr, webhooks: $webhooks:expr) => {
+        use sqlx::Connection as _;
+        use time::OffsetDateTime;
 
-/// Leaves a delivery that is still this claim's for later.
-pub(super) const LATER: &str =
-    "UPDATE webhook_deliveries SET due_at = $4 WHERE webhook = $1 AND kill_id = $2 AND tries = $3";
+        use super::read::among;
+        use crate::{
+            audit::{
+                Delivery, Unwanted,
+                delivery::{Claimed, deliveries},
+                timestamp::Timestamp,
+            },
+            domain::KillId,
+        };
+
+        pub(in crate::audit) async fn claim_deliveries(
+            connection: &mut $Connection,
+            webhook: &str,
+            now: OffsetDateTime,
+            until: OffsetDateTime,
+            limit: u32,
+        ) -> sqlx::Result<Vec<Delivery>> {
+            let mut tx = connection.begin_with($begin).await?;
+            let taken: Vec<Claimed> = sqlx::query_as($claim)
+                .bind(webhook)
+                .bind(Timestamp(now))
+                .bind(Timestamp(until))
+                .bind(i64::from(limit))
+                .fetch_all(&mut *tx)
+                .await?;
+            let ids: Vec<KillId> = taken.iter().map(|(kill, _)| *kill).collect();
+            let found = among(&mut tx, &ids).await?;
+            tx.commit().await?;
+            Ok(deliveries(taken, found))
+        }
+
+        pub(in crate::audit) async fn delivered(
+            connection: &mut $Connection,
+            webhook: &str,
+            kill: KillId,
+            tries: i32,
+        ) -> sqlx::Result<bool> {
+            let done = sqlx::query(DELIVERED).bind(webhook).bind(kill).bind(tries).execute(connection).await?;
+            Ok(done.rows_affected() > 0)
+        }
+
+        /// Ends a delivery that is still this claim's.
+        const DELIVERED: &str = "DELETE FROM webhook_deliveries WHERE webhook = $1 AND kill_id = $2 AND tries = $3";
+
+        pub(in crate::audit) async fn deliver_later(
+            connection: &mut $Connection,
+            webhook: &str,
+            kill: KillId,
+            tries: i32,
+            due_at: OffsetDateTime,
+        ) -> sqlx::Result<bool> {
+            let left = sqlx::query(LATER)
+                .bind(webhook)
+                .bind(kill)
+                .bind(tries)
+                .bind(Timestamp(due_at))
+                .execute(connection)
+                .await?;
+            Ok(left.rows_affected() > 0)
+        }
+
+        /// Leaves a delivery that is still this claim's for later.
+        const LATER: &str =
+            "UPDATE webhook_deliveries SET due_at = $4 WHERE webhook = $1 AND kill_id = $2 AND tries = $3";
+
+        pub(in crate::audit) async fn drop_deliveries(
+            connection: &mut $Connection,
+            unwanted: &Unwanted,
+        ) -> sqlx::Result<Vec<(String, KillId)>> {
+            sqlx::query_as($drop)
+                .bind($webhooks(&unwanted.webhooks))
+                .bind(Timestamp(unwanted.unknown_since))
+                .bind(unwanted.overdue_since.map(Timestamp))
+                .fetch_all(connection)
+                .await
+        }
+    };
+}
+pub(super) use delivery_functions;

@@ -9,10 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::opening::{Opening, OpeningLine};
 use crate::{
     chain::{self, Hash, Leaf},
-    domain::{KillId, Status},
+    domain::KillId,
 };
 
 /// One kill with everything that is on record about it.
@@ -61,9 +60,6 @@ pub struct Line {
     pub gateway: String,
     /// Every change of the kill, oldest first.
     pub events: Vec<LineEvent>,
-    /// Whether nobody looks after it any more; no part of the text.
-    #[serde(skip)]
-    pub closed: bool,
 }
 
 /// One session of a kill.
@@ -112,14 +108,10 @@ impl Line {
         serde_json::to_string(self).expect("every key of a line is a text")
     }
 
-    /// The line as it is sealed: once and for all where it is settled or closed. One that is open is sealed twice, as
-    /// [`Line::opening`] and as it stands.
-    pub fn leaves(&self) -> impl Iterator<Item = Leaf> {
-        let may_change = !self.closed && Status::parse(&self.status).is_some_and(Status::is_open);
-        let version = if may_change { self.version() } else { 0 };
-        let whole = Leaf { id: self.id, version: -version, hash: self.hash() };
-        let opening = self.opening(version).map(|hash| Leaf { id: self.id, version, hash });
-        opening.into_iter().chain([whole])
+    /// The line as it is sealed, once and for all.
+    #[must_use]
+    pub fn leaf(&self) -> Leaf {
+        Leaf { id: self.id, hash: self.hash() }
     }
 
     /// [`chain::leaf`] of the whole line.
@@ -128,26 +120,32 @@ impl Line {
         chain::leaf(self.text().as_bytes())
     }
 
-    /// [`chain::leaf`] of what never changes once the kill has so many events, 1 or more: what was asked, and those
-    /// events. `None` where it has fewer.
-    ///
-    /// # Panics
-    /// Never: every key of a line is a text.
+    /// The times of its events, in their order, as far as they are times.
     #[must_use]
-    pub fn opening(&self, version: i32) -> Option<Hash> {
-        let events = self.events.get(..usize::try_from(version).ok()?).filter(|events| !events.is_empty())?;
-        let text = serde_json::to_string(&OpeningLine { opening: Opening::of(self, events) });
-        Some(chain::leaf(text.expect("every key of a line is a text").as_bytes()))
-    }
-
-    /// How many changes it has; a kill that changed after it was sealed has more than it had then.
-    #[must_use]
-    pub fn version(&self) -> i32 {
-        i32::try_from(self.events.len()).unwrap_or(i32::MAX)
+    pub fn events_at(&self) -> Vec<OffsetDateTime> {
+        self.events.iter().filter_map(|event| OffsetDateTime::parse(&event.at, &Rfc3339).ok()).collect()
     }
 }
 
 /// The time with all the digits it is stored with: a change of the smallest of them is a change.
 pub(super) fn written(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap_or_else(|_| at.unix_timestamp_nanos().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::hex;
+
+    const LINE: &str = r#"{"id":"01a20145-0be1-7823-a957-937f06d75d66","status":"unknown","target":{"alias":"orders"},"select":{"ids":["7"]},"sessions":[{"id":"7","outcome":"unknown","detail":null}],"caller":"bot","on_behalf_of":null,"reason":"runaway","upstream":{"http_status":200,"request_id":"r","task_id":null,"evidence_url":null,"error_code":null,"error_message":null},"problem":null,"requested_at":"2026-03-04T12:00:00.123Z","sent_at":"2026-03-04T12:00:00.124Z","completed_at":null,"dry_run":false,"request":"{}","client_address":null,"client_id":null,"token_id":null,"request_id":"q","idempotency_key":null,"gateway":"here","events":[{"seq":1,"at":"2026-03-04T12:00:00.123Z","kind":"recorded","status":"pending","gateway":"here","detail":{}},{"seq":2,"at":"2026-03-04T12:00:00.124Z","kind":"sent","status":"pending","gateway":"here","detail":{}}]}"#;
+
+    /// Computed with Python's hashlib over the text.
+    const HASH: &str = "b1eaecfb08162fbdbab3a86ec3fdc804d99336733b19a5fc8e0b6f22752a6761";
+
+    #[test]
+    fn a_line_reads_back_to_the_byte_and_has_the_leaf_that_other_programs_make_of_it() {
+        let line: Line = serde_json::from_str(LINE).unwrap();
+        assert_eq!(line.text(), LINE);
+        assert_eq!(hex(&line.leaf().hash), HASH);
+    }
 }

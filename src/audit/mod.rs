@@ -23,7 +23,6 @@ mod index;
 mod line;
 mod log;
 mod migrations;
-mod opening;
 mod page;
 mod postgres;
 mod reading;

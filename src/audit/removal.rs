@@ -43,10 +43,10 @@ impl Removal {
         serde_json::to_string(&Line { removal: self }).expect("every key of a line is a text")
     }
 
-    /// The line as it is sealed; it never changes again.
+    /// The line as it is sealed, once and for all.
     #[must_use]
     pub fn leaf(&self) -> Leaf {
-        Leaf { id: self.id, version: 0, hash: chain::leaf(self.text().as_bytes()) }
+        Leaf { id: self.id, hash: chain::leaf(self.text().as_bytes()) }
     }
 }
 

@@ -1,8 +1,9 @@
-//! How rows of `blocks` read as blocks, on either engine.
+//! How blocks are kept as rows of `blocks` and read from them, the same on either engine but for the words that each has
+//! of its own.
 //!
-//! Postgres keeps entries and versions as arrays, SQLite as bytes and JSON.
+//! Postgres keeps entries as an array, SQLite as bytes.
 
-use sqlx::{Database, Decode, FromRow, Postgres, Sqlite, Type, error::BoxDynError, types::Json};
+use sqlx::{Database, Decode, FromRow, Postgres, Sqlite, Type, error::BoxDynError};
 use uuid::Uuid;
 
 use super::{line::Line, timestamp::Timestamp};
@@ -45,14 +46,14 @@ pub(super) async fn leaves(lines: Vec<Line>, others: Vec<Leaf>, wanted: &[Uuid])
         if at % AT_ONCE == AT_ONCE - 1 {
             tokio::task::yield_now().await;
         }
-        leaves.extend(line.leaves());
+        leaves.push(line.leaf());
     }
     leaves.sort_unstable_by_key(|leaf| leaf.id);
     let absent = wanted.iter().filter(|id| leaves.binary_search_by_key(*id, |leaf| leaf.id).is_err());
-    let absent = absent.map(|id| Leaf { id: *id, version: 0, hash: chain::leaf(absence(*id).as_bytes()) });
+    let absent = absent.map(|id| Leaf { id: *id, hash: chain::leaf(absence(*id).as_bytes()) });
     let absent: Vec<Leaf> = absent.collect();
     leaves.extend(absent);
-    leaves.sort_unstable_by_key(|leaf| (leaf.id, leaf.version));
+    leaves.sort_unstable_by_key(|leaf| leaf.id);
     leaves
 }
 
@@ -60,26 +61,6 @@ pub(super) async fn leaves(lines: Vec<Line>, others: Vec<Leaf>, wanted: &[Uuid])
 fn absence(id: Uuid) -> String {
     format!(r#"{{"absent":{{"id":"{id}"}}}}"#)
 }
-
-/// The columns of a signed head, but for how many entries there are.
-macro_rules! head_columns {
-    () => {
-        "number, sealed_at, total, listing, root, previous, public_key, signature"
-    };
-}
-pub(super) use head_columns;
-
-/// Adds a block; the same columns in the same order.
-macro_rules! add_block {
-    () => {
-        concat!(
-            "INSERT INTO blocks (",
-            head_columns!(),
-            ", entries, versions, leaves) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
-        )
-    };
-}
-pub(super) use add_block;
 
 /// All leaves, one after the other.
 pub(super) fn hashes(leaves: &[Leaf]) -> Vec<u8> {
@@ -120,7 +101,6 @@ pub(super) struct BlockRow {
     #[sqlx(flatten)]
     head: HeadRow,
     entries: Ids,
-    versions: Versions,
     leaves: Vec<u8>,
 }
 
@@ -142,13 +122,13 @@ impl HeadRow {
 
 impl BlockRow {
     pub(super) fn read(self) -> sqlx::Result<Block> {
-        let Self { head, entries: Ids(entries), versions: Versions(versions), leaves } = self;
+        let Self { head, entries: Ids(entries), leaves } = self;
         let (hashes, rest) = leaves.as_chunks::<32>();
-        if hashes.len() != entries.len() || versions.len() != entries.len() || !rest.is_empty() {
+        if hashes.len() != entries.len() || !rest.is_empty() {
             return Err(damaged(head.number, "leaves"));
         }
-        let members = entries.into_iter().zip(versions).zip(hashes);
-        let leaves = members.map(|((id, version), hash)| Leaf { id, version, hash: *hash }).collect();
+        let members = entries.into_iter().zip(hashes);
+        let leaves = members.map(|(id, hash)| Leaf { id, hash: *hash }).collect();
         let Checkpoint { head, signature } = head.read()?;
         Ok(Block { head, signature, leaves })
     }
@@ -164,9 +144,6 @@ fn damaged(block: i64, column: &str) -> sqlx::Error {
 
 /// Ids, as each engine keeps a list of them.
 struct Ids(Vec<Uuid>);
-
-/// Whole numbers, as each engine keeps a list of them.
-struct Versions(Vec<i32>);
 
 impl Type<Postgres> for Ids {
     fn type_info() -> <Postgres as Database>::TypeInfo {
@@ -194,30 +171,129 @@ impl<'r> Decode<'r, Sqlite> for Ids {
     }
 }
 
-impl Type<Postgres> for Versions {
-    fn type_info() -> <Postgres as Database>::TypeInfo {
-        <Vec<i32> as Type<Postgres>>::type_info()
-    }
+/// The columns of a signed head, but for how many entries there are.
+macro_rules! head_columns {
+    () => {
+        "number, sealed_at, total, listing, root, previous, public_key, signature"
+    };
 }
+pub(super) use head_columns;
 
-impl<'r> Decode<'r, Postgres> for Versions {
-    fn decode(value: <Postgres as Database>::ValueRef<'r>) -> Result<Self, BoxDynError> {
-        Decode::<Postgres>::decode(value).map(Self)
-    }
+/// The functions for what was sealed and what waits for it, for connections of a kind. `$count` is how many entries a block
+/// has, `$entries` makes a value of them. `$among` is the condition that a column is one of the
+/// ids in `$1`, which `$ids` makes of them, and `$waits_for` the statement for how long the first `$1` have waited.
+macro_rules! seal_functions {
+    (
+        $Connection:ty, count: $count:literal, entries: $entries:path, among: $among:literal,
+        ids: $ids:path, waits_for: $waits_for:expr
+    ) => {
+        use time::OffsetDateTime;
+        use uuid::Uuid;
+
+        use crate::{
+            audit::{
+                sealed::{BlockRow, HeadRow, hashes, head_columns},
+                timestamp::Timestamp,
+            },
+            chain::{Block, Checkpoint},
+        };
+
+        async fn add_block(
+            connection: &mut $Connection,
+            Block { head, signature, leaves }: &Block,
+        ) -> sqlx::Result<()> {
+            sqlx::query(ADD_BLOCK)
+                .bind(head.number)
+                .bind(Timestamp(head.sealed_at))
+                .bind(head.total)
+                .bind(head.listing.as_slice())
+                .bind(head.root.as_slice())
+                .bind(head.previous.as_slice())
+                .bind(head.public_key.as_slice())
+                .bind(signature.as_slice())
+                .bind($entries(leaves))
+                .bind(hashes(leaves))
+                .execute(connection)
+                .await?;
+            Ok(())
+        }
+
+        const ADD_BLOCK: &str = concat!(
+            "INSERT INTO blocks (",
+            head_columns!(),
+            ", entries, leaves) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+        );
+
+        pub(in crate::audit) async fn blocks(
+            connection: &mut $Connection,
+            after: i64,
+            limit: u32,
+        ) -> sqlx::Result<Vec<Block>> {
+            let rows: Vec<BlockRow> =
+                sqlx::query_as(BLOCKS).bind(after).bind(i64::from(limit)).fetch_all(connection).await?;
+            rows.into_iter().map(BlockRow::read).collect()
+        }
+
+        const BLOCKS: &str = concat!(
+            "SELECT ",
+            head_columns!(),
+            ", ",
+            $count,
+            " AS count, entries, leaves \
+             FROM blocks WHERE number > $1 ORDER BY number LIMIT $2"
+        );
+
+        pub(in crate::audit) async fn heads(
+            connection: &mut $Connection,
+            after: i64,
+            limit: u32,
+        ) -> sqlx::Result<Vec<Checkpoint>> {
+            let rows: Vec<HeadRow> =
+                sqlx::query_as(HEADS).bind(after).bind(i64::from(limit)).fetch_all(connection).await?;
+            rows.into_iter().map(HeadRow::read).collect()
+        }
+
+        const HEADS: &str = concat!(
+            "SELECT ",
+            head_columns!(),
+            ", ",
+            $count,
+            " AS count FROM blocks WHERE number > $1 ORDER BY number LIMIT $2"
+        );
+
+        /// The last block's head.
+        pub(in crate::audit) async fn last_head(connection: &mut $Connection) -> sqlx::Result<Option<Checkpoint>> {
+            let row: Option<HeadRow> = sqlx::query_as(LAST).fetch_optional(connection).await?;
+            row.map(HeadRow::read).transpose()
+        }
+
+        const LAST: &str =
+            concat!("SELECT ", head_columns!(), ", ", $count, " AS count FROM blocks ORDER BY number DESC LIMIT 1");
+
+        /// The number of the last block before the first one that was sealed at that time or later.
+        pub(in crate::audit) async fn block_before(
+            connection: &mut $Connection,
+            at: OffsetDateTime,
+        ) -> sqlx::Result<i64> {
+            sqlx::query_scalar(BLOCK_BEFORE).bind(Timestamp(at)).fetch_one(connection).await
+        }
+
+        const BLOCK_BEFORE: &str = "SELECT coalesce(min(number) - 1, (SELECT coalesce(max(number), 0) FROM blocks)) \
+             FROM blocks WHERE sealed_at >= $1";
+
+        /// For how many seconds the oldest of up to `most` entries that are to be sealed next has waited; `None` if none
+        /// waits.
+        pub(in crate::audit) async fn waits_for(connection: &mut $Connection, most: u32) -> sqlx::Result<Option<i64>> {
+            sqlx::query_scalar($waits_for).bind(i64::from(most)).fetch_one(connection).await
+        }
+
+        /// Those of them that are to be sealed.
+        pub(in crate::audit) async fn waiting(connection: &mut $Connection, ids: &[Uuid]) -> sqlx::Result<Vec<Uuid>> {
+            sqlx::query_scalar(WAITING).bind($ids(ids)).fetch_all(connection).await
+        }
+
+        const WAITING: &str = concat!("SELECT entry_id FROM unsealed WHERE entry_id ", $among);
+    };
 }
-
-impl Type<Sqlite> for Versions {
-    fn type_info() -> <Sqlite as Database>::TypeInfo {
-        <Json<Vec<i32>> as Type<Sqlite>>::type_info()
-    }
-
-    fn compatible(ty: &<Sqlite as Database>::TypeInfo) -> bool {
-        <Json<Vec<i32>> as Type<Sqlite>>::compatible(ty)
-    }
-}
-
-impl<'r> Decode<'r, Sqlite> for Versions {
-    fn decode(value: <Sqlite as Database>::ValueRef<'r>) -> Result<Self, BoxDynError> {
-        <Json<Vec<i32>> as Decode<Sqlite>>::decode(value).map(|json| Self(json.0))
-    }
-}
+pub(super) use seal_functions;

@@ -1,4 +1,5 @@
-//! Watches over kills: what is remembered until it is known whether ended sessions came back, and how that is noted.
+//! Watches over kills: what is remembered until it is known whether ended sessions came back, and how that is noted, the
+//! same on either engine but for how due ones are claimed.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -6,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, types::Json};
 use time::OffsetDateTime;
 
-use super::{Audit, AuditError, on_engine, postgres, sqlite, timestamp::whole_millis};
+use super::{
+    Audit, AuditError, on_engine, postgres, sqlite,
+    timestamp::{Timestamp, whole_millis},
+};
 use crate::domain::KillId;
 
 /// A kill after which will be looked for sessions that come back. It is bookkeeping, and gone once that is known.
@@ -89,7 +93,7 @@ impl Audit {
 pub(super) struct WatchRow {
     kill_id: KillId,
     gateway: String,
-    due_at: super::timestamp::Timestamp,
+    due_at: Timestamp,
     looks: i32,
     sightings: Json<Sightings>,
 }
@@ -100,3 +104,98 @@ impl WatchRow {
         Watch { kill_id, gateway, due_at: due_at.0, looks, sightings: sightings.0 }
     }
 }
+
+/// The functions for watches, for connections of a kind. `$begin` begins a transaction that writes, and `$claim` takes
+/// those that are due.
+macro_rules! watch_functions {
+    ($Connection:ty, begin: $begin:expr, claim: $claim:expr) => {
+        use std::time::Duration;
+
+        use sqlx::{Connection as _, types::Json};
+        use time::OffsetDateTime;
+
+        use crate::{
+            audit::{
+                timestamp::Timestamp,
+                watch::{Returned, Watch, WatchRow},
+            },
+            domain::KillId,
+        };
+
+        pub(in crate::audit) async fn watch(connection: &mut $Connection, watch: &Watch) -> sqlx::Result<()> {
+            sqlx::query(WATCH)
+                .bind(watch.kill_id)
+                .bind(&watch.gateway)
+                .bind(Timestamp(watch.due_at))
+                .bind(watch.looks)
+                .bind(Json(&watch.sightings))
+                .execute(connection)
+                .await?;
+            Ok(())
+        }
+
+        /// Begins to watch a kill, unless it is watched already.
+        const WATCH: &str = "INSERT INTO kill_watches (kill_id, gateway, due_at, looks, sightings) \
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (kill_id) DO NOTHING";
+
+        pub(in crate::audit) async fn claim_watches(
+            connection: &mut $Connection,
+            gateway: &str,
+            now: OffsetDateTime,
+            lease: Duration,
+            limit: u32,
+        ) -> sqlx::Result<Vec<Watch>> {
+            let rows: Vec<WatchRow> = sqlx::query_as($claim)
+                .bind(gateway)
+                .bind(Timestamp(now))
+                .bind(Timestamp(now + lease))
+                .bind(i64::from(limit))
+                .fetch_all(connection)
+                .await?;
+            Ok(rows.into_iter().map(WatchRow::read).collect())
+        }
+
+        pub(in crate::audit) async fn note_look(
+            connection: &mut $Connection,
+            id: KillId,
+            returned: Option<Returned>,
+            on: Option<&Watch>,
+        ) -> sqlx::Result<()> {
+            let mut tx = connection.begin_with($begin).await?;
+            if let Some(Returned { look, at, count, complete }) = returned {
+                sqlx::query(NOTE_RETURNED)
+                    .bind(id)
+                    .bind(look)
+                    .bind(Timestamp(at))
+                    .bind(i32::try_from(count).unwrap_or(i32::MAX))
+                    .bind(complete)
+                    .execute(&mut *tx)
+                    .await?;
+            }
+            match on {
+                Some(on) => {
+                    sqlx::query(WATCH_ON)
+                        .bind(id)
+                        .bind(&on.gateway)
+                        .bind(Timestamp(on.due_at))
+                        .bind(on.looks)
+                        .bind(Json(&on.sightings))
+                        .execute(&mut *tx)
+                        .await?
+                }
+                None => sqlx::query(END_WATCH).bind(id).execute(&mut *tx).await?,
+            };
+            tx.commit().await
+        }
+
+        /// Notes what a look found, unless another gateway has noted that look.
+        const NOTE_RETURNED: &str = "INSERT INTO kill_returns (kill_id, look, at, returned, list_complete) \
+             SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT 1 FROM kill_returns WHERE kill_id = $1 AND look = $2)";
+
+        const WATCH_ON: &str =
+            "UPDATE kill_watches SET gateway = $2, due_at = $3, looks = $4, sightings = $5 WHERE kill_id = $1";
+
+        const END_WATCH: &str = "DELETE FROM kill_watches WHERE kill_id = $1";
+    };
+}
+pub(super) use watch_functions;

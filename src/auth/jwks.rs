@@ -44,7 +44,7 @@ pub(super) struct Jwks {
     clock: Clock,
     current: watch::Sender<Option<Arc<Set>>>,
     /// Held while fetching; when the last fetch ended.
-    turn: Mutex<Option<OffsetDateTime>>,
+    last: Mutex<Option<OffsetDateTime>>,
 }
 
 impl fmt::Debug for Jwks {
@@ -56,7 +56,7 @@ impl fmt::Debug for Jwks {
 impl Jwks {
     pub(super) fn new(url: Url, floor: Duration, max_age: Duration, fetch: Fetch, clock: Clock) -> Arc<Self> {
         let (current, _) = watch::channel(None);
-        Arc::new(Self { url, floor, max_age, fetch, clock, current, turn: Mutex::new(None) })
+        Arc::new(Self { url, floor, max_age, fetch, clock, current, last: Mutex::new(None) })
     }
 
     /// The keys that may have signed a token with this header; at least one.
@@ -82,7 +82,7 @@ impl Jwks {
 
     /// Fetches the set, unless the last fetch, which may be the one that was waited for, ended a moment ago.
     async fn refresh(&self) {
-        let mut last = self.turn.lock().await;
+        let mut last = self.last.lock().await;
         let floor = if self.current().is_some() { self.floor } else { self.floor.min(FLOOR_WITHOUT_KEYS) };
         if last.is_some_and(|last| self.clock.now() - last < floor) {
             return;

@@ -15,11 +15,7 @@ pub const NO_BLOCK: Hash = [0; 32];
 pub struct Leaf {
     /// The kill, or the removal.
     pub id: Uuid,
-    /// 0 where the entry never changes again: a settled kill, a removal. A kill that is open has two leaves: one with
-    /// how many events it has, of what was asked and those events, which never changes again either; and one with the
-    /// negative of it, of all that is on record about it, which is good for as long as it has no more events.
-    pub version: i32,
-    /// [`super::leaf`] of the line of that.
+    /// [`super::leaf`] of its line.
     pub hash: Hash,
 }
 
@@ -34,7 +30,7 @@ pub struct Head {
     pub entries: i64,
     /// How many entries it and all blocks before it have.
     pub total: i64,
-    /// [`Block::listing`]: which entries, in which versions.
+    /// [`Block::listing`]: which entries.
     pub listing: Hash,
     /// The Merkle root over the leaves.
     pub root: Hash,
@@ -108,16 +104,12 @@ impl Block {
         Ok(Self { head, signature, leaves })
     }
 
-    /// Hash of which entries there are, in which versions: SHA-256 over 16 bytes of id and 4 bytes of version, big
-    /// endian, of each in their order. Without it an entry's id could be exchanged for one that nobody looks for.
+    /// Hash of which entries there are: SHA-256 over the 16 bytes of the id of each in their order. Without it an entry's
+    /// id could be exchanged for one that nobody looks for.
     #[must_use]
     pub fn listing(leaves: &[Leaf]) -> Hash {
-        let mut bytes = Vec::with_capacity(20 * leaves.len());
-        for leaf in leaves {
-            bytes.extend(leaf.id.as_bytes());
-            bytes.extend(leaf.version.to_be_bytes());
-        }
-        sha256(&[&bytes])
+        let ids: Vec<u8> = leaves.iter().flat_map(|leaf| *leaf.id.as_bytes()).collect();
+        sha256(&[&ids])
     }
 
     /// The Merkle root over the entries.

@@ -21,8 +21,6 @@ pub struct BlockMembers {
     /// RFC 3339, UTC.
     pub sealed_at: String,
     pub entries: Vec<Uuid>,
-    /// As many as `entries`, see [`Leaf::version`].
-    pub versions: Vec<i32>,
     /// The leaves of all entries, one after the other, 64 digits each.
     pub leaves: String,
     pub total: i64,
@@ -50,12 +48,10 @@ impl BlockLine {
         let it = &self.block;
         let hashes = unhex_all(&it.leaves).ok_or("leaves")?;
         let (hashes, []) = hashes.as_chunks::<32>() else { return Err("leaves") };
-        if hashes.len() != it.entries.len() || it.versions.len() != it.entries.len() {
-            return Err("entries, versions and leaves");
+        if hashes.len() != it.entries.len() {
+            return Err("entries and leaves");
         }
-        let members = it.entries.iter().zip(&it.versions).zip(hashes);
-        let leaves: Vec<Leaf> =
-            members.map(|((id, version), hash)| Leaf { id: *id, version: *version, hash: *hash }).collect();
+        let leaves: Vec<Leaf> = it.entries.iter().zip(hashes).map(|(id, hash)| Leaf { id: *id, hash: *hash }).collect();
         let head = Head {
             number: it.number,
             sealed_at: OffsetDateTime::parse(&it.sealed_at, &Rfc3339).map_err(|_| "sealed_at")?,
@@ -78,7 +74,6 @@ impl From<&Block> for BlockLine {
                 number: head.number,
                 sealed_at: written(head.sealed_at),
                 entries: leaves.iter().map(|leaf| leaf.id).collect(),
-                versions: leaves.iter().map(|leaf| leaf.version).collect(),
                 leaves: leaves.iter().map(|leaf| hex(&leaf.hash)).collect(),
                 total: head.total,
                 root: hex(&head.root),

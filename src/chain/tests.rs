@@ -25,7 +25,6 @@ struct Tree {
 struct Expected {
     sealed_at: String,
     ids: Vec<Uuid>,
-    versions: Vec<i32>,
     lines: Vec<String>,
     text: String,
     head: String,
@@ -42,9 +41,7 @@ fn chain() -> Vec<Block> {
     let key = SealKey::read(&vectors.private_key).unwrap();
     let mut blocks: Vec<Block> = Vec::new();
     for it in vectors.blocks {
-        let members = it.ids.iter().zip(&it.versions).zip(&it.lines);
-        let leaves =
-            members.map(|((id, version), line)| Leaf { id: *id, version: *version, hash: leaf(line.as_bytes()) });
+        let leaves = it.ids.iter().zip(&it.lines).map(|(id, line)| Leaf { id: *id, hash: leaf(line.as_bytes()) });
         let at = OffsetDateTime::parse(&it.sealed_at, &Rfc3339).unwrap();
         blocks.push(Block::seal(leaves.collect(), blocks.last().map(|block| &block.head), at, &key).unwrap());
     }
@@ -90,9 +87,9 @@ fn a_line_that_does_not_hold_together_is_no_block() {
         spoil(&mut line.block);
         line.read()
     };
-    assert_eq!(spoilt(|it| it.leaves.truncate(64)), Err("entries, versions and leaves"));
+    assert_eq!(spoilt(|it| it.leaves.truncate(64)), Err("entries and leaves"));
     assert_eq!(spoilt(|it| it.leaves.truncate(191)), Err("leaves"));
-    assert_eq!(spoilt(|it| it.versions.truncate(2)), Err("entries, versions and leaves"));
+    assert_eq!(spoilt(|it| it.entries.truncate(2)), Err("entries and leaves"));
     assert_eq!(spoilt(|it| it.sealed_at = "noon".into()), Err("sealed_at"));
     assert_eq!(spoilt(|it| it.root = it.root.to_uppercase()), Err("root"));
     assert_eq!(spoilt(|it| it.signature.truncate(126)), Err("signature"));
@@ -139,19 +136,6 @@ fn a_fresh_key_reads_back() {
     assert_eq!(again.public(), key.public());
 }
 
-/// Something that was settled when it was sealed.
-struct Settled;
-
-impl check::Opening for Settled {
-    fn opening(&self, _: i32) -> Option<Hash> {
-        None
-    }
-
-    fn events_at(&self) -> impl Iterator<Item = OffsetDateTime> {
-        std::iter::empty()
-    }
-}
-
 /// The definition of RFC 6962, word for word.
 fn by_definition(leaves: &[Hash]) -> Hash {
     match leaves {
@@ -196,7 +180,7 @@ proptest! {
         let key = SealKey::generate().unwrap();
         let found = |lines: &[Vec<u8>]| -> Vec<Leaf> {
             let leaf_of = |(number, line): (usize, &Vec<u8>)| Leaf {
-                id: Uuid::from_u128(number as u128), version: 0, hash: leaf(line),
+                id: Uuid::from_u128(number as u128), hash: leaf(line),
             };
             lines.iter().enumerate().map(leaf_of).collect()
         };
@@ -206,8 +190,8 @@ proptest! {
             let mut check = check::Check::new(check::Scope::Record, vec![check::Trusted::always(key.public())], vec![]);
             check.block(&block);
             for leaf in found(lines) {
-                let Leaf { id, hash, .. } = leaf;
-                check.entry(&check::Found { id, hash, events: 1, opening: &Settled, waits: check::Waits::No });
+                let Leaf { id, hash } = leaf;
+                check.entry(&check::Found { id, hash, events_at: Vec::new(), waits: check::Waits::No });
             }
             check.finish(&[])
         };

@@ -108,7 +108,7 @@ mod tests {
         let key = SealKey::generate().unwrap();
         let mut heads: Vec<Checkpoint> = Vec::new();
         for _ in 0..count {
-            let leaf = Leaf { id: uuid::Uuid::nil(), version: 0, hash: [7; 32] };
+            let leaf = Leaf { id: uuid::Uuid::nil(), hash: [7; 32] };
             let at = datetime!(2026-03-04 12:00:00.123 UTC);
             let block = Block::seal(vec![leaf], heads.last().map(|last| &last.head), at, &key).unwrap();
             heads.push(Checkpoint { head: block.head, signature: block.signature });

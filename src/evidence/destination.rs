@@ -10,7 +10,7 @@ use url::Url;
 
 use super::{
     checkpoints::Tail,
-    sealer::{Desk, Stage, waits},
+    sealer::{Dependencies, Running, waits},
 };
 use crate::{
     chain::Checkpoint,
@@ -34,21 +34,21 @@ pub(super) enum Destination {
 /// Carries checkpoints to one destination.
 #[derive(Debug)]
 pub(super) struct Publisher {
-    desk: Desk,
+    dependencies: Dependencies,
     destination: Destination,
     /// How far it has come; `None` before it knows where to begin.
     tail: Option<Tail>,
 }
 
 impl Publisher {
-    pub(super) const fn new(desk: Desk, destination: Destination) -> Self {
-        Self { desk, destination, tail: None }
+    pub(super) const fn new(dependencies: Dependencies, destination: Destination) -> Self {
+        Self { dependencies, destination, tail: None }
     }
 
-    pub(super) async fn run(mut self, mut stage: watch::Receiver<Stage>) {
-        let mut pause = self.desk.every;
-        while waits(pause, &mut stage, Stage::Nobody).await {
-            pause = if self.round().await { self.desk.every } else { PAUSE.max(self.desk.every) };
+    pub(super) async fn run(mut self, mut running: watch::Receiver<Running>) {
+        let mut pause = self.dependencies.every;
+        while waits(pause, &mut running, Running::Nothing).await {
+            pause = if self.round().await { self.dependencies.every } else { PAUSE.max(self.dependencies.every) };
         }
         self.round().await;
     }
@@ -58,7 +58,7 @@ impl Publisher {
         match self.deliver().await {
             Ok(()) => true,
             Err(why) => {
-                self.desk.metrics.checkpoint_failure();
+                self.dependencies.metrics.checkpoint_failure();
                 tracing::warn!(destination = self.destination.name(), why, "checkpoints could not be delivered yet");
                 false
             }
@@ -72,7 +72,7 @@ impl Publisher {
         loop {
             let last = self.tail.as_ref().and_then(|tail| tail.last.as_ref());
             let after = last.map_or(0, |last| last.head.number);
-            let heads = self.desk.audit.heads(after, AT_ONCE).await.map_err(|error| error.to_string())?;
+            let heads = self.dependencies.audit.heads(after, AT_ONCE).await.map_err(|error| error.to_string())?;
             let Some(next) = heads.first() else { return Ok(()) };
             if last.is_some_and(|last| last.head.hash() != next.head.previous) {
                 self.contradicts(next.head.number);
@@ -84,7 +84,7 @@ impl Publisher {
     /// Where to begin: after the last checkpoint of a file; at the newest block otherwise, since each head stands for
     /// all before it.
     async fn begin(&self) -> Result<Tail, String> {
-        let heads = async |after| self.desk.audit.heads(after, 1).await.map_err(|error| error.to_string());
+        let heads = async |after| self.dependencies.audit.heads(after, 1).await.map_err(|error| error.to_string());
         match &self.destination {
             Destination::File(path) => {
                 let path = path.clone();
@@ -97,7 +97,7 @@ impl Publisher {
                 Ok(tail)
             }
             Destination::Url(..) => {
-                let newest = self.desk.audit.last_head().await.map_err(|error| error.to_string())?;
+                let newest = self.dependencies.audit.last_head().await.map_err(|error| error.to_string())?;
                 let number = newest.map_or(0, |newest| newest.head.number);
                 let last = if number > 1 { heads(number - 2).await?.pop() } else { None };
                 Ok(Tail::after(last))
@@ -123,7 +123,7 @@ impl Publisher {
     }
 
     fn contradicts(&self, number: i64) {
-        self.desk.metrics.checkpoint_failure();
+        self.dependencies.metrics.checkpoint_failure();
         tracing::error!(
             destination = self.destination.name(),
             block = number,

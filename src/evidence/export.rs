@@ -224,7 +224,7 @@ fn entries(path: &Path, check: &mut Check) -> io::Result<(Kills, Vec<Removal>)> 
                 Some((removal, sealed_by)) => {
                     let (id, hash) = (removal.id, leaf(bytes));
                     let waits = Waits::Until(sealed_by);
-                    check.entry(&Found { id, hash, events: 0, opening: &removal, waits });
+                    check.entry(&Found { id, hash, events_at: Vec::new(), waits });
                     removals.push(removal);
                 }
                 None => check.found(Wrong::Changed, format_args!("line {} is no removal", lines.number)),
@@ -241,8 +241,8 @@ fn known(RemovalLine { removal }: RemovalLine) -> Option<(Removal, OffsetDateTim
     Some((removal, removed_at.checked_add(PATIENCE)?))
 }
 
-fn found(line: &Line, waits: Waits) -> Found<'_, Line> {
-    Found { id: line.id, hash: line.hash(), events: line.version(), opening: line, waits }
+fn found(line: &Line, waits: Waits) -> Found {
+    Found { id: line.id, hash: line.hash(), events_at: line.events_at(), waits }
 }
 
 /// Until when the kill may wait to be sealed as it is, told by its last event; `None` where it is no kill that a gateway

@@ -29,25 +29,25 @@ const HELD_OFF: Duration = Duration::from_secs(5);
 /// How long until the next try, where sealing could not begin.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// Who goes on. Blocks end before checkpoints, so that the last one is delivered too.
+/// Which tasks go on. Those of blocks end before those of checkpoints, so that the last one is delivered too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
+pub(super) enum Running {
     All,
     Checkpoints,
-    Nobody,
+    Nothing,
 }
 
 /// A gateway's sealing, under way.
 #[derive(Debug)]
 pub struct Sealer {
-    stage: watch::Sender<Stage>,
+    running: watch::Sender<Running>,
     sealing: JoinHandle<()>,
     publishers: JoinSet<()>,
 }
 
 /// What each of the tasks needs.
 #[derive(Debug, Clone)]
-pub(super) struct Desk {
+pub(super) struct Dependencies {
     pub(super) audit: Audit,
     pub(super) metrics: Arc<Metrics>,
     pub(super) every: Duration,
@@ -69,26 +69,27 @@ impl Sealer {
             );
             return None;
         };
-        let (stage, now) = watch::channel(Stage::All);
-        let desk = Desk { audit, metrics, every: settings.every };
+        let (running, now) = watch::channel(Running::All);
+        let dependencies = Dependencies { audit, metrics, every: settings.every };
         let file = settings.checkpoint_file.clone().map(Destination::File);
         let url = settings.checkpoint_url.clone().map(|url| Destination::Url(url, transport.clone()));
         let mut publishers = JoinSet::new();
         for destination in file.into_iter().chain(url) {
-            publishers.spawn(Publisher::new(desk.clone(), destination).run(now.clone()));
+            publishers.spawn(Publisher::new(dependencies.clone(), destination).run(now.clone()));
         }
-        let sealing = tokio::spawn(desk.seal(key, clock, settings.most, now));
-        Some(Self { stage, sealing, publishers })
+        let blocks = BlockTask { dependencies, key, clock, most: settings.most };
+        let sealing = tokio::spawn(blocks.run(now));
+        Some(Self { running, sealing, publishers })
     }
 
     /// Seals what there is to seal, delivers what there is to deliver, and ends.
     pub async fn stop(self) {
-        let Self { stage, sealing, mut publishers } = self;
+        let Self { running, sealing, mut publishers } = self;
         let end = async {
-            stage.send_replace(Stage::Checkpoints);
+            running.send_replace(Running::Checkpoints);
             // A task that panicked has nothing left to do.
             let _ = sealing.await;
-            stage.send_replace(Stage::Nobody);
+            running.send_replace(Running::Nothing);
             while publishers.join_next().await.is_some() {}
         };
         if tokio::time::timeout(FAREWELL, end).await.is_err() {
@@ -97,52 +98,60 @@ impl Sealer {
     }
 }
 
-impl Desk {
-    async fn seal(self, key: SealKey, clock: Clock, most: u32, mut stage: watch::Receiver<Stage>) {
-        while let Err(error) = self.audit.begin_sealing().await {
-            self.metrics.seal_failure();
+/// The task that closes blocks.
+struct BlockTask {
+    dependencies: Dependencies,
+    key: SealKey,
+    clock: Clock,
+    most: u32,
+}
+
+impl BlockTask {
+    async fn run(self, mut running: watch::Receiver<Running>) {
+        while let Err(error) = self.dependencies.audit.begin_sealing().await {
+            self.dependencies.metrics.seal_failure();
             tracing::warn!(%error, "sealing could not begin yet");
-            if !waits(self.every.max(AGAIN), &mut stage, Stage::Checkpoints).await {
+            if !waits(self.dependencies.every.max(AGAIN), &mut running, Running::Checkpoints).await {
                 return;
             }
         }
         let mut held_off = HeldOff::default();
-        while waits(self.every, &mut stage, Stage::Checkpoints).await {
-            self.round(&key, &clock, most, &mut held_off).await;
+        while waits(self.dependencies.every, &mut running, Running::Checkpoints).await {
+            self.round(&mut held_off).await;
         }
-        self.round(&key, &clock, most, &mut held_off).await;
+        self.round(&mut held_off).await;
     }
 
     /// Seals what there is to seal, and tells how long what is left has waited.
-    async fn round(&self, key: &SealKey, clock: &Clock, most: u32, held_off: &mut HeldOff) {
-        let is_held_off = self.seal_all(key, clock, most).await;
+    async fn round(&self, held_off: &mut HeldOff) {
+        let is_held_off = self.seal_all().await;
         // A gateway that seals in our place adds blocks.
-        let last = if is_held_off { self.audit.last_head().await.ok().flatten() } else { None };
+        let last = if is_held_off { self.dependencies.audit.last_head().await.ok().flatten() } else { None };
         if held_off.note(is_held_off, last.map(|last| last.head.number), Instant::now()) {
-            self.metrics.held_off();
+            self.dependencies.metrics.held_off();
             tracing::error!("somebody keeps this gateway from sealing, and nothing is sealed meanwhile");
         }
         // Where it cannot be told, sealing has failed too and said so; the last figure stands.
-        if let Ok(waits) = self.audit.waits_for(most).await {
-            self.metrics.unsealed(waits.unwrap_or(0));
+        if let Ok(waits) = self.dependencies.audit.waits_for(self.most).await {
+            self.dependencies.metrics.unsealed(waits.unwrap_or(0));
         }
     }
 
     /// Seals block after block while they are full; true if somebody else was at it.
-    async fn seal_all(&self, key: &SealKey, clock: &Clock, most: u32) -> bool {
+    async fn seal_all(&self) -> bool {
         loop {
-            match self.audit.seal(key, clock.now(), most).await {
+            match self.dependencies.audit.seal(&self.key, self.clock.now(), self.most).await {
                 Ok(Sealing::Sealed { block, entries }) => {
-                    self.metrics.sealed(entries);
+                    self.dependencies.metrics.sealed(entries);
                     tracing::debug!(block, entries, "sealed");
-                    if entries < i64::from(most) {
+                    if entries < i64::from(self.most) {
                         return false;
                     }
                 }
                 Ok(Sealing::Nothing) => return false,
                 Ok(Sealing::Elsewhere) => return true,
                 Err(error) => {
-                    self.metrics.seal_failure();
+                    self.dependencies.metrics.seal_failure();
                     tracing::warn!(%error, "a block could not be sealed yet");
                     return false;
                 }
@@ -167,11 +176,11 @@ impl HeldOff {
     }
 }
 
-/// Waits that long; false if that stage has come by then, or nobody is left to say so.
-pub(super) async fn waits(time: Duration, stage: &mut watch::Receiver<Stage>, end: Stage) -> bool {
+/// Waits that long; false if no more than `end` runs by then, or nobody is left to say so.
+pub(super) async fn waits(time: Duration, running: &mut watch::Receiver<Running>, end: Running) -> bool {
     tokio::select! {
         () = tokio::time::sleep(time) => true,
-        _ = stage.wait_for(|stage| *stage >= end) => false,
+        _ = running.wait_for(|running| *running >= end) => false,
     }
 }
 

@@ -116,8 +116,7 @@ async fn tell(audit: &Audit, check: &mut Check, ids: &[Uuid]) -> Result<(), Audi
             Standing::Kill { line, waits, is_held } => check.entry(&Found {
                 id: line.id,
                 hash: line.hash(),
-                events: line.version(),
-                opening: &*line,
+                events_at: line.events_at(),
                 waits: if is_held && !waits { Waits::Held } else { waits_if(waits) },
             }),
             Standing::Unreadable(id) => check.unreadable(id),
@@ -138,8 +137,8 @@ async fn tell_removals(
     let ids: Vec<Uuid> = removals.iter().map(|removal| removal.id).collect();
     let waiting = audit.waiting(&ids).await?;
     for removal in removals {
-        let Leaf { id, hash, .. } = removal.leaf();
-        check.entry(&Found { id, hash, events: 0, opening: removal, waits: waits_if(waiting.contains(&id)) });
+        let Leaf { id, hash } = removal.leaf();
+        check.entry(&Found { id, hash, events_at: Vec::new(), waits: waits_if(waiting.contains(&id)) });
     }
     Ok(())
 }

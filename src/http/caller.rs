@@ -95,14 +95,14 @@ impl Refusals {
 
     fn note(&self, error: AuthError, authorization: Option<&str>, address: Option<IpAddr>) {
         self.metrics.refused_token(error.word());
-        let Some(untold) = self.turn(Instant::now()) else { return };
+        let Some(untold) = self.untold(Instant::now()) else { return };
         let key = key_id(authorization).map(|key| tokens::without("", &key));
         let client_address = address.map(tracing::field::display);
         tracing::info!(reason = %error, client_address, key, untold, "a token was refused");
     }
 
     /// How many were not told since the last one that was, where this one may be.
-    fn turn(&self, now: Instant) -> Option<u64> {
+    fn untold(&self, now: Instant) -> Option<u64> {
         let mut told = lock(&self.told);
         if told.at.is_some_and(|at| now.saturating_duration_since(at) < EVERY) {
             told.untold += 1;
@@ -121,7 +121,7 @@ mod tests {
     fn one_refusal_a_second_is_told_and_how_many_were_not() {
         let refusals = Refusals::new(Arc::default());
         let start = Instant::now();
-        let turns = [0, 1, 999, 1000, 1500, 2000].map(|ms| refusals.turn(start + Duration::from_millis(ms)));
-        assert_eq!(turns, [Some(0), None, None, Some(2), None, Some(1)]);
+        let untold = [0, 1, 999, 1000, 1500, 2000].map(|ms| refusals.untold(start + Duration::from_millis(ms)));
+        assert_eq!(untold, [Some(0), None, None, Some(2), None, Some(1)]);
     }
 }

@@ -60,7 +60,7 @@ pub(super) async fn follow(
     following: web::Data<Following>,
     readers: web::Data<Readers>,
 ) -> Result<HttpResponse, Failure> {
-    let place = readers.pages.take(&caller.0.subject).await?;
+    let seat = readers.pages.take(&caller.0.subject).await?;
     let kill = visible(&request, &id, &caller, &kills).await?;
     let after = last_event_id(request.headers())?;
     let mut response = HttpResponse::Ok();
@@ -73,7 +73,7 @@ pub(super) async fn follow(
         return Ok(HttpResponse::NoContent().finish());
     }
     // A stream has a seat of its own.
-    drop(place);
+    drop(seat);
     if answers::is_head(&request) {
         return Ok(response.streaming(stream::empty::<io::Result<Bytes>>()));
     }

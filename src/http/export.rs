@@ -75,7 +75,7 @@ pub(super) async fn export(
     if answers::is_head(&request) {
         return Ok(response.streaming(stream::empty::<io::Result<Bytes>>()));
     }
-    let place = readers.files.take(&caller.0.subject).await?;
+    let seat = readers.files.take(&caller.0.subject).await?;
     let filters = tokens::without("", &serde_json::to_string(&wanted).unwrap_or_default());
     let export = Export::begin(kills.audit().clone(), wanted, filter, format).await;
     let export = export.map_err(|error| unreadable_record(&error))?.for_excel(excel);
@@ -88,7 +88,7 @@ pub(super) async fn export(
             Err(io::Error::other("the record could not be read"))
         }
     });
-    Ok(response.body(Held::new(BodyStream::new(Box::pin(pieces)).boxed(), place)))
+    Ok(response.body(Held::new(BodyStream::new(Box::pin(pieces)).boxed(), seat)))
 }
 
 impl Wish {

@@ -1,4 +1,4 @@
-//! The body of an answer that holds a place until it was taken, and is given up when nobody takes it.
+//! The body of an answer that holds a seat until it was taken, and is given up when nobody takes it.
 //!
 //! It is handed out in pieces, so that what a client has not taken stays here, where it is dropped in time, and not in the
 //! server's buffer for as long as the connection stands.
@@ -21,7 +21,7 @@ use actix_web::{
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
-use super::places::Place;
+use super::reader_seats::ReaderSeat;
 use crate::domain::{Problem, ProblemCode};
 
 /// How long a client may take for a piece.
@@ -29,7 +29,7 @@ const UNREAD: Duration = Duration::from_mins(1);
 /// The size of a piece.
 const PIECE: usize = 32 * 1024;
 
-/// A body and its place.
+/// A body and its seat.
 pub(super) struct Held {
     size: BodySize,
     state: Rc<RefCell<State>>,
@@ -38,7 +38,7 @@ pub(super) struct Held {
 
 struct State {
     /// `None` once it was given up.
-    body: Option<(BoxBody, Place)>,
+    body: Option<(BoxBody, ReaderSeat)>,
     /// What is left of a part of the body that is larger than a piece.
     rest: Bytes,
     /// Since when a piece has been with the client.
@@ -46,13 +46,10 @@ struct State {
 }
 
 impl Held {
-    pub(super) fn new(body: BoxBody, place: Place) -> Self {
+    pub(super) fn new(body: BoxBody, seat: ReaderSeat) -> Self {
         let size = body.size();
-        let state = Rc::new(RefCell::new(State {
-            body: Some((body, place)),
-            rest: Bytes::new(),
-            handed: Some(Instant::now()),
-        }));
+        let state =
+            Rc::new(RefCell::new(State { body: Some((body, seat)), rest: Bytes::new(), handed: Some(Instant::now()) }));
         let watch = rt::spawn(watch(Rc::clone(&state)));
         Self { size, state, watch }
     }
@@ -61,14 +58,14 @@ impl Held {
     ///
     /// # Errors
     /// `internal` where it cannot be written as JSON.
-    pub(super) fn json(answer: &impl Serialize, place: Place) -> Result<Self, Problem> {
+    pub(super) fn json(answer: &impl Serialize, seat: ReaderSeat) -> Result<Self, Problem> {
         let bytes = serde_json::to_vec(answer);
         let bytes = bytes.map_err(|_| Problem::new(ProblemCode::Internal, "the answer could not be written"))?;
-        Ok(Self::new(BoxBody::new(bytes), place))
+        Ok(Self::new(BoxBody::new(bytes), seat))
     }
 }
 
-/// Drops the body, and its place, when a piece was not taken in time.
+/// Drops the body, and its seat, when a piece was not taken in time.
 async fn watch(state: Rc<RefCell<State>>) {
     loop {
         let handed = state.borrow().handed;
@@ -123,7 +120,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::http::places::Places;
+    use crate::http::reader_seats::ReaderSeats;
 
     async fn next(body: &mut Held) -> Option<Result<Bytes, Box<dyn StdError>>> {
         poll_fn(|cx| Pin::new(&mut *body).poll_next(cx)).await
@@ -141,7 +138,7 @@ mod tests {
     fn a_body_is_whole_for_whoever_takes_a_piece_now_and_then() {
         on_a_clock_that_stands(async {
             let sent: Vec<u8> = (0..=255).cycle().take(3 * PIECE + 7).collect();
-            let mut body = Held::new(BoxBody::new(sent.clone()), Places::new(1, 1).take("a").await.unwrap());
+            let mut body = Held::new(BoxBody::new(sent.clone()), ReaderSeats::new(1, 1).take("a").await.unwrap());
             assert_eq!(body.size(), BodySize::Sized(sent.len() as u64));
             let mut taken = vec![];
             while let Some(piece) = next(&mut body).await {
@@ -153,13 +150,13 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_takes_is_dropped_and_its_place_is_anothers() {
+    fn what_nobody_takes_is_dropped_and_its_seat_is_anothers() {
         on_a_clock_that_stands(async {
-            let places = Places::new(1, 1);
-            let mut body = Held::new(BoxBody::new(vec![0; 2 * PIECE]), places.take("a").await.unwrap());
+            let seats = ReaderSeats::new(1, 1);
+            let mut body = Held::new(BoxBody::new(vec![0; 2 * PIECE]), seats.take("a").await.unwrap());
             next(&mut body).await.unwrap().unwrap();
             advance(UNREAD).await;
-            places.take("b").await.unwrap();
+            seats.take("b").await.unwrap();
             assert!(next(&mut body).await.unwrap().is_err());
         });
     }

@@ -304,7 +304,7 @@ pub(super) async fn list(
     let (wanted, paging) = query::wanted::<Paging>(request.query_string(), &["limit", "cursor"])?;
     let (filter, (before, limit)) = (wanted.filter()?, paging.check()?);
     let filter = Filter { before, only_caller, ..filter };
-    let place = readers.pages.take(&caller.0.subject).await?;
+    let seat = readers.pages.take(&caller.0.subject).await?;
     let page = kills.audit().page(&filter, limit).await.map_err(|error| unreadable_record(&error))?;
     let next_cursor = page.next.map(|cursor| cursor.to_string());
     let mut response = HttpResponse::Ok();
@@ -318,7 +318,7 @@ pub(super) async fn list(
         response.insert_header((header::LINK, format!("</kills?{query}>; rel=\"next\"")));
     }
     let items = page.items.into_iter().map(|kill| seen_by(&caller, kill)).collect();
-    let page = Held::json(&KillPage { items, next_cursor }, place)?;
+    let page = Held::json(&KillPage { items, next_cursor }, seat)?;
     Ok(response.content_type(header::ContentType::json()).body(page))
 }
 
@@ -338,9 +338,9 @@ pub(super) async fn read_one(
     kills: web::Data<Kills>,
     readers: web::Data<Readers>,
 ) -> Result<HttpResponse, Failure> {
-    let place = readers.pages.take(&caller.0.subject).await?;
+    let seat = readers.pages.take(&caller.0.subject).await?;
     let kill = seen_by(&caller, visible(&request, &id, &caller, &kills).await?);
-    Ok(HttpResponse::Ok().content_type(header::ContentType::json()).body(Held::json(&kill, place)?))
+    Ok(HttpResponse::Ok().content_type(header::ContentType::json()).body(Held::json(&kill, seat)?))
 }
 
 /// The kill of that id, where this caller may see it.

@@ -13,9 +13,9 @@ mod export;
 mod health;
 mod held;
 mod kills;
-mod places;
 mod problem;
 mod query;
+mod reader_seats;
 mod reference;
 mod request_id;
 mod schema;
@@ -48,8 +48,8 @@ use crate::{
 };
 
 pub use docs::document;
-use places::Places;
 use problem::Failure;
+use reader_seats::ReaderSeats;
 
 /// How long a client may leave unread what it was sent before its connection is broken.
 const UNREAD: Duration = Duration::from_mins(1);
@@ -66,18 +66,18 @@ pub struct Service {
     readers: web::Data<Readers>,
 }
 
-/// Places for those who read the record.
+/// Seats for those who read the record.
 #[derive(Debug)]
 struct Readers {
     /// For answers of which each has its bounds.
-    pages: Places,
+    pages: ReaderSeats,
     /// For files, which take as long as their clients do.
-    files: Places,
+    files: ReaderSeats,
 }
 
 impl Default for Readers {
     fn default() -> Self {
-        Self { pages: Places::new(16, 2), files: Places::new(8, 2) }
+        Self { pages: ReaderSeats::new(16, 2), files: ReaderSeats::new(8, 2) }
     }
 }
 

@@ -101,7 +101,7 @@ pub(super) async fn stats(
     check_window(since, until, grouping.per)?;
     let filter = Filter { since: Some(since), until: Some(until), only_caller, ..filter };
     let most = u32::try_from(MAX_COUNTS + 1).unwrap_or(u32::MAX);
-    let place = readers.pages.take(&caller.0.subject).await?;
+    let seat = readers.pages.take(&caller.0.subject).await?;
     let counts = kills.audit().stats(&filter, &grouping, most, WITHIN).await;
     let counts = counts.map_err(|error| unreadable_record(&error))?.ok_or_else(|| {
         let sentence = format!("counting takes longer than {} s: begin later, or narrow it down", WITHIN.as_secs());
@@ -112,7 +112,7 @@ pub(super) async fn stats(
         return Err(Problem::invalid("since", sentence).into());
     }
     let items = counts.into_iter().map(|count| item(count, &grouping, since)).collect();
-    let counts = Held::json(&KillCounts { since, until, items }, place)?;
+    let counts = Held::json(&KillCounts { since, until, items }, seat)?;
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(counts))
 }
 

@@ -143,7 +143,7 @@ impl Kills {
         Self(Arc::new(Gate {
             callers,
             tallies: Tallies::default(),
-            beginning: Seats::new(usize::MAX, BEGINNING),
+            beginning: Seats::for_each(BEGINNING),
             policy,
             record,
             reading,

@@ -125,7 +125,7 @@ impl Run {
         }
         let first_look = settle::first_look(&runner, &kill, now);
         // What can be looked at already is, from here.
-        let promise = first_look.filter(|at| *at <= now).and_then(|_| gate.reconciler.promise());
+        let promise = first_look.filter(|at| *at <= now).and_then(|_| gate.reconciler.promise(runner.account.name()));
         let look_at = promise.as_ref().map(|promise| promise.over_at).or(first_look);
         let mut kill = Arc::new(kill);
         let outcome = Unwritten::new(Arc::clone(&kill), calls, now, look_at);

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     Action, Lie,
     answer::{Answer, Refusal},
-    desk::Route,
+    handler::Route,
     huawei::Huawei,
     limits::Count,
     log::Incoming,

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `clouds`, `session`, `credentials`, [`demo`] | the world and the handle on it |
 //! | `server`, `control` | the sockets, and `/_sandbox` for people |
-//! | `desk`, `cloud` | the one way every call takes, and what each cloud does on it |
+//! | `handler`, `cloud` | the one way every call takes, and what each cloud does on it |
 //! | `verify`, `limits`, `fields` | signatures, rates and parameters |
 //! | `huawei`, `tencent` | the clouds and their products |
 //! | `behaviour`, `wire`, `log` | what can go wrong, and what happened |
@@ -22,8 +22,8 @@ mod clouds;
 mod control;
 mod credentials;
 pub mod demo;
-mod desk;
 mod fields;
+mod handler;
 mod huawei;
 mod limits;
 mod log;

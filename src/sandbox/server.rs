@@ -25,7 +25,7 @@ use super::{
     Clouds, Headers,
     answer::Answer,
     control,
-    desk::{self, Delivery},
+    handler::{self, Delivery},
     log::Incoming,
 };
 
@@ -120,7 +120,7 @@ async fn answer(request: HttpRequest, body: Bytes, clouds: web::Data<Clouds>) ->
     let (answer, delivery) = {
         let mut state = clouds.state();
         let incoming = incoming(&request, &body, state.clock.now());
-        desk::receive(&mut state, incoming)
+        handler::receive(&mut state, incoming)
     };
     match delivery {
         Delivery::Plain => whole(answer),

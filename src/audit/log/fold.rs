@@ -188,7 +188,6 @@ impl Folded {
             problem: self.problem,
             sessions: self.sessions,
             events: self.events.into_iter().map(Event::line).collect(),
-            closed: self.ends,
         }
     }
 

@@ -13,7 +13,8 @@ use std::{
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _, postgres::PgConnectOptions};
 use tokio::runtime::Handle;
 
-use super::{AuditError, Trials, migrations, upkeep};
+use super::{AuditError, Trials, migrations};
+use crate::audit::sql::VERSIONS;
 
 const OPERATION: &str = "examine";
 
@@ -113,7 +114,7 @@ async fn are_sessions(one: &mut PgConnection, other: &mut PgConnection) -> sqlx:
 
 /// Whether this version of killgate may serve on these tables.
 async fn version(connection: &mut PgConnection) -> Result<(), AuditError> {
-    let versions = sqlx::query_as(upkeep::VERSIONS).fetch_one(connection).await;
+    let versions = sqlx::query_as(VERSIONS).fetch_one(connection).await;
     match versions {
         Ok((applied, from)) => migrations::fits(OPERATION, super::newest(), applied, from),
         Err(sqlx::Error::Database(refusal)) if refusal.code().as_deref() == Some("42P01") => {

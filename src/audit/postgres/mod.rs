@@ -56,6 +56,8 @@ pub(super) fn newest() -> i64 {
     migrations::newest(&MIGRATIONS)
 }
 
+const BEGIN: &str = "BEGIN";
+
 /// The record on Postgres.
 #[derive(Debug, Clone)]
 pub struct Postgres {

@@ -18,7 +18,7 @@ reading!(
 );
 
 /// Ids as a statement takes many of them.
-fn given(ids: &[Uuid]) -> Vec<Uuid> {
+pub(super) fn given(ids: &[Uuid]) -> Vec<Uuid> {
     ids.to_vec()
 }
 

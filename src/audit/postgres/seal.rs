@@ -1,20 +1,30 @@
 //! Sealing on Postgres, and reading what was sealed.
 
 use sqlx::{Connection, PgConnection};
-use time::OffsetDateTime;
-use uuid::Uuid;
 
-use super::read::among;
+use super::read::{among, given};
 use crate::{
     audit::{
         Removal, Sealing,
         removal::RemovalRow,
-        sealed::{BlockRow, HeadRow, add_block, hashes, head_columns, is_sound, leaves, unsigned},
-        sql::BLOCK_BEFORE,
-        timestamp::Timestamp,
+        sealed::{is_sound, leaves, seal_functions, unsigned},
     },
-    chain::{Block, Checkpoint, Leaf, SealKey},
+    chain::{Leaf, SealKey},
 };
+
+seal_functions!(
+    PgConnection,
+    count: "cardinality(entries)::bigint",
+    entries: entries,
+    among: "= ANY($1)",
+    ids: given,
+    waits_for: WAITS_FOR
+);
+
+/// The entries of a block, as its row has them.
+fn entries(leaves: &[Leaf]) -> Vec<Uuid> {
+    leaves.iter().map(|leaf| leaf.id).collect()
+}
 
 /// Closes up to `most` of what is to be sealed into the next block.
 ///
@@ -70,7 +80,7 @@ async fn try_seal(
     let last = last_head(&mut tx).await?;
     is_sound(last.as_ref())?;
     let block = Block::seal(leaves, last.as_ref().map(|last| &last.head), now, key).map_err(unsigned)?;
-    add(&mut tx, &block).await?;
+    add_block(&mut tx, &block).await?;
     tx.commit().await?;
     Ok(Sealing::Sealed { block: block.head.number, entries: i64::try_from(taken.len()).unwrap_or(i64::MAX) })
 }
@@ -93,66 +103,6 @@ async fn removed(connection: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Ve
     Ok(removals(connection).await?.iter().filter(|removal| ids.contains(&removal.id)).map(Removal::leaf).collect())
 }
 
-const LAST: &str = concat!(
-    "SELECT ",
-    head_columns!(),
-    ", cardinality(entries)::bigint AS count FROM blocks ORDER BY number DESC LIMIT 1"
-);
-
-async fn add(connection: &mut PgConnection, Block { head, signature, leaves }: &Block) -> sqlx::Result<()> {
-    sqlx::query(add_block!())
-        .bind(head.number)
-        .bind(Timestamp(head.sealed_at))
-        .bind(head.total)
-        .bind(head.listing.as_slice())
-        .bind(head.root.as_slice())
-        .bind(head.previous.as_slice())
-        .bind(head.public_key.as_slice())
-        .bind(signature.as_slice())
-        .bind(leaves.iter().map(|leaf| leaf.id).collect::<Vec<_>>())
-        .bind(leaves.iter().map(|leaf| leaf.version).collect::<Vec<_>>())
-        .bind(hashes(leaves))
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-pub(in crate::audit) async fn blocks(
-    connection: &mut PgConnection,
-    after: i64,
-    limit: u32,
-) -> sqlx::Result<Vec<Block>> {
-    let rows: Vec<BlockRow> = sqlx::query_as(BLOCKS).bind(after).bind(i64::from(limit)).fetch_all(connection).await?;
-    rows.into_iter().map(BlockRow::read).collect()
-}
-
-const BLOCKS: &str = concat!(
-    "SELECT ",
-    head_columns!(),
-    ", cardinality(entries)::bigint AS count, entries, versions, leaves \
-     FROM blocks WHERE number > $1 ORDER BY number LIMIT $2"
-);
-
-pub(in crate::audit) async fn heads(
-    connection: &mut PgConnection,
-    after: i64,
-    limit: u32,
-) -> sqlx::Result<Vec<Checkpoint>> {
-    let rows: Vec<HeadRow> = sqlx::query_as(HEADS).bind(after).bind(i64::from(limit)).fetch_all(connection).await?;
-    rows.into_iter().map(HeadRow::read).collect()
-}
-
-const HEADS: &str = concat!(
-    "SELECT ",
-    head_columns!(),
-    ", cardinality(entries)::bigint AS count FROM blocks WHERE number > $1 ORDER BY number LIMIT $2"
-);
-
-/// The number of the last block before the first one that was sealed at that time or later.
-pub(in crate::audit) async fn block_before(connection: &mut PgConnection, at: OffsetDateTime) -> sqlx::Result<i64> {
-    sqlx::query_scalar(BLOCK_BEFORE).bind(Timestamp(at)).fetch_one(connection).await
-}
-
 pub(in crate::audit) async fn removals(connection: &mut PgConnection) -> sqlx::Result<Vec<Removal>> {
     let rows: Vec<RemovalRow> = sqlx::query_as(REMOVALS).fetch_all(connection).await?;
     Ok(rows.into_iter().map(RemovalRow::read).collect())
@@ -162,25 +112,7 @@ const REMOVALS: &str = "
     SELECT id, month::text AS month, kills, first_kill, last_kill, removed_at, removed_by, reason
     FROM removals ORDER BY month";
 
-/// The last block's head.
-pub(in crate::audit) async fn last_head(connection: &mut PgConnection) -> sqlx::Result<Option<Checkpoint>> {
-    let row: Option<HeadRow> = sqlx::query_as(LAST).fetch_optional(connection).await?;
-    row.map(HeadRow::read).transpose()
-}
-
-/// For how many seconds the oldest of up to `most` entries that are to be sealed next has waited; `None` if none waits.
-pub(in crate::audit) async fn waits_for(connection: &mut PgConnection, most: u32) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar(WAITS_FOR).bind(i64::from(most)).fetch_one(connection).await
-}
-
 const WAITS_FOR: &str = "
     SELECT CASE WHEN min(since) <= now() THEN extract(epoch FROM now() - min(since))::bigint
         WHEN min(since) IS NOT NULL THEN 0 END
     FROM (SELECT since FROM unsealed ORDER BY entry_id LIMIT $1) AS next";
-
-/// Those of them that are to be sealed.
-pub(in crate::audit) async fn waiting(connection: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Uuid>> {
-    sqlx::query_scalar(WAITING).bind(ids).fetch_all(connection).await
-}
-
-const WAITING: &str = "SELECT entry_id FROM unsealed WHERE entry_id = ANY($1)";

@@ -78,7 +78,3 @@ pub(in crate::audit) async fn ping(connection: &mut PgConnection) -> sqlx::Resul
 
 /// More than a page: a table that cannot grow any more takes no kills, and may still have room for a small row.
 const TRY: &str = "UPDATE serving SET tried_at = clock_timestamp(), room = decode(repeat('00', 8192), 'hex')";
-
-/// The version of the tables, and from which one on they may be served.
-pub(super) const VERSIONS: &str =
-    "SELECT (SELECT max(version) FROM _sqlx_migrations WHERE success), from_version FROM serving";

@@ -14,6 +14,7 @@ use crate::{
         Open,
         log::{self, Folded},
         reading::NOT_SETTLED,
+        sql::VERSIONS,
         timestamp::Timestamp,
     },
     domain::KillId,
@@ -70,5 +71,3 @@ const TRY: &str = "UPDATE serving SET tried_at = CAST(unixepoch('subsec') * 1000
 pub(in crate::audit) async fn versions(connection: &mut SqliteConnection) -> sqlx::Result<(Option<i64>, i64)> {
     sqlx::query_as(VERSIONS).fetch_one(connection).await
 }
-
-const VERSIONS: &str = "SELECT (SELECT max(version) FROM _sqlx_migrations WHERE success), from_version FROM serving";

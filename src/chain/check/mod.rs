@@ -1,9 +1,8 @@
 //! Holds what is there against what was sealed.
 //!
 //! First the blocks, in their order, then what is there, in any order, each once; then the report. Every seal of an
-//! entry is held against it: a kill that was settled when it was sealed never changes, whatever later blocks say, and of
-//! one that was open what was asked and the events it had then never do. It keeps 60 bytes for each leaf and nothing of
-//! any line.
+//! entry is held against it: what was sealed never changes, whatever later blocks say. It keeps 56 bytes for each leaf and
+//! nothing of any line.
 
 mod ending;
 mod report;
@@ -16,8 +15,7 @@ use uuid::Uuid;
 
 pub use ending::Removed;
 pub use report::{NOTHING_SEALED, Report, VERIFIED, Wrong};
-pub use seals::Opening;
-use seals::{Seal, Seals, State};
+use seals::{Seals, State};
 
 use crate::{clock::from_unix_millis, domain::LOOKED_AFTER};
 
@@ -83,14 +81,12 @@ pub enum Waits {
 
 /// An entry as it was found.
 #[derive(Debug)]
-pub struct Found<'e, O> {
+pub struct Found {
     pub id: Uuid,
     /// [`super::leaf`] of its whole line.
     pub hash: Hash,
-    /// How many events it has, settled or not; 0 for a removal.
-    pub events: i32,
-    /// What hashes the part of it that never changes again.
-    pub opening: &'e O,
+    /// The times of its events, in their order; a removal has none.
+    pub events_at: Vec<OffsetDateTime>,
     pub waits: Waits,
 }
 
@@ -209,27 +205,25 @@ impl Check {
         }
     }
 
-    /// Tells of entries that were settled in one block and are something else in a later one.
+    /// Tells of entries that are one thing in one block and another in a later one.
     fn sort(&mut self) {
         for dispute in self.seals.sort() {
             self.report.found(Wrong::Changed, dispute);
         }
     }
 
-    /// Something that is there. What has changed since it was sealed, and may have been sealed again meanwhile, is a
-    /// suspect.
-    pub fn entry<O: Opening>(&mut self, found: &Found<'_, O>) {
+    /// Something that is there. What is in no block, and may have been sealed meanwhile, is a suspect.
+    pub fn entry(&mut self, found: &Found) {
         self.sort();
         let id = found.id;
         let is_disputed = self.seals.is_disputed(id);
         let seals = self.seals.of(id);
-        let Some(last) = seals.last().copied() else { return self.changed_since(found, None) };
+        let Some(last) = seals.last().copied() else { return self.unsealed(found) };
         if last.state != State::Unseen {
             return self.report.found(Wrong::Added, format_args!("{id} is there more than once"));
         }
-        let broken = seals.iter().find_map(|seal| seal.broken(found));
-        let is_last = last.version == 0 || found.events <= last.version.abs();
-        let state = if broken.is_none() && is_last && !is_disputed { State::Verified } else { State::Seen };
+        let broken = seals.iter().find_map(|seal| seal.broken(found.hash));
+        let state = if broken.is_none() && !is_disputed { State::Verified } else { State::Seen };
         for seal in seals {
             seal.state = state;
         }
@@ -237,17 +231,16 @@ impl Check {
             // That much was told already.
             Some(_) if is_disputed => {}
             Some(broken) => self.report.found(Wrong::Changed, broken),
-            None if is_last => self.out_of_time(found, last.block),
-            None => self.changed_since(found, Some(last)),
+            None => self.out_of_time(found, last.block),
         }
     }
 
     /// Tells of events that cannot have been when they say: each is at the request or later, at the one before it or later,
     /// and before it was sealed, as far as clocks agree.
-    fn out_of_time<O: Opening>(&mut self, found: &Found<'_, O>, block: u32) {
+    fn out_of_time(&mut self, found: &Found, block: u32) {
         let (id, Some(sealed_at)) = (found.id, self.seals.sealed_at(block)) else { return };
         let mut before = asked_at(id);
-        for (number, at) in (1..).zip(found.opening.events_at()) {
+        for (number, at) in (1..).zip(found.events_at.iter().copied()) {
             let what = if before.is_some_and(|before| at.saturating_add(CLOCKS) < before) {
                 "is before what it follows"
             } else if at > sealed_at.saturating_add(CLOCKS) {
@@ -261,8 +254,8 @@ impl Check {
         }
     }
 
-    /// An entry that is not what any block says, or not any more; `last` is its last seal.
-    fn changed_since<O>(&mut self, found: &Found<'_, O>, last: Option<Seal>) {
+    /// An entry that is in no block.
+    fn unsealed(&mut self, found: &Found) {
         let id = found.id;
         match found.waits {
             Waits::Held if self.is_held_too_long(id) => {
@@ -273,9 +266,8 @@ impl Check {
             Waits::No => drop(self.suspects.insert(id)),
             Waits::Until(sealed_by) => {
                 // Whoever forges the events of a kill forges its id too, or it belongs where no block can tell of it.
-                let asked_at = asked_at(id).filter(|_| last.is_none());
                 let sealed_by =
-                    asked_at.map_or(sealed_by, |at| sealed_by.min(at.saturating_add(LOOKED_AFTER + PATIENCE)));
+                    asked_at(id).map_or(sealed_by, |at| sealed_by.min(at.saturating_add(LOOKED_AFTER + PATIENCE)));
                 if self.last.is_some_and(|last| sealed_by < last.sealed_at) {
                     self.accuse(id);
                 } else {
@@ -327,19 +319,12 @@ impl Check {
     }
 
     fn accuse(&mut self, id: Uuid) {
-        self.sort();
-        let sealed = self.seals.of(id).last().map(|seal| seal.block);
-        match sealed {
-            Some(block) => {
-                let what = format_args!("{id} has changed since block {block} and was not sealed again");
-                self.report.found(Wrong::Changed, what);
-            }
-            None if self.held.contains(&id) => {
-                let what = format_args!("{id} is in no block: it is held open, long after anybody looked after it");
-                self.report.found(Wrong::Added, what);
-            }
-            None => self.report.found(Wrong::Added, format_args!("{id} is in no block and does not wait for one")),
-        }
+        let why = if self.held.contains(&id) {
+            ": it is held open, long after anybody looked after it"
+        } else {
+            " and does not wait for one"
+        };
+        self.report.found(Wrong::Added, format_args!("{id} is in no block{why}"));
     }
 
     /// A kill that is found by something else than what the log says of it, or is not found, or is none.

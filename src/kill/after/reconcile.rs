@@ -11,7 +11,6 @@ use std::{sync::Arc, time::Duration};
 
 use time::OffsetDateTime;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{Instant, timeout_at},
 };
@@ -24,15 +23,16 @@ use crate::{
         upstreams::Upstreams,
     },
     domain::{Found, Kill, Order, Selector, Sent, Session, SessionId, Status, Target},
+    seats::{Seat, Seats},
     upstream::{Known, Listing},
 };
 
-use super::{order_of, places::Places, settle};
+use super::{order_of, settle};
 
 /// How long a claimed kill is left to the gateway that claimed it: a look and its record. A gateway that dies while it
 /// settles a kill delays it by so much.
 const LEASE: Duration = Duration::from_secs(10);
-/// How long one look may take, with all its pauses and the wait for its place.
+/// How long one look may take, with all its pauses and the wait for its seat.
 const LOOK: Duration = Duration::from_secs(5);
 /// How much of that goes to the vendor's task where a list can tell as well.
 const TASK: Duration = Duration::from_secs(2);
@@ -52,8 +52,8 @@ pub(in crate::kill) struct Reconciler {
     /// The name under which kills are held that are being settled here. Not the gateway's own: its own kill, late for
     /// whatever reason, would still be its to send.
     holder: String,
-    places: Places,
-    first_looks: Arc<Semaphore>,
+    seats: Seats,
+    first_looks: Seats,
 }
 
 /// A first look that is promised: nobody else has to look meanwhile.
@@ -61,27 +61,26 @@ pub(in crate::kill) struct Reconciler {
 pub(in crate::kill) struct FirstLook {
     /// From then on others look.
     pub(in crate::kill) over_at: OffsetDateTime,
-    _place: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 impl Reconciler {
     pub(in crate::kill) fn new(audit: Audit, upstreams: Arc<Upstreams>, clock: Clock, gateway: &str) -> Self {
         let holder = format!("{gateway}/settling");
-        let first_looks = Arc::new(Semaphore::new(FIRST_LOOKS));
-        Self { audit, upstreams, clock, holder, places: Places::new(LOOKS), first_looks }
+        let first_looks = Seats::new(FIRST_LOOKS, FIRST_LOOKS / 2);
+        Self { audit, upstreams, clock, holder, seats: Seats::for_each(LOOKS), first_looks }
     }
 
-    /// Promises the first look at a kill that can be looked at now, before its answer is on record; `None` where too many
-    /// wait for theirs.
-    pub(in crate::kill) fn promise(&self) -> Option<FirstLook> {
-        let place = Arc::clone(&self.first_looks).try_acquire_owned().ok()?;
-        Some(FirstLook { over_at: self.clock.now() + LEASE, _place: place })
+    /// Promises the first look at a kill of that account that can be looked at now, before its answer is on record; `None`
+    /// where too many wait for theirs.
+    pub(in crate::kill) fn promise(&self, account: &str) -> Option<FirstLook> {
+        let seat = self.first_looks.take(account).ok()?;
+        Some(FirstLook { over_at: self.clock.now() + LEASE, _seat: seat })
     }
 
     /// Looks at a kill whose answer is on record, as was promised. `calls` are all that left for it.
     pub(in crate::kill) async fn look_first(self: Arc<Self>, mut kill: Kill, calls: Vec<Sent>, _promise: FirstLook) {
-        let known = kill.sessions.clone();
-        let was = kill.status;
+        let (was, known) = (kill.status, kill.sessions.clone());
         self.look(&mut kill, Some(calls)).await;
         let next = settle::next_look(&kill, self.clock.now());
         self.learned(&kill, &known, was, "looked", next).await;
@@ -152,7 +151,7 @@ impl Reconciler {
         let Some(mut order) = order_of(kill) else { return };
         let Ok(runner) = self.upstreams.runner(&order.target) else { return };
         let until = Instant::now() + LOOK;
-        let Ok(_place) = timeout_at(until, self.places.take(&order.target.account)).await else { return };
+        let Ok(_seat) = self.seats.wait(&order.target.account, LOOK).await else { return };
         let calls = match calls {
             Some(calls) => calls,
             None => match self.audit.events(kill.id, 0).await {

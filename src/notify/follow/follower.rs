@@ -37,14 +37,14 @@ pub struct Follower {
     events: VecDeque<KillEvent>,
     /// The last event that was read.
     read: i32,
-    stage: Stage,
+    state: State,
     until: Instant,
     _seat: Seat,
 }
 
 /// What comes once all that was read is told.
 #[derive(Debug)]
-enum Stage {
+enum State {
     /// What is on record already; `is_over` where nothing will come after it.
     First {
         is_over: bool,
@@ -58,9 +58,9 @@ enum Stage {
 impl Follower {
     pub(super) fn new(following: Following, seat: Seat, kill: &Kill, after: i32, until: Instant) -> Self {
         following.0.metrics.streams().inc();
-        let (come, stage) = (following.watch(kill.id), Stage::First { is_over: kill.status.is_final() });
+        let (come, state) = (following.watch(kill.id), State::First { is_over: kill.status.is_final() });
         let events = VecDeque::new();
-        Self { following, kill: kill.id, come, events, read: after, stage, until, _seat: seat }
+        Self { following, kill: kill.id, come, events, read: after, state, until, _seat: seat }
     }
 
     /// What is to be told next, as soon as there is anything; `None` at the end.
@@ -72,22 +72,22 @@ impl Follower {
             if let Some(event) = self.events.pop_front() {
                 return Ok(Some(Told::Event(Box::new(event))));
             }
-            match std::mem::replace(&mut self.stage, Stage::Nothing) {
-                Stage::First { is_over } => self.read(Come { seq: self.read, is_over, kill: None }).await?,
-                Stage::Waiting => match self.wait().await {
+            match std::mem::replace(&mut self.state, State::Nothing) {
+                State::First { is_over } => self.read(Come { seq: self.read, is_over, kill: None }).await?,
+                State::Waiting => match self.wait().await {
                     Some(None) => {
-                        self.stage = Stage::Waiting;
+                        self.state = State::Waiting;
                         return Ok(Some(Told::Alive));
                     }
                     Some(Some(come)) => self.read(come).await?,
                     None => return Ok(None),
                 },
-                Stage::Last(Some(kill)) => return Ok(Some(Told::Over(kill))),
-                Stage::Last(None) => {
+                State::Last(Some(kill)) => return Ok(Some(Told::Over(kill))),
+                State::Last(None) => {
                     let kill = self.following.0.audit.find(self.kill).await?;
                     return Ok(kill.map(|kill| Told::Over(Arc::new(kill))));
                 }
-                Stage::Nothing => return Ok(None),
+                State::Nothing => return Ok(None),
             }
         }
     }
@@ -111,7 +111,7 @@ impl Follower {
         let events = self.following.0.audit.events(self.kill, self.read).await?;
         self.read = events.last().map_or(self.read, |last| last.seq).max(come.seq);
         self.events.extend(events);
-        self.stage = if come.is_over { Stage::Last(come.kill) } else { Stage::Waiting };
+        self.state = if come.is_over { State::Last(come.kill) } else { State::Waiting };
         Ok(())
     }
 }

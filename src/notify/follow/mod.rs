@@ -73,7 +73,7 @@ impl Following {
     /// At most `most` kills are followed at a time, three quarters of them by one caller. Must be called on the runtime that outlives the HTTP workers.
     #[must_use]
     pub fn start(audit: Audit, clock: Clock, metrics: Arc<Metrics>, most: usize) -> Self {
-        let (streams, waiting) = (Seats::new(most, most - most / 4), Seats::new(usize::MAX, WAITING));
+        let (streams, waiting) = (Seats::new(most, most - most / 4), Seats::for_each(WAITING));
         let (followed, first, stop) = (Mutex::default(), Notify::new(), watch::Sender::new(false));
         let inner = Inner { audit, clock, metrics, streams, waiting, followed, first, stop };
         let following = Self(Arc::new(inner));

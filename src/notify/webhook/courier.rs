@@ -11,7 +11,7 @@ use tokio::{
 };
 use url::Url;
 
-use super::{Desk, after, message::Message, pause};
+use super::{Dependencies, after, message::Message, pause};
 use crate::{audit::Delivery, config::Webhook, upstream::transport::Request};
 
 /// How often is looked for what is due.
@@ -28,7 +28,7 @@ pub(super) struct Courier {
     name: String,
     url: Url,
     key: hmac::Key,
-    desk: Desk,
+    dependencies: Dependencies,
 }
 
 /// What came of one try.
@@ -41,9 +41,9 @@ enum Tried {
 }
 
 impl Courier {
-    pub(super) fn new(webhook: &Webhook, desk: Desk) -> Self {
+    pub(super) fn new(webhook: &Webhook, dependencies: Dependencies) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &webhook.key());
-        Self { name: webhook.name.clone(), url: webhook.url.clone(), key, desk }
+        Self { name: webhook.name.clone(), url: webhook.url.clone(), key, dependencies }
     }
 
     /// Delivers what is due until it is told to stop; what is under way then is finished.
@@ -77,9 +77,9 @@ impl Courier {
         if places == 0 {
             return Vec::new();
         }
-        let now = self.desk.clock.now();
+        let now = self.dependencies.clock.now();
         let limit = u32::try_from(places).unwrap_or(u32::MAX);
-        let claimed = self.desk.audit.claim_deliveries(&self.name, now, after(now, LEASE), limit).await;
+        let claimed = self.dependencies.audit.claim_deliveries(&self.name, now, after(now, LEASE), limit).await;
         claimed.unwrap_or_else(|error| {
             tracing::warn!(webhook = self.name, %error, "deliveries to a webhook cannot be looked for");
             Vec::new()
@@ -107,10 +107,12 @@ impl Courier {
                 "given_up"
             }
         };
-        self.desk.metrics.delivery(&self.name, result);
-        let audit = &self.desk.audit;
+        self.dependencies.metrics.delivery(&self.name, result);
+        let audit = &self.dependencies.audit;
         let recorded = match pause {
-            Some(pause) => audit.deliver_later(&self.name, id, tries, after(self.desk.clock.now(), pause)).await,
+            Some(pause) => {
+                audit.deliver_later(&self.name, id, tries, after(self.dependencies.clock.now(), pause)).await
+            }
             None => audit.delivered(&self.name, id, tries).await,
         };
         if let Err(error) = recorded {
@@ -122,12 +124,12 @@ impl Courier {
 
     async fn post(&self, message: &Message) -> Tried {
         let mut request = Request::json(self.url.clone(), message.body.clone(), TIMEOUT);
-        request.headers.extend(message.headers(&self.key, self.desk.clock.now()));
-        match self.desk.transport.deliver(request).await {
+        request.headers.extend(message.headers(&self.key, self.dependencies.clock.now()));
+        match self.dependencies.transport.deliver(request).await {
             Ok(response) if response.status.is_success() => Tried::Taken,
             Ok(response) if response.status == StatusCode::GONE => Tried::Unwanted("HTTP 410".to_owned()),
             Ok(response) => {
-                let wait = response.retry_after(self.desk.clock.now());
+                let wait = response.retry_after(self.dependencies.clock.now());
                 Tried::Failed(format!("HTTP {}", response.status.as_u16()), wait)
             }
             Err(error) => Tried::Failed(error.to_string(), None),

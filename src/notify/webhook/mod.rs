@@ -68,7 +68,7 @@ impl Webhooks {
 
 /// What each of the tasks needs.
 #[derive(Debug, Clone)]
-pub struct Desk {
+pub struct Dependencies {
     pub audit: Audit,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
@@ -85,14 +85,14 @@ pub struct Couriers {
 impl Couriers {
     /// Starts delivering. Without webhooks it only drops what was meant for some.
     #[must_use]
-    pub fn start(webhooks: &Webhooks, desk: &Desk) -> Self {
+    pub fn start(webhooks: &Webhooks, dependencies: &Dependencies) -> Self {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         for webhook in webhooks.0.iter() {
-            tasks.spawn(Courier::new(webhook, desk.clone()).run(stopped.clone()));
+            tasks.spawn(Courier::new(webhook, dependencies.clone()).run(stopped.clone()));
         }
         let names = webhooks.0.iter().map(|webhook| webhook.name.clone()).collect();
-        tasks.spawn(desk.clone().tidy(names, stopped));
+        tasks.spawn(tidy(dependencies.clone(), names, stopped));
         Self { stop, tasks }
     }
 
@@ -107,49 +107,46 @@ impl Couriers {
     }
 }
 
-impl Desk {
-    /// Drops now and then what nobody will deliver, so that it does not pile up.
-    async fn tidy(self, webhooks: Vec<String>, mut stop: watch::Receiver<bool>) {
-        let started = self.clock.now();
-        let mut ticks = interval(TIDY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                _ = stop.wait_for(|stop| *stop) => return,
-            }
-            let now = self.clock.now();
-            let is_settled_in = now - started >= SETTLED_IN;
-            let unwanted = Unwanted {
-                webhooks: webhooks.clone(),
-                unknown_since: now - UNKNOWN_FOR,
-                overdue_since: is_settled_in.then(|| now - OVERDUE),
-            };
-            self.drop_deliveries(&unwanted).await;
+/// Drops now and then what nobody will deliver, so that it does not pile up.
+async fn tidy(dependencies: Dependencies, webhooks: Vec<String>, mut stop: watch::Receiver<bool>) {
+    let started = dependencies.clock.now();
+    let mut ticks = interval(TIDY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
         }
-    }
-
-    async fn drop_deliveries(&self, unwanted: &Unwanted) {
-        let dropped = match self.audit.drop_deliveries(unwanted).await {
-            Ok(dropped) => dropped,
-            Err(error) => {
-                tracing::warn!(%error, "deliveries that nobody makes any more could not be dropped yet");
-                return;
-            }
+        let now = dependencies.clock.now();
+        let is_settled_in = now - started >= SETTLED_IN;
+        let unwanted = Unwanted {
+            webhooks: webhooks.clone(),
+            unknown_since: now - UNKNOWN_FOR,
+            overdue_since: is_settled_in.then(|| now - OVERDUE),
         };
-        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-        for (webhook, kill_id) in dropped {
-            tracing::debug!(webhook, %kill_id, "a delivery was dropped");
-            *counts.entry(webhook).or_default() += 1;
+        drop_deliveries(&dependencies, &unwanted).await;
+    }
+}
+
+async fn drop_deliveries(dependencies: &Dependencies, unwanted: &Unwanted) {
+    let dropped = match dependencies.audit.drop_deliveries(unwanted).await {
+        Ok(dropped) => dropped,
+        Err(error) => {
+            tracing::warn!(%error, "deliveries that nobody makes any more could not be dropped yet");
+            return;
         }
-        for (webhook, kills) in counts {
-            let is_known = unwanted.webhooks.contains(&webhook);
-            let why =
-                if is_known { "its receiver takes fewer than there are" } else { "it is not configured any more" };
-            // A name that is not configured any more is no label.
-            self.metrics.dropped(is_known.then_some(webhook.as_str()), kills);
-            tracing::warn!(webhook, kills, why, "deliveries to a webhook were dropped");
-        }
+    };
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for (webhook, kill_id) in dropped {
+        tracing::debug!(webhook, %kill_id, "a delivery was dropped");
+        *counts.entry(webhook).or_default() += 1;
+    }
+    for (webhook, kills) in counts {
+        let is_known = unwanted.webhooks.contains(&webhook);
+        let why = if is_known { "its receiver takes fewer than there are" } else { "it is not configured any more" };
+        // A name that is not configured any more is no label.
+        dependencies.metrics.dropped(is_known.then_some(webhook.as_str()), kills);
+        tracing::warn!(webhook, kills, why, "deliveries to a webhook were dropped");
     }
 }
 

@@ -7,7 +7,7 @@ use time::{
 use crate::sandbox::{
     Action,
     answer::Refusal,
-    desk::Route,
+    handler::Route,
     log::Incoming,
     state::State,
     verify::{Authorization, huawei_canonical, huawei_signature},

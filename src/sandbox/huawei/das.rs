@@ -7,8 +7,8 @@ use crate::sandbox::{
     Lie, Place, Session,
     answer::{Answer, Refusal},
     behaviour::DasBody,
-    desk::Route,
     fields::{Bad, Members, Query},
+    handler::Route,
     log::Incoming,
     state::{State, World},
 };

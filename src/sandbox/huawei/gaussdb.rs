@@ -6,8 +6,8 @@ use super::{cut, dbs, death, failed, has_tag, reconnect, recycle, texts};
 use crate::sandbox::{
     Lie, Place, Session,
     answer::{Answer, Refusal},
-    desk::Route,
     fields::{Bad, Members},
+    handler::Route,
     log::Incoming,
     state::{State, World},
 };

@@ -10,8 +10,8 @@ use crate::{
     sandbox::{
         Lie, Session,
         answer::{Answer, Refusal},
-        desk::Route,
         fields::{Bad, Members, Query},
+        handler::Route,
         log::Incoming,
         session::Table,
         state::{State, Task},

@@ -1,4 +1,4 @@
-//! Watching the framing of one answer: where it ends, and whether it is whole.
+//! The framing of one answer: where it ends, and whether it is whole.
 //!
 //! The bytes are read by the client's own decoder, so that the two cannot differ about them. What the client does not
 //! do is done here: interim answers (RFC 9110, 15.2) are left out, an answer that does not say where it ends is told
@@ -18,14 +18,14 @@ use tokio_util::codec::Decoder;
 pub(super) struct Watch {
     /// Whether it was asked for the head only.
     head_only: bool,
-    stage: Stage,
+    state: State,
     /// What came and was not understood yet.
     pending: BytesMut,
     /// Whether the connection may be kept, as the answer's head says.
     keeps: bool,
 }
 
-enum Stage {
+enum State {
     /// Nothing, or interim answers, or a part of the head.
     Head(h1::ClientCodec),
     Body(h1::ClientPayloadCodec),
@@ -37,7 +37,7 @@ enum Stage {
 impl Watch {
     pub(super) fn new(method: &Method) -> Self {
         let head_only = *method == Method::HEAD;
-        Self { head_only, stage: Stage::Head(h1::ClientCodec::default()), pending: BytesMut::new(), keeps: false }
+        Self { head_only, state: State::Head(h1::ClientCodec::default()), pending: BytesMut::new(), keeps: false }
     }
 
     /// Takes bytes that came, and hands on what the client is to read of them.
@@ -46,7 +46,7 @@ impl Watch {
     /// They are no answer that can be read; the text quotes nothing of them.
     pub(super) fn take(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), &'static str> {
         self.pending.extend_from_slice(bytes);
-        while let Stage::Head(codec) = &mut self.stage {
+        while let State::Head(codec) = &mut self.state {
             let came = self.pending.clone();
             let head = codec.decode(&mut self.pending);
             let Some(head) = head.map_err(|_| "the answer is not HTTP, or its head cannot be read")? else {
@@ -60,10 +60,10 @@ impl Watch {
             if !head.status.is_informational() {
                 out.extend_from_slice(&came[..came.len() - self.pending.len()]);
                 self.keeps = head.connection_type() == ConnectionType::KeepAlive;
-                self.stage = self.after(&head, codec)?;
+                self.state = self.after(&head, codec)?;
             }
         }
-        if let Stage::Body(codec) = &mut self.stage {
+        if let State::Body(codec) = &mut self.state {
             let came = self.pending.clone();
             let is_whole = loop {
                 match codec.decode(&mut self.pending).map_err(|_| "the body's framing cannot be read")? {
@@ -74,16 +74,16 @@ impl Watch {
             };
             out.extend_from_slice(&came[..came.len() - self.pending.len()]);
             if is_whole {
-                self.stage = Stage::Whole;
+                self.state = State::Whole;
             }
         }
         Ok(())
     }
 
     /// What comes after that head (RFC 9112, 6.3).
-    fn after(&self, head: &ResponseHead, codec: h1::ClientCodec) -> Result<Stage, &'static str> {
+    fn after(&self, head: &ResponseHead, codec: h1::ClientCodec) -> Result<State, &'static str> {
         if self.head_only || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-            return Ok(Stage::Whole);
+            return Ok(State::Whole);
         }
         let length = head.headers().get(CONTENT_LENGTH);
         let coding = head.headers().get(TRANSFER_ENCODING);
@@ -93,22 +93,22 @@ impl Watch {
         let is_chunked = head.version == Version::HTTP_11
             && coding.is_some_and(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"));
         match codec.message_type() {
-            h1::MessageType::Payload if length.is_some() || is_chunked => Ok(Stage::Body(codec.into_payload_codec())),
+            h1::MessageType::Payload if length.is_some() || is_chunked => Ok(State::Body(codec.into_payload_codec())),
             h1::MessageType::None if length.is_some_and(|length| length.as_bytes().trim_ascii() == b"0") => {
-                Ok(Stage::Whole)
+                Ok(State::Whole)
             }
-            h1::MessageType::Payload | h1::MessageType::None | h1::MessageType::Stream => Ok(Stage::Unframed),
+            h1::MessageType::Payload | h1::MessageType::None | h1::MessageType::Stream => Ok(State::Unframed),
         }
     }
 
     /// Whether the client is to read no more: all of the answer was handed on, or all of it that can be told apart.
     pub(super) const fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Whole | Stage::Unframed)
+        matches!(self.state, State::Whole | State::Unframed)
     }
 
     /// Whether the answer said where it ends, and came up to there.
     pub(super) const fn is_whole(&self) -> bool {
-        matches!(self.stage, Stage::Whole)
+        matches!(self.state, State::Whole)
     }
 
     /// Whether the connection may carry another request: a whole answer, not a byte more, and the head allows it.
@@ -118,11 +118,11 @@ impl Watch {
 
     /// Why the answer does not count, where it is not whole.
     pub(super) const fn lack(&self) -> &'static str {
-        match self.stage {
-            Stage::Head(_) => "the connection ended before the answer",
-            Stage::Body(_) => "the body is shorter than announced",
-            Stage::Unframed => "the answer does not say where it ends",
-            Stage::Whole => "the answer could not be read",
+        match self.state {
+            State::Head(_) => "the connection ended before the answer",
+            State::Body(_) => "the body is shorter than announced",
+            State::Unframed => "the answer does not say where it ends",
+            State::Whole => "the answer could not be read",
         }
     }
 }

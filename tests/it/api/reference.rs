@@ -1,7 +1,7 @@
 //! What can be asked for, whether the gateway lives, what it has done, and the id of each request.
 
 use actix_web::http::{Method, StatusCode};
-use killgate::sandbox::demo as world;
+use killgate::{sandbox::demo as world, upstream::TABLE};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -26,15 +26,20 @@ async fn vendors_tells_what_each_vendor_can_do_and_its_limits(engine: Engine) {
     let answer = gateway.client().get("/vendors", &Gateway::token("anybody", "")).await;
     assert_eq!(answer.status, StatusCode::OK);
     let items = answer.body["items"].as_array().unwrap();
-    let names: Vec<_> = items.iter().map(|vendor| vendor["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["gaussdb", "das", "taurusdb", "dcdb"]);
-    assert_eq!(items[1]["selectors"], json!(["ids", "match with exactly one of user, database"]));
-    assert_eq!(items[2]["selectors"], json!(["ids", "intelligent"]));
-    let listing: Vec<_> = items.iter().map(|vendor| &vendor["listing"]).collect();
-    let kind = |needs: &[&str], most: Option<u32>| json!({ "needs_one_of": needs, "most": most });
-    let expected = [kind(&[], Some(200)), kind(&["user", "database"], None), kind(&[], None), kind(&[], None)];
-    assert_eq!(listing, expected.iter().collect::<Vec<_>>());
-    let dcdb = &items[3];
+    let listed: Vec<_> = items.iter().map(|vendor| vendor["name"].as_str().unwrap()).collect();
+    let of_table: Vec<_> = TABLE.iter().map(|vendor| vendor.name().as_str()).collect();
+    assert_eq!(listed, of_table);
+    for (vendor, item) in TABLE.iter().zip(items) {
+        let listing = vendor.capabilities().listing;
+        let expected = listing.map(|it| json!({ "needs_one_of": it.needs_one_of, "most": it.most }));
+        assert_eq!(item["listing"], json!(expected), "{item}");
+    }
+    let named = |name: &str| items.iter().find(|vendor| vendor["name"] == name).unwrap();
+    let (gaussdb, das, dcdb) = (named("gaussdb"), named("das"), named("dcdb"));
+    assert_eq!(gaussdb["listing"], json!({ "needs_one_of": [], "most": 200 }));
+    assert_eq!(das["listing"], json!({ "needs_one_of": ["user", "database"], "most": null }));
+    assert_eq!(das["selectors"], json!(["ids", "match with exactly one of user, database"]));
+    assert_eq!(named("taurusdb")["selectors"], json!(["ids", "intelligent"]));
     assert_eq!((&dcdb["cloud"], &dcdb["counted_per_action"]), (&json!("tencent"), &json!(true)));
     let coordinates = dcdb["coordinates"].as_array().unwrap();
     let shape = |c: &Value| json!([c["name"], c["required"], c.get("one_of")]);
@@ -54,7 +59,7 @@ async fn vendors_tells_what_each_vendor_can_do_and_its_limits(engine: Engine) {
         "by_coordinates": true,
     }]);
     assert_eq!(dcdb["accounts"], limits);
-    assert_eq!(items[0]["accounts"][0]["account"], "huawei-test");
+    assert_eq!(gaussdb["accounts"][0]["account"], "huawei-test");
 }
 
 async fn targets_tells_the_aliases_with_their_coordinates(engine: Engine) {

@@ -14,7 +14,7 @@ use crate::audit::book::{Book, NOON, answered, attempt};
 on_both_engines! {
     a_closed_kill_takes_no_event_and_no_outcome,
     a_closed_kill_that_was_rewritten_and_sealed_again_is_found,
-    a_kill_that_was_sealed_anew_when_nobody_looked_after_it_is_found,
+    a_closed_kill_that_was_opened_rewritten_and_sealed_again_is_found,
     events_that_cannot_have_been_then_are_found,
     a_kill_that_is_held_open_is_found,
     without_a_key_nothing_waits_and_with_one_everything_does,
@@ -66,13 +66,13 @@ async fn a_closed_kill_that_was_rewritten_and_sealed_again_is_found(book: &Book)
     sealed.seal().await;
     let report = sealed.verify_with(sealed.checkpoints().await).await;
     assert_only(&report, &[Wrong::Changed]);
-    assert_told(&report, Wrong::Changed, &format!("{} was settled in block", kill.id));
+    assert_told(&report, Wrong::Changed, &format!("{} was sealed in block", kill.id));
 }
 
-async fn a_kill_that_was_sealed_anew_when_nobody_looked_after_it_is_found(book: &Book) {
+async fn a_closed_kill_that_was_opened_rewritten_and_sealed_again_is_found(book: &Book) {
     let sealed = Sealed::fill(book).await;
     let kill = closed(book).await;
-    // As if it were still open: then it is sealed as what may learn more.
+    // As if it were still open: that makes no difference.
     sealed.tamper("UPDATE kill_log SET ends = NOT ends WHERE ends AND status = 'accepted'").await;
     sealed.seal().await;
     assert_only(&sealed.verify().await, &[]);
@@ -84,7 +84,7 @@ async fn a_kill_that_was_sealed_anew_when_nobody_looked_after_it_is_found(book: 
     sealed.seal().await;
     let report = sealed.verify().await;
     assert_only(&report, &[Wrong::Changed]);
-    assert_told(&report, Wrong::Changed, "was sealed anew in block 5");
+    assert_told(&report, Wrong::Changed, "was sealed in block 4 and is another in block 5");
 }
 
 async fn events_that_cannot_have_been_then_are_found(book: &Book) {

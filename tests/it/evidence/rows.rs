@@ -176,7 +176,7 @@ async fn a_settled_kill_that_was_changed_and_sealed_again_is_found(book: &Book) 
     sealed.seal().await;
     let report = sealed.verify().await;
     assert_only(&report, &[Wrong::Changed]);
-    let what = format!("{} was settled in block 1 and is another in block 4", sealed.kills[3]);
+    let what = format!("{} was sealed in block 1 and is another in block 4", sealed.kills[3]);
     assert_eq!(report.told(Wrong::Changed), [what]);
 }
 

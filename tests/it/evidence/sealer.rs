@@ -20,17 +20,17 @@ on_both_engines! {
 
 /// Puts in a block of that number and total that names the key and is not signed with it.
 async fn forged(book: &Book, key: &SealKey, number: i64, total: i64) -> Result<u64, String> {
-    let (bytes, entry, versions, now) = if book.is_postgres() {
-        ("decode(repeat('00', {}), 'hex')", "'{019cbfff-0000-7000-8000-000000000000}'", "'{0}'", "now()")
+    let (bytes, entry, now) = if book.is_postgres() {
+        ("decode(repeat('00', {}), 'hex')", "'{019cbfff-0000-7000-8000-000000000000}'", "now()")
     } else {
-        ("zeroblob({})", "zeroblob(16)", "'[0]'", "0")
+        ("zeroblob({})", "zeroblob(16)", "0")
     };
     let (hash, signature) = (bytes.replace("{}", "32"), bytes.replace("{}", "64"));
     let key = hex(&key.public());
     let key = if book.is_postgres() { format!("decode('{key}', 'hex')") } else { format!("x'{key}'") };
     let sql = format!(
-        "INSERT INTO blocks (number, sealed_at, entries, versions, leaves, total, listing, root, previous, public_key, \
-         signature) VALUES ({number}, {now}, {entry}, {versions}, {hash}, {total}, {hash}, {hash}, {hash}, {key}, \
+        "INSERT INTO blocks (number, sealed_at, entries, leaves, total, listing, root, previous, public_key, \
+         signature) VALUES ({number}, {now}, {entry}, {hash}, {total}, {hash}, {hash}, {hash}, {key}, \
          {signature})"
     );
     book.raw(&sql).await

@@ -26,7 +26,7 @@ on_both_engines! {
 const LEASE: Duration = Duration::from_secs(30);
 
 fn told(attempt: Attempt) -> Attempt {
-    Attempt { webhooks: vec!["portal".into(), "desk".into()], ..attempt }
+    Attempt { webhooks: vec!["portal".into(), "helpdesk".into()], ..attempt }
 }
 
 async fn claimed(book: &Book, webhook: &str, now: OffsetDateTime) -> Vec<Delivery> {
@@ -59,7 +59,7 @@ async fn a_kill_is_to_be_told_once_nothing_more_is_learned_of_it(book: &Book) {
     let done = settle(book, &open).await;
     let [delivery] = claimed(book, "portal", NOON).await.try_into().unwrap();
     assert_eq!((delivery.kill, delivery.at), (done, NOON + Duration::from_secs(1)));
-    assert_eq!(claimed(book, "desk", NOON).await.len(), 3, "each webhook is told by itself");
+    assert_eq!(claimed(book, "helpdesk", NOON).await.len(), 3, "each webhook is told by itself");
     assert_eq!(claimed(book, "nobody", NOON).await, []);
 }
 
@@ -112,7 +112,7 @@ async fn deliveries_that_nobody_makes_are_dropped(book: &Book) {
     let mut unwanted = Unwanted { webhooks: vec!["portal".into()], unknown_since: NOON - LEASE, overdue_since: None };
     assert_eq!(book.audit.drop_deliveries(&unwanted).await, Ok(vec![]));
     unwanted.unknown_since = NOON;
-    assert_eq!(book.audit.drop_deliveries(&unwanted).await, Ok(vec![("desk".to_owned(), kill.id)]));
+    assert_eq!(book.audit.drop_deliveries(&unwanted).await, Ok(vec![("helpdesk".to_owned(), kill.id)]));
     unwanted.overdue_since = Some(NOON - LEASE);
     assert_eq!(book.audit.drop_deliveries(&unwanted).await, Ok(vec![]));
     unwanted.overdue_since = Some(NOON);

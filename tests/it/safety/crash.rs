@@ -138,7 +138,7 @@ impl Callers {
 
 /// When a gateway is killed: after so many more of something, and then after others were let go first so many times.
 #[derive(Debug)]
-struct Moment {
+struct CrashPoint {
     event: Event,
     yields: u64,
 }
@@ -153,7 +153,7 @@ enum Event {
     Answers(usize),
 }
 
-impl Moment {
+impl CrashPoint {
     fn any(dice: &mut Dice) -> Self {
         let some = usize::try_from(1 + dice.roll(8)).unwrap();
         let event = match dice.roll(8) {
@@ -219,7 +219,7 @@ async fn gateways_that_are_killed_two_hundred_times_leave_a_record_that_is_whole
                 asking.spawn(Arc::clone(&callers).ask(doomed.client.clone(), dice.another()));
             }
             // It dies in any case, also where everybody is being turned away just then.
-            let _ = timeout(Duration::from_secs(30), Moment::any(&mut dice).come(&clouds, &callers.answers)).await;
+            let _ = timeout(Duration::from_secs(30), CrashPoint::any(&mut dice).come(&clouds, &callers.answers)).await;
             doomed.die().await;
             asking.join_all().await;
         }

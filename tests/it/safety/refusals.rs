@@ -1,7 +1,10 @@
 //! Rule 2, the other side: what the vendor surely refused may be sent again, and how often it is.
 
 use futures_util::future::join_all;
-use killgate::sandbox::{Action, Behaviour, Canned, Verdict, demo as world};
+use killgate::{
+    sandbox::{Action, Behaviour, Canned, Verdict, demo as world},
+    upstream::TABLE,
+};
 
 use super::{Operation, all_sessions_are, nowhere, on_one_engine, operations};
 use crate::support::{
@@ -33,8 +36,8 @@ async fn a_throttled_kill_is_sent_again_until_it_is_taken(engine: Engine) {
 }
 
 async fn a_kill_that_stays_throttled_ends_as_rate_limited_within_the_callers_time(engine: Engine) {
-    let more = ["gaussdb", "das", "taurusdb", "dcdb"].map(|vendor| format!("[vendors.{vendor}]\nmax_wait_ms = 2000\n"));
-    let more = more.concat();
+    let more = TABLE.iter().map(|vendor| format!("[vendors.{}]\nmax_wait_ms = 2000\n", vendor.name()));
+    let more: String = more.collect();
     // A gateway for each: throttled once, it leaves that vendor alone for a moment.
     let kills = operations().map(async |operation| {
         let gateway = Gateway::start_with(engine, Setup { more: more.clone(), ..Setup::default() }).await;

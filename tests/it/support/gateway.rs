@@ -9,7 +9,10 @@ use killgate::{
     clock::Clock,
     config::{self, Config, Secret},
     sandbox::{Clouds, Sandbox, demo as world},
-    upstream::transport::{Request, Transport, TransportError},
+    upstream::{
+        TABLE,
+        transport::{Request, Transport, TransportError},
+    },
 };
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -185,8 +188,8 @@ pub(crate) fn record_at(url: &str) -> String {
 /// `more` with as much time as there can be at every vendor of which it does not say how much there is: tests that are
 /// not about waiting do not end because a machine is slow.
 fn unhurried(mut more: String) -> String {
-    for vendor in ["gaussdb", "das", "taurusdb", "dcdb"] {
-        let head = format!("[vendors.{vendor}]\n");
+    for vendor in TABLE {
+        let head = format!("[vendors.{}]\n", vendor.name());
         if !more.contains(&head) {
             write!(more, "\n{head}").expect("a String");
         }

@@ -1,10 +1,10 @@
 //! Looking before a kill: what is matched, what is pinned and what is protected, over real sockets.
 
 mod confirming;
-mod forecast;
 mod matching;
 mod needing;
 mod never;
+mod picks;
 mod pins;
 mod places;
 mod previews;

@@ -21,10 +21,11 @@ use crate::{
         upstreams::Upstreams,
     },
     domain::{Kill, Match, Target},
+    seats::Seats,
     upstream::{List, Listing},
 };
 
-use super::{order_of, places::Places};
+use super::order_of;
 use rules::Step;
 
 /// How long a watch is left to the gateway that took it: a list and its record.
@@ -53,7 +54,7 @@ pub(in crate::kill) struct Recurrence {
     pub(in crate::kill) gateway: String,
     /// For how long after a kill is looked; zero is not at all.
     pub(in crate::kill) watch_for: Duration,
-    places: Places,
+    seats: Seats,
 }
 
 impl Recurrence {
@@ -64,7 +65,7 @@ impl Recurrence {
         gateway: String,
         watch_for: Duration,
     ) -> Self {
-        Self { audit, upstreams, clock, gateway, watch_for, places: Places::new(LISTS) }
+        Self { audit, upstreams, clock, gateway, watch_for, seats: Seats::for_each(LISTS) }
     }
 
     /// Whether sessions that come back are looked for at all.
@@ -184,7 +185,7 @@ impl Recurrence {
     /// The list as far as it can be read in time; `None` where nothing of it can.
     async fn list_for(&self, shared: &Shared) -> Option<List> {
         let until = Instant::now() + LIST;
-        let _place = timeout_at(until, self.places.take(&shared.target.account)).await.ok()?;
+        let _seat = self.seats.wait(&shared.target.account, LIST).await.ok()?;
         let runner = self.upstreams.runner(&shared.target).ok()?;
         let mut listing = Listing::new(runner.vendor, shared.target.clone(), shared.wanted.clone());
         let read = timeout_at(until, runner.list(&mut listing, &Reader::SETTLE, until)).await;
