@@ -103,27 +103,43 @@ BEGIN
 END $$;
 REVOKE EXECUTE ON FUNCTION make_months FROM PUBLIC;
 
--- The record as tables, for people with SQL: every kill as it stands, its sessions, and its events.
+-- The record as tables, for people with SQL: every kill as it stands, its sessions, and its events. An entry that is not as
+-- killgate writes it shows less, and keeps nobody from seeing the others.
+
+-- A body that can be taken apart: one that writes what no text here can have says nothing. killgate never writes so.
+CREATE FUNCTION readable(body json) RETURNS json LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN strpos(body::text, '\u') > 0 AND body::text ~ '[^\\](\\\\)*\\u(0000|[dD][89a-fA-F])' THEN '{}'::json
+        ELSE body END;
+
+-- A time in milliseconds since 1970, where it is one.
+CREATE FUNCTION moment(millis text) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN millis ~ '^-?[0-9]{1,14}$' THEN to_timestamp(millis::bigint / 1000.0) END;
+
 CREATE VIEW kills AS
 SELECT f.kill_id AS id, l.status,
-    f.body #>> '{asked,caller}' AS caller, f.body #>> '{asked,on_behalf_of}' AS on_behalf_of,
-    f.body #>> '{asked,actor}' AS actor, f.body #>> '{asked,reason}' AS reason,
-    f.body #> '{asked,target}' AS target, f.body #> '{asked,select}' AS selector,
-    f.body #>> '{asked,target,vendor}' AS vendor, f.body #>> '{asked,target,account}' AS account,
-    f.body #>> '{asked,target,alias}' AS alias, f.body #>> '{asked,target,instance_id}' AS instance_id,
-    f.body #>> '{asked,request}' AS request, (f.body #>> '{asked,dry_run}')::boolean AS dry_run,
-    f.body #>> '{asked,client_address}' AS client_address, f.body #>> '{asked,client_id}' AS client_id,
-    f.body #>> '{asked,token_id}' AS token_id, f.body #>> '{asked,request_id}' AS request_id,
-    f.body #>> '{asked,idempotency_key}' AS idempotency_key, (f.body #>> '{asked,confirms}')::uuid AS confirms,
+    a.body #>> '{asked,caller}' AS caller, a.body #>> '{asked,on_behalf_of}' AS on_behalf_of,
+    a.body #>> '{asked,actor}' AS actor, a.body #>> '{asked,reason}' AS reason,
+    a.body #> '{asked,target}' AS target, a.body #> '{asked,select}' AS selector,
+    a.body #>> '{asked,target,vendor}' AS vendor, a.body #>> '{asked,target,account}' AS account,
+    a.body #>> '{asked,target,alias}' AS alias, a.body #>> '{asked,target,instance_id}' AS instance_id,
+    a.body #>> '{asked,request}' AS request,
+    CASE a.body #>> '{asked,dry_run}' WHEN 'true' THEN true WHEN 'false' THEN false END AS dry_run,
+    a.body #>> '{asked,client_address}' AS client_address, a.body #>> '{asked,client_id}' AS client_id,
+    a.body #>> '{asked,token_id}' AS token_id, a.body #>> '{asked,request_id}' AS request_id,
+    a.body #>> '{asked,idempotency_key}' AS idempotency_key,
+    CASE WHEN a.body #>> '{asked,confirms}' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+        THEN (a.body #>> '{asked,confirms}')::uuid END AS confirms,
     f.gateway, f.at AS requested_at,
     (SELECT s.at FROM kill_log s WHERE s.kill_id = f.kill_id AND s.kind = 'sent' ORDER BY s.seq LIMIT 1) AS sent_at,
-    to_timestamp((b.body ->> 'completed_at')::bigint / 1000.0) AS completed_at,
-    to_timestamp((b.body ->> 'verified_at')::bigint / 1000.0) AS verified_at,
+    moment(b.body ->> 'completed_at') AS completed_at, moment(b.body ->> 'verified_at') AS verified_at,
     b.body -> 'upstream' AS upstream, b.body -> 'problem' AS problem, l.ends AS closed
-FROM kill_log f JOIN LATERAL (
+FROM kill_log f CROSS JOIN LATERAL (
+    -- Once for each, and not for each column.
+    SELECT readable(f.body) AS body OFFSET 0
+) a JOIN LATERAL (
     SELECT e.status, e.ends FROM kill_log e WHERE e.kill_id = f.kill_id ORDER BY e.seq DESC LIMIT 1
 ) l ON true JOIN LATERAL (
-    SELECT e.body FROM kill_log e WHERE e.kill_id = f.kill_id AND e.kind <> 'sent' ORDER BY e.seq DESC LIMIT 1
+    SELECT readable(e.body) AS body FROM kill_log e WHERE e.kill_id = f.kill_id AND e.kind <> 'sent' ORDER BY e.seq DESC LIMIT 1
 ) b ON true
 WHERE f.seq = 1;
 COMMENT ON VIEW kills IS 'Every kill as it stands, read from kill_log';
@@ -131,7 +147,8 @@ COMMENT ON VIEW kills IS 'Every kill as it stands, read from kill_log';
 CREATE VIEW kill_sessions AS
 SELECT DISTINCT ON (e.kill_id, s.value ->> 'id') e.kill_id, s.value ->> 'id' AS session_id, s.value ->> 'outcome' AS outcome,
     s.value ->> 'detail' AS detail, s.value -> 'identity' AS identity
-FROM kill_log e CROSS JOIN LATERAL json_array_elements(coalesce(e.body -> 'sessions', '[]')) AS s (value)
+FROM kill_log e CROSS JOIN LATERAL (SELECT readable(e.body) -> 'sessions' AS sessions OFFSET 0) b
+CROSS JOIN LATERAL json_array_elements(CASE json_typeof(b.sessions) WHEN 'array' THEN b.sessions ELSE '[]' END) AS s (value)
 ORDER BY e.kill_id, s.value ->> 'id', e.seq DESC;
 COMMENT ON VIEW kill_sessions IS 'The sessions of every kill and what is known of each, read from kill_log';
 

@@ -49,7 +49,7 @@ BEGIN
     RETURN true;
 END $$;
 
--- Adds rows to the index, of those kills only.
+-- Adds rows to the index, of those kills only. One that is there stays as it is, and verifying tells of it.
 CREATE FUNCTION add_to_index(
     only_these uuid[], ids uuid[], statuses text[], callers text[], on_behalf text[], vendors text[], accounts text[],
     aliases text[], instances text[], times timestamptz[], sizes integer[], words text[], marks bigint[],
@@ -62,10 +62,10 @@ BEGIN
         coalesce(string_to_array(g.words, ' '), '{}'), g.mark
     FROM unnest(ids, statuses, callers, on_behalf, vendors, accounts, aliases, instances, times, sizes, words, marks)
         AS g (id, status, caller, on_behalf_of, vendor, account, alias, instance, at, size, words, mark)
-    WHERE g.id = ANY (only_these);
+    WHERE g.id = ANY (only_these) ON CONFLICT DO NOTHING;
     INSERT INTO kill_index_sessions (session_id, kill_id, recorded_in)
     SELECT g.session, g.id, g.mark FROM unnest(of_kills, sessions, session_marks) AS g (id, session, mark)
-    WHERE g.id = ANY (only_these);
+    WHERE g.id = ANY (only_these) ON CONFLICT DO NOTHING;
 END $$;
 
 -- Puts kills that have ended into the index, and lets them wait to be sealed; answers how many. A row is as the gateway has

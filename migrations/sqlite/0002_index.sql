@@ -52,7 +52,16 @@ CREATE TABLE kill_index_sessions (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX kill_index_sessions_by_kill ON kill_index_sessions (kill_id);
 
--- The record as tables, for people with SQL: every kill as it stands, its sessions, and its events.
+-- The record as tables, for people with SQL: every kill as it stands, its sessions, and its events. An entry that is not as
+-- killgate writes it shows less, and keeps nobody from seeing the others.
+
+-- The log with bodies that can be taken apart: one that is no JSON, or writes what no text can have, says nothing. killgate
+-- never writes so.
+CREATE VIEW readable_log AS
+SELECT kill_id, seq, at, kind, status, gateway, ends,
+    CASE WHEN json_valid(body) AND replace(body, '\\', '') NOT GLOB '*\u[dD][89a-fA-F]*' THEN body ELSE '{}' END AS body
+FROM kill_log;
+
 CREATE VIEW kills AS
 SELECT f.kill_id AS id, l.status,
     f.body ->> '$.asked.caller' AS caller, f.body ->> '$.asked.on_behalf_of' AS on_behalf_of,
@@ -68,15 +77,19 @@ SELECT f.kill_id AS id, l.status,
     (SELECT s.at FROM kill_log s WHERE s.kill_id = f.kill_id AND s.kind = 'sent' ORDER BY s.seq LIMIT 1) AS sent_at,
     b.body ->> '$.completed_at' AS completed_at, b.body ->> '$.verified_at' AS verified_at,
     b.body -> '$.upstream' AS upstream, b.body -> '$.problem' AS problem, l.ends AS closed
-FROM kill_log f JOIN kill_log l ON l.kill_id = f.kill_id JOIN kill_log b ON b.kill_id = f.kill_id
+FROM readable_log f JOIN kill_log l ON l.kill_id = f.kill_id JOIN readable_log b ON b.kill_id = f.kill_id
 WHERE f.seq = 1 AND l.seq = (SELECT max(e.seq) FROM kill_log e WHERE e.kill_id = f.kill_id)
     AND b.seq = (SELECT max(e.seq) FROM kill_log e WHERE e.kill_id = f.kill_id AND e.kind <> 'sent');
 
 CREATE VIEW kill_sessions AS
-SELECT e.kill_id, s.value ->> 'id' AS session_id, s.value ->> 'outcome' AS outcome, s.value ->> 'detail' AS detail,
-    s.value -> 'identity' AS identity, max(e.seq) AS seq
-FROM kill_log e, json_each(e.body, '$.sessions') s
-GROUP BY e.kill_id, s.value ->> 'id';
+SELECT kill_id, value ->> 'id' AS session_id, value ->> 'outcome' AS outcome, value ->> 'detail' AS detail,
+    value -> 'identity' AS identity, max(seq) AS seq
+FROM (
+    SELECT e.kill_id, e.seq, CASE s.type WHEN 'object' THEN s.value ELSE '{}' END AS value
+    FROM readable_log e, json_each(e.body, '$.sessions') s
+    WHERE json_type(e.body, '$.sessions') = 'array'
+)
+GROUP BY kill_id, value ->> 'id';
 
 CREATE VIEW kill_events AS
 SELECT kill_id, seq, at, kind, status, gateway, body AS detail FROM kill_log;

@@ -4,10 +4,13 @@
 //! it is found by exactly one of them, whatever commits when. The invariants: a row says what the log says, and nothing
 //! but that; and who reads sees a kill from the moment its first entry is committed, indexed or not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use sqlx::FromRow;
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 
 use super::{
     Audit, AuditError, Filter,
@@ -20,7 +23,7 @@ use super::{
 use crate::domain::KillId;
 
 /// How much of a text a row has: a refused request may carry anything, and an index entry must stay small.
-const LONGEST: usize = 200;
+pub(super) const LONGEST: usize = 200;
 
 /// The beginning of a text, as a row has it: no engine refuses it.
 pub(super) fn cut(text: &str) -> String {
@@ -177,31 +180,274 @@ impl Compared {
 }
 
 /// How many kills go into the index at once.
-pub const AT_ONCE: u32 = 200;
+const AT_ONCE: usize = 200;
+/// The same as a statement takes it.
+pub(super) const AT_ONCE_ROWS: i64 = 200;
+/// How many bytes the entries of one batch have, as they are stored, and how many sessions: a kill may have thousands. One
+/// kill is taken whatever it has.
+const HEAVY: i64 = 1 << 20;
+const MANY_SESSIONS: usize = 20_000;
+/// How many kills are refused one by one, even without what is known of them, before it is the index that takes nothing.
+const REFUSALS: u32 = 5;
+
+/// How many kills are looked at to take a range of them apart.
+const PART: u32 = 1000;
+
+/// How often it is asked whether a month is indexed, and how long is waited in between.
+const FEW: u32 = 25;
+const A_MOMENT: Duration = Duration::from_millis(200);
+
+/// Which kills go into the index together.
+#[derive(Debug, Clone)]
+pub(super) enum Batch {
+    /// The first of those that have ended.
+    First,
+    /// These, as far as they wait.
+    These(Vec<KillId>),
+    /// One that is refused otherwise: it is found by its id alone.
+    Damaged(KillId),
+}
+
+/// What came of a batch.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Taken {
+    pub(super) kills: u64,
+    /// Whether there may be more.
+    pub(super) is_full: bool,
+}
+
+impl Taken {
+    /// What came of a batch where these had ended, so many of them were read, and so many indexed.
+    pub(super) const fn of(ended: &[KillId], read: usize, kills: u64) -> Self {
+        Self { kills, is_full: read < ended.len() || ended.len() >= AT_ONCE }
+    }
+}
+
+/// The first of these, as many as go into one batch; a kill that is not weighed has no entries.
+pub(super) fn light(ended: &[KillId], weights: Vec<(KillId, i64)>) -> &[KillId] {
+    let weights: BTreeMap<KillId, i64> = weights.into_iter().collect();
+    let mut weight = 0;
+    let fitting = ended.iter().take_while(|id| {
+        weight += weights.get(id).copied().unwrap_or(0);
+        weight <= HEAVY
+    });
+    let fitting = fitting.count().max(1).min(ended.len());
+    &ended[..fitting]
+}
+
+/// The first of these rows, with as many sessions as go into one batch.
+pub(super) fn few_sessions(mut rows: Vec<IndexRow>) -> Vec<IndexRow> {
+    let mut sessions = 0;
+    let fitting = rows.iter().take_while(|row| {
+        sessions += row.sessions.len();
+        sessions <= MANY_SESSIONS
+    });
+    let fitting = fitting.count().max(1);
+    rows.truncate(fitting);
+    rows
+}
+
+/// The first half of these last, as whoever takes the last one first wants them.
+pub(super) fn halves(mut kills: Vec<KillId>) -> [Vec<KillId>; 2] {
+    let rest = kills.split_off(kills.len() / 2);
+    [rest, kills]
+}
 
 impl Audit {
-    /// Puts up to [`AT_ONCE`] kills that have ended into the index; answers how many. Of several gateways each takes others.
+    /// Puts some of the kills that have ended into the index; answers how many. Of several gateways each takes others.
+    ///
+    /// One that cannot be read, or that the index refuses, is found by its id alone, and keeps no other from the index.
+    ///
+    /// # Errors
+    /// The database cannot be reached, or takes none of them.
     pub async fn index(&self) -> Result<u64, AuditError> {
-        on_engine!(self, indexer / writer, index())
+        Ok(self.index_some().await?.kills)
     }
 
-    /// How many kills have ended and are not in the index, and for how many seconds the oldest of them has been so, at most.
-    pub async fn unindexed(&self, now: OffsetDateTime) -> Result<(u64, f64), AuditError> {
-        let (count, since): (i64, Option<Timestamp>) = on_engine!(self, indexer / readers, unindexed())?;
-        let lag = since.map_or(0.0, |since| (now - since.0).as_seconds_f64().max(0.0));
-        Ok((u64::try_from(count).unwrap_or(0), lag))
+    /// The same for all that has ended, up to so many batches.
+    ///
+    /// # Errors
+    /// As [`Audit::index`].
+    pub async fn index_all(&self, batches: u32) -> Result<(), AuditError> {
+        for _ in 0..batches {
+            if !self.index_some().await?.is_full {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn index_some(&self) -> Result<Taken, AuditError> {
+        match self.index_batch(Batch::First).await {
+            Err(error) if !error.may_pass() => self.index_by_halves(error).await,
+            taken => taken,
+        }
+    }
+
+    /// Puts what has ended into the index in ever smaller batches, down to those that are refused by themselves.
+    async fn index_by_halves(&self, why: AuditError) -> Result<Taken, AuditError> {
+        tracing::warn!(error = %why, "kills were refused by the index, so they are tried in smaller batches");
+        let ended: Vec<KillId> = on_engine!(self, indexer / readers, ended(&Batch::First))?;
+        let (mut taken, mut refused) = (Taken::default(), 0);
+        let mut parts = vec![ended];
+        while let Some(part) = parts.pop() {
+            let done = match self.index_batch(Batch::These(part.clone())).await {
+                Err(error) if !error.may_pass() && part.len() > 1 => {
+                    parts.extend(halves(part));
+                    continue;
+                }
+                Err(error) if !error.may_pass() => self.index_damaged(&part, &error).await,
+                done => done,
+            };
+            match done {
+                Ok(done) => {
+                    taken.kills += done.kills;
+                    taken.is_full |= done.is_full;
+                }
+                Err(error) if error.may_pass() || refused >= REFUSALS => return Err(error),
+                Err(_) => refused += 1,
+            }
+        }
+        if taken.kills == 0 && refused > 0 { Err(why) } else { Ok(taken) }
+    }
+
+    /// Lets a kill that is refused be found by its id alone.
+    async fn index_damaged(&self, alone: &[KillId], why: &AuditError) -> Result<Taken, AuditError> {
+        let Some(kill_id) = alone.first() else { return Ok(Taken::default()) };
+        let indexed = self.index_batch(Batch::Damaged(*kill_id)).await;
+        match &indexed {
+            Ok(_) => {
+                tracing::error!(%kill_id, error = %why, "a kill cannot be indexed, so it is found by its id alone");
+            }
+            Err(error) => tracing::error!(%kill_id, %error, "a kill cannot be indexed at all, and waits"),
+        }
+        indexed
+    }
+
+    /// Puts what has ended into the index, so that a month can go with its index. What is not put there keeps its month from
+    /// being removed, and no other.
+    pub(super) async fn index_month(&self, month: Date) {
+        for _ in 0..FEW {
+            if let Err(error) = self.index_all(u32::MAX).await {
+                return tracing::warn!(%error, "kills could not be indexed, so their months cannot be removed");
+            }
+            // What a gateway has at hand is there in a moment.
+            if !matches!(self.has_unindexed(month).await, Ok(true)) {
+                return;
+            }
+            tokio::time::sleep(A_MOMENT).await;
+        }
+    }
+
+    async fn has_unindexed(&self, month: Date) -> Result<bool, AuditError> {
+        let Self::Postgres(engine) = self else { return Ok(false) };
+        let asked = engine.indexer.run("has_unindexed", move |connection| {
+            Box::pin(async move { postgres::has_unindexed(connection, month).await })
+        });
+        asked.await
+    }
+
+    async fn index_batch(&self, batch: Batch) -> Result<Taken, AuditError> {
+        match self {
+            Self::Postgres(engine) => {
+                let index = engine
+                    .indexer
+                    .run("index", move |connection| Box::pin(async move { postgres::index(connection, &batch).await }));
+                index.await
+            }
+            // Whoever writes waits for nobody who reads.
+            Self::Sqlite(engine) => {
+                let read = engine
+                    .readers
+                    .run("index", move |connection| Box::pin(async move { sqlite::ready(connection, &batch).await }));
+                let (rows, taken) = read.await?;
+                if rows.is_empty() {
+                    return Ok(taken);
+                }
+                let write = engine
+                    .writer
+                    .run("index", move |connection| Box::pin(async move { sqlite::index(connection, &rows).await }));
+                Ok(Taken { kills: write.await?, ..taken })
+            }
+        }
+    }
+
+    /// For how many seconds the oldest kill that has ended has not been in the index, as far as the first few tell; `None`
+    /// where all are there.
+    pub async fn unindexed(&self, now: OffsetDateTime) -> Result<Option<f64>, AuditError> {
+        let since: Option<Timestamp> = on_engine!(self, indexer / readers, unindexed())?;
+        Ok(since.map(|since| (now - since.0).as_seconds_f64().max(0.0)))
     }
 
     /// The kills above `after` and up to `upto` of which index and log do not say the same; without `upto` there is no upper
-    /// bound.
+    /// bound. One that the database cannot return is none of them.
     pub async fn misindexed(&self, after: Option<KillId>, upto: Option<KillId>) -> Result<Vec<KillId>, AuditError> {
-        on_engine!(self, readers / readers, misindexed(after, upto))
+        let (mut misindexed, mut ranges) = (Vec::new(), vec![(after, upto)]);
+        while let Some((after, upto)) = ranges.pop() {
+            let error = match on_engine!(self, readers / readers, misindexed(after, upto)) {
+                Err(error) if !error.may_pass() => error,
+                told => {
+                    misindexed.extend(told?);
+                    continue;
+                }
+            };
+            let mut ids = self.ids(after, PART).await?;
+            ids.retain(|id| upto.is_none_or(|upto| *id <= upto));
+            match ids[..] {
+                [] => return Err(error),
+                [alone] if self.unreturned(&ids).await?.is_empty() => misindexed.push(alone),
+                [_] => {}
+                _ => {
+                    let middle = Some(ids[ids.len() / 2 - 1]);
+                    ranges.extend([(middle, upto), (after, middle)]);
+                }
+            }
+        }
+        Ok(misindexed)
     }
 
     /// Makes the index of those kills anew from the log, as the owner of the tables; answers how many rows were wrong, missing
     /// or of no kill.
     pub async fn reindex(&self, after: Option<KillId>, upto: Option<KillId>) -> Result<u64, AuditError> {
-        on_engine!(self, indexer / writer, reindex(after, upto))
+        let error = match on_engine!(self, indexer / writer, reindex(after, upto)) {
+            Err(error) if !error.may_pass() => error,
+            done => return done,
+        };
+        let (differing, mut done) = (self.misindexed(after, upto).await?, 0);
+        for kill_id in differing.iter().copied() {
+            let before = KillId::from_u128(kill_id.as_u128().saturating_sub(1));
+            match on_engine!(self, indexer / writer, reindex(Some(before), Some(kill_id))) {
+                Err(error) if !error.may_pass() => tracing::error!(%kill_id, %error, "a kill cannot be indexed anew"),
+                one => done += one?,
+            }
+        }
+        if done == 0 && !differing.is_empty() { Err(error) } else { Ok(done) }
+    }
+
+    /// Those of these kills that the database cannot return: it is asked for ever fewer at once.
+    ///
+    /// # Errors
+    /// It cannot be reached, or returns none.
+    pub(super) async fn unreturned(&self, kills: &[KillId]) -> Result<BTreeSet<KillId>, AuditError> {
+        // What fails without any kill is no kill's fault.
+        self.returns(Vec::new()).await?;
+        let (mut unreturned, mut parts) = (BTreeSet::new(), vec![kills.to_vec()]);
+        while let Some(part) = parts.pop() {
+            match self.returns(part.clone()).await {
+                Err(error) if error.may_pass() => return Err(error),
+                Err(_) if part.len() > 1 => parts.extend(halves(part)),
+                Err(error) => {
+                    tracing::error!(kill_id = ?part.first(), %error, "the database cannot return a kill");
+                    unreturned.extend(part);
+                }
+                Ok(()) => {}
+            }
+        }
+        Ok(unreturned)
+    }
+
+    async fn returns(&self, kills: Vec<KillId>) -> Result<(), AuditError> {
+        on_engine!(self, readers / readers, returns(&kills))
     }
 }
 

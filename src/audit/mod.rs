@@ -48,7 +48,6 @@ pub use cursor::{Cursor, CursorError};
 pub use delivery::{Delivery, Unwanted};
 pub use error::AuditError;
 pub use events::{KillEvent, LookEvent, Progress};
-pub use index::AT_ONCE;
 pub use line::{Line, LineEvent, LineSession, LineUpstream};
 pub use page::{Filter, Page};
 pub use postgres::Postgres;
@@ -191,7 +190,12 @@ impl Audit {
     /// all months.
     pub async fn remove_month(settings: &Settings, month: Date, reason: &str) -> Result<i64, AuditError> {
         match &settings.database_url {
-            Some(url) => Postgres::remove_month(url, settings.timeout, month, reason).await,
+            Some(url) => {
+                let audit = Self::open(&Settings { migrate: false, ..settings.clone() }).await?;
+                audit.index_month(month).await;
+                audit.close().await;
+                Postgres::remove_month(url, settings.timeout, month, reason).await
+            }
             None => Err(AuditError::failed("remove_month", "an SQLite file holds all months and is kept whole")),
         }
     }

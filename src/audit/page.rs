@@ -9,12 +9,14 @@
 
 use std::collections::HashMap;
 
+use serde_json::Value;
 use sqlx::{Database, Encode, QueryBuilder, Type};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
     cursor::{Cursor, Snapshot},
+    index::LONGEST,
     log::{Folded, Found},
 };
 use crate::{
@@ -134,6 +136,9 @@ impl Chosen {
     }
 }
 
+/// What a body may write in more than one way, as SQL has it.
+const ESCAPES: [&str; 2] = [r"'\u'", r"'\/'"];
+
 /// What the engines write differently.
 pub(super) struct Dialect {
     /// Selects what a page can see, as text for [`Snapshot::read`].
@@ -142,6 +147,8 @@ pub(super) struct Dialect {
     pub(super) words: [&'static str; 2],
     /// How words are written as one text.
     pub(super) one_text: fn(&[String]) -> String,
+    /// Finds a text in the body of an entry `e`; the text stands between the two.
+    pub(super) finds: [&'static str; 2],
     /// The beginning of the hour and of the day in which a kill was asked for, in milliseconds since 1970.
     pub(super) hour: &'static str,
     pub(super) day: &'static str,
@@ -176,6 +183,52 @@ impl Filter {
         query.push(" ORDER BY k.id DESC LIMIT ");
         bind_number(&mut query, many);
         query
+    }
+
+    /// The query for the newest kills of a range that are not in the index, up to so many: those that may pass, which reading
+    /// them tells.
+    pub(super) fn leased_query<DB>(&self, dialect: &Dialect, (from, below): (Uuid, Uuid), many: u32) -> QueryBuilder<DB>
+    where
+        DB: Database<Arguments: Default>,
+        for<'q> Uuid: Encode<'q, DB> + Type<DB>,
+        for<'q> String: Encode<'q, DB> + Type<DB>,
+        for<'q> i64: Encode<'q, DB> + Type<DB>,
+    {
+        let mut query = QueryBuilder::new("SELECT l.kill_id FROM kill_leases l WHERE l.kill_id >= ");
+        query.push_bind(from).push(" AND l.kill_id < ").push_bind(below);
+        let named = self.named();
+        if !named.is_empty() {
+            // For each lease by itself: no planner may take the whole log for it.
+            query.push(" AND (SELECT TRUE");
+            let [before, after] = dialect.finds;
+            for text in named {
+                query.push(" AND ").push(before).push_bind(text).push(after);
+            }
+            for escape in ESCAPES {
+                query.push(" OR ").push(before).push(escape).push(after);
+            }
+            query.push(" FROM kill_log e WHERE e.kill_id = l.kill_id AND e.seq = 1)");
+        }
+        query.push(" ORDER BY l.kill_id DESC LIMIT ");
+        bind_number(&mut query, many);
+        query
+    }
+
+    /// Texts that the first entry of a kill has where it passes, unless it writes them with [`ESCAPES`]. No body is taken apart
+    /// for it: that costs more, and a damaged one would be an error.
+    fn named(&self) -> Vec<String> {
+        let named = [&self.only_caller, &self.caller, &self.instance_id, &self.target, &self.vendor, &self.account];
+        // What is not named in a body counts as empty.
+        let named = named.into_iter().flatten().filter(|name| !name.is_empty());
+        let text = |name: &String| {
+            let mut text = Value::from(name.as_str()).to_string();
+            // The index has but the beginning of a long one.
+            if name.chars().count() >= LONGEST {
+                text.pop();
+            }
+            text
+        };
+        named.map(text).collect()
     }
 
     /// Whether it asks for more than a time.

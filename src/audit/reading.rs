@@ -11,8 +11,7 @@ use super::{
 use crate::domain::{KillId, Status};
 
 /// How many kills that are not indexed yet are read at once.
-pub(super) const SOME: usize = 50;
-pub(super) const SOME_ROWS: i64 = 50;
+pub(super) const SOME: u32 = 50;
 
 /// How far a kill has come.
 #[derive(FromRow)]
@@ -66,11 +65,11 @@ const NOT_SHOWN: &str = "a kill cannot be read, so nobody can tell whether it pa
 
 /// The functions that read, for connections of a kind. `$snapshot` begins a transaction that sees one moment, `$number` is
 /// the column that tells the order of commits, `$among` the condition that a column is one of the ids in `$1`, which
-/// `$ids` makes of them, and `$words` the words of a row as one text.
+/// `$ids` makes of them, `$words` the words of a row as one text, and `$size` how many bytes the body of an entry has.
 macro_rules! reading {
     (
         $DB:ty, $Connection:ty, $dialect:expr, snapshot: $snapshot:literal, number: $number:literal, among: $among:literal,
-        ids: $ids:path, words: $words:literal
+        ids: $ids:path, words: $words:literal, size: $size:literal
     ) => {
         use std::collections::{BTreeMap, HashMap};
 
@@ -80,10 +79,10 @@ macro_rules! reading {
             audit::{
                 Count, Filter, Grouping, KillEvent, Line, Page, Progress, Standing,
                 cursor::Snapshot,
-                index::{Compared, Indexed, IndexRow, index_columns},
+                index::{Batch, Compared, Indexed, IndexRow, few_sessions, index_columns, light, rows_of},
                 log::{self, Folded, Found, log_columns},
                 page::{Candidate, Chosen, LARGE},
-                reading::{ProgressRow, SOME, SOME_ROWS, SessionRow, StandingRow, of_filter},
+                reading::{ProgressRow, SOME, SessionRow, StandingRow, of_filter},
                 stats::{CountRow, together},
                 timestamp::Timestamp,
             },
@@ -127,6 +126,42 @@ macro_rules! reading {
                 .await?;
             log::kills(&rows)
         }
+
+        /// Whether these kills can be returned, whatever they say.
+        pub(in crate::audit) async fn returns(connection: &mut $Connection, kills: &[KillId]) -> sqlx::Result<()> {
+            // Asked without any too, as that tells whether the log can be read at all.
+            sqlx::query(MANY)
+                .bind($ids(kills))
+                .bind(kills.iter().min())
+                .bind(kills.iter().max())
+                .fetch_all(connection)
+                .await
+                .map(drop)
+        }
+
+        /// The rows of kills that have ended: of the first of them, as many as go into the index at once.
+        pub(super) async fn rows(
+            connection: &mut $Connection,
+            ended: &[KillId],
+            batch: &Batch,
+        ) -> sqlx::Result<Vec<IndexRow>> {
+            if matches!(batch, Batch::Damaged(_)) {
+                return Ok(ended.iter().copied().map(IndexRow::damaged).collect());
+            }
+            let weights: Vec<(KillId, i64)> = sqlx::query_as(WEIGHTS)
+                .bind($ids(ended))
+                .bind(ended.iter().min())
+                .bind(ended.iter().max())
+                .fetch_all(&mut *connection)
+                .await?;
+            let ended = light(ended, weights);
+            Ok(few_sessions(rows_of(ended, among(connection, ended).await?)))
+        }
+
+        const WEIGHTS: &str = concat!(
+            "SELECT e.kill_id, CAST(sum(", $size, ") AS bigint) FROM kill_log e WHERE e.kill_id ", $among,
+            " AND e.kill_id BETWEEN $2 AND $3 GROUP BY e.kill_id"
+        );
 
         /// The events of a kill after that number.
         pub(in crate::audit) async fn events(
@@ -201,7 +236,7 @@ macro_rules! reading {
             let mut more = Some(filter.id_range());
             while let Some((from, below)) = more {
                 // Below what the index has for a page, none is wanted.
-                let (found, rest) = leased(&mut tx, (lowest.map_or(from, |lowest| lowest.max(from)), below)).await?;
+                let (found, rest) = leased(&mut tx, filter, (lowest.map_or(from, |lowest| lowest.max(from)), below)).await?;
                 more = rest;
                 for folded in of_filter(found, filter)?.into_iter().rev() {
                     if let Some(candidate) = Candidate::unindexed(folded, filter) {
@@ -222,19 +257,18 @@ macro_rules! reading {
             chosen.page(read, seen, as_item)
         }
 
-        /// The newest kills of a range that are not in the index, and the rest of the range where there may be more.
+        /// The newest kills of a range that are not in the index and may pass the filter, and the rest of the range where there
+        /// may be more.
         async fn leased(
             connection: &mut $Connection,
+            filter: &Filter,
             (from, below): (KillId, KillId),
         ) -> sqlx::Result<(Vec<Found>, Option<(KillId, KillId)>)> {
-            let ids: Vec<KillId> =
-                sqlx::query_scalar(LEASED).bind(from).bind(below).bind(SOME_ROWS).fetch_all(&mut *connection).await?;
-            let rest = ids.last().filter(|_| ids.len() >= SOME).map(|last| (from, *last));
+            let mut query = filter.leased_query::<$DB>(&$dialect, (from, below), SOME);
+            let ids: Vec<KillId> = query.build_query_scalar().fetch_all(&mut *connection).await?;
+            let rest = ids.last().filter(|_| ids.len() >= SOME as usize).map(|last| (from, *last));
             Ok((among(connection, &ids).await?, rest))
         }
-
-        const LEASED: &str = "SELECT l.kill_id FROM kill_leases l WHERE l.kill_id >= $1 AND l.kill_id < $2 \
-             ORDER BY l.kill_id DESC LIMIT $3";
 
         /// How many kills pass the filter: those of the index, and those that are not in it yet; `None` where they cannot be
         /// counted by then.
@@ -255,7 +289,7 @@ macro_rules! reading {
                     tx.rollback().await?;
                     return Ok(None);
                 }
-                let (found, rest) = leased(&mut tx, range).await?;
+                let (found, rest) = leased(&mut tx, filter, range).await?;
                 more = rest;
                 for folded in of_filter(found, filter)? {
                     let row = folded.index();
@@ -286,9 +320,11 @@ macro_rules! reading {
             let standing = |(id, folded): Found| match folded {
                 Ok(folded) => {
                     let row = rows.remove(&id);
+                    let ended_at = folded.last_at();
                     Standing::Kill {
                         line: Box::new(folded.line()),
                         waits: row.as_ref().is_some_and(|row| row.waits || row.is_leased && !row.is_open),
+                        unindexed_since: row.as_ref().filter(|row| row.is_leased && !row.is_open).map(|_| ended_at),
                         is_held: row.is_some_and(|row| row.is_open),
                     }
                 }
@@ -371,16 +407,15 @@ macro_rules! reading {
             Ok(compared.differing())
         }
 
-        /// How many kills have ended and are not in the index, and when the one of them that was first to end did, at the
-        /// earliest.
-        pub(in crate::audit) async fn unindexed(connection: &mut $Connection) -> sqlx::Result<(i64, Option<Timestamp>)> {
-            sqlx::query_as(UNINDEXED).fetch_one(connection).await
+        /// When the first kill of those that have ended and are not in the index did; `None` where all are.
+        pub(in crate::audit) async fn unindexed(connection: &mut $Connection) -> sqlx::Result<Option<Timestamp>> {
+            sqlx::query_scalar(UNINDEXED).fetch_one(connection).await
         }
 
-        /// Of many only some are asked when they ended.
-        const UNINDEXED: &str = "SELECT (SELECT count(*) FROM kill_leases WHERE ended), (SELECT min(e.at) FROM \
-             (SELECT l.kill_id, l.seq FROM kill_leases l WHERE l.ended ORDER BY l.kill_id LIMIT 100) s \
-             JOIN kill_log e ON e.kill_id = s.kill_id AND e.seq = s.seq)";
+        /// Only the first few are asked when they ended: of many there is no end of asking.
+        const UNINDEXED: &str = "SELECT min(e.at) FROM \
+             (SELECT l.kill_id, l.seq FROM kill_leases l WHERE l.ended ORDER BY l.kill_id LIMIT 20) s \
+             JOIN kill_log e ON e.kill_id = s.kill_id AND e.seq = s.seq";
     };
 }
 pub(super) use reading;

@@ -4,6 +4,7 @@
 //! Postgres keeps entries as an array, SQLite as bytes.
 
 use sqlx::{Database, Decode, FromRow, Postgres, Sqlite, Type, error::BoxDynError};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{line::Line, timestamp::Timestamp};
@@ -28,6 +29,8 @@ pub enum Standing {
         line: Box<Line>,
         /// Whether it is to be sealed, or nothing is.
         waits: bool,
+        /// When it ended, where it is not in the index yet.
+        unindexed_since: Option<OffsetDateTime>,
         /// Whether somebody still works on it.
         is_held: bool,
     },

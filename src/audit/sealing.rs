@@ -1,6 +1,9 @@
 //! The record for whoever seals it or checks what was sealed.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use time::OffsetDateTime;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{Audit, AuditError, Removal, Sealing, Standing, on_engine, postgres, sqlite, timestamp::whole_millis};
@@ -9,8 +12,10 @@ use crate::{
     domain::KillId,
 };
 
-/// How often it is indexed at most before a block is sealed: what ends meanwhile comes into the next one.
-const ROUNDS: u32 = 20;
+/// How many batches are indexed at most before a block is sealed, and how long that may take: what ends meanwhile comes into
+/// the next one.
+const BATCHES: u32 = 20;
+const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Audit {
     /// Lets everything that nobody works on wait to be sealed from now on, all that was recorded so far included; true if
@@ -37,30 +42,43 @@ impl Audit {
 
     /// Closes up to `most` of what is to be sealed into the next block. Of several who try at once one succeeds.
     ///
-    /// What has ended and is not indexed is indexed first. Nobody who writes waits for it.
+    /// What has ended and is not indexed is indexed first, as far as that can be done. Nobody who writes waits for it.
     ///
     /// # Errors
     /// Nothing was sealed, as far as is known; all of it is still there to be sealed. [`AuditError::Corrupt`] where the
     /// last block is not signed with the key it names: nothing is sealed on top of it.
     pub async fn seal(&self, key: &SealKey, now: OffsetDateTime, most: u32) -> Result<Sealing, AuditError> {
-        // Only what is indexed waits to be sealed.
-        for _ in 0..ROUNDS {
-            if self.index().await? < u64::from(super::AT_ONCE) {
-                break;
+        self.index_first().await;
+        match self.seal_next(key, now, most, BTreeSet::new()).await {
+            Err(error @ AuditError::Failed { .. }) => {
+                let next = on_engine!(self, readers / readers, next_to_seal(most))?;
+                let unreturned = self.unreturned(&next).await?;
+                if unreturned.is_empty() { Err(error) } else { self.seal_next(key, now, most, unreturned).await }
             }
+            sealed => sealed,
         }
+    }
+
+    /// Seals the next block; these kills cannot be returned, and are sealed as absent.
+    async fn seal_next(
+        &self,
+        key: &SealKey,
+        now: OffsetDateTime,
+        most: u32,
+        unreturned: BTreeSet<KillId>,
+    ) -> Result<Sealing, AuditError> {
         let (key, now) = (key.clone(), whole_millis(now));
         match self {
             Self::Postgres(engine) => {
                 let seal = engine.sealer.run("seal", move |connection| {
-                    Box::pin(async move { postgres::seal(connection, &key, now, most).await })
+                    Box::pin(async move { postgres::seal(connection, &key, now, most, &unreturned).await })
                 });
                 seal.await
             }
             Self::Sqlite(engine) => {
-                let due = engine
-                    .readers
-                    .run("seal", move |connection| Box::pin(async move { sqlite::due(connection, most).await }));
+                let due = engine.readers.run("seal", move |connection| {
+                    Box::pin(async move { sqlite::due(connection, most, &unreturned).await })
+                });
                 let Some(mut due) = due.await? else { return Ok(Sealing::Nothing) };
                 let last = due.last.as_ref().map(|last| &last.head);
                 let block = Block::seal(std::mem::take(&mut due.leaves), last, now, &key);
@@ -70,6 +88,15 @@ impl Audit {
                 });
                 add.await
             }
+        }
+    }
+
+    /// Only what is indexed waits to be sealed. Where that fails or takes long, what waits already is sealed all the same.
+    async fn index_first(&self) {
+        match timeout(PATIENCE, self.index_all(BATCHES)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "kills could not be indexed, so they are not sealed yet"),
+            Err(_) => tracing::warn!("kills are not indexed yet, so they are not sealed yet"),
         }
     }
 
@@ -125,7 +152,21 @@ impl Audit {
 
     /// How these kills stand; those that are not there are left out.
     pub async fn standing(&self, ids: &[KillId]) -> Result<Vec<Standing>, AuditError> {
-        let ids = ids.to_vec();
+        let error = match self.standing_of(ids.to_vec()).await {
+            Err(error) if !error.may_pass() => error,
+            standing => return standing,
+        };
+        let unreturned = self.unreturned(ids).await?;
+        if unreturned.is_empty() {
+            return Err(error);
+        }
+        let others = ids.iter().filter(|id| !unreturned.contains(*id)).copied().collect();
+        let mut standing = self.standing_of(others).await?;
+        standing.extend(unreturned.into_iter().map(Standing::Unreadable));
+        Ok(standing)
+    }
+
+    async fn standing_of(&self, ids: Vec<KillId>) -> Result<Vec<Standing>, AuditError> {
         on_engine!(self, readers / readers, standing(&ids))
     }
 

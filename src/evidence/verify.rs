@@ -16,12 +16,15 @@ use crate::{
         Checkpoint, Leaf,
         check::{Check, Found, Removed, Report, Scope, Trusted, Waits, Wrong},
     },
+    clock::Clock,
 };
 
 /// How many kills are read at once.
 const KILLS: u32 = 1000;
 /// How many blocks are read at once; each has the hashes of up to some thousand kills.
 const BLOCKS: u32 = 20;
+/// For how long a kill that has ended may wait to be indexed, which takes a moment.
+const UNINDEXED: time::Duration = time::Duration::HOUR;
 /// How often what is suspect is looked at again, where newer blocks keep coming.
 const ROUNDS: u32 = 100;
 
@@ -111,14 +114,20 @@ async fn index(audit: &Audit, check: &mut Check, after: Option<Uuid>, upto: Opti
 }
 
 async fn tell(audit: &Audit, check: &mut Check, ids: &[Uuid]) -> Result<(), AuditError> {
+    let now = Clock::system().now();
     for standing in audit.standing(ids).await? {
         match standing {
-            Standing::Kill { line, waits, is_held } => check.entry(&Found {
-                id: line.id,
-                hash: line.hash(),
-                events_at: line.events_at(),
-                waits: if is_held && !waits { Waits::Held } else { waits_if(waits) },
-            }),
+            Standing::Kill { line, waits, unindexed_since, is_held } => {
+                if unindexed_since.is_some_and(|since| (now - since).abs() > UNINDEXED) {
+                    check.misindexed(line.id);
+                }
+                check.entry(&Found {
+                    id: line.id,
+                    hash: line.hash(),
+                    events_at: line.events_at(),
+                    waits: if is_held && !waits { Waits::Held } else { waits_if(waits) },
+                });
+            }
             Standing::Unreadable(id) => check.unreadable(id),
         }
     }

@@ -6,11 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
-use crate::{
-    audit::{AT_ONCE, Audit},
-    clock::Clock,
-    metrics::Metrics,
-};
+use crate::{audit::Audit, clock::Clock, metrics::Metrics};
 
 /// How often it is looked for kills that have ended.
 const EVERY: Duration = Duration::from_millis(200);
@@ -52,14 +48,14 @@ async fn run(audit: Audit, clock: Clock, metrics: Arc<Metrics>, mut stopped: wat
             () = tokio::time::sleep(pause) => false,
             _ = stopped.wait_for(|stopped| *stopped) => true,
         };
-        let indexed = all(&audit).await;
+        let indexed = audit.index_all(u32::MAX).await;
         if let Err(error) = &indexed {
             tracing::warn!(%error, "ended kills could not be indexed yet");
         }
         if rounds.is_multiple_of(TOLD)
-            && let Ok((_, seconds)) = audit.unindexed(clock.now()).await
+            && let Ok(seconds) = audit.unindexed(clock.now()).await
         {
-            metrics.index_lag(seconds);
+            metrics.index_lag(seconds.unwrap_or(0.0));
         }
         if is_last {
             return;
@@ -67,9 +63,4 @@ async fn run(audit: Audit, clock: Clock, metrics: Arc<Metrics>, mut stopped: wat
         rounds = rounds.wrapping_add(1);
         pause = if indexed.is_ok() { EVERY } else { AGAIN };
     }
-}
-
-async fn all(audit: &Audit) -> Result<(), crate::audit::AuditError> {
-    while audit.index().await? >= u64::from(AT_ONCE) {}
-    Ok(())
 }

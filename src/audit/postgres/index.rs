@@ -2,33 +2,42 @@
 
 use sqlx::{Connection as _, PgConnection, Postgres, Row as _, postgres::PgArguments, query::Query};
 
-use super::read::{among, compared};
+use super::read::{compared, rows};
 use crate::{
     audit::{
-        AT_ONCE,
-        index::{IndexRow, rows_of},
+        index::{AT_ONCE_ROWS, Batch, IndexRow, Taken},
         timestamp::Timestamp,
     },
     domain::KillId,
 };
 
-/// Puts some of the kills that have ended into the index; answers how many.
-pub(in crate::audit) async fn index(connection: &mut PgConnection) -> sqlx::Result<u64> {
+/// Puts a batch of kills that have ended into the index.
+pub(in crate::audit) async fn index(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<Taken> {
     let mut tx = connection.begin().await?;
-    let ended: Vec<KillId> = sqlx::query_scalar(ENDED).bind(i64::from(AT_ONCE)).fetch_all(&mut *tx).await?;
+    let ended = ended(&mut tx, batch).await?;
     if ended.is_empty() {
         tx.rollback().await?;
-        return Ok(0);
+        return Ok(Taken::default());
     }
-    let found = among(&mut tx, &ended).await?;
-    let rows = rows_of(&ended, found);
+    let rows = rows(&mut tx, &ended, batch).await?;
     let indexed: i64 = columns(sqlx::query(INDEX_KILLS), &rows).fetch_one(&mut *tx).await?.try_get(0)?;
     tx.commit().await?;
-    Ok(u64::try_from(indexed).unwrap_or(0))
+    Ok(Taken::of(&ended, rows.len(), u64::try_from(indexed).unwrap_or(0)))
 }
 
-/// Those that another gateway has at hand are left to it.
+/// The kills of a batch that have ended. Those that another gateway has at hand are left to it.
+pub(in crate::audit) async fn ended(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<Vec<KillId>> {
+    let ended = match batch {
+        Batch::First => sqlx::query_scalar(ENDED).bind(AT_ONCE_ROWS),
+        Batch::These(ids) => sqlx::query_scalar(ENDED_OF).bind(ids),
+        Batch::Damaged(id) => sqlx::query_scalar(ENDED_OF).bind(vec![*id]),
+    };
+    ended.fetch_all(connection).await
+}
+
 const ENDED: &str = "SELECT kill_id FROM kill_leases WHERE ended ORDER BY kill_id LIMIT $1 FOR UPDATE SKIP LOCKED";
+const ENDED_OF: &str = "SELECT kill_id FROM kill_leases WHERE kill_id = ANY($1) AND ended ORDER BY kill_id \
+     FOR UPDATE SKIP LOCKED";
 
 const INDEX_KILLS: &str = "SELECT index_kills($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
 

@@ -38,13 +38,13 @@ mod write;
 
 pub(in crate::audit) use begin::{begin, stands};
 pub(in crate::audit) use deliveries::{claim_deliveries, deliver_later, delivered, drop_deliveries};
-pub(in crate::audit) use index::{index, reindex};
+pub(in crate::audit) use index::{ended, index, reindex};
 pub(in crate::audit) use permits::take_permits;
 pub(in crate::audit) use read::{
-    events, find, ids, lines, misindexed, page, page_sql, progress, standing, stats, unindexed,
+    events, find, ids, lines, misindexed, page, page_sql, progress, returns, standing, stats, unindexed,
 };
 pub(in crate::audit) use seal::{
-    begin_sealing, block_before, blocks, heads, last_head, removals, seal, waiting, waits_for,
+    begin_sealing, block_before, blocks, heads, last_head, next_to_seal, removals, seal, waiting, waits_for,
 };
 pub(in crate::audit) use upkeep::{claim, forget_keys, make_months, ping};
 pub(in crate::audit) use watch::{claim_watches, note_look, watch};
@@ -201,16 +201,6 @@ impl Postgres {
         const REMOVE: &str = "SELECT remove_month($1, $2)";
         let failed = |error: sqlx::Error| AuditError::from_sqlx("remove_month", &error);
         let mut connection = connect("remove_month", url, limit).await?;
-        // A month goes with its index, so what has ended is put there first.
-        for _ in 0..FEW {
-            while index::index(&mut connection).await.map_err(failed)? > 0 {}
-            let left = sqlx::query_scalar(LEFT).bind(month).fetch_one(&mut connection).await;
-            // What a gateway has at hand is there in a moment.
-            if !left.map_err(failed)? {
-                break;
-            }
-            tokio::time::sleep(A_MOMENT).await;
-        }
         for tried in 1.. {
             match sqlx::query_scalar(REMOVE).bind(month).bind(reason).fetch_one(&mut connection).await {
                 Ok(kills) => {
@@ -225,19 +215,20 @@ impl Postgres {
     }
 }
 
-/// Whether anything of a month has ended and is not indexed.
-const LEFT: &str = "SELECT EXISTS (SELECT FROM kill_leases WHERE ended \
-     AND kill_id >= first_id(date_trunc('month', $1::date::timestamp) AT TIME ZONE 'UTC') \
-     AND kill_id < first_id((date_trunc('month', $1::date::timestamp) + interval '1 month') AT TIME ZONE 'UTC'))";
-/// How often that is asked, and how long is waited in between.
-const FEW: u32 = 25;
-const A_MOMENT: Duration = Duration::from_millis(200);
-
 /// Whoever changes tables waits for their readers, and everybody who comes after waits for both: so only for so long.
 const BRIEFLY: &str = "SELECT set_config('lock_timeout', '1s', false)";
 /// How often it is tried to change tables that somebody reads, and how long others go on in between.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// Whether anything of a month has ended and is not indexed.
+pub(in crate::audit) async fn has_unindexed(connection: &mut PgConnection, month: Date) -> sqlx::Result<bool> {
+    sqlx::query_scalar(HAS_UNINDEXED).bind(month).fetch_one(connection).await
+}
+
+const HAS_UNINDEXED: &str = "SELECT EXISTS (SELECT FROM kill_leases WHERE ended \
+     AND kill_id >= first_id(date_trunc('month', $1::date::timestamp) AT TIME ZONE 'UTC') \
+     AND kill_id < first_id((date_trunc('month', $1::date::timestamp) + interval '1 month') AT TIME ZONE 'UTC'))";
 
 /// Whether a lock was not had in time.
 fn is_locked(error: &sqlx::Error) -> bool {

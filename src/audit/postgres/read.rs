@@ -14,7 +14,8 @@ reading!(
     number: "e.recorded_in",
     among: "= ANY($1)",
     ids: given,
-    words: "array_to_string(k.words, ' ')"
+    words: "array_to_string(k.words, ' ')",
+    size: "pg_column_size(e.body)"
 );
 
 /// Ids as a statement takes many of them.
@@ -60,6 +61,7 @@ const DIALECT: Dialect = Dialect {
     seen: "SELECT (extract(epoch FROM now()) * 1000)::bigint || ':' || pg_current_snapshot()",
     words: [" AND k.words <> '{}' AND k.words @> string_to_array(", ", ' ')"],
     one_text: |words| words.join(" "),
+    finds: ["strpos(e.body::text, ", ") > 0"],
     hour: "floor(extract(epoch FROM k.requested_at) / 3600)::bigint * 3600000",
     day: "floor(extract(epoch FROM k.requested_at) / 86400)::bigint * 86400000",
 };

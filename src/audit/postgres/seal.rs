@@ -1,5 +1,7 @@
 //! Sealing on Postgres, and reading what was sealed.
 
+use std::collections::BTreeSet;
+
 use sqlx::{Connection, PgConnection};
 
 use super::read::{among, given};
@@ -10,6 +12,7 @@ use crate::{
         sealed::{is_sound, leaves, seal_functions, unsigned},
     },
     chain::{Leaf, SealKey},
+    domain::KillId,
 };
 
 seal_functions!(
@@ -26,7 +29,7 @@ fn entries(leaves: &[Leaf]) -> Vec<Uuid> {
     leaves.iter().map(|leaf| leaf.id).collect()
 }
 
-/// Closes up to `most` of what is to be sealed into the next block.
+/// Closes up to `most` of what is to be sealed into the next block; what cannot be returned is sealed as absent.
 ///
 /// What waits to be sealed has ended, so nobody changes it meanwhile; no kill is locked.
 pub(in crate::audit) async fn seal(
@@ -34,8 +37,9 @@ pub(in crate::audit) async fn seal(
     key: &SealKey,
     now: OffsetDateTime,
     most: u32,
+    unreturned: &BTreeSet<KillId>,
 ) -> sqlx::Result<Sealing> {
-    match try_seal(connection, key, now, most).await {
+    match try_seal(connection, key, now, most, unreturned).await {
         Err(error) if is_overtaken(&error) => Ok(Sealing::Elsewhere),
         sealed => sealed,
     }
@@ -57,6 +61,7 @@ async fn try_seal(
     key: &SealKey,
     now: OffsetDateTime,
     most: u32,
+    unreturned: &BTreeSet<KillId>,
 ) -> sqlx::Result<Sealing> {
     // The lines are read by several statements, and all see the same moment.
     let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
@@ -73,7 +78,8 @@ async fn try_seal(
         tx.rollback().await?;
         return Ok(Sealing::Nothing);
     }
-    let found = among(&mut tx, &taken).await?;
+    let returned: Vec<Uuid> = taken.iter().filter(|id| !unreturned.contains(*id)).copied().collect();
+    let found = among(&mut tx, &returned).await?;
     let lines: Vec<_> = found.into_iter().filter_map(|(_, folded)| Some(folded.ok()?.line())).collect();
     let others: Vec<Leaf> = if lines.len() == taken.len() { Vec::new() } else { removed(&mut tx, &taken).await? };
     let leaves = leaves(lines, others, &taken).await;
@@ -98,6 +104,13 @@ const TAKE: &str = "
     )
     DELETE FROM unsealed USING due WHERE unsealed.entry_id = due.entry_id
     RETURNING unsealed.entry_id";
+
+/// Up to `most` of what is to be sealed next.
+pub(in crate::audit) async fn next_to_seal(connection: &mut PgConnection, most: u32) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar(NEXT).bind(i64::from(most)).fetch_all(connection).await
+}
+
+const NEXT: &str = "SELECT entry_id FROM unsealed ORDER BY entry_id LIMIT $1";
 
 async fn removed(connection: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Leaf>> {
     Ok(removals(connection).await?.iter().filter(|removal| ids.contains(&removal.id)).map(Removal::leaf).collect())

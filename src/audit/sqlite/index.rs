@@ -4,43 +4,64 @@ use sqlx::{Connection as _, SqliteConnection, types::Json};
 
 use super::{
     BEGIN,
-    read::{among, as_json, compared},
+    read::{as_json, compared, rows},
 };
 use crate::{
     audit::{
-        AT_ONCE,
-        index::{IndexRow, rows_of},
+        index::{AT_ONCE_ROWS, Batch, IndexRow, Taken},
         timestamp::Timestamp,
     },
     domain::KillId,
 };
 
-/// Puts some of the kills that have ended into the index, and lets them wait to be sealed; answers how many.
-pub(in crate::audit) async fn index(connection: &mut SqliteConnection) -> sqlx::Result<u64> {
+/// The rows of a batch of kills that have ended. Nothing of them changes any more, so whoever writes need not wait for it.
+pub(in crate::audit) async fn ready(
+    connection: &mut SqliteConnection,
+    batch: &Batch,
+) -> sqlx::Result<(Vec<IndexRow>, Taken)> {
+    let mut tx = connection.begin().await?;
+    let ended = ended(&mut tx, batch).await?;
+    let rows = if ended.is_empty() { Vec::new() } else { rows(&mut tx, &ended, batch).await? };
+    tx.rollback().await?;
+    let taken = Taken::of(&ended, rows.len(), 0);
+    Ok((rows, taken))
+}
+
+/// Puts those of them that still wait into the index, and lets them wait to be sealed; answers how many.
+pub(in crate::audit) async fn index(connection: &mut SqliteConnection, rows: &[IndexRow]) -> sqlx::Result<u64> {
     let mut tx = connection.begin_with(BEGIN).await?;
-    let ended: Vec<KillId> = sqlx::query_scalar(ENDED).bind(i64::from(AT_ONCE)).fetch_all(&mut *tx).await?;
-    if ended.is_empty() {
-        tx.rollback().await?;
-        return Ok(0);
-    }
-    let found = among(&mut tx, &ended).await?;
-    let rows = rows_of(&ended, found);
-    for row in &rows {
-        add(&mut tx, row).await?;
-        sqlx::query(REST).bind(row.id).execute(&mut *tx).await?;
-        sqlx::query(END).bind(row.id).execute(&mut *tx).await?;
+    let mut indexed = 0;
+    for row in rows {
+        if sqlx::query(END).bind(row.id).execute(&mut *tx).await?.rows_affected() > 0 {
+            add(&mut tx, row).await?;
+            sqlx::query(REST).bind(row.id).execute(&mut *tx).await?;
+            indexed += 1;
+        }
     }
     tx.commit().await?;
-    Ok(rows.len() as u64)
+    Ok(indexed)
+}
+
+/// The kills of a batch that have ended.
+pub(in crate::audit) async fn ended(connection: &mut SqliteConnection, batch: &Batch) -> sqlx::Result<Vec<KillId>> {
+    let ended = match batch {
+        Batch::First => sqlx::query_scalar(ENDED).bind(AT_ONCE_ROWS),
+        Batch::These(ids) => sqlx::query_scalar(ENDED_OF).bind(as_json(ids)),
+        Batch::Damaged(id) => sqlx::query_scalar(ENDED_OF).bind(as_json(&[*id])),
+    };
+    ended.fetch_all(connection).await
 }
 
 const ENDED: &str = "SELECT kill_id FROM kill_leases WHERE ended ORDER BY kill_id LIMIT $1";
+const ENDED_OF: &str = "SELECT kill_id FROM kill_leases WHERE kill_id IN (SELECT unhex(value) FROM json_each($1)) \
+     AND ended ORDER BY kill_id";
 
-const END: &str = "DELETE FROM kill_leases WHERE kill_id = $1";
+const END: &str = "DELETE FROM kill_leases WHERE kill_id = $1 AND ended";
 
 const REST: &str = "
     INSERT INTO unsealed (entry_id) SELECT $1 WHERE EXISTS (SELECT 1 FROM sealing) ON CONFLICT DO NOTHING";
 
+/// Adds a row; one that is there stays as it is, and verifying tells of it.
 async fn add(connection: &mut SqliteConnection, row: &IndexRow) -> sqlx::Result<()> {
     sqlx::query(ADD)
         .bind(row.id)
@@ -64,10 +85,10 @@ async fn add(connection: &mut SqliteConnection, row: &IndexRow) -> sqlx::Result<
 const ADD: &str = "
     INSERT INTO kill_index (id, status, caller, on_behalf_of, vendor, account, alias, instance_id, requested_at, size,
         words, recorded_in)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO NOTHING";
 
-const ADD_SESSIONS: &str =
-    "INSERT INTO kill_index_sessions (session_id, kill_id, recorded_in) SELECT value, $2, $3 FROM json_each($1)";
+const ADD_SESSIONS: &str = "INSERT INTO kill_index_sessions (session_id, kill_id, recorded_in) \
+     SELECT value, $2, $3 FROM json_each($1) WHERE true ON CONFLICT DO NOTHING";
 
 /// Makes the rows of kills above one id and up to another anew where they are not what the log says; answers how many were
 /// not.

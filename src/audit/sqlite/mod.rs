@@ -28,10 +28,12 @@ mod watch;
 mod write;
 
 pub(in crate::audit) use deliveries::{claim_deliveries, deliver_later, delivered, drop_deliveries};
-pub(in crate::audit) use index::{index, reindex};
-pub(in crate::audit) use read::{events, find, ids, lines, misindexed, page, progress, standing, stats, unindexed};
+pub(in crate::audit) use index::{ended, index, ready, reindex};
+pub(in crate::audit) use read::{
+    events, find, ids, lines, misindexed, page, progress, returns, standing, stats, unindexed,
+};
 pub(in crate::audit) use seal::{
-    add, begin_sealing, block_before, blocks, due, heads, last_head, removals, waiting, waits_for,
+    add, begin_sealing, block_before, blocks, due, heads, last_head, next_to_seal, removals, waiting, waits_for,
 };
 pub(in crate::audit) use upkeep::{claim, forget_keys, make_months, ping, versions};
 pub(in crate::audit) use watch::{claim_watches, note_look, watch};

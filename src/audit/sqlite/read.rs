@@ -14,7 +14,8 @@ reading!(
     number: "e.number",
     among: "IN (SELECT unhex(value) FROM json_each($1))",
     ids: as_json,
-    words: "k.words"
+    words: "k.words",
+    size: "octet_length(e.body)"
 );
 
 /// Ids as a statement takes many of them.
@@ -50,6 +51,7 @@ const DIALECT: Dialect = Dialect {
     seen: "SELECT (unixepoch('now') * 1000) || ':0:' || (coalesce(max(number), 0) + 1) || ':' FROM kill_log",
     words: [" AND k.number IN (SELECT rowid FROM kill_reasons WHERE kill_reasons MATCH ", ")"],
     one_text: |words| words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" "),
+    finds: ["instr(e.body, ", ") > 0"],
     hour: "k.requested_at / 3600000 * 3600000",
     day: "k.requested_at / 86400000 * 86400000",
 };

@@ -1,5 +1,7 @@
 //! Sealing on SQLite, and reading what was sealed.
 
+use std::collections::BTreeSet;
+
 use sqlx::{Connection, SqliteConnection};
 
 use super::{
@@ -12,6 +14,7 @@ use crate::{
         sealed::{is_sound, leaves, seal_functions},
     },
     chain::Leaf,
+    domain::KillId,
 };
 
 seal_functions!(
@@ -36,11 +39,16 @@ pub(in crate::audit) struct Due {
     pub(in crate::audit) last: Option<Checkpoint>,
 }
 
-/// Reads up to `most` of what is to be sealed. Nobody is kept from writing meanwhile.
-pub(in crate::audit) async fn due(connection: &mut SqliteConnection, most: u32) -> sqlx::Result<Option<Due>> {
+/// Reads up to `most` of what is to be sealed; what cannot be returned is sealed as absent. Nobody is kept from writing meanwhile.
+pub(in crate::audit) async fn due(
+    connection: &mut SqliteConnection,
+    most: u32,
+    unreturned: &BTreeSet<KillId>,
+) -> sqlx::Result<Option<Due>> {
     let mut tx = connection.begin().await?;
-    let entries: Vec<Uuid> = sqlx::query_scalar(DUE).bind(i64::from(most)).fetch_all(&mut *tx).await?;
-    let found = among(&mut tx, &entries).await?;
+    let entries = next_to_seal(&mut tx, most).await?;
+    let returned: Vec<Uuid> = entries.iter().filter(|id| !unreturned.contains(*id)).copied().collect();
+    let found = among(&mut tx, &returned).await?;
     let lines: Vec<_> = found.into_iter().filter_map(|(_, folded)| Some(folded.ok()?.line())).collect();
     let last = last_head(&mut tx).await?;
     tx.rollback().await?;
@@ -49,6 +57,11 @@ pub(in crate::audit) async fn due(connection: &mut SqliteConnection, most: u32) 
     }
     is_sound(last.as_ref())?;
     Ok(Some(Due { leaves: leaves(lines, Vec::new(), &entries).await, entries, last }))
+}
+
+/// Up to `most` of what is to be sealed next.
+pub(in crate::audit) async fn next_to_seal(connection: &mut SqliteConnection, most: u32) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar(DUE).bind(i64::from(most)).fetch_all(connection).await
 }
 
 /// Lets everything that nobody works on wait to be sealed from now on, what was recorded so far included; true if nothing did

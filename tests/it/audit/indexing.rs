@@ -16,7 +16,10 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 
-use super::book::{Book, DAY, NOON, answered, attempt, refused};
+use super::{
+    book::{Book, DAY, NOON, answered, attempt, refused},
+    on_both_engines,
+};
 
 /// What happens next; numbers choose among what there is.
 #[derive(Debug, Clone)]
@@ -39,6 +42,7 @@ enum Step {
     /// What there is to be read with that filter, in pages of that size.
     Read {
         caller: Option<u8>,
+        alias: Option<u8>,
         session: Option<u8>,
         status: Option<Status>,
         limit: u32,
@@ -47,18 +51,38 @@ enum Step {
     Reopen,
 }
 
+/// Names that are written in more than one way, begin alike, or are longer than what the index has of them.
+fn name(number: u8) -> String {
+    match number {
+        0 => "caller".to_owned(),
+        1 => "caller/\"1\"\\\u{1}\n".to_owned(),
+        2 => "\u{e7}aller\u{0}\u{1f980}".to_owned(),
+        _ => "caller".repeat(40),
+    }
+}
+
+/// A name as it is kept.
+fn kept(number: u8) -> String {
+    name(number).replace('\0', "\u{fffd}")
+}
+
+/// A name as it is found by.
+fn found_by(number: u8) -> String {
+    kept(number).chars().take(200).collect()
+}
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let outcome = prop::sample::select(vec![Outcome::Killed, Outcome::Failed, Outcome::Accepted, Outcome::Unknown]);
     let status = prop::sample::select(Status::ALL.to_vec());
     let step = prop_oneof![
-        5 => (0..3u8, 0..4u8, prop::bool::weighted(0.2))
+        5 => (0..4u8, 0..4u8, prop::bool::weighted(0.2))
             .prop_map(|(caller, session, is_refused)| Step::Begin { caller, session, is_refused }),
         5 => (any::<usize>(), outcome, any::<bool>())
             .prop_map(|(which, outcome, is_looked_after)| Step::Answer { which, outcome, is_looked_after }),
         1 => Just(Step::Claim),
         1 => Just(Step::Index),
-        3 => (prop::option::of(0..3u8), prop::option::of(0..4u8), prop::option::of(status), 1..6u32)
-            .prop_map(|(caller, session, status, limit)| Step::Read { caller, session, status, limit }),
+        3 => (prop::option::of(0..4u8), prop::option::of(0..4u8), prop::option::of(0..4u8), prop::option::of(status), 1..6u32)
+            .prop_map(|(caller, alias, session, status, limit)| Step::Read { caller, alias, session, status, limit }),
         1 => Just(Step::Reopen),
     ];
     vec(step, 10..80)
@@ -75,7 +99,9 @@ struct History {
 impl History {
     fn wanted(&self, filter: &Filter) -> Vec<Kill> {
         let meets = |kill: &&Kill| {
+            let alias = kill.target.as_ref().and_then(|target| target["alias"].as_str()).unwrap_or_default();
             filter.caller.as_ref().is_none_or(|caller| *caller == kill.caller)
+                && filter.target.as_ref().is_none_or(|wanted| *wanted == alias.chars().take(200).collect::<String>())
                 && filter.status.is_none_or(|status| status == kill.status)
                 && filter.session_id.as_ref().is_none_or(|id| kill.sessions.iter().any(|session| session.id == *id))
         };
@@ -90,7 +116,10 @@ async fn happens(book: &Book, steps: Vec<Step>) {
         match step {
             Step::Begin { caller, session, is_refused } => {
                 let mut begun = if is_refused { refused(at) } else { attempt(at) };
-                begun.kill.caller = format!("caller-{caller}");
+                begun.kill.caller = kept(caller);
+                if let Some(target) = &mut begun.kill.target {
+                    target["alias"] = kept(session).into();
+                }
                 begun.kill.sessions.iter_mut().for_each(|known| known.id = format!("{session}{}", known.id));
                 audit.begin(&begun, DAY).await.unwrap();
                 history.kills.insert(begun.kill.id, begun.kill.clone());
@@ -123,9 +152,10 @@ async fn happens(book: &Book, steps: Vec<Step>) {
                 audit.index().await.unwrap();
             }
             Step::Reopen => audit = book.another().await,
-            Step::Read { caller, session, status, limit } => {
+            Step::Read { caller, alias, session, status, limit } => {
                 let filter = Filter {
-                    caller: caller.map(|caller| format!("caller-{caller}")),
+                    caller: caller.map(kept),
+                    target: alias.map(found_by),
                     session_id: session.map(|session| format!("{session}1111")),
                     status,
                     ..Filter::default()
@@ -178,4 +208,21 @@ fn log_index_and_answers_agree_on_postgres() {
 #[test]
 fn log_index_and_answers_agree_on_sqlite() {
     hold_on(Book::on_sqlite);
+}
+
+on_both_engines! {
+    how_far_the_index_is_behind_is_told,
+}
+
+async fn how_far_the_index_is_behind_is_told(book: &Book) {
+    let later = NOON + Duration::from_mins(1);
+    let kill = book.begin(&attempt(NOON)).await;
+    assert_eq!(book.audit.unindexed(later).await, Ok(None), "it is open");
+    let answer = answered(&kill, &[("1111", Outcome::Killed)]);
+    assert_eq!(book.audit.conclude(&answer, NOON, "answered", None).await, Ok(true));
+    book.begin(&refused(NOON + Duration::from_secs(30))).await;
+    assert_eq!(book.audit.unindexed(later).await, Ok(Some(60.0)));
+    assert_eq!(book.audit.unindexed(NOON - Duration::from_secs(1)).await, Ok(Some(0.0)));
+    assert_eq!(book.audit.index().await, Ok(2));
+    assert_eq!(book.audit.unindexed(later).await, Ok(None));
 }

@@ -7,11 +7,13 @@ mod keys;
 mod leases;
 mod months;
 mod outage;
+pub(crate) mod poison;
 mod racing;
 mod reading;
 mod recording;
 mod refusal;
 mod round_trips;
+mod views;
 mod watches;
 
 /// Makes a test on each engine of every scenario, each with a record of its own.

@@ -8,8 +8,11 @@ use killgate::{
     domain::Outcome,
 };
 
-use super::{Sealed, assert_only, assert_told, literal, on_both_engines, seal_with, settled};
-use crate::audit::book::{Book, NOON, answered, attempt};
+use super::{Sealed, assert_only, assert_told, literal, on_both_engines, seal_with, settled, settled_at};
+use crate::audit::{
+    book::{Book, NOON, answered, attempt},
+    poison::cannot_return,
+};
 
 on_both_engines! {
     an_untouched_record_verifies,
@@ -23,6 +26,8 @@ on_both_engines! {
     a_settled_kill_that_was_changed_and_sealed_again_is_found,
     a_kill_that_was_deleted_before_it_was_sealed_is_found,
     a_kill_that_cannot_be_read_is_named_and_stops_nothing,
+    a_kill_that_the_database_cannot_return_is_named_and_stops_nothing,
+    a_kill_that_ended_long_ago_and_is_in_no_index_is_found,
     a_tail_that_was_cut_off_is_found_by_a_checkpoint_from_outside,
     a_record_that_was_emptied_is_found_by_a_checkpoint_from_outside,
 }
@@ -36,7 +41,7 @@ async fn an_untouched_record_verifies(book: &Book) {
 
 async fn what_is_not_sealed_yet_is_told_and_not_wrong(book: &Book) {
     let sealed = Sealed::fill(book).await;
-    settled(book, 20).await;
+    settled_at(book, Clock::system().now()).await;
     // Somebody works on this one.
     book.begin(&attempt(Clock::system().now())).await;
     let report = sealed.verify().await;
@@ -211,6 +216,37 @@ async fn a_kill_that_cannot_be_read_is_named_and_stops_nothing(book: &Book) {
     for id in [sealed.kills[2], sealed.kills[5], late.id] {
         assert_told(&report, Wrong::Changed, &format!("{id} does not read as a kill any more"));
     }
+}
+
+async fn a_kill_that_the_database_cannot_return_is_named_and_stops_nothing(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    let late = settled(book, 41).await;
+    book.audit.index().await.unwrap();
+    cannot_return(book, late.id).await;
+    settled(book, 42).await;
+    sealed.seal().await;
+    let report = sealed.verify().await;
+    assert_only(&report, &[Wrong::Changed]);
+    assert_eq!((report.count(Wrong::Changed), report.verified), (1, 11), "{report}");
+    assert_told(&report, Wrong::Changed, &format!("{} does not read as a kill any more", late.id));
+    assert_eq!(book.audit.reindex(None, None).await, Ok(0));
+}
+
+async fn a_kill_that_ended_long_ago_and_is_in_no_index_is_found(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    let now = Clock::system().now();
+    for ago in [2, 0] {
+        let kill = settled_at(book, now - Duration::from_hours(ago)).await;
+        let report = sealed.verify().await;
+        assert_only(&report, &[Wrong::Changed]);
+        assert_eq!((report.count(Wrong::Changed), report.verified), (1, 10), "{report}");
+        if ago > 0 {
+            let told = format!("1 kills are not in the index as the log has them, the first is {}", kill.id);
+            assert_told(&report, Wrong::Changed, &told);
+        }
+    }
+    sealed.seal().await;
+    assert_only(&sealed.verify().await, &[]);
 }
 
 async fn a_tail_that_was_cut_off_is_found_by_a_checkpoint_from_outside(book: &Book) {
