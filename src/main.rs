@@ -9,11 +9,6 @@ use killgate::{
     history::{Format, Wanted},
 };
 
-/// A kill makes some hundreds of small pieces on one thread and drops them on another, which the system's allocator is slow
-/// at and keeps in one heap for each thread.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// One HTTP gateway through which an organisation ends database sessions, every attempt on record.
 #[derive(Debug, Parser)]
 #[command(version, about)]

@@ -67,6 +67,8 @@ impl Waiting {
 pub(super) struct Batch {
     pub(super) target: Target,
     pub(super) waiting: Vec<Waiting>,
+    /// When it was made.
+    pub(super) since: Instant,
     /// It does not go before.
     pub(super) rests_until: Option<Instant>,
     /// It has waited before, and goes before all others of its caller.
@@ -77,7 +79,7 @@ pub(super) struct Batch {
 
 impl Batch {
     fn new(target: Target, waiting: Vec<Waiting>) -> Self {
-        Self { target, ids: ids(&waiting), waiting, rests_until: None, goes_first: false }
+        Self { target, ids: ids(&waiting), waiting, since: Instant::now(), rests_until: None, goes_first: false }
     }
 
     /// A kill on its own, to be joined by others where it names ids.

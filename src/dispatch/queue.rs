@@ -42,6 +42,9 @@ pub(super) struct Queue {
     wasted: Option<Instant>,
 }
 
+/// How many calls to a target make a crowd of it, and how long a kill waits for the answer of one of them then.
+const CROWD: (u32, Duration) = (2, Duration::from_millis(100));
+
 /// How long no permit is taken ahead of its kill after one came too soon: the record is slow, and each spends another.
 const AFTER_WASTE: Duration = Duration::from_secs(10);
 
@@ -244,12 +247,14 @@ impl Queue {
         waiting.into_iter().chain(expected).min()
     }
 
-    /// While the budget has room, every batch may go at once. When it gets short, kills for a target that has a
-    /// call under way wait for its answer, and share the call after it.
+    /// While the budget has room, every batch may go at once, but for those of a crowd at one target: where some calls to it
+    /// are under way, kills wait for an answer, though not for long, and share the call after it. When the budget gets
+    /// short, they do behind any call.
     fn may_go_at(&self, batch: &Batch, now: Instant) -> Instant {
-        let gathers = batch.is_open() && self.under_way.contains_key(&batch.target);
-        let short = self.last.filter(|permit| gathers && permit.is_short());
-        self.hold.max(batch.rests_until).max(short.map(|permit| permit.at + SPAN)).unwrap_or(now)
+        let under_way = self.under_way.get(&batch.target).copied().filter(|_| batch.is_open()).unwrap_or(0);
+        let short = self.last.filter(|permit| under_way > 0 && permit.is_short());
+        let crowd = (under_way >= CROWD.0).then(|| batch.since + CROWD.1);
+        self.hold.max(batch.rests_until).max(crowd).max(short.map(|permit| permit.at + SPAN)).unwrap_or(now)
     }
 
     /// How many calls of a class could go now, one for each target, or in a moment, and how long the most patient of them would wait

@@ -1,13 +1,15 @@
-//! Asks of a shared window that meet: while one is on its way, those that come wait, and go together as the next.
+//! Asks of a shared window: those that meet go together, and where calls come fast and the budget has room, one brings along
+//! what those who come next will want.
 //!
 //! The invariants: whoever asks gets one answer, and no permit is given to two.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::Mutex,
+    time::Duration,
 };
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     budget::Budget,
@@ -15,31 +17,67 @@ use super::{
 };
 use crate::lock::lock;
 
-/// What is asked for now, by budget and class.
-#[derive(Debug, Default)]
-pub(super) struct Asks(Mutex<HashMap<(Budget, Class), Waiting>>);
+/// For how long ahead is asked: less than a permit lasts.
+const AHEAD: Duration = Duration::from_millis(35);
+/// How much time must be left to use what was brought along.
+const IN_TIME: Duration = Duration::from_millis(5);
 
-/// Those who wait while somebody asks.
+/// What is asked for, by budget and class.
 #[derive(Debug, Default)]
-struct Waiting {
+pub(super) struct Asks(Mutex<HashMap<(Budget, Class), Asked>>);
+
+#[derive(Debug, Default)]
+struct Asked {
     is_asking: bool,
-    /// How many calls each of them wants to make, and where its permit goes.
+    /// Those who wait meanwhile: how many calls each of them wants to make, and where its permit goes.
     others: VecDeque<(u32, oneshot::Sender<Permit>)>,
+    /// What was brought along and nobody has taken yet.
+    spare: Option<Permit>,
+    /// When was last asked, for how many calls permits were given since, and whether the budget had room.
+    last: Option<(Instant, u32, bool)>,
+}
+
+impl Asked {
+    /// A part of what was brought along.
+    fn take(&mut self, many: u32) -> Option<Permit> {
+        let spare = self.spare.filter(|spare| spare.calls > 0 && Instant::now() + IN_TIME < spare.begin_by)?;
+        let calls = many.min(spare.calls);
+        self.spare = Some(spare.part(spare.calls - calls));
+        self.gave(calls);
+        Some(spare.part(calls))
+    }
+
+    fn gave(&mut self, calls: u32) {
+        if let Some((_, given, _)) = &mut self.last {
+            *given = given.saturating_add(calls);
+        }
+    }
+
+    /// How many calls will be wanted before long, going by those since the last ask; none where the budget is short.
+    fn expected(&self) -> u32 {
+        let Some((at, given, true)) = self.last else { return 0 };
+        let since = at.elapsed().max(Duration::from_millis(1));
+        let expected = u128::from(given) * AHEAD.as_micros() / since.as_micros();
+        u32::try_from(expected).unwrap_or(u32::MAX)
+    }
 }
 
 impl Asks {
-    /// The permit that somebody else brought along, or the turn to ask.
+    /// The permit that somebody brought along, or the turn to ask.
     pub(super) async fn join(&self, budget: &Budget, class: Class, many: u32) -> Joined<'_> {
         loop {
             let brought = {
                 let mut all = lock(&self.0);
-                let waiting = all.entry((budget.clone(), class)).or_default();
-                if !waiting.is_asking {
-                    waiting.is_asking = true;
+                let asked = all.entry((budget.clone(), class)).or_default();
+                if let Some(permit) = asked.take(many) {
+                    return Joined::Has(permit);
+                }
+                if !asked.is_asking {
+                    asked.is_asking = true;
                     return Joined::Asks(Turn { asks: self, of: (budget.clone(), class) });
                 }
                 let (permit, brought) = oneshot::channel();
-                waiting.others.push_back((many, permit));
+                asked.others.push_back((many, permit));
                 brought
             };
             // Without one it is asked again, by whoever is first.
@@ -63,48 +101,56 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// How many calls those who wait want to make.
-    pub(super) fn wanted(&self) -> u32 {
-        let all = lock(&self.asks.0);
-        let others = all.get(&self.of).map(|waiting| &waiting.others);
-        others.into_iter().flatten().map(|(many, _)| many).fold(0, |all, many| all.saturating_add(*many))
+    /// How many calls are wanted: one's own, those of all who wait, and those that will be before long.
+    pub(super) fn wanted(&self, own: u32) -> u32 {
+        let mut all = lock(&self.asks.0);
+        let asked = all.entry(self.of.clone()).or_default();
+        let expected = asked.expected();
+        asked.others.iter().map(|(many, _)| *many).fold(own.saturating_add(expected), u32::saturating_add)
     }
 
-    /// Gives away what is beyond `own`, to those who came first. One who has gone meanwhile takes none.
+    /// Gives away what is beyond `own`, to those who came first, and keeps the rest for those who come.
     pub(super) fn share(self, permit: Permit, own: u32) -> Permit {
         let own = permit.calls.min(own);
         let mut left = permit.calls - own;
         let mut all = lock(&self.asks.0);
-        if let Some(waiting) = all.get_mut(&self.of) {
-            while left > 0
-                && let Some((many, to)) = waiting.others.pop_front()
-            {
-                let calls = many.min(left);
-                if to.send(permit.part(calls)).is_ok() {
-                    left -= calls;
-                }
+        let asked = all.entry(self.of.clone()).or_default();
+        asked.last = Some((Instant::now(), own, !permit.is_short()));
+        while left > 0
+            && let Some((many, to)) = asked.others.pop_front()
+        {
+            let calls = many.min(left);
+            // Who has gone meanwhile takes none.
+            if to.send(permit.part(calls)).is_ok() {
+                left -= calls;
+                asked.gave(calls);
             }
         }
-        permit.part(own + left)
+        asked.spare = Some(permit.part(left));
+        permit.part(own)
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        lock(&self.asks.0).remove(&self.of);
+        if let Some(asked) = lock(&self.asks.0).get_mut(&self.of) {
+            asked.is_asking = false;
+            asked.others.clear();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
-
     use super::*;
+    use crate::dispatch::rate::window::Slot;
 
     fn permit(calls: u32) -> Permit {
-        let now = Instant::now();
-        let slot = crate::dispatch::rate::window::Slot { taken: calls, wait: 0, left: 9 };
-        Permit::given(slot, now, 20).unwrap()
+        Permit::given(Slot { taken: calls, wait: 0, left: 15 }, Instant::now(), 20).unwrap()
+    }
+
+    fn short(calls: u32) -> Permit {
+        Permit::given(Slot { taken: calls, wait: 0, left: 9 }, Instant::now(), 20).unwrap()
     }
 
     async fn turn(asks: &Asks, many: u32) -> Turn<'_> {
@@ -127,20 +173,35 @@ mod tests {
         let first = turn(&asks, 2).await;
         let asker = async {
             tokio::task::yield_now().await;
-            assert_eq!(first.wanted(), 1 + 3 + 1);
+            assert_eq!(first.wanted(2), 2 + 1 + 3 + 1);
             first.share(permit(5), 2).calls
         };
         let (own, one, three, last) = tokio::join!(asker, calls(&asks, 1), calls(&asks, 3), calls(&asks, 1));
         assert_eq!((own, one, three, last), (2, 1, 2, 0), "the last one's turn to ask has come");
     }
 
-    #[tokio::test]
-    async fn what_nobody_waits_for_stays_with_who_asked_and_another_class_does_not_wait() {
+    #[tokio::test(start_paused = true)]
+    async fn what_was_brought_along_serves_those_who_come_in_time() {
+        let asks = Asks::default();
+        assert_eq!(turn(&asks, 1).await.share(permit(4), 1).calls, 1);
+        assert_eq!((calls(&asks, 2).await, calls(&asks, 2).await), (2, 1));
+        assert_eq!(turn(&asks, 1).await.share(permit(4), 1).calls, 1);
+        tokio::time::advance(Duration::from_millis(46)).await;
+        drop(turn(&asks, 1).await);
+        assert!(matches!(asks.join(&Budget::sample(), Class::Urgent, 1).await, Joined::Asks(_)), "another class");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn as_many_are_asked_for_ahead_as_were_wanted_lately_unless_the_budget_is_short() {
         let asks = Asks::default();
         let first = turn(&asks, 1).await;
-        assert!(matches!(asks.join(&Budget::sample(), Class::Urgent, 1).await, Joined::Asks(_)));
-        assert_eq!(first.share(permit(4), 1).calls, 4);
-        drop(turn(&asks, 1).await);
-        drop(turn(&asks, 1).await);
+        assert_eq!(first.wanted(1), 1, "nothing is known yet");
+        first.share(permit(1), 1);
+        tokio::time::advance(Duration::from_millis(7)).await;
+        let next = turn(&asks, 1).await;
+        assert_eq!(next.wanted(1), 1 + 35 / 7);
+        next.share(short(1), 1);
+        tokio::time::advance(Duration::from_millis(7)).await;
+        assert_eq!(turn(&asks, 1).await.wanted(1), 1);
     }
 }

@@ -229,7 +229,7 @@ impl Limiter {
             Joined::Has(permit) => return Ok(Ok(permit)),
             Joined::Asks(turn) => turn,
         };
-        let ask = Ask { many: turn.wanted().saturating_add(many).min(most), ..ask };
+        let ask = Ask { many: turn.wanted(many).min(most), ..ask };
         let before = lock(&self.heard).get(budget).copied();
         let (heard, slot) = self.audit.take_permits(&budget.to_string(), ask, before).await?;
         lock(&self.heard).insert(budget.clone(), heard);

@@ -40,8 +40,8 @@ const TASK: Duration = Duration::from_secs(2);
 const LOOKS: usize = 16;
 /// Most kills claimed at once.
 const CLAIMS: u32 = 16;
-/// Most kills whose first look waits here. What is beyond that is claimed.
-const FIRST_LOOKS: usize = 256;
+/// Most kills whose first look waits here, half of them of one account. What is beyond that is claimed.
+const FIRST_LOOKS: usize = 2048;
 
 /// Settles open kills, whoever's they were.
 #[derive(Debug)]
