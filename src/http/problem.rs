@@ -167,3 +167,75 @@ impl ResponseError for Failure {
         response.body(serde_json::to_vec(&body).unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{http::document, upstream::FaultKind};
+
+    const GLOSSARY: &str = include_str!("../../docs/glossary.md");
+    const OUTCOMES: &str = include_str!("../../docs/outcomes.md");
+
+    /// The words of that schema, as the OpenAPI document has them: all there are.
+    fn words(schema: &str) -> Vec<String> {
+        let document = serde_json::to_value(document()).unwrap();
+        serde_json::from_value(document["components"]["schemas"][schema]["enum"].clone()).unwrap()
+    }
+
+    /// What a page has under that heading.
+    fn under<'p>(page: &'p str, heading: &str) -> &'p str {
+        let part = page.split("\n## ").find(|part| part.lines().next() == Some(heading));
+        part.unwrap_or_else(|| panic!("no heading {heading}"))
+    }
+
+    /// Whether a row of a table or a point of a list begins with the word.
+    fn explains(part: &str, word: &str) -> bool {
+        let (row, point) = (format!("| `{word}` | "), format!("- `{word}`: "));
+        part.lines().any(|line| line.starts_with(&row) || line.starts_with(&point))
+    }
+
+    #[test]
+    fn every_word_of_an_answer_is_explained() {
+        let tables = under(OUTCOMES, "The words").split_once("| outcome of a session |");
+        let (statuses, outcomes) = tables.expect("a table of statuses, and one of outcomes");
+        for (schema, heading, rests_on) in [
+            ("Status", "Status of a kill", statuses),
+            ("Outcome", "Outcome of a session", outcomes),
+            ("ProblemCode", "Problems", under(OUTCOMES, "Sending it again")),
+        ] {
+            for word in words(schema) {
+                assert!(explains(under(GLOSSARY, heading), &word), "docs/glossary.md lacks {word} under {heading}");
+                assert!(explains(rests_on, &word), "docs/outcomes.md lacks the {schema} {word}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_each_code_and_no_other_is_told_whether_it_may_be_sent_again() {
+        let cells = |line: &'static str| line.strip_prefix("| `")?.split_once("` | ");
+        let told = under(OUTCOMES, "Sending it again").lines().filter_map(cells);
+        // The first is the head of the table.
+        let told: BTreeSet<(String, String)> = told
+            .skip(1)
+            .map(|(code, rest)| (code.to_owned(), rest.split(' ').next().unwrap_or_default().to_owned()))
+            .collect();
+        let of_code = |word: String| {
+            let code: ProblemCode = serde_json::from_value(word.as_str().into()).unwrap();
+            (word, status(code).as_u16().to_string())
+        };
+        let known: BTreeSet<(String, String)> = words("ProblemCode").into_iter().map(of_code).collect();
+        assert_eq!(told, known, "codes and their HTTP statuses in docs/outcomes.md");
+    }
+
+    #[test]
+    fn every_fault_is_explained_with_its_problem() {
+        for kind in FaultKind::ALL {
+            let (word, problem) = (format!("`{}`", kind.as_str()), format!("| `{}` |", kind.problem().as_str()));
+            let names = |line: &str| line.split(" | ").next().is_some_and(|first| first.contains(&word));
+            let told = under(GLOSSARY, "Calls to a vendor").lines().any(|line| names(line) && line.ends_with(&problem));
+            assert!(told, "docs/glossary.md lacks the fault {word} as {problem}");
+        }
+    }
+}
