@@ -1,7 +1,7 @@
 //! Requests that are understood and cannot be done: the field is named, the attempt is on record, no vendor is asked.
 
 use actix_web::http::StatusCode;
-use killgate::sandbox::demo as world;
+use killgate::sandbox::{Action, demo as world};
 use serde_json::{Value, json};
 
 use super::{
@@ -71,7 +71,9 @@ async fn ids_at_the_edge_of_what_a_vendor_has_are_taken(engine: Engine) {
         assert!(answer.status.is_success(), "{body}: {}", answer.body);
         assert_eq!(answer.body["sessions"][0]["id"], id);
     }
-    assert_eq!(gateway.clouds.calls().iter().filter(|call| call.method != "GET" && call.status == 200).count(), 5);
+    // What became of one may have been asked already.
+    let kills = gateway.clouds.calls().into_iter().filter(|call| call.method != "GET" && call.status == 200);
+    assert_eq!(kills.filter(|call| call.action != Some(Action::DcdbFlow)).count(), 5);
 }
 
 async fn a_selector_never_means_everything(engine: Engine) {

@@ -55,7 +55,7 @@ async fn under_load_no_call_arrives_before_its_record(engine: Engine) {
         looks
     };
     let (answers, looks) = tokio::join!(kills, watch);
-    assert!(looks > 1);
+    assert!(looks > 0);
     assert!(answers.iter().all(|answer| answer.status.as_u16() < 500));
     let (calls, rows) = (gateway.clouds.calls(), records(&gateway).await);
     assert_eq!(rows.len() as u64, KILLS * 3);
