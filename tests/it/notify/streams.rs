@@ -42,8 +42,11 @@ on_one_engine! {
     a_stream_ends_with_its_token,
 }
 
+/// What the events are called; on a slow machine a mark may be made anew before its call leaves.
 fn names(events: &[Event]) -> Vec<&str> {
-    events.iter().map(|event| event.name.as_str()).collect()
+    let mut names: Vec<_> = events.iter().map(|event| event.name.as_str()).collect();
+    names.dedup_by(|next, last| *next == "sent" && last == next);
+    names
 }
 
 /// Asks for a kill that the vendor answers so, and does not wait for it; the id it has on record.
@@ -75,14 +78,16 @@ async fn an_accepted_kill_is_followed_until_it_is_settled(engine: Engine) {
     let last = events.pop().unwrap();
     let kill = recorded_as(&gateway, answer.kill_id(), "succeeded").await;
     assert_eq!(last, Event { id: None, name: "kill".into(), data: kill });
-    assert_eq!(names(&events[..3]), ["recorded", "sent", "answered"]);
-    assert!(events.len() > 3 && events[3..].iter().all(|event| event.name == "looked"), "{events:?}");
+    let told = names(&events);
+    assert_eq!(told[..3], ["recorded", "sent", "answered"]);
+    assert!(told.len() > 3 && told[3..].iter().all(|name| *name == "looked"), "{events:?}");
     for (number, event) in (1..).zip(&events) {
         assert_eq!((event.id, &event.data["seq"]), (Some(number), &number.into()), "{event:?}");
         assert!(event.data["at"].as_str().unwrap().ends_with('Z'), "{event:?}");
         assert_eq!((&event.data["kind"], event.data.get("gateway")), (&event.name.as_str().into(), None));
     }
-    let (answered, settled) = (&events[2].data, &events.last().unwrap().data);
+    let answered = &events.iter().find(|event| event.name == "answered").unwrap().data;
+    let settled = &events.last().unwrap().data;
     assert_eq!((&answered["status"], &answered["sessions"][0]["outcome"]), (&"accepted".into(), &"accepted".into()));
     assert_eq!(answered["upstream"]["http_status"], 200);
     assert_eq!((&settled["status"], &settled["sessions"][0]["outcome"]), (&"succeeded".into(), &"killed".into()));
