@@ -1,10 +1,11 @@
 //! Where kills wait for a permit, and share calls while they wait.
 //!
 //! One dispatcher for each budget. A kill that finds a permit free goes at once, and takes no time for it: it is expected
-//! while it is being recorded, and its permit is asked for meanwhile. While one waits, kills for the same target join it: their ids become one call, each id once, and each kill gets its own outcomes. Urgent kills go
-//! first, and inside a class callers go by rounds. The invariants: every kill that enters gets exactly one answer; an id is
-//! sent again only after the vendor surely refused it before acting: throttled, never connected, expired token; and no kill
-//! is sent whose leave has run out while it waited.
+//! while it is being recorded, and its permit is asked for meanwhile. While one waits, kills for the same target join it:
+//! their ids become one call, each id once, and each kill gets its own outcomes. Urgent kills go first, and inside a class
+//! callers go by rounds. The invariants: every kill that enters gets exactly one answer; an id is sent again only after the
+//! vendor surely refused it before acting: throttled, never connected, expired token; and no kill is sent whose leave has run
+//! out while it waited.
 
 mod batch;
 pub(crate) mod breaker;

@@ -257,8 +257,8 @@ impl Queue {
         self.hold.max(batch.rests_until).max(crowd).max(short.map(|permit| permit.at + SPAN)).unwrap_or(now)
     }
 
-    /// How many calls of a class could go now, one for each target, or in a moment, and how long the most patient of them would wait
-    /// for a permit.
+    /// How many calls of a class could go now or in a moment, one for each target, and how long the most patient of them
+    /// would wait for a permit.
     pub(super) fn wants(&self, class: Class, now: Instant) -> (u32, Duration) {
         let batches = || self.batches.iter().filter(|batch| batch.class() == class);
         let ready = batches().filter(|batch| self.may_go_at(batch, now) <= now);

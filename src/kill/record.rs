@@ -22,6 +22,9 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 /// How long it is tried. A database that is away for longer has other gateways settle the kill by looking, or people.
 const PATIENCE: Duration = Duration::from_hours(6);
 
+/// How long what was not heard to be committed may still be, or its database be away. Then others settle it, as `unknown`.
+const IN_DOUBT: Duration = Duration::from_mins(1);
+
 /// The record as kills see it.
 #[derive(Debug)]
 pub(super) struct Record {
@@ -58,18 +61,19 @@ impl Record {
     }
 
     /// Records that nothing was sent of a kill whose attempt was to say at once that bytes may leave, and was not heard to be
-    /// committed. Where it was, nobody would know.
+    /// committed. Where it was, or still is, nobody would know.
     pub(super) async fn take_back(&self, mut kill: Kill, at: OffsetDateTime) {
         settle::never_sent(&mut kill, at);
-        let (until, mut pause) = (Instant::now() + PATIENCE, PAUSE.0);
-        loop {
+        let (until, mut pause) = (Instant::now() + IN_DOUBT, PAUSE.0);
+        while Instant::now() < until {
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE.1);
             match self.audit.conclude(&kill, at, "answered", None).await {
-                // Or it was not committed.
-                Ok(_) => return,
-                Err(error) if !error.may_pass() || Instant::now() > until => {
-                    tracing::error!(kill_id = %kill.id, %error, "nothing was sent of a kill, and the record may not say so");
+                Ok(true) => return,
+                // It was not committed, or it is not yet.
+                Ok(false) => {}
+                Err(error) if !error.may_pass() => {
+                    tracing::error!(kill_id = %kill.id, %error, "the record may not say that nothing was sent of a kill");
                     return;
                 }
                 Err(_) => {}

@@ -1,7 +1,7 @@
 //! Asks of a shared window: those that meet go together, and where calls come fast and the budget has room, one brings along
 //! what those who come next will want.
 //!
-//! The invariants: whoever asks gets one answer, and no permit is given to two.
+//! The invariants: whoever asks gets one answer, in the time that one ask may take, and no permit is given to two.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,7 +15,7 @@ use super::{
     budget::Budget,
     limiter::{Class, Permit},
 };
-use crate::lock::lock;
+use crate::{audit::AuditError, lock::lock};
 
 /// For how long ahead is asked: less than a permit lasts.
 const AHEAD: Duration = Duration::from_millis(35);
@@ -29,12 +29,22 @@ pub(super) struct Asks(Mutex<HashMap<(Budget, Class), Asked>>);
 #[derive(Debug, Default)]
 struct Asked {
     is_asking: bool,
-    /// Those who wait meanwhile: how many calls each of them wants to make, and where its permit goes.
-    others: VecDeque<(u32, oneshot::Sender<Permit>)>,
+    /// Those who wait meanwhile: how many calls each of them wants to make, and where its answer goes.
+    others: VecDeque<(u32, Answer)>,
     /// What was brought along and nobody has taken yet.
     spare: Option<Permit>,
-    /// When was last asked, for how many calls permits were given since, and whether the budget had room.
-    last: Option<(Instant, u32, bool)>,
+    last: Option<Last>,
+}
+
+type Answer = oneshot::Sender<Result<Permit, AuditError>>;
+
+/// What is known of the last ask.
+#[derive(Debug)]
+struct Last {
+    at: Instant,
+    had_room: bool,
+    /// For how many calls permits were given since.
+    given: u32,
 }
 
 impl Asked {
@@ -48,41 +58,44 @@ impl Asked {
     }
 
     fn gave(&mut self, calls: u32) {
-        if let Some((_, given, _)) = &mut self.last {
-            *given = given.saturating_add(calls);
+        if let Some(last) = &mut self.last {
+            last.given = last.given.saturating_add(calls);
         }
     }
 
     /// How many calls will be wanted before long, going by those since the last ask; none where the budget is short.
     fn expected(&self) -> u32 {
-        let Some((at, given, true)) = self.last else { return 0 };
-        let since = at.elapsed().max(Duration::from_millis(1));
-        let expected = u128::from(given) * AHEAD.as_micros() / since.as_micros();
+        let Some(last) = self.last.as_ref().filter(|last| last.had_room) else { return 0 };
+        let since = last.at.elapsed().max(Duration::from_millis(1));
+        let expected = u128::from(last.given) * AHEAD.as_micros() / since.as_micros();
         u32::try_from(expected).unwrap_or(u32::MAX)
     }
 }
 
 impl Asks {
     /// The permit that somebody brought along, or the turn to ask.
-    pub(super) async fn join(&self, budget: &Budget, class: Class, many: u32) -> Joined<'_> {
+    ///
+    /// # Errors
+    /// Somebody asked for both, and the window cannot be reached.
+    pub(super) async fn join(&self, budget: &Budget, class: Class, many: u32) -> Result<Joined<'_>, AuditError> {
         loop {
             let brought = {
                 let mut all = lock(&self.0);
                 let asked = all.entry((budget.clone(), class)).or_default();
                 if let Some(permit) = asked.take(many) {
-                    return Joined::Has(permit);
+                    return Ok(Joined::Has(permit));
                 }
                 if !asked.is_asking {
                     asked.is_asking = true;
-                    return Joined::Asks(Turn { asks: self, of: (budget.clone(), class) });
+                    return Ok(Joined::Asks(Turn { asks: self, of: (budget.clone(), class) }));
                 }
                 let (permit, brought) = oneshot::channel();
                 asked.others.push_back((many, permit));
                 brought
             };
             // Without one it is asked again, by whoever is first.
-            if let Ok(permit) = brought.await {
-                return Joined::Has(permit);
+            if let Ok(answer) = brought.await {
+                return answer.map(Joined::Has);
             }
         }
     }
@@ -115,19 +128,29 @@ impl Turn<'_> {
         let mut left = permit.calls - own;
         let mut all = lock(&self.asks.0);
         let asked = all.entry(self.of.clone()).or_default();
-        asked.last = Some((Instant::now(), own, !permit.is_short()));
+        asked.last = Some(Last { at: Instant::now(), had_room: !permit.is_short(), given: own });
         while left > 0
             && let Some((many, to)) = asked.others.pop_front()
         {
             let calls = many.min(left);
             // Who has gone meanwhile takes none.
-            if to.send(permit.part(calls)).is_ok() {
+            if to.send(Ok(permit.part(calls))).is_ok() {
                 left -= calls;
                 asked.gave(calls);
             }
         }
         asked.spare = Some(permit.part(left));
         permit.part(own)
+    }
+
+    /// Tells all who wait that the window cannot be reached: each would only wait for the same.
+    pub(super) fn fail(self, error: &AuditError) {
+        let mut all = lock(&self.asks.0);
+        let others = all.get_mut(&self.of).map(|asked| std::mem::take(&mut asked.others));
+        for (_, to) in others.into_iter().flatten() {
+            // Whoever has gone is not told.
+            let _ = to.send(Err(error.clone()));
+        }
     }
 }
 
@@ -154,14 +177,14 @@ mod tests {
     }
 
     async fn turn(asks: &Asks, many: u32) -> Turn<'_> {
-        match asks.join(&Budget::sample(), Class::Kill, many).await {
+        match asks.join(&Budget::sample(), Class::Kill, many).await.unwrap() {
             Joined::Asks(turn) => turn,
             Joined::Has(permit) => panic!("{permit:?}"),
         }
     }
 
     async fn calls(asks: &Asks, many: u32) -> u32 {
-        match asks.join(&Budget::sample(), Class::Kill, many).await {
+        match asks.join(&Budget::sample(), Class::Kill, many).await.unwrap() {
             Joined::Has(permit) => permit.calls,
             Joined::Asks(_) => 0,
         }
@@ -180,6 +203,20 @@ mod tests {
         assert_eq!((own, one, three, last), (2, 1, 2, 0), "the last one's turn to ask has come");
     }
 
+    #[tokio::test]
+    async fn where_the_window_cannot_be_reached_all_who_wait_are_told_at_once() {
+        let asks = Asks::default();
+        let first = turn(&asks, 1).await;
+        let asker = async {
+            tokio::task::yield_now().await;
+            first.fail(&AuditError::Unavailable { operation: "take_permits", why: "it is away".into() });
+        };
+        let is_told = async || asks.join(&Budget::sample(), Class::Kill, 1).await.is_err();
+        let ((), one, two) = tokio::join!(asker, is_told(), is_told());
+        assert!(one && two);
+        drop(turn(&asks, 1).await);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_was_brought_along_serves_those_who_come_in_time() {
         let asks = Asks::default();
@@ -188,7 +225,7 @@ mod tests {
         assert_eq!(turn(&asks, 1).await.share(permit(4), 1).calls, 1);
         tokio::time::advance(Duration::from_millis(46)).await;
         drop(turn(&asks, 1).await);
-        assert!(matches!(asks.join(&Budget::sample(), Class::Urgent, 1).await, Joined::Asks(_)), "another class");
+        assert!(matches!(asks.join(&Budget::sample(), Class::Urgent, 1).await, Ok(Joined::Asks(_))), "another class");
     }
 
     #[tokio::test(start_paused = true)]

@@ -225,13 +225,19 @@ impl Limiter {
             let slot = windows.entry(budget.clone()).or_default().take(micros(now - self.started), ask);
             return Ok(Permit::given(slot, now, all));
         }
-        let turn = match self.asks.join(budget, class, many).await {
+        let turn = match self.asks.join(budget, class, many).await? {
             Joined::Has(permit) => return Ok(Ok(permit)),
             Joined::Asks(turn) => turn,
         };
         let ask = Ask { many: turn.wanted(many).min(most), ..ask };
         let before = lock(&self.heard).get(budget).copied();
-        let (heard, slot) = self.audit.take_permits(&budget.to_string(), ask, before).await?;
+        let (heard, slot) = match self.audit.take_permits(&budget.to_string(), ask, before).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                turn.fail(&error);
+                return Err(error);
+            }
+        };
         lock(&self.heard).insert(budget.clone(), heard);
         let slot = self.as_this_clock_allows(budget, limit, ask, heard.asked, slot);
         Ok(Permit::given(slot, heard.asked, all).map(|permit| turn.share(permit, many)))

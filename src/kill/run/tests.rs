@@ -136,7 +136,16 @@ async fn of_a_kill_whose_beginning_was_not_heard_of_it_is_on_record_that_nothing
     let kill = kills.audit().find(committed.kill.id).await.unwrap().unwrap();
     assert_eq!((kill.status, kill.problem.unwrap().code), (Status::Failed, ProblemCode::AuditUnavailable));
 
+    // One that is committed only after it was looked for, and one that never is.
+    let late = audit::Attempt { is_marked: true, ..attempt("deaf") };
+    let commit = async {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        kills.audit().begin(&late, Duration::from_hours(24)).await.unwrap();
+    };
+    tokio::join!(record.take_back(late.kill.clone(), NOON), commit);
+    assert_eq!(kills.audit().find(late.kill.id).await.unwrap().unwrap().status, Status::Failed);
     let lost = attempt("deaf").kill;
-    record.take_back(lost.clone(), NOON).await;
+    let given_up = tokio::time::timeout(Duration::from_secs(1), record.take_back(lost.clone(), NOON)).await;
+    assert!(given_up.is_err(), "it may still come");
     assert_eq!(kills.audit().find(lost.id).await.unwrap(), None);
 }
