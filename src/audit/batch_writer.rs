@@ -14,7 +14,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use sqlx::Database;
 use tokio::{
     sync::{
-        Mutex, OwnedSemaphorePermit, Semaphore,
+        Mutex, Semaphore, SemaphorePermit,
         mpsc::{self, error::TrySendError},
         oneshot,
     },
@@ -92,7 +92,7 @@ impl BatchWriter {
         write: Write<DB>,
     ) -> Self {
         let (sender, waiting) = mpsc::channel(ROOM);
-        let inbox = Arc::new(Inbox { waiting: Mutex::new(waiting), turn: Arc::new(Semaphore::new(1)) });
+        let inbox = Arc::new(Inbox { waiting: Mutex::new(waiting), turn: Semaphore::new(1) });
         let Connections { home, limit, .. } = connections;
         for _ in 0..writers {
             let writer = Writer { connections: connections.clone(), sure: sure.cloned(), write };
@@ -125,16 +125,16 @@ impl BatchWriter {
 /// What waits, and whose turn it is to write.
 struct Inbox {
     waiting: Mutex<mpsc::Receiver<Waiting>>,
-    turn: Arc<Semaphore>,
+    turn: Semaphore,
 }
 
 impl Inbox {
     /// The next batch, and the turn to write it where the one before is not taking long; `None` where no more will come.
-    async fn next(&self) -> Option<(Vec<Waiting>, Option<OwnedSemaphorePermit>)> {
+    async fn next(&self) -> Option<(Vec<Waiting>, Option<SemaphorePermit<'_>>)> {
         let mut waiting = self.waiting.lock().await;
         let mut batch = Vec::with_capacity(BATCH);
         batch.push(waiting.recv().await?);
-        let turn = timeout(LONG, Arc::clone(&self.turn).acquire_owned()).await;
+        let turn = timeout(LONG, self.turn.acquire()).await;
         while batch.len() < BATCH
             && let Ok(next) = waiting.try_recv()
         {

@@ -180,9 +180,7 @@ impl Compared {
 }
 
 /// How many kills go into the index at once.
-const AT_ONCE: usize = 200;
-/// The same as a statement takes it.
-pub(super) const AT_ONCE_ROWS: i64 = 200;
+pub(super) const AT_ONCE: u32 = 200;
 /// How many bytes the entries of one batch have, as they are stored, and how many sessions: a kill may have thousands. One
 /// kill is taken whatever it has.
 const HEAVY: i64 = 1 << 20;
@@ -219,7 +217,7 @@ pub(super) struct Taken {
 impl Taken {
     /// What came of a batch where these had ended, so many of them were read, and so many indexed.
     pub(super) const fn of(ended: &[KillId], read: usize, kills: u64) -> Self {
-        Self { kills, is_full: read < ended.len() || ended.len() >= AT_ONCE }
+        Self { kills, is_full: read < ended.len() || ended.len() >= AT_ONCE as usize }
     }
 }
 

@@ -190,11 +190,15 @@ macro_rules! seal_functions {
         $Connection:ty, count: $count:literal, entries: $entries:path, among: $among:literal,
         ids: $ids:path, waits_for: $waits_for:expr
     ) => {
+        use std::collections::BTreeSet;
+
         use time::OffsetDateTime;
         use uuid::Uuid;
 
+        use super::read::among;
         use crate::{
             audit::{
+                Line,
                 sealed::{BlockRow, HeadRow, hashes, head_columns},
                 timestamp::Timestamp,
             },
@@ -289,6 +293,24 @@ macro_rules! seal_functions {
         /// waits.
         pub(in crate::audit) async fn waits_for(connection: &mut $Connection, most: u32) -> sqlx::Result<Option<i64>> {
             sqlx::query_scalar($waits_for).bind(i64::from(most)).fetch_one(connection).await
+        }
+
+        /// Up to `most` of what is to be sealed next.
+        pub(in crate::audit) async fn next_to_seal(connection: &mut $Connection, most: u32) -> sqlx::Result<Vec<Uuid>> {
+            sqlx::query_scalar(NEXT).bind(i64::from(most)).fetch_all(connection).await
+        }
+
+        const NEXT: &str = "SELECT entry_id FROM unsealed ORDER BY entry_id LIMIT $1";
+
+        /// The lines of these kills, but of those that cannot be returned or read.
+        async fn lines_of(
+            connection: &mut $Connection,
+            kills: &[Uuid],
+            unreturned: &BTreeSet<Uuid>,
+        ) -> sqlx::Result<Vec<Line>> {
+            let returned: Vec<Uuid> = kills.iter().filter(|id| !unreturned.contains(*id)).copied().collect();
+            let found = among(connection, &returned).await?;
+            Ok(found.into_iter().filter_map(|(_, folded)| Some(folded.ok()?.line())).collect())
         }
 
         /// Those of them that are to be sealed.

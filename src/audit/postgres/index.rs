@@ -5,7 +5,7 @@ use sqlx::{Connection as _, PgConnection, Postgres, Row as _, postgres::PgArgume
 use super::read::{compared, rows};
 use crate::{
     audit::{
-        index::{AT_ONCE_ROWS, Batch, IndexRow, Taken},
+        index::{AT_ONCE, Batch, IndexRow, Taken},
         timestamp::Timestamp,
     },
     domain::KillId,
@@ -28,7 +28,7 @@ pub(in crate::audit) async fn index(connection: &mut PgConnection, batch: &Batch
 /// The kills of a batch that have ended. Those that another gateway has at hand are left to it.
 pub(in crate::audit) async fn ended(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<Vec<KillId>> {
     let ended = match batch {
-        Batch::First => sqlx::query_scalar(ENDED).bind(AT_ONCE_ROWS),
+        Batch::First => sqlx::query_scalar(ENDED).bind(i64::from(AT_ONCE)),
         Batch::These(ids) => sqlx::query_scalar(ENDED_OF).bind(ids),
         Batch::Damaged(id) => sqlx::query_scalar(ENDED_OF).bind(vec![*id]),
     };

@@ -1,10 +1,8 @@
 //! Sealing on Postgres, and reading what was sealed.
 
-use std::collections::BTreeSet;
-
 use sqlx::{Connection, PgConnection};
 
-use super::read::{among, given};
+use super::read::given;
 use crate::{
     audit::{
         Removal, Sealing,
@@ -78,9 +76,7 @@ async fn try_seal(
         tx.rollback().await?;
         return Ok(Sealing::Nothing);
     }
-    let returned: Vec<Uuid> = taken.iter().filter(|id| !unreturned.contains(*id)).copied().collect();
-    let found = among(&mut tx, &returned).await?;
-    let lines: Vec<_> = found.into_iter().filter_map(|(_, folded)| Some(folded.ok()?.line())).collect();
+    let lines = lines_of(&mut tx, &taken, unreturned).await?;
     let others: Vec<Leaf> = if lines.len() == taken.len() { Vec::new() } else { removed(&mut tx, &taken).await? };
     let leaves = leaves(lines, others, &taken).await;
     let last = last_head(&mut tx).await?;
@@ -104,13 +100,6 @@ const TAKE: &str = "
     )
     DELETE FROM unsealed USING due WHERE unsealed.entry_id = due.entry_id
     RETURNING unsealed.entry_id";
-
-/// Up to `most` of what is to be sealed next.
-pub(in crate::audit) async fn next_to_seal(connection: &mut PgConnection, most: u32) -> sqlx::Result<Vec<Uuid>> {
-    sqlx::query_scalar(NEXT).bind(i64::from(most)).fetch_all(connection).await
-}
-
-const NEXT: &str = "SELECT entry_id FROM unsealed ORDER BY entry_id LIMIT $1";
 
 async fn removed(connection: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Leaf>> {
     Ok(removals(connection).await?.iter().filter(|removal| ids.contains(&removal.id)).map(Removal::leaf).collect())

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     audit::{
-        index::{AT_ONCE_ROWS, Batch, IndexRow, Taken},
+        index::{AT_ONCE, Batch, IndexRow, Taken},
         timestamp::Timestamp,
     },
     domain::KillId,
@@ -45,7 +45,7 @@ pub(in crate::audit) async fn index(connection: &mut SqliteConnection, rows: &[I
 /// The kills of a batch that have ended.
 pub(in crate::audit) async fn ended(connection: &mut SqliteConnection, batch: &Batch) -> sqlx::Result<Vec<KillId>> {
     let ended = match batch {
-        Batch::First => sqlx::query_scalar(ENDED).bind(AT_ONCE_ROWS),
+        Batch::First => sqlx::query_scalar(ENDED).bind(i64::from(AT_ONCE)),
         Batch::These(ids) => sqlx::query_scalar(ENDED_OF).bind(as_json(ids)),
         Batch::Damaged(id) => sqlx::query_scalar(ENDED_OF).bind(as_json(&[*id])),
     };

@@ -1,13 +1,8 @@
 //! Sealing on SQLite, and reading what was sealed.
 
-use std::collections::BTreeSet;
-
 use sqlx::{Connection, SqliteConnection};
 
-use super::{
-    BEGIN,
-    read::{among, as_json},
-};
+use super::{BEGIN, read::as_json};
 use crate::{
     audit::{
         Removal, Sealing,
@@ -47,9 +42,7 @@ pub(in crate::audit) async fn due(
 ) -> sqlx::Result<Option<Due>> {
     let mut tx = connection.begin().await?;
     let entries = next_to_seal(&mut tx, most).await?;
-    let returned: Vec<Uuid> = entries.iter().filter(|id| !unreturned.contains(*id)).copied().collect();
-    let found = among(&mut tx, &returned).await?;
-    let lines: Vec<_> = found.into_iter().filter_map(|(_, folded)| Some(folded.ok()?.line())).collect();
+    let lines = lines_of(&mut tx, &entries, unreturned).await?;
     let last = last_head(&mut tx).await?;
     tx.rollback().await?;
     if entries.is_empty() {
@@ -57,11 +50,6 @@ pub(in crate::audit) async fn due(
     }
     is_sound(last.as_ref())?;
     Ok(Some(Due { leaves: leaves(lines, Vec::new(), &entries).await, entries, last }))
-}
-
-/// Up to `most` of what is to be sealed next.
-pub(in crate::audit) async fn next_to_seal(connection: &mut SqliteConnection, most: u32) -> sqlx::Result<Vec<Uuid>> {
-    sqlx::query_scalar(DUE).bind(i64::from(most)).fetch_all(connection).await
 }
 
 /// Lets everything that nobody works on wait to be sealed from now on, what was recorded so far included; true if nothing did
@@ -83,8 +71,6 @@ const ALL_REST: &str = "
     INSERT INTO unsealed (entry_id)
     SELECT kill_id FROM kill_log WHERE seq = 1 AND kill_id NOT IN (SELECT kill_id FROM kill_leases)
     ON CONFLICT DO NOTHING";
-
-const DUE: &str = "SELECT entry_id FROM unsealed ORDER BY entry_id LIMIT $1";
 
 /// Adds the block, unless anything it is made of has changed since it was read; then nothing happens.
 pub(in crate::audit) async fn add(
