@@ -70,13 +70,12 @@ impl Record {
             pause = (pause * 2).min(PAUSE.1);
             match self.audit.conclude(&kill, at, "answered", None).await {
                 Ok(true) => return,
-                // It was not committed, or it is not yet.
-                Ok(false) => {}
                 Err(error) if !error.may_pass() => {
                     tracing::error!(kill_id = %kill.id, %error, "the record may not say that nothing was sent of a kill");
                     return;
                 }
-                Err(_) => {}
+                // It was not committed, or it is not yet.
+                Ok(false) | Err(_) => {}
             }
         }
     }

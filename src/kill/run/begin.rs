@@ -54,8 +54,10 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Submission) -> R
     // With a key it can be asked for again: where the record was too slow, it is to be seen that nothing was sent.
     let may_go = key.is_none() && !dry_run;
     let class = if urgent { Class::Urgent } else { Class::Kill };
-    let goes_through =
-        prepared.as_ref().zip(asked.as_ref().ok()).filter(|_| may_go).and_then(|(it, asked)| it.free_way(&gate, asked));
+    let goes_through = match (&prepared, &asked) {
+        (Some(prepared), Ok(asked)) if may_go => prepared.free_way(&gate, asked),
+        _ => None,
+    };
     // Its permit is taken while it is being recorded.
     let expected = goes_through.as_ref().and_then(|(dispatcher, target)| dispatcher.expect(target, class));
     let is_marked = goes_through.is_some();
