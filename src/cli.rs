@@ -21,7 +21,6 @@ mod export;
 
 use alone::Alone;
 
-pub use crate::demo::demo;
 pub use export::{Replace, export};
 
 pub mod evidence;

@@ -164,7 +164,7 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     use killgate::cli;
     match command {
-        Command::Demo { listen } => cli::demo(listen, environment().collect()).await?,
+        Command::Demo { listen } => killgate::demo::demo(listen, environment().collect()).await?,
         Command::Serve(configured) => cli::serve(&configured.load()?).await?,
         Command::Sandbox { listen } => cli::sandbox(listen).await?,
         Command::Migrate { configured, serving_role } => {

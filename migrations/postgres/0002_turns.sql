@@ -58,7 +58,7 @@ END $$;
 
 COMMENT ON FUNCTION room_for_turns IS 'How many more turns of a class fit at a moment; none or less where it is full';
 
--- The same as Window::take in src/window.rs, under the lock of the budget's row.
+-- The same as Window::take in src/dispatch/rate/window.rs, under the lock of the budget's row.
 --
 -- The clock may be stepped, and what asks has one that cannot be: it tells what it heard the last time (`seen`), how long
 -- ago it asked then (`since`) and how long ago it heard that (`since_least`). The first to notice a step of more than half

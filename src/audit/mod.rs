@@ -24,6 +24,7 @@ mod line;
 mod log;
 mod migrations;
 mod page;
+mod permits;
 mod postgres;
 mod reading;
 mod record;
@@ -42,7 +43,6 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use time::{Date, OffsetDateTime};
-use tokio::time::Instant;
 
 pub use cursor::{Cursor, CursorError};
 pub use delivery::{Delivery, Unwanted};
@@ -50,6 +50,7 @@ pub use error::AuditError;
 pub use events::{KillEvent, LookEvent, Progress};
 pub use line::{Line, LineEvent, LineSession, LineUpstream};
 pub use page::{Filter, Page};
+pub use permits::{Ask, Heard, Rate, Slot};
 pub use postgres::Postgres;
 pub use record::{Attempt, Begun, IdempotencyKey, Open};
 pub use removal::Removal;
@@ -59,10 +60,7 @@ pub use stats::{By, Count, Grouping, Per};
 pub use watch::{Returned, Seen, Sightings, Watch};
 pub use words::words;
 
-use crate::{
-    dispatch::rate::window::{Ask, Slot},
-    domain::{Kill, KillId, Sent, Session},
-};
+use crate::domain::{Kill, KillId, Sent, Session};
 use batch_writer::Entry;
 use record::{FirstEntry, NextEntry};
 
@@ -123,15 +121,6 @@ macro_rules! on_engine {
     };
 }
 use on_engine;
-
-/// What a shared window said of its time, and when it was asked and heard here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heard {
-    /// Microseconds of the budget's own time.
-    pub at: i64,
-    pub asked: Instant,
-    pub heard: Instant,
-}
 
 impl Audit {
     /// Opens the record. Its connections live on the runtime this is called on, which must outlive every user.
@@ -284,35 +273,6 @@ impl Audit {
     ) -> Result<Vec<Open>, AuditError> {
         let gateway = gateway.to_owned();
         on_engine!(self, upkeep / writer, claim(&gateway, now, lease, limit))
-    }
-
-    /// Whether other gateways may be on the same record, and share its window of permits.
-    #[must_use]
-    pub const fn is_shared(&self) -> bool {
-        matches!(self, Self::Postgres(_))
-    }
-
-    /// Takes permits from the window that all gateways on this database share, and tells when they were asked for; with
-    /// what was heard of the same budget before, so that a step of the database's clock is noticed.
-    ///
-    /// # Errors
-    /// Also where the record cannot be shared: then the window is the caller's own to keep.
-    pub async fn take_permits(
-        &self,
-        budget: &str,
-        ask: Ask,
-        before: Option<Heard>,
-    ) -> Result<(Heard, Slot), AuditError> {
-        match self {
-            Self::Postgres(engine) => {
-                let budget = budget.to_owned();
-                let take = engine.permits.run("take_permits", move |connection| {
-                    Box::pin(async move { postgres::take_permits(connection, &budget, ask, before).await })
-                });
-                take.await
-            }
-            Self::Sqlite(_) => Err(AuditError::failed("take_permits", "the record is one gateway's own")),
-        }
     }
 
     /// The kill of that id.

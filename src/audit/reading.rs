@@ -41,13 +41,6 @@ pub(super) struct StandingRow {
     pub(super) is_open: bool,
 }
 
-/// The session ids of a row of the index.
-#[derive(FromRow)]
-pub(super) struct SessionRow {
-    pub(super) kill_id: KillId,
-    pub(super) session_id: String,
-}
-
 /// Said of an open kill that cannot be read.
 pub(super) const NOT_SETTLED: &str = "an open kill cannot be read, so it is left alone";
 
@@ -64,27 +57,25 @@ pub(super) fn of_filter(found: Vec<Found>, filter: &Filter) -> sqlx::Result<Vec<
 const NOT_SHOWN: &str = "a kill cannot be read, so nobody can tell whether it passes a filter";
 
 /// The functions that read, for connections of a kind. `$snapshot` begins a transaction that sees one moment, `$number` is
-/// the column that tells the order of commits, `$among` the condition that a column is one of the ids in `$1`, which
-/// `$ids` makes of them, `$words` the words of a row as one text, and `$size` how many bytes the body of an entry has.
+/// the column that tells the order of commits, and `$among` the condition that a column is one of the ids in `$1`,
+/// which `$ids` makes of them.
 macro_rules! reading {
     (
         $DB:ty, $Connection:ty, $dialect:expr, snapshot: $snapshot:literal, number: $number:literal, among: $among:literal,
-        ids: $ids:path, words: $words:literal, size: $size:literal
+        ids: $ids:path
     ) => {
         use std::collections::{BTreeMap, HashMap};
 
-        use sqlx::{Connection as _, FromRow as _};
+        use sqlx::Connection as _;
 
         use crate::{
             audit::{
                 Count, Filter, Grouping, KillEvent, Line, Page, Progress, Standing,
                 cursor::Snapshot,
-                index::{Batch, Compared, Indexed, IndexRow, few_sessions, index_columns, light, rows_of},
                 log::{self, Folded, Found, log_columns},
                 page::{Candidate, Chosen, LARGE},
-                reading::{ProgressRow, SOME, SessionRow, StandingRow, of_filter},
+                reading::{ProgressRow, SOME, StandingRow, of_filter},
                 stats::{CountRow, together},
-                timestamp::Timestamp,
             },
             domain::{Kill, KillId},
         };
@@ -138,30 +129,6 @@ macro_rules! reading {
                 .await
                 .map(drop)
         }
-
-        /// The rows of kills that have ended: of the first of them, as many as go into the index at once.
-        pub(super) async fn rows(
-            connection: &mut $Connection,
-            ended: &[KillId],
-            batch: &Batch,
-        ) -> sqlx::Result<Vec<IndexRow>> {
-            if matches!(batch, Batch::Damaged(_)) {
-                return Ok(ended.iter().copied().map(IndexRow::damaged).collect());
-            }
-            let weights: Vec<(KillId, i64)> = sqlx::query_as(WEIGHTS)
-                .bind($ids(ended))
-                .bind(ended.iter().min())
-                .bind(ended.iter().max())
-                .fetch_all(&mut *connection)
-                .await?;
-            let ended = light(ended, weights);
-            Ok(few_sessions(rows_of(ended, among(connection, ended).await?)))
-        }
-
-        const WEIGHTS: &str = concat!(
-            "SELECT e.kill_id, CAST(sum(", $size, ") AS bigint) FROM kill_log e WHERE e.kill_id ", $among,
-            " AND e.kill_id BETWEEN $2 AND $3 GROUP BY e.kill_id"
-        );
 
         /// The events of a kill after that number.
         pub(in crate::audit) async fn events(
@@ -353,69 +320,6 @@ macro_rules! reading {
         }
 
         const IDS: &str = "SELECT DISTINCT e.kill_id FROM kill_log e WHERE e.kill_id > $1 ORDER BY e.kill_id LIMIT $2";
-
-        /// Holds log and index against each other: the kills above one id and up to another.
-        pub(in crate::audit) async fn compared(
-            connection: &mut $Connection,
-            after: Option<KillId>,
-            upto: Option<KillId>,
-        ) -> sqlx::Result<Compared> {
-            let (after, upto) = (after.unwrap_or(KillId::nil()), upto.unwrap_or(KillId::max()));
-            let settled: Vec<KillId> =
-                sqlx::query_scalar(SETTLED).bind(after).bind(upto).fetch_all(&mut *connection).await?;
-            let mut compared = Compared::default();
-            for (id, folded) in among(&mut *connection, &settled).await? {
-                match folded {
-                    Ok(folded) => drop(compared.expected.insert(id, folded.index())),
-                    Err(_) => drop(compared.unreadable.insert(id)),
-                }
-            }
-            let mut sessions = HashMap::<KillId, Vec<String>>::new();
-            let of_index: Vec<SessionRow> =
-                sqlx::query_as(INDEX_SESSIONS).bind(after).bind(upto).fetch_all(&mut *connection).await?;
-            for SessionRow { kill_id, session_id } in of_index {
-                sessions.entry(kill_id).or_default().push(session_id);
-            }
-            for row in sqlx::query(INDEX).bind(after).bind(upto).fetch_all(connection).await? {
-                let id: KillId = sqlx::Row::try_get(&row, "id")?;
-                let sessions = sessions.remove(&id).unwrap_or_default();
-                let row = Indexed::from_row(&row).map_or_else(|_| IndexRow::damaged(id), |row| row.with(sessions));
-                compared.indexed.insert(id, row);
-            }
-            for id in sessions.into_keys() {
-                compared.indexed.insert(id, IndexRow::damaged(id));
-            }
-            Ok(compared)
-        }
-
-        const SETTLED: &str = "SELECT DISTINCT e.kill_id FROM kill_log e WHERE e.kill_id > $1 AND e.kill_id <= $2 \
-             AND NOT EXISTS (SELECT 1 FROM kill_leases l WHERE l.kill_id = e.kill_id) ORDER BY e.kill_id";
-        const INDEX: &str =
-            concat!("SELECT ", index_columns!($words), " FROM kill_index k WHERE k.id > $1 AND k.id <= $2");
-        const INDEX_SESSIONS: &str = "SELECT s.kill_id, s.session_id FROM kill_index_sessions s \
-             WHERE s.kill_id > $1 AND s.kill_id <= $2";
-
-        /// The ids of which log and index do not say the same.
-        pub(in crate::audit) async fn misindexed(
-            connection: &mut $Connection,
-            after: Option<KillId>,
-            upto: Option<KillId>,
-        ) -> sqlx::Result<Vec<KillId>> {
-            let mut tx = connection.begin_with(SNAPSHOT).await?;
-            let compared = compared(&mut tx, after, upto).await?;
-            tx.rollback().await?;
-            Ok(compared.differing())
-        }
-
-        /// When the first kill of those that have ended and are not in the index did; `None` where all are.
-        pub(in crate::audit) async fn unindexed(connection: &mut $Connection) -> sqlx::Result<Option<Timestamp>> {
-            sqlx::query_scalar(UNINDEXED).fetch_one(connection).await
-        }
-
-        /// Only the first few are asked when they ended: of many there is no end of asking.
-        const UNINDEXED: &str = "SELECT min(e.at) FROM \
-             (SELECT l.kill_id, l.seq FROM kill_leases l WHERE l.ended ORDER BY l.kill_id LIMIT 20) s \
-             JOIN kill_log e ON e.kill_id = s.kill_id AND e.seq = s.seq";
     };
 }
 pub(super) use reading;

@@ -1,15 +1,17 @@
 //! Making the index on Postgres.
 
-use sqlx::{Connection as _, PgConnection, Postgres, Row as _, postgres::PgArguments, query::Query};
+use sqlx::{PgConnection, Postgres, Row as _, postgres::PgArguments, query::Query};
 
-use super::read::{compared, rows};
-use crate::{
-    audit::{
-        index::{AT_ONCE, Batch, IndexRow, Taken},
-        timestamp::Timestamp,
-    },
-    domain::KillId,
-};
+use super::read::given;
+use crate::audit::index::{AT_ONCE, Taken, index_functions};
+
+index_functions!(
+    PgConnection,
+    among: "= ANY($1)",
+    ids: given,
+    words: "array_to_string(k.words, ' ')",
+    size: "pg_column_size(e.body)"
+);
 
 /// Puts a batch of kills that have ended into the index.
 pub(in crate::audit) async fn index(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<Taken> {

@@ -38,11 +38,9 @@ mod write;
 
 pub(in crate::audit) use begin::{begin, stands};
 pub(in crate::audit) use deliveries::{claim_deliveries, deliver_later, delivered, drop_deliveries};
-pub(in crate::audit) use index::{ended, index, reindex};
+pub(in crate::audit) use index::{ended, index, misindexed, reindex, unindexed};
 pub(in crate::audit) use permits::take_permits;
-pub(in crate::audit) use read::{
-    events, find, ids, lines, misindexed, page, page_sql, progress, returns, standing, stats, unindexed,
-};
+pub(in crate::audit) use read::{events, find, ids, lines, page, page_sql, progress, returns, standing, stats};
 pub(in crate::audit) use seal::{
     begin_sealing, block_before, blocks, heads, last_head, next_to_seal, removals, seal, waiting, waits_for,
 };

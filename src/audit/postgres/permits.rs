@@ -5,10 +5,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use tokio::time::Instant;
 
-use crate::{
-    audit::Heard,
-    dispatch::rate::window::{Ask, Slot},
-};
+use crate::audit::{Ask, Heard, Slot};
 
 /// Takes permits; `before` is what was heard of the same budget the last time.
 pub(in crate::audit) async fn take_permits(

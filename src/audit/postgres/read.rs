@@ -13,9 +13,7 @@ reading!(
     snapshot: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     number: "e.recorded_in",
     among: "= ANY($1)",
-    ids: given,
-    words: "array_to_string(k.words, ' ')",
-    size: "pg_column_size(e.body)"
+    ids: given
 );
 
 /// Ids as a statement takes many of them.

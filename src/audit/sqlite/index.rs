@@ -1,18 +1,17 @@
 //! Making the index on SQLite.
 
-use sqlx::{Connection as _, SqliteConnection, types::Json};
+use sqlx::{SqliteConnection, types::Json};
 
-use super::{
-    BEGIN,
-    read::{as_json, compared, rows},
-};
-use crate::{
-    audit::{
-        index::{AT_ONCE, Batch, IndexRow, Taken},
-        timestamp::Timestamp,
-    },
-    domain::KillId,
-};
+use super::{BEGIN, read::as_json};
+use crate::audit::index::{AT_ONCE, Taken, index_functions};
+
+index_functions!(
+    SqliteConnection,
+    among: "IN (SELECT unhex(value) FROM json_each($1))",
+    ids: as_json,
+    words: "k.words",
+    size: "octet_length(e.body)"
+);
 
 /// The rows of a batch of kills that have ended. Nothing of them changes any more, so whoever writes need not wait for it.
 pub(in crate::audit) async fn ready(

@@ -28,10 +28,8 @@ mod watch;
 mod write;
 
 pub(in crate::audit) use deliveries::{claim_deliveries, deliver_later, delivered, drop_deliveries};
-pub(in crate::audit) use index::{ended, index, ready, reindex};
-pub(in crate::audit) use read::{
-    events, find, ids, lines, misindexed, page, progress, returns, standing, stats, unindexed,
-};
+pub(in crate::audit) use index::{ended, index, misindexed, ready, reindex, unindexed};
+pub(in crate::audit) use read::{events, find, ids, lines, page, progress, returns, standing, stats};
 pub(in crate::audit) use seal::{
     add, begin_sealing, block_before, blocks, due, heads, last_head, next_to_seal, removals, waiting, waits_for,
 };

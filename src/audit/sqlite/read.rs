@@ -13,9 +13,7 @@ reading!(
     snapshot: "BEGIN",
     number: "e.number",
     among: "IN (SELECT unhex(value) FROM json_each($1))",
-    ids: as_json,
-    words: "k.words",
-    size: "octet_length(e.body)"
+    ids: as_json
 );
 
 /// Ids as a statement takes many of them.

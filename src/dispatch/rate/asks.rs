@@ -166,7 +166,7 @@ impl Drop for Turn<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::rate::window::Slot;
+    use crate::audit::Slot;
 
     fn permit(calls: u32) -> Permit {
         Permit::given(Slot { taken: calls, wait: 0, left: 15 }, Instant::now(), 20).unwrap()

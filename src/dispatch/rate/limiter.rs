@@ -33,12 +33,8 @@ use super::{
     asks::{Asks, Joined},
 };
 use crate::{
-    audit::{Audit, AuditError, Heard},
-    dispatch::rate::{
-        budget::Budget,
-        rows::Rows,
-        window::{Ask, Rate, Slot, Window},
-    },
+    audit::{Ask, Audit, AuditError, Heard, Rate, Slot},
+    dispatch::rate::{budget::Budget, rows::Rows, window::Window},
     lock::lock,
     upstream::{Vendor, account::Account},
 };

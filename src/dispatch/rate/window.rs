@@ -2,45 +2,12 @@
 //!
 //! The migration's `take_turns` does the same in Postgres, under the lock of the budget's row.
 
-/// What is asked of a window. Times are in microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ask {
-    /// 0 is the first to be served, 2 the last.
-    pub class: u8,
-    /// Most permits within the span of each class and those after it together, so the first of them is for all.
-    /// None counts for less than 1.
-    pub most: [u32; 3],
-    /// How many permits would be of use at once; 0 counts for 1.
-    pub many: u32,
-    /// Longest wait; beyond it no permit is taken.
-    pub patience: i64,
-    pub span: i64,
-    /// A limit over a longer span, which holds as well.
-    pub longer: Option<Rate>,
-}
-
-/// Most permits within a span, as in [`Ask::most`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    pub most: [u32; 3],
-    pub span: i64,
-}
+use crate::audit::{Ask, Rate, Slot};
 
 impl Ask {
     fn rates(&self) -> impl Iterator<Item = Rate> + Clone {
         [Rate { most: self.most, span: self.span }].into_iter().chain(self.longer)
     }
-}
-
-/// What a window gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slot {
-    /// How many permits were taken, all for the same moment; 0 where they would come later than asked.
-    pub taken: u32,
-    /// Microseconds from now to the permits.
-    pub wait: i64,
-    /// Permits of all classes left within the span, the shorter one where there are two.
-    pub left: u32,
 }
 
 /// Permits that were taken for one moment by one class.

@@ -1,8 +1,8 @@
 //! The window in Postgres and the one in the process decide alike.
 
 use killgate::{
-    audit::{Audit, Settings},
-    dispatch::rate::window::{Ask, Rate, Slot, Window},
+    audit::{Ask, Audit, Rate, Settings, Slot},
+    dispatch::rate::window::Window,
 };
 use proptest::{prelude::*, test_runner::TestRunner};
 use sqlx::{Connection, PgConnection};
