@@ -263,6 +263,7 @@ fn limits(config: &Config) -> HashMap<(String, &'static str), Limit> {
                 reserved_percent: limit.reserved_percent,
                 max_waiting: limit.max_waiting,
                 look_max_age: limit.look_max_age,
+                look: limit.look,
             };
             limits.insert((account.name.clone(), vendor.name().as_str()), limit);
         }
@@ -292,14 +293,16 @@ pub fn targets(config: &Config) -> anyhow::Result<Targets> {
             upstream::coordinates(vendor, site, &configured.coordinates).map_err(|complaint| match complaint {
                 Complaint::Unknown { name, expected } => {
                     anyhow::anyhow!(
-                        "targets.{alias}.{name}: unknown key, expected one of vendor, account, callers, {expected}"
+                        "targets.{alias}.{name}: unknown key, expected one of vendor, account, callers, look, {expected}"
                     )
                 }
                 Complaint::Wrong { name, detail } => anyhow::anyhow!("targets.{alias}.{name}: {detail}"),
             })?;
         let account = configured.account.clone();
         let target = crate::domain::Target { alias: Some(alias.clone()), vendor: vendor.name(), account, coordinates };
-        targets.aliases.insert(alias.clone(), Alias { target, callers: configured.callers.clone() });
+        targets
+            .aliases
+            .insert(alias.clone(), Alias { target, look: configured.look, callers: configured.callers.clone() });
     }
     Ok(targets)
 }

@@ -39,6 +39,12 @@ pub struct Line {
     /// Whether that list held all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list_complete: Option<bool>,
+    /// Of a `match`, how many sessions met it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matched: Option<u64>,
+    /// Why they were not looked at before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blind: Option<String>,
     /// From then on bytes may have gone to a vendor; `null` if surely none did.
     pub sent_at: Option<String>,
     pub completed_at: Option<String>,

@@ -233,7 +233,7 @@ mod tests {
     fn a_key_is_let_go_only_where_surely_nothing_was_done_and_for_our_own_state_or_a_rate() {
         use ProblemCode::{AuditUnavailable, Internal, OutcomeUnknown, Overloaded, UpstreamDenied, UpstreamThrottled};
         let at = datetime!(2026-01-02 12:00 UTC);
-        let call = |refused| Sent { at, ids: vec!["7".to_owned()], task_id: None, refused };
+        let call = |refused| Sent { at, ids: vec!["7".to_owned()], task_id: None, answered: true, refused };
         let releases = |status, code: Option<ProblemCode>, calls: &[Sent]| {
             let problem = code.map(|code| Problem::new(code, "why"));
             releases_key(&Kill { status, problem, ..Kill::sample(at) }, calls)

@@ -24,6 +24,8 @@ pub struct Target {
     pub account: String,
     /// All other keys; the vendor says which there must be and what they look like.
     pub coordinates: BTreeMap<String, String>,
+    /// Whether kills by ids are looked at first there; `None`: as its vendor's limits say.
+    pub look: Option<bool>,
     /// Who may use the alias, as patterns for the token's subject; `None`: everybody.
     pub callers: Option<Vec<Glob>>,
 }
@@ -39,11 +41,12 @@ impl Target {
         let named = section.has("account");
         let account = section.text("account");
         let callers = section.list_of("callers", "must be a list of one or more patterns", Glob::parse);
+        let look = super::vendors::look(section);
         let coordinates = section.remaining_texts();
         let vendor = vendor?;
         let account =
             if named { served_by(section, account?, &vendor, accounts) } else { the_only(section, &vendor, accounts) };
-        Some(Self { vendor, account: account?, coordinates, callers })
+        Some(Self { vendor, account: account?, coordinates, look, callers })
     }
 
     /// Whether the token's subject may use the alias.

@@ -32,7 +32,7 @@ pub(super) const DCDB: Capabilities = Capabilities {
     counting: Counting::ByAction { kill: "KillSession" },
     can_follow_up: true,
     listing: None,
-    own: Own { users: &[], commands: &[] },
+    own: Own { users: &[], commands: &[], applications: &[] },
 };
 
 pub(super) fn read_with(toml: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {

@@ -27,6 +27,8 @@ pub struct LimitOverrides {
     pub max_waiting: Option<usize>,
     /// How old a look may be when a kill leaves that rests on it: 100 to 600000 ms.
     pub look_max_age_ms: Option<u32>,
+    /// Whether kills by ids are looked at first: `on` or `off`.
+    pub look: Option<bool>,
 }
 
 /// The limits that hold for one vendor account.
@@ -48,6 +50,8 @@ pub struct Limits {
     pub max_waiting: usize,
     /// 2 s by default.
     pub look_max_age: Duration,
+    /// True by default.
+    pub look: bool,
 }
 
 impl LimitOverrides {
@@ -63,6 +67,7 @@ impl LimitOverrides {
             reserved_percent: section.number("reserved_percent", 0..=90),
             max_waiting: section.number("max_waiting", 1..=100_000),
             look_max_age_ms: section.number("look_max_age_ms", 100..=600_000),
+            look: look(section),
         }
     }
 
@@ -78,6 +83,7 @@ impl LimitOverrides {
             reserved_percent: self.reserved_percent.or(general.reserved_percent),
             max_waiting: self.max_waiting.or(general.max_waiting),
             look_max_age_ms: self.look_max_age_ms.or(general.look_max_age_ms),
+            look: self.look.or(general.look),
         }
     }
 
@@ -93,8 +99,18 @@ impl LimitOverrides {
             reserved_percent: self.reserved_percent.unwrap_or(20),
             max_waiting: self.max_waiting.unwrap_or(10_000),
             look_max_age: Duration::from_millis(self.look_max_age_ms.unwrap_or(2000).into()),
+            look: self.look.unwrap_or(true),
         }
     }
+}
+
+/// Whether kills by ids are looked at first, as a vendor's limits or a target say it.
+pub(super) fn look(section: &mut Section<'_>) -> Option<bool> {
+    section.parsed("look", "must be \"on\" or \"off\"", |word| match word {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    })
 }
 
 /// Names of tables must be names of vendors.
@@ -126,6 +142,7 @@ mod tests {
             reserved_percent: 20,
             max_waiting: 10_000,
             look_max_age: Duration::from_secs(2),
+            look: true,
         };
         assert_eq!(limits("t"), t);
         assert_eq!(limits("u"), Limits { requests_per_second: 10, timeout: Duration::from_secs(10), ..t });
@@ -165,7 +182,7 @@ mod tests {
                 "vendors.dcdb.max_wait_ms: must be a whole number from 0 to 60000, not 60001",
                 "vendors.dcdb.timeout_ms: must be a whole number from 100 to 120000, not a float",
                 "vendors.dcdb.burst: unknown key, expected one of requests_per_second, requests_per_minute, \
-                 max_ids_per_call, max_wait_ms, timeout_ms, reserved_percent, max_waiting, look_max_age_ms",
+                 max_ids_per_call, max_wait_ms, timeout_ms, reserved_percent, max_waiting, look_max_age_ms, look",
                 "vendors.oracle: no such vendor, expected one of gaussdb, das, taurusdb, dcdb",
             ]
         );

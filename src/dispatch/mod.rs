@@ -149,10 +149,11 @@ impl<C: Calls> Dispatcher<C> {
             return Some(Report::overloaded(&order));
         };
         let ahead = self.queue().take_ahead(Instant::now());
-        match ahead {
-            Some(permit) => self.go(permit),
-            None => self.changed.notify_waiters(),
+        if let Some(permit) = ahead {
+            self.go(permit);
         }
+        // What does not go with it has to wait for another one.
+        self.changed.notify_waiters();
         let report = if let Ok(report) = timeout_at(until + GRACE, &mut answered).await {
             report
         } else {

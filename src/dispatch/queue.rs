@@ -65,8 +65,12 @@ impl Queue {
         self.tickets += 1;
         kill.ticket = self.tickets;
         let with = self.batches.iter_mut().find(|batch| batch.has_room_for(&kill.order, limit.max_ids_per_call));
-        match with.filter(|_| !again) {
-            Some(batch) => batch.add(kill),
+        match with {
+            Some(batch) => {
+                batch.add(kill);
+                // Whoever is in it already saves a call by going with it.
+                batch.goes_first |= again;
+            }
             None if again => self.batches.push_front(Batch::of(kill).going_first()),
             None => self.batches.push_back(Batch::of(kill)),
         }
@@ -195,7 +199,7 @@ impl Queue {
     pub(super) fn expect(&mut self, target: &Target, class: Class, now: Instant) -> bool {
         self.drop_past(now);
         let is_slow = self.wasted.is_some_and(|at| now.saturating_duration_since(at) < AFTER_WASTE);
-        if is_slow || self.expected.contains_key(target) {
+        if is_slow || self.is_crowd(target) || self.expected.contains_key(target) {
             return false;
         }
         self.expected.insert(target.clone(), (class, false));
@@ -255,6 +259,11 @@ impl Queue {
         let short = self.last.filter(|permit| under_way > 0 && permit.is_short());
         let crowd = (under_way >= CROWD.0).then(|| batch.since + CROWD.1);
         self.hold.max(batch.rests_until).max(crowd).max(short.map(|permit| permit.at + SPAN)).unwrap_or(now)
+    }
+
+    /// Whether kills of that target wait for an answer to one of its calls.
+    fn is_crowd(&self, target: &Target) -> bool {
+        self.under_way.get(target).is_some_and(|calls| *calls >= CROWD.0)
     }
 
     /// How many calls of a class could go now or in a moment, one for each target, and how long the most patient of them

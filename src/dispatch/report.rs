@@ -58,7 +58,8 @@ impl Report {
     pub(crate) fn sent(mut self, order: &Order, at: OffsetDateTime) -> Self {
         let ids = order.selector.ids().iter().map(|id| id.0.clone()).collect();
         let refused = self.problem.is_some() && self.status != Status::Unknown;
-        self.calls = vec![Sent { at, ids, task_id: self.upstream.task_id.clone(), refused }];
+        let answered = self.upstream.http_status.is_some() || self.upstream.error_code.is_some();
+        self.calls = vec![Sent { at, ids, task_id: self.upstream.task_id.clone(), answered, refused }];
         self
     }
 

@@ -18,6 +18,7 @@ use crate::{
         rate::{
             budget::Budget,
             limiter::{Class, Limit, Limiter, Permit, SPAN},
+            rows::First,
         },
         report::{Report, Stop},
         retry::{Again, LONGEST_HOLD, Next},
@@ -58,7 +59,7 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
-    const fn class(self) -> Class {
+    pub(crate) const fn class(self) -> Class {
         match self {
             Self::Kill(class) => class,
             Self::List | Self::Settle => Class::Read,
@@ -192,11 +193,41 @@ impl Runner {
     /// beyond `until`.
     pub(crate) async fn list(&self, listing: &mut Listing, reader: &Reader, until: Instant) -> Result<(), Stop> {
         while let Some(call) = listing.call() {
-            let patience = until.min(Instant::now() + self.limit.max_wait);
-            let mut run = Run::new(self.instance(listing.target()), reader.clone(), patience);
+            let mut run = self.page(listing, reader, until);
             self.exchange(&call, &mut run, |reply| listing.read(reply)).await?;
         }
         Ok(())
+    }
+
+    /// The same for whoever is the first in its row. `leaves` is called when the list is about to be asked for.
+    pub(crate) async fn list_first(
+        &self,
+        listing: &mut Listing,
+        reader: &Reader,
+        until: Instant,
+        first: First,
+        leaves: impl FnOnce() + Send,
+    ) -> Result<(), Stop> {
+        if let Some(call) = listing.call() {
+            let mut run = self.page(listing, reader, until);
+            run.permit = Some(self.permit_for(&call, &run).await?);
+            drop(first);
+            leaves();
+            self.exchange(&call, &mut run, |reply| listing.read(reply)).await?;
+        }
+        self.list(listing, reader, until).await
+    }
+
+    /// Waits to be the first of that reader's reads that wait for the permit of a list; `None` where it is not by `until`.
+    pub(crate) async fn first(&self, listing: &Listing, reader: &Reader, until: Instant) -> Option<First> {
+        let (call, caller) = (listing.call()?, reader.caller.as_ref()?);
+        let patience = until.min(Instant::now() + self.limit.max_wait);
+        self.limiter.rows.first(&Budget::of(&self.account, self.vendor, &call), caller, patience).await
+    }
+
+    fn page(&self, listing: &Listing, reader: &Reader, until: Instant) -> Run {
+        let patience = until.min(Instant::now() + self.limit.max_wait);
+        Run::new(self.instance(listing.target()), reader.clone(), patience)
     }
 
     /// The sessions that the database would pick now if it were left to it, each once; `None` where the vendor cannot be
@@ -242,11 +273,17 @@ impl Runner {
         run: &mut Run,
         mut read: impl FnMut(&Reply) -> Result<T, Fault>,
     ) -> Result<T, Stop> {
+        let mut throttled: Option<Fault> = None;
         loop {
             let permit = match run.permit.take() {
-                Some(permit) => permit,
-                None => self.wait_for_permit(call, run).await?,
+                Some(permit) => Ok(permit),
+                None => self.wait_for_permit(call, run).await,
             };
+            // Where no permit comes after the vendor had refused it, what the vendor said counts.
+            let permit = permit.map_err(|stop| match (stop, throttled.take()) {
+                (Stop::NoPermit(_), Some(fault)) => Stop::Fault(fault),
+                (stop, _) => stop,
+            })?;
             self.breaker.admit(&run.instance, run.kind(call), Instant::now()).map_err(Stop::Down)?;
             let (started, timeout) = (Instant::now(), self.limit.timeout);
             let (stamp, reply) = self.account.send(self.vendor.name(), call, timeout, Some(permit.begin_by)).await;
@@ -259,6 +296,7 @@ impl Runner {
                 Ok(answer) => return Ok(answer),
                 Err(fault) => self.shown(fault),
             };
+            throttled = Some(fault.clone()).filter(|fault| fault.kind == FaultKind::Throttled);
             match run.again.when(fault, call.effect, run.until) {
                 Next::At(moment) => wait_until(moment).await,
                 Next::Renewed(fault) => match self.account.renew(stamp).await {
@@ -284,6 +322,12 @@ impl Runner {
             }
             None => None,
         };
+        self.permit_for(call, run).await
+    }
+
+    /// The same for whoever stands in no row.
+    async fn permit_for(&self, call: &Call, run: &Run) -> Result<Permit, Stop> {
+        let budget = Budget::of(&self.account, self.vendor, call);
         let class = run.reader.purpose.class();
         loop {
             self.warm(1).await;

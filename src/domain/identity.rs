@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::{LiveSession, masked};
+use super::{LiveSession, SessionId, cut, masked};
 
 /// Whose session it was when it was looked at. What a vendor does not tell is `None` and tells nothing apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -20,6 +20,21 @@ pub struct Identity {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "10.0.1.7:40007")]
     pub host: Option<String>,
+    /// The database it was in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "orders")]
+    pub database: Option<String>,
+    /// The kind of work it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "Query")]
+    pub command: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "executing")]
+    pub state: Option<String>,
+    /// Whole seconds for which it had been doing that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>, example = 1847)]
+    pub seconds: Option<u64>,
     /// When the session began.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -29,7 +44,23 @@ pub struct Identity {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "82a20b4bc8c34a4e50f5c52b8d6c6d4e")]
     pub statement_digest: Option<String>,
+    /// The beginning of that statement, with `?` for its literals: at most 500 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "SELECT * FROM orders WHERE day > ?")]
+    pub statement: Option<String>,
+    /// The session it waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub blocked_by: Option<String>,
+    /// Sessions that waited for it: at most 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<String>,
 }
+
+/// Most characters of a statement that are kept for ever.
+const MAX_STATEMENT: usize = 500;
+/// Most sessions that are named as waiting for one.
+const MAX_BLOCKED: usize = 100;
 
 impl Identity {
     /// The identity of a session that is seen now.
@@ -38,9 +69,23 @@ impl Identity {
         Self {
             user: session.user.clone(),
             host: session.host.clone(),
+            database: session.database.clone(),
+            command: session.command.clone(),
+            state: session.state.clone(),
+            seconds: session.seconds,
             started_at: session.started_at,
             statement_digest: session.statement.as_deref().and_then(statement_digest),
+            statement: session.statement.as_deref().map(|statement| cut(&masked(statement), MAX_STATEMENT)),
+            blocked_by: session.blocked_by.as_ref().map(|id| id.0.clone()),
+            blocks: vec![],
         }
+    }
+
+    /// The same with who waits for it.
+    #[must_use]
+    pub fn blocking(mut self, blocked: &[&SessionId]) -> Self {
+        self.blocks = blocked.iter().take(MAX_BLOCKED).map(|id| id.0.clone()).collect();
+        self
     }
 
     /// Whether enough is known to recognise who comes back: the user, the host and the statement.

@@ -20,7 +20,7 @@ pub enum Status {
     Pending,
     /// The vendor took it; not known done.
     Accepted,
-    /// Every session is `killed` or `not_found`.
+    /// Every session is `killed`, `not_found` or `gone`.
     Succeeded,
     /// Some sessions are gone, some are not.
     Partial,
@@ -160,6 +160,20 @@ pub struct Kill {
     /// Why it was not done, where it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
+    /// Of a `match`: how many sessions met it when they were looked at, whatever became of them; absent where nobody could
+    /// count them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matched: Option<u32>,
+    /// `false` where nobody knows yet which sessions it was about: the vendor names none, and `sessions` is empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions_known: Option<bool>,
+    /// What that means, in a sentence, where the members alone may mislead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "no session met the match, so nothing was sent")]
+    pub note: Option<&'static str>,
+    /// Why its sessions were not looked at before it; absent where they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blind: Option<Blind>,
     /// The look at the sessions before the kill, where there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub look: Option<Look>,
@@ -184,10 +198,45 @@ pub struct Kill {
     pub returned: Option<u32>,
 }
 
+/// Why the sessions of a kill were not looked at before it: nobody saw whether one of them was protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Blind {
+    /// The request said `"look": false`.
+    Asked,
+    /// `look = "off"` in the configuration.
+    Configured,
+    /// The vendor has no list of them.
+    NoList,
+    /// The database itself picks.
+    Picked,
+}
+
 /// How long after its request a kill is looked after; what is not known by then stays as it is.
 pub const LOOKED_AFTER: time::Duration = time::Duration::minutes(15);
 
 impl Kill {
+    /// The same with what is said of it as a whole.
+    #[must_use]
+    pub fn explained(mut self) -> Self {
+        let is_done = !matches!(self.status, Status::Failed | Status::Refused | Status::RateLimited);
+        let is_nobody = self.sessions.is_empty() && self.matched != Some(0) && is_done && self.select.is_some();
+        self.sessions_known = is_nobody.then_some(false);
+        self.note = match (self.status, self.matched) {
+            (Status::Accepted, _) if is_nobody => Some(
+                "the vendor took it and names no sessions: how many there are, and whether they are gone, is not known",
+            ),
+            (Status::Accepted, _) => {
+                Some("the vendor took it; whether the sessions are gone is not known yet: look at the kill again")
+            }
+            (Status::Succeeded, Some(0)) => Some("no session met the match, so nothing was sent"),
+            (Status::Preview, Some(0)) => Some("no session meets the match now"),
+            (Status::Preview, _) if is_nobody => Some("which sessions it would end could not be learned"),
+            _ => None,
+        };
+        self
+    }
+
     /// Notes what became of those sessions; whose they were stays known.
     pub fn note(&mut self, sessions: &[Session]) {
         for session in sessions {
@@ -215,6 +264,10 @@ impl Kill {
             reason: None,
             upstream: Upstream::default(),
             problem: None,
+            matched: None,
+            sessions_known: None,
+            note: None,
+            blind: None,
             look: None,
             found: Found::new(),
             confirms: None,

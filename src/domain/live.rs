@@ -34,9 +34,15 @@ pub struct LiveSession {
     /// When the session began; only where the vendor tells it beyond doubt.
     #[serde(with = "time::serde::rfc3339::option")]
     pub started_at: Option<OffsetDateTime>,
+    /// Whole seconds for which its transaction has been open; null where it has none, or where that is not told.
+    #[schema(example = 1902)]
+    pub transaction_seconds: Option<u64>,
     /// The session it waits for.
     #[schema(value_type = Option<String>)]
     pub blocked_by: Option<SessionId>,
+    /// What the client calls itself, where the vendor tells it.
+    #[schema(example = "psql")]
+    pub application: Option<String>,
 }
 
 impl LiveSession {
@@ -53,8 +59,22 @@ impl LiveSession {
             seconds: None,
             statement: None,
             started_at: None,
+            transaction_seconds: None,
             blocked_by: None,
+            application: None,
         }
+    }
+
+    /// Whether it does nothing and its transaction is open.
+    #[must_use]
+    pub fn is_idle_in_transaction(&self) -> bool {
+        let begins = |text: &Option<String>, with: &str| {
+            text.as_deref()
+                .and_then(|text| text.get(..with.len()))
+                .is_some_and(|begin| begin.eq_ignore_ascii_case(with))
+        };
+        begins(&self.state, "idle in transaction")
+            || self.transaction_seconds.is_some() && begins(&self.command, "Sleep")
     }
 
     /// Whether the client is at an address for which `fits` holds, with its port or without.

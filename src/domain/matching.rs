@@ -1,37 +1,160 @@
 //! Criteria that sessions are chosen by.
+//!
+//! The invariant: what is not known of a session meets no criterion, whether it is wanted or excepted.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::HashSet};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::LiveSession;
+use super::{Glob, LiveSession, SessionId};
 
-/// Criteria that a session must meet, all of those given, and how many of those that do are meant.
-///
-/// What is not known of a session meets no criterion.
+/// What a text must be: any of these. In JSON one text stands alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnyOf<T>(pub Vec<T>);
+
+impl AnyOf<Glob> {
+    /// That text and no other.
+    #[must_use]
+    pub fn exactly(text: &str) -> Self {
+        Self(vec![Glob::exactly(text)])
+    }
+
+    /// The texts that are wanted, where each is named in full; `None` where others may fit too.
+    #[must_use]
+    pub fn names(&self) -> Option<Vec<&str>> {
+        self.0.iter().map(Glob::literal).collect()
+    }
+
+    /// The only text that is wanted; `None` where several are.
+    #[must_use]
+    pub fn only(&self) -> Option<&str> {
+        if let [only] = self.0.as_slice() { only.literal() } else { None }
+    }
+
+    fn fits_all(&self) -> bool {
+        self.0.iter().any(Glob::fits_all)
+    }
+}
+
+impl Serialize for AnyOf<Glob> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        one_or_many(self.0.iter().map(Glob::as_str), serializer)
+    }
+}
+
+impl Serialize for AnyOf<String> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        one_or_many(self.0.iter().map(String::as_str), serializer)
+    }
+}
+
+fn one_or_many<'t, S: Serializer>(
+    texts: impl ExactSizeIterator<Item = &'t str>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let texts: Vec<_> = texts.collect();
+    if let [one] = texts.as_slice() { serializer.serialize_str(one) } else { serializer.collect_seq(texts) }
+}
+
+/// Criteria for a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Match {
+pub struct Criteria {
     /// The database user the session belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<String>,
+    pub user: Option<AnyOf<Glob>>,
     /// The database the session is in.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub database: Option<String>,
+    pub database: Option<AnyOf<Glob>>,
     /// The client's address, with its port or without; upper and lower case are the same.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub host: Option<String>,
+    pub host: Option<AnyOf<Glob>>,
     /// The kind of work; upper and lower case are the same.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub command: Option<String>,
+    pub command: Option<AnyOf<Glob>>,
     /// Upper and lower case are the same.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<String>,
+    pub state: Option<AnyOf<Glob>>,
+    /// Pieces of the statement, as written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statement: Option<AnyOf<String>>,
     /// Fewest seconds for which it has been doing what it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_seconds: Option<u64>,
-    /// A piece of the statement, as written.
+    /// Fewest seconds for which its transaction has been open.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub statement: Option<String>,
+    pub min_transaction_seconds: Option<u64>,
+    /// Whether it does nothing while its transaction is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_in_transaction: Option<bool>,
+    /// Whether others wait for it, and it for nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocking: Option<bool>,
+}
+
+impl Criteria {
+    /// The names of what is given.
+    #[must_use]
+    pub fn given(&self) -> Vec<&'static str> {
+        let Self { user, database, host, command, state, statement, min_seconds, .. } = self;
+        let given = [
+            ("user", user.is_some()),
+            ("database", database.is_some()),
+            ("host", host.is_some()),
+            ("command", command.is_some()),
+            ("state", state.is_some()),
+            ("min_seconds", min_seconds.is_some()),
+            ("statement", statement.is_some()),
+            ("min_transaction_seconds", self.min_transaction_seconds.is_some()),
+            ("idle_in_transaction", self.idle_in_transaction.is_some()),
+            ("blocking", self.blocking.is_some()),
+        ];
+        given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect()
+    }
+
+    /// Of each criterion that is given, whether the session meets it. Who blocks others is told by `blockers`.
+    fn tests<'a>(
+        &'a self,
+        session: &'a LiveSession,
+        blockers: &'a HashSet<SessionId>,
+    ) -> impl Iterator<Item = bool> + 'a {
+        type Fits = fn(&Glob, &str) -> bool;
+        let of_text = |wanted: &'a Option<AnyOf<Glob>>, held: &'a Option<String>, fits: Fits| {
+            let is = move |text: &String, wanted: &AnyOf<Glob>| wanted.0.iter().any(|glob| fits(glob, text));
+            wanted.as_ref().map(|wanted| held.as_ref().is_some_and(|held| is(held, wanted)))
+        };
+        let at_least =
+            |least: Option<u64>, held: Option<u64>| least.map(|least| held.is_some_and(|held| held >= least));
+        let at_host =
+            |wanted: &AnyOf<Glob>| wanted.0.iter().any(|glob| session.is_at(|host| glob.matches_any_case(host)));
+        let runs = |wanted: &AnyOf<String>| {
+            let has = |held: &String| wanted.0.iter().any(|piece| held.contains(piece));
+            session.statement.as_ref().is_some_and(has)
+        };
+        let is_blocking = || session.blocked_by.is_none() && blockers.contains(&session.id);
+        let tests = [
+            of_text(&self.user, &session.user, Glob::matches),
+            of_text(&self.database, &session.database, Glob::matches),
+            self.host.as_ref().map(at_host),
+            of_text(&self.command, &session.command, Glob::matches_any_case),
+            of_text(&self.state, &session.state, Glob::matches_any_case),
+            at_least(self.min_seconds, session.seconds),
+            self.statement.as_ref().map(runs),
+            at_least(self.min_transaction_seconds, session.transaction_seconds),
+            self.idle_in_transaction.map(|wanted| session.is_idle_in_transaction() == wanted),
+            self.blocking.map(|wanted| is_blocking() == wanted),
+        ];
+        tests.into_iter().flatten()
+    }
+}
+
+/// Criteria that a session must meet, all of those given, and how many of those that do are meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Match {
+    #[serde(flatten)]
+    pub criteria: Criteria,
+    /// Whoever meets any one of these is not meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub except: Option<Criteria>,
     /// Most sessions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
@@ -74,52 +197,68 @@ impl Ranking {
     }
 }
 
+impl From<Criteria> for Match {
+    fn from(criteria: Criteria) -> Self {
+        Self { criteria, ..Self::default() }
+    }
+}
+
 impl Match {
+    /// The sessions of that user.
+    #[must_use]
+    pub fn of_user(user: &str) -> Self {
+        Criteria { user: Some(AnyOf::exactly(user)), ..Criteria::default() }.into()
+    }
+
+    /// The sessions in that database.
+    #[must_use]
+    pub fn in_database(database: &str) -> Self {
+        Criteria { database: Some(AnyOf::exactly(database)), ..Criteria::default() }.into()
+    }
+
     /// The names of what is given.
     #[must_use]
     pub fn given(&self) -> Vec<&'static str> {
-        let Self { user, database, host, command, state, min_seconds, statement, limit, order } = self;
-        let given = [
-            ("user", user.is_some()),
-            ("database", database.is_some()),
-            ("host", host.is_some()),
-            ("command", command.is_some()),
-            ("state", state.is_some()),
-            ("min_seconds", min_seconds.is_some()),
-            ("statement", statement.is_some()),
-            ("limit", limit.is_some()),
-            ("order", order.is_some()),
-        ];
-        given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect()
+        let others =
+            [("except", self.except.is_some()), ("limit", self.limit.is_some()), ("order", self.order.is_some())];
+        let others = others.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name);
+        self.criteria.given().into_iter().chain(others).collect()
     }
 
-    /// Whether a session meets every criterion.
+    /// Whether it says whose sessions are meant, or what they do: not only how long, or in which state.
     #[must_use]
-    pub fn meets(&self, session: &LiveSession) -> bool {
-        let meets = |wanted: &Option<String>, held: &Option<String>, is: fn(&str, &str) -> bool| {
-            wanted.as_ref().is_none_or(|wanted| held.as_ref().is_some_and(|held| is(held, wanted)))
-        };
-        let exactly = |held: &str, wanted: &str| held == wanted;
-        let any_case = |held: &str, wanted: &str| held.eq_ignore_ascii_case(wanted);
-        let at_host = |wanted: &String| session.is_at(|host| host.eq_ignore_ascii_case(wanted));
-        meets(&self.user, &session.user, exactly)
-            && meets(&self.database, &session.database, exactly)
-            && self.host.as_ref().is_none_or(at_host)
-            && meets(&self.command, &session.command, any_case)
-            && meets(&self.state, &session.state, any_case)
-            && self.min_seconds.is_none_or(|least| session.seconds.is_some_and(|seconds| seconds >= least))
-            && meets(&self.statement, &session.statement, |held, wanted| held.contains(wanted))
+    pub fn names_something(&self) -> bool {
+        let Criteria { user, database, host, command, statement, .. } = &self.criteria;
+        let named = |of: &Option<AnyOf<Glob>>| of.as_ref().is_some_and(|of| !of.fits_all());
+        statement.is_some() || [user, database, host, command].into_iter().any(named)
     }
 
     /// The sessions that are meant: those that meet every criterion, in order, and no more than the limit.
     #[must_use]
-    pub fn pick(&self, mut sessions: Vec<LiveSession>) -> Vec<LiveSession> {
-        sessions.retain(|session| self.meets(session));
+    pub fn pick(&self, sessions: &[LiveSession]) -> Vec<LiveSession> {
+        let mut met = self.met_by(sessions);
         if let Some(order) = self.order {
-            order.sort(&mut sessions);
+            order.sort(&mut met);
         }
-        sessions.truncate(self.limit.unwrap_or(usize::MAX));
-        sessions
+        met.truncate(self.limit.unwrap_or(usize::MAX));
+        met
+    }
+
+    /// All the sessions of a list that meet every criterion.
+    #[must_use]
+    pub fn met_by(&self, sessions: &[LiveSession]) -> Vec<LiveSession> {
+        let needs_blockers = [Some(&self.criteria), self.except.as_ref()].into_iter().flatten();
+        let blockers: HashSet<SessionId> = if needs_blockers.clone().any(|criteria| criteria.blocking.is_some()) {
+            sessions.iter().filter_map(|session| session.blocked_by.clone()).collect()
+        } else {
+            HashSet::new()
+        };
+        let is_spared = |session: &LiveSession| {
+            self.except.as_ref().is_some_and(|except| except.tests(session, &blockers).any(|meets| meets))
+        };
+        let is_met =
+            |session: &&LiveSession| self.criteria.tests(session, &blockers).all(|meets| meets) && !is_spared(session);
+        sessions.iter().filter(is_met).cloned().collect()
     }
 }
 
@@ -128,7 +267,6 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::domain::SessionId;
 
     fn session(id: &str, seconds: Option<u64>) -> LiveSession {
         let text = |text: &str| Some(text.to_owned());
@@ -144,65 +282,145 @@ mod tests {
         }
     }
 
+    fn globs(patterns: &[&str]) -> Option<AnyOf<Glob>> {
+        Some(AnyOf(patterns.iter().map(|pattern| Glob::parse(pattern).unwrap()).collect()))
+    }
+
+    fn pieces(pieces: &[&str]) -> Option<AnyOf<String>> {
+        Some(AnyOf(pieces.iter().map(|&piece| piece.to_owned()).collect()))
+    }
+
     fn ids(sessions: &[LiveSession]) -> Vec<&str> {
         sessions.iter().map(|session| session.id.as_str()).collect()
     }
 
+    fn meets(wanted: Criteria, session: &LiveSession) -> bool {
+        !Match::from(wanted).pick(std::slice::from_ref(session)).is_empty()
+    }
+
     #[test]
     fn every_criterion_given_must_hold() {
-        let text = |text: &str| Some(text.to_owned());
-        let all = Match {
-            user: text("report"),
-            database: text("orders"),
-            host: text("DB.example.com"),
-            command: text("query"),
-            state: text("EXECUTING"),
+        let all = Criteria {
+            user: globs(&["report"]),
+            database: globs(&["orders"]),
+            host: globs(&["DB.example.com"]),
+            command: globs(&["query"]),
+            state: globs(&["EXECUTING"]),
             min_seconds: Some(7),
-            statement: text("from orders"),
-            ..Match::default()
+            statement: pieces(&["from orders"]),
+            ..Criteria::default()
         };
         let held = session("1", Some(7));
-        assert!(all.meets(&held) && Match::default().meets(&held));
-        let but = |change: fn(&mut Match)| {
+        assert!(meets(all.clone(), &held) && meets(Criteria::default(), &held));
+        let but = |change: fn(&mut Criteria)| {
             let mut wanted = all.clone();
             change(&mut wanted);
-            wanted.meets(&held)
+            meets(wanted, &held)
         };
-        assert!(but(|wanted| wanted.host = Some("db.example.com:40007".to_owned())));
-        assert!(!but(|wanted| wanted.user = Some("Report".to_owned())));
-        assert!(!but(|wanted| wanted.database = Some("order".to_owned())));
-        assert!(!but(|wanted| wanted.host = Some("example.com".to_owned())));
-        assert!(!but(|wanted| wanted.command = Some("Sleep".to_owned())));
-        assert!(!but(|wanted| wanted.state = Some("exec".to_owned())));
+        assert!(but(|wanted| wanted.host = globs(&["db.example.com:40007"])));
+        assert!(!but(|wanted| wanted.user = globs(&["Report"])));
+        assert!(!but(|wanted| wanted.database = globs(&["order"])));
+        assert!(!but(|wanted| wanted.host = globs(&["example.com"])));
+        assert!(!but(|wanted| wanted.command = globs(&["Sleep"])));
+        assert!(!but(|wanted| wanted.state = globs(&["exec"])));
         assert!(!but(|wanted| wanted.min_seconds = Some(8)));
-        assert!(!but(|wanted| wanted.statement = Some("FROM orders".to_owned())));
+        assert!(!but(|wanted| wanted.statement = pieces(&["FROM orders"])));
+        // Patterns and lists: any of them is enough.
+        assert!(but(|wanted| wanted.user = globs(&["app", "rep*"])));
+        assert!(!but(|wanted| wanted.user = globs(&["app", "*_ro"])));
+        assert!(but(|wanted| wanted.host = globs(&["*.example.com"])));
+        assert!(but(|wanted| wanted.statement = pieces(&["insert", "from"])));
+    }
+
+    #[test]
+    fn whoever_meets_one_of_the_exceptions_is_spared() {
+        let sessions = [("1", "app"), ("2", "report"), ("3", "app")];
+        let sessions: Vec<_> = sessions
+            .into_iter()
+            .map(|(id, user)| LiveSession { user: Some(user.to_owned()), ..session(id, Some(id.parse().unwrap())) })
+            .collect();
+        let but = |except: Criteria| {
+            ids(&Match { except: Some(except), ..Match::in_database("orders") }.pick(&sessions)).join(" ")
+        };
+        assert_eq!(but(Criteria { user: globs(&["rep*"]), ..Criteria::default() }), "1 3");
+        let either = Criteria { user: globs(&["rep*"]), min_seconds: Some(3), ..Criteria::default() };
+        assert_eq!(but(either), "1");
+        assert_eq!(but(Criteria { command: globs(&["Sleep"]), ..Criteria::default() }), "1 2 3");
+    }
+
+    #[test]
+    fn who_blocks_others_and_waits_for_nobody_is_the_head_of_a_queue() {
+        let waits = |id: &str, on: Option<&str>| LiveSession {
+            blocked_by: on.map(|id| SessionId(id.to_owned())),
+            ..session(id, None)
+        };
+        let queue = [waits("1", None), waits("2", Some("1")), waits("3", Some("2")), waits("4", None)];
+        let heads = Criteria { blocking: Some(true), ..Criteria::default() };
+        assert_eq!(ids(&Match::from(heads).pick(&queue)), ["1"]);
+    }
+
+    #[test]
+    fn a_transaction_is_told_by_its_age_and_by_who_sleeps_in_it() {
+        let open = |state: &str, seconds| LiveSession {
+            state: Some(state.to_owned()),
+            transaction_seconds: seconds,
+            ..session("1", None)
+        };
+        let old = Criteria { min_transaction_seconds: Some(60), ..Criteria::default() };
+        assert!(meets(old.clone(), &open("active", Some(60))));
+        assert!(!meets(old.clone(), &open("active", Some(59))) && !meets(old, &open("active", None)));
+        let idle = || Criteria { idle_in_transaction: Some(true), ..Criteria::default() };
+        assert!(meets(idle(), &open("Idle in transaction (aborted)", None)));
+        assert!(!meets(idle(), &open("idle", Some(5))) && !meets(idle(), &open("active", Some(5))));
     }
 
     #[test]
     fn what_is_not_known_meets_no_criterion() {
         let unknown = LiveSession::new(SessionId("1".to_owned()));
         let wanted = |name: &str| {
-            let text = |of: &str| (of == name).then(String::new);
-            Match {
+            let text = |of: &str| (of == name).then(|| globs(&["*"])).flatten();
+            Criteria {
                 user: text("user"),
                 database: text("database"),
                 host: text("host"),
                 command: text("command"),
                 state: text("state"),
-                statement: text("statement"),
+                statement: (name == "statement").then(|| pieces(&[""])).flatten(),
                 min_seconds: (name == "min_seconds").then_some(0),
-                ..Match::default()
+                min_transaction_seconds: (name == "min_transaction_seconds").then_some(0),
+                ..Criteria::default()
             }
         };
-        for name in ["user", "database", "host", "command", "state", "statement", "min_seconds"] {
-            assert_eq!((wanted(name).given(), wanted(name).meets(&unknown)), (vec![name], false));
+        for name in
+            ["user", "database", "host", "command", "state", "statement", "min_seconds", "min_transaction_seconds"]
+        {
+            assert_eq!((wanted(name).given(), meets(wanted(name), &unknown)), (vec![name], false));
         }
     }
 
     #[test]
+    fn what_fits_everybody_names_nothing() {
+        let names = |criteria: Criteria| Match::from(criteria).names_something();
+        assert!(names(Criteria { user: globs(&["app"]), ..Criteria::default() }));
+        assert!(names(Criteria { statement: pieces(&["select"]), ..Criteria::default() }));
+        assert!(!names(Criteria { user: globs(&["app", "*"]), ..Criteria::default() }));
+        assert!(!names(Criteria { min_seconds: Some(0), state: globs(&["active"]), ..Criteria::default() }));
+    }
+
+    #[test]
+    fn one_text_is_written_alone_and_several_as_a_list() {
+        let written = |wanted: &Match| serde_json::to_string(wanted).unwrap();
+        assert_eq!(written(&Match::of_user("a*b")), r#"{"user":"a\\*b"}"#);
+        let several = Criteria { user: globs(&["a*", "b"]), statement: pieces(&["x"]), ..Criteria::default() };
+        let except = Some(Criteria { min_seconds: Some(5), ..Criteria::default() });
+        let several = Match { except, limit: Some(3), ..several.into() };
+        assert_eq!(written(&several), r#"{"user":["a*","b"],"statement":"x","except":{"min_seconds":5},"limit":3}"#);
+    }
+
+    #[test]
     fn the_limit_takes_the_first_in_order() {
-        let sessions = || [("1", Some(5)), ("2", None), ("3", Some(9)), ("4", Some(5))].map(|(id, s)| session(id, s));
-        let pick = |order, limit| Match { limit, order, ..Match::default() }.pick(sessions().into());
+        let sessions = [("1", Some(5)), ("2", None), ("3", Some(9)), ("4", Some(5))].map(|(id, s)| session(id, s));
+        let pick = |order, limit| Match { limit, order, ..Match::default() }.pick(&sessions);
         assert_eq!(ids(&pick(None, Some(2))), ["1", "2"]);
         assert_eq!(ids(&pick(Some(Ranking::Longest), None)), ["3", "1", "4", "2"]);
         assert_eq!(ids(&pick(Some(Ranking::Longest), Some(1))), ["3"]);
@@ -212,12 +430,12 @@ mod tests {
     #[test]
     fn the_newest_is_the_latest_to_begin_where_that_is_known() {
         let began = |id, started_at, seconds| LiveSession { started_at, ..session(id, Some(seconds)) };
-        let sessions = vec![
+        let sessions = [
             began("1", Some(datetime!(2026-01-02 03:04:05 UTC)), 1),
             began("2", None, 0),
             began("3", Some(datetime!(2026-01-02 03:04:06 UTC)), 9),
         ];
         let newest = Match { order: Some(Ranking::Newest), ..Match::default() };
-        assert_eq!(ids(&newest.pick(sessions)), ["3", "1", "2"]);
+        assert_eq!(ids(&newest.pick(&sessions)), ["3", "1", "2"]);
     }
 }

@@ -11,10 +11,12 @@ use super::{Identity, SessionId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The vendor says this session was ended, or it was seen gone afterwards.
+    /// The vendor says that this session was ended; or it was seen before, the call surely arrived, and it is gone.
     Killed,
-    /// The vendor knows no such session (any more).
+    /// The vendor knows no such session (any more), or its list did not show it before the kill.
     NotFound,
+    /// It was not there when it was looked for afterwards; whether this kill ended it cannot be told.
+    Gone,
     /// The vendor took the request; whether the session is gone is not known.
     Accepted,
     /// The session was not ended.
@@ -30,12 +32,31 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    pub const ALL: [Self; 9] = [
+        Self::Killed,
+        Self::NotFound,
+        Self::Gone,
+        Self::Accepted,
+        Self::Failed,
+        Self::Protected,
+        Self::Changed,
+        Self::Alive,
+        Self::Unknown,
+    ];
+
+    /// The outcome with that word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
+    }
+
     /// The word in requests and records.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Killed => "killed",
             Self::NotFound => "not_found",
+            Self::Gone => "gone",
             Self::Accepted => "accepted",
             Self::Failed => "failed",
             Self::Protected => "protected",
@@ -48,7 +69,7 @@ impl Outcome {
     /// True where the caller's wish is fulfilled: the session is not there.
     #[must_use]
     pub const fn is_gone(self) -> bool {
-        matches!(self, Self::Killed | Self::NotFound)
+        matches!(self, Self::Killed | Self::NotFound | Self::Gone)
     }
 }
 

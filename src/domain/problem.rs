@@ -72,6 +72,17 @@ impl ProblemCode {
     }
 }
 
+/// What is wrong with one field of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FieldError {
+    /// A path into the request.
+    #[schema(example = "select.ids[2]")]
+    pub field: String,
+    /// One sentence.
+    #[schema(example = "select.ids[2] is given twice")]
+    pub detail: String,
+}
+
 /// Why a kill was not done, as its record keeps it and a replayed answer repeats it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
@@ -81,6 +92,9 @@ pub struct Problem {
     /// The field at fault, as a path into the request, such as `select.ids[2]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// Every mistake of the request, where there are several: at most 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
     /// Seconds after which a repetition may succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
@@ -104,6 +118,7 @@ impl Problem {
             code,
             detail: detail.into(),
             field: None,
+            errors: vec![],
             retry_after: None,
             supported: None,
             kill_id: None,
@@ -111,10 +126,11 @@ impl Problem {
         }
     }
 
-    /// An `invalid` problem with one field of the request.
+    /// An `invalid` problem with one field of the request, of which it says what must hold: "must be a number".
     #[must_use]
-    pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::new(ProblemCode::Invalid, detail).at(field)
+    pub fn invalid(field: impl Into<String>, predicate: impl AsRef<str>) -> Self {
+        let field = field.into();
+        Self::new(ProblemCode::Invalid, format!("{field} {}", predicate.as_ref())).at(field)
     }
 
     #[must_use]

@@ -77,7 +77,7 @@ mod tests {
     fn a_selector_is_written_as_it_was_asked() {
         let written = |s: &Selector| serde_json::to_string(s).unwrap();
         assert_eq!(written(&Selector::Ids(vec![SessionId("7".into())])), r#"{"ids":["7"]}"#);
-        let criteria = Match { user: Some("bob".into()), ..Match::default() };
+        let criteria = Match::of_user("bob");
         assert_eq!(written(&Selector::Match(criteria)), r#"{"match":{"user":"bob"}}"#);
         assert_eq!(written(&Selector::Intelligent), r#"{"intelligent":true}"#);
     }

@@ -15,6 +15,9 @@ pub struct Sent {
     /// The vendor's task for it, where it made one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<String>,
+    /// The vendor answered it, whatever it said: it surely had arrived.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub answered: bool,
     /// The vendor surely did nothing with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub refused: bool,

@@ -91,7 +91,7 @@ impl Wanted {
             None => None,
             Some(word) => Some(Status::parse(word).ok_or_else(|| {
                 let words = Status::ALL.map(|status| status.as_str().to_owned());
-                Problem::invalid("status", "no such status").supported(words.into())
+                Problem::invalid("status", "is no such status").supported(words.into())
             })?),
         };
         let reason: Vec<String> = self.reason.as_deref().map(words).unwrap_or_default();

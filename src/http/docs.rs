@@ -4,7 +4,8 @@ use actix_web::{HttpResponse, http::header};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        self,
+        self, RefOr, Schema,
+        schema::AdditionalProperties,
         security::{Http, HttpAuthScheme, SecurityScheme},
     },
 };
@@ -42,7 +43,7 @@ use super::{events, export, health, kills, problem::ProblemDocument, reference, 
     ),
     components(schemas(ProblemDocument)),
     security(("token" = [])),
-    modifiers(&Token),
+    modifiers(&Token, &Closed),
 )]
 struct Document;
 
@@ -60,6 +61,20 @@ impl Modify for Token {
                 .to_owned(),
         );
         document.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+/// What a request has no other members than those.
+struct Closed;
+
+impl Modify for Closed {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let schemas = &mut document.components.get_or_insert_default().schemas;
+        for name in ["KillRequest", "Select", "Match", "Except"] {
+            if let Some(RefOr::T(Schema::Object(object))) = schemas.get_mut(name) {
+                object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+            }
+        }
     }
 }
 

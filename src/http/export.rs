@@ -96,7 +96,7 @@ impl Wish {
     fn check(&self) -> Result<(Format, bool), Problem> {
         let format = self.format.as_deref().map_or(Some(Format::Ndjson), Format::parse).ok_or_else(|| {
             let words = Format::ALL.map(|format| format.as_str().to_owned());
-            Problem::invalid("format", "no such format").supported(words.into())
+            Problem::invalid("format", "has no such form").supported(words.into())
         })?;
         match (self.excel.as_deref(), format) {
             (None | Some("false"), _) => Ok((format, false)),

@@ -27,6 +27,7 @@ use crate::{
         handle::Ticket,
         intake::{
             allowance::{Allowance, Counted},
+            document::KillBody,
             request::{Asked, KillRequest},
             submission::{Context, Submission, fingerprint},
         },
@@ -60,7 +61,7 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 /// was recorded. Without `Prefer: wait` the answer comes when the vendor has answered.
 #[utoipa::path(
     post, path = "/sessions/kill", operation_id = "killSessions", tag = "kills",
-    request_body(content = KillRequest, description = "What to end, and why"),
+    request_body(content = KillBody, description = "What to end, and why"),
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters: the same caller and key give the same kill, never a second one"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` (RFC 7240): answer when the outcome is final, or after N seconds with what is known", example = "wait=10"),
@@ -234,7 +235,7 @@ fn may_look_away(caller: &Authenticated, asked: &Asked) -> Result<(), Problem> {
     if asked.look || caller.0.has(Scope::SessionsKillBlind) {
         return Ok(());
     }
-    let sentence = format!("false needs the scope {}", Scope::SessionsKillBlind);
+    let sentence = format!("\"look\": false needs the scope {}", Scope::SessionsKillBlind);
     Err(Problem::new(ProblemCode::Forbidden, sentence).at("look"))
 }
 

@@ -13,7 +13,7 @@ use utoipa::{
 };
 
 use crate::{
-    kill::{intake::request::GivenId, policy::targets::Named},
+    kill::{intake::ids::GivenId, policy::targets::Named},
     upstream::{Capabilities, Need, TABLE, Vendor},
 };
 

@@ -8,10 +8,14 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     auth::Scope,
-    domain::{LiveSession, Match, Problem, ProblemCode, Ranking, plain_text},
+    domain::{AnyOf, Criteria, Glob, LiveSession, Match, Problem, ProblemCode, Ranking, plain_text},
     kill::{
         Kills,
-        intake::{allowance::Counted, request::MAX_NAME},
+        intake::{
+            allowance::Counted,
+            request::MAX_NAME,
+            select::{SECONDS, read_seconds},
+        },
         look::list::{Looked, Question},
         policy::targets::Named,
     },
@@ -44,7 +48,8 @@ struct PlaceParams {
     account: Option<String>,
 }
 
-/// Criteria, of which all that are given must hold. What is not known of a session meets none.
+/// Criteria, of which all that are given must hold; in texts but `statement` a `*` stands for any run of characters. What is
+/// not known of a session meets none.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "what the document says of parameters that `Asked` reads")]
@@ -59,9 +64,17 @@ struct MatchParams {
     command: Option<String>,
     /// The state, in upper or lower case.
     state: Option<String>,
-    /// Fewest seconds for which it has been doing what it does.
-    #[param(value_type = Option<u32>)]
+    /// Fewest seconds for which it has been doing what it does; or a time such as `5m`.
+    #[param(example = "5m")]
     min_seconds: Option<String>,
+    /// Fewest seconds for which its transaction has been open, or a time; where the vendor tells that.
+    min_transaction_seconds: Option<String>,
+    /// `true`: it does nothing while its transaction is open; where the vendor tells that.
+    #[param(value_type = Option<bool>)]
+    idle_in_transaction: Option<String>,
+    /// `true`: others wait for it, and it for nobody; where the vendor tells that.
+    #[param(value_type = Option<bool>)]
+    blocking: Option<String>,
     /// A piece of the statement, as it is shown to this caller: 1 to 1000 characters.
     statement: Option<String>,
     /// Most sessions: 1 to 1000. What it leaves out does not make the list incomplete.
@@ -177,21 +190,31 @@ fn wanted(given: &mut BTreeMap<String, String>) -> Result<Match, Problem> {
         },
         None => Ok(None),
     };
-    let mut wanted = Match {
-        user: text("user", MAX_NAME)?,
-        database: text("database", MAX_NAME)?,
-        host: text("host", MAX_NAME)?,
-        command: text("command", MAX_NAME)?,
-        state: text("state", MAX_NAME)?,
-        statement: text("statement", MAX_PIECE)?,
-        ..Match::default()
+    let mut pattern =
+        |name: &str| text(name, MAX_NAME).map(|text| text.and_then(|text| Some(AnyOf(vec![Glob::parse(&text)?]))));
+    let mut criteria = Criteria {
+        user: pattern("user")?,
+        database: pattern("database")?,
+        host: pattern("host")?,
+        command: pattern("command")?,
+        state: pattern("state")?,
+        ..Criteria::default()
     };
-    if let Some(seconds) = given.remove("min_seconds") {
-        let seconds = seconds.parse::<u32>().map_err(|_| {
-            Problem::invalid("min_seconds", format!("must be a whole number of seconds from 0 to {}", u32::MAX))
-        })?;
-        wanted.min_seconds = Some(seconds.into());
-    }
+    criteria.statement = text("statement", MAX_PIECE)?.map(|piece| AnyOf(vec![piece]));
+    let mut seconds = |name: &str| {
+        let read = |text: String| read_seconds(&text).ok_or_else(|| Problem::invalid(name, SECONDS));
+        given.remove(name).map(read).transpose()
+    };
+    criteria.min_seconds = seconds("min_seconds")?;
+    criteria.min_transaction_seconds = seconds("min_transaction_seconds")?;
+    let mut only_true = |name: &str| match given.remove(name).as_deref() {
+        None => Ok(None),
+        Some("true") => Ok(Some(true)),
+        Some(_) => Err(Problem::invalid(name, "must be true, or left out")),
+    };
+    criteria.idle_in_transaction = only_true("idle_in_transaction")?;
+    criteria.blocking = only_true("blocking")?;
+    let mut wanted = Match::from(criteria);
     if let Some(limit) = given.remove("limit") {
         let limit = limit.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
         let bad = || Problem::invalid("limit", format!("must be a whole number from 1 to {MAX_LIMIT}"));
@@ -200,7 +223,7 @@ fn wanted(given: &mut BTreeMap<String, String>) -> Result<Match, Problem> {
     if let Some(order) = given.remove("order") {
         let found = Ranking::ALL.into_iter().find(|ranking| ranking.as_str() == order);
         let words = || Ranking::ALL.map(|ranking| ranking.as_str().to_owned()).into();
-        wanted.order = Some(found.ok_or_else(|| Problem::invalid("order", "no such order").supported(words()))?);
+        wanted.order = Some(found.ok_or_else(|| Problem::invalid("order", "has no such order").supported(words()))?);
     }
     Ok(wanted)
 }
@@ -220,25 +243,27 @@ mod tests {
         let full = Asked::parse("vendor=dcdb&instance_id=i&shard_id=s&user=u").unwrap();
         let coordinates = [("instance_id", "i"), ("shard_id", "s")].map(|(k, v)| (k.to_owned(), v.to_owned()));
         let named = Named::Full { vendor: Some("dcdb".to_owned()), account: None, coordinates: coordinates.into() };
-        assert_eq!((full.place, full.wanted.user.as_deref()), (named, Some("u")));
+        assert_eq!((full.place, full.wanted), (named, Match::of_user("u")));
     }
 
     #[test]
     fn every_criterion_is_read() {
-        let query =
-            "target=a&user=u&database=d&host=h&command=c&state=s&min_seconds=7&statement=a%20b&limit=5&order=newest";
-        let text = |text: &str| Some(text.to_owned());
-        let wanted = Match {
-            user: text("u"),
+        let query = "target=a&user=u*&database=d&host=h&command=c&state=s&min_seconds=7&statement=a%20b&limit=5\
+                     &order=newest&min_transaction_seconds=5m&idle_in_transaction=true&blocking=true";
+        let text = |text: &str| Some(AnyOf(vec![Glob::parse(text).unwrap()]));
+        let criteria = Criteria {
+            user: text("u*"),
             database: text("d"),
             host: text("h"),
             command: text("c"),
             state: text("s"),
             min_seconds: Some(7),
-            statement: text("a b"),
-            limit: Some(5),
-            order: Some(Ranking::Newest),
+            statement: Some(AnyOf(vec!["a b".to_owned()])),
+            min_transaction_seconds: Some(300),
+            idle_in_transaction: Some(true),
+            blocking: Some(true),
         };
+        let wanted = Match { limit: Some(5), order: Some(Ranking::Newest), ..criteria.into() };
         assert_eq!(Asked::parse(query).unwrap().wanted, wanted);
     }
 

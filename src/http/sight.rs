@@ -15,7 +15,8 @@ use super::caller::Authenticated;
 const MASK: &str = "?";
 
 /// The kill as that caller may see it.
-pub(super) fn seen_by(caller: &Authenticated, mut kill: Kill) -> Kill {
+pub(super) fn seen_by(caller: &Authenticated, kill: Kill) -> Kill {
+    let mut kill = kill.explained();
     if !sees_identities(caller) {
         kill.sessions.iter_mut().for_each(hide);
     }

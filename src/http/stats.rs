@@ -139,7 +139,7 @@ impl Wish {
     fn check(&self) -> Result<Grouping, Problem> {
         let unknown = |field: &str, words: &[&str]| {
             let words = words.iter().map(|word| (*word).to_owned()).collect();
-            Problem::invalid(field, "no such word").supported(words)
+            Problem::invalid(field, "has no such word").supported(words)
         };
         let by = self.by.as_deref().map(|words| words.split(',')).into_iter().flatten().map(|word| {
             let by = By::ALL.into_iter().find(|by| by.as_str() == word);

@@ -65,6 +65,9 @@ use times::{KEY_MARGIN, longest};
 /// The most attempts of one caller that wait for the record: a fifth of what can wait there.
 const BEGINNING: usize = 2000;
 
+/// The most attempts that are taken back at once, half of them of one caller, while it is in doubt what is on record.
+const DOUBTS: usize = 256;
+
 /// What a gateway is made of.
 #[derive(Debug)]
 pub struct Parts {
@@ -128,7 +131,8 @@ impl Kills {
             Recurrence::new(audit.clone(), Arc::clone(&upstreams), clock.clone(), gateway.clone(), parts.watch_for);
         let reconciler = Reconciler::new(audit.clone(), Arc::clone(&upstreams), clock.clone(), &gateway);
         let policy = Policy { targets: Arc::clone(&targets), caps: Caps::new(session_caps), confirming };
-        let record = Record { audit, webhooks, targets, metrics: Arc::clone(&metrics), gateway, key_life };
+        let doubts = Seats::new(DOUBTS, DOUBTS / 2);
+        let record = Record { audit, webhooks, targets, metrics: Arc::clone(&metrics), gateway, key_life, doubts };
         let (policy, record) = (Arc::new(policy), Arc::new(record));
         let looks = Looks {
             upstreams: Arc::clone(&upstreams),
@@ -136,6 +140,7 @@ impl Kills {
             record: Arc::clone(&record),
             recurrence: Arc::new(recurrence),
             clock: clock.clone(),
+            rounds: <_>::default(),
         };
         let (callers, runtime) = (Callers::new(parts.caller_limits), Handle::current());
         let in_flight = InFlight::new(metrics.in_flight().clone());

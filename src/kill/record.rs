@@ -13,6 +13,7 @@ use crate::{
     domain::{Kill, KillId, Problem, ProblemCode, Sent},
     metrics::Metrics,
     notify::webhook::Webhooks,
+    seats::Seats,
 };
 
 use super::{after::settle, intake::submission::Context, policy::targets::Targets};
@@ -36,6 +37,16 @@ pub(super) struct Record {
     pub(super) gateway: String,
     /// How long an idempotency key gives the same kill: always longer than any kill takes.
     pub(super) key_life: Duration,
+    /// Attempts that may be committed and were not heard to be. What is beyond that is settled as `unknown`.
+    pub(super) doubts: Seats,
+}
+
+/// An attempt that was not heard to be committed.
+#[derive(Debug)]
+pub(super) struct Unheard {
+    pub(super) problem: Problem,
+    /// Whether it may be committed all the same.
+    pub(super) may_be_committed: bool,
 }
 
 impl Record {
@@ -52,11 +63,11 @@ impl Record {
     ///
     /// # Errors
     /// `audit_unavailable` where it cannot be committed.
-    pub(super) async fn begin(&self, attempt: &Attempt) -> Result<Begun, Problem> {
+    pub(super) async fn begin(&self, attempt: &Attempt) -> Result<Begun, Unheard> {
         self.audit.begin(attempt, self.key_life).await.map_err(|error| {
             self.metrics.audit_failure();
             tracing::error!(%error, "the record could not be written, so nothing was sent");
-            unavailable()
+            Unheard { problem: unavailable(), may_be_committed: error.may_pass() }
         })
     }
 

@@ -5,7 +5,12 @@
 
 mod begin;
 
-use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    panic::AssertUnwindSafe,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use time::OffsetDateTime;
@@ -125,7 +130,8 @@ impl Run {
         }
         let first_look = settle::first_look(&runner, &kill, now);
         // What can be looked at already is, from here.
-        let promise = first_look.filter(|at| *at <= now).and_then(|_| gate.reconciler.promise(runner.account.name()));
+        let can_look = first_look.is_some_and(|at| at <= now) && !gate.is_leaving.load(Ordering::Relaxed);
+        let promise = can_look.then(|| gate.reconciler.promise(runner.account.name())).flatten();
         let look_at = promise.as_ref().map(|promise| promise.over_at).or(first_look);
         let mut kill = Arc::new(kill);
         let outcome = Unwritten::new(Arc::clone(&kill), calls, now, look_at);

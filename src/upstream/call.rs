@@ -244,7 +244,7 @@ impl Answer {
     pub fn all(order: &Order, outcome: Outcome) -> Self {
         let ids = order.selector.ids();
         let status = match outcome {
-            Outcome::Killed | Outcome::NotFound => Status::Succeeded,
+            Outcome::Killed | Outcome::NotFound | Outcome::Gone => Status::Succeeded,
             Outcome::Accepted => Status::Accepted,
             Outcome::Unknown => Status::Unknown,
             Outcome::Protected => Status::Refused,

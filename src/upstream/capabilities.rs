@@ -1,7 +1,10 @@
 //! What a vendor can do, as data: it drives validation, documentation, limits and `GET /vendors`.
 
+use std::collections::BTreeSet;
+
 use super::cloud::Cloud;
-use crate::domain::{Glob, LiveSession, Match, Selector};
+use super::listing::ListFilter;
+use crate::domain::{AnyOf, Criteria, Glob, LiveSession, Match, Selector};
 
 /// Which of a cloud's sites an account is at: they have the same products and not the same operations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -98,13 +101,15 @@ pub enum SelectorKind {
 }
 
 impl SelectorKind {
-    /// Whether this kind covers that selector.
+    /// Whether this kind covers that selector: of a `match`, the vendor takes one text as it is written.
     #[must_use]
     pub fn covers(self, selector: &Selector) -> bool {
         match (self, selector) {
             (Self::Ids, Selector::Ids(_)) | (Self::Intelligent, Selector::Intelligent) => true,
-            (Self::MatchOneOf(names), Selector::Match(criteria)) => {
-                matches!(criteria.given().as_slice(), [name] if names.contains(name))
+            (Self::MatchOneOf(names), Selector::Match(wanted)) => {
+                let texts = [&wanted.criteria.user, &wanted.criteria.database];
+                let is_one = texts.into_iter().flatten().all(|text| text.only().is_some());
+                matches!(wanted.given().as_slice(), [name] if names.contains(name)) && is_one
             }
             _ => false,
         }
@@ -121,6 +126,9 @@ impl SelectorKind {
     }
 }
 
+/// Most lists that are read for one look.
+const MOST_LISTS: usize = 20;
+
 /// How a vendor lists live sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListingKind {
@@ -128,25 +136,57 @@ pub struct ListingKind {
     pub needs_one_of: &'static [&'static str],
     /// Most sessions that it shows; `None` where pages show them all.
     pub most: Option<usize>,
+    /// Which of the criteria that not every vendor can tell are told by it.
+    pub tells: &'static [&'static str],
 }
 
+/// Criteria that not every vendor can tell.
+const SPECIAL: [&str; 3] = ["min_transaction_seconds", "idle_in_transaction", "blocking"];
+
 impl ListingKind {
-    /// Whether it shows anything where those criteria are given.
+    /// A criterion, or an exception, that the list does not tell.
     #[must_use]
-    pub fn shows(&self, given: &[&str]) -> bool {
-        self.needs_one_of.is_empty() || self.needs_one_of.iter().any(|name| given.contains(name))
+    pub fn does_not_tell(&self, wanted: &Match) -> Option<&'static str> {
+        let all = [Some(&wanted.criteria), wanted.except.as_ref()];
+        let given = all.into_iter().flatten().flat_map(Criteria::given);
+        given.into_iter().find(|name| SPECIAL.contains(name) && !self.tells.contains(name))
     }
 
-    /// What to ask for sessions of these users, of each of which nothing else is known: every session, or those of the
-    /// user where the list wants one and all are of the same; `None` where no list would show them all.
+    /// What to ask for that shows every session that meets a `match`: one list, or one for each user or database where
+    /// the vendor lists by them; `None` where no such lists would show them all, or too many were needed.
     #[must_use]
-    pub fn of_users<'u>(&self, mut users: impl Iterator<Item = Option<&'u String>>) -> Option<Match> {
+    pub fn for_match(&self, wanted: &Match) -> Option<Vec<ListFilter>> {
+        let of = |name: &str| match name {
+            "user" => wanted.criteria.user.as_ref(),
+            "database" => wanted.criteria.database.as_ref(),
+            _ => None,
+        };
+        let only = |name| of(name).and_then(AnyOf::only).map(str::to_owned);
+        let narrow = ListFilter { user: only("user"), database: only("database") };
         if self.needs_one_of.is_empty() {
-            return Some(Match::default());
+            return Some(vec![narrow]);
         }
-        let first = users.next()??;
-        let is_one = users.all(|user| user == Some(first)) && self.shows(&["user"]);
-        is_one.then(|| Match { user: Some(first.clone()), ..Match::default() })
+        let by = |name: &&str| {
+            let each = |value: &str| match *name {
+                "user" => ListFilter { user: Some(value.to_owned()), ..narrow.clone() },
+                _ => ListFilter { database: Some(value.to_owned()), ..narrow.clone() },
+            };
+            let names = of(name)?.names()?;
+            (names.len() <= MOST_LISTS).then(|| names.into_iter().map(each).collect())
+        };
+        self.needs_one_of.iter().find_map(by)
+    }
+
+    /// What to ask for sessions of these users, of each of which nothing else is known: every session, or those of each
+    /// user where the list wants one; `None` where no such lists would show them all, or too many were needed.
+    #[must_use]
+    pub fn of_users<'u>(&self, users: impl Iterator<Item = Option<&'u String>>) -> Option<Vec<ListFilter>> {
+        if self.needs_one_of.is_empty() {
+            return Some(vec![ListFilter::default()]);
+        }
+        let users: BTreeSet<&String> = users.collect::<Option<_>>()?;
+        let can_be_listed = self.needs_one_of.contains(&"user") && (1..=MOST_LISTS).contains(&users.len());
+        can_be_listed.then(|| users.into_iter().map(|user| ListFilter::of_user(user)).collect())
     }
 }
 
@@ -157,6 +197,8 @@ pub struct Own {
     pub users: &'static [&'static str],
     /// Kinds of work: replication and the like.
     pub commands: &'static [&'static str],
+    /// What clients call themselves that do such work.
+    pub applications: &'static [&'static str],
 }
 
 impl Own {
@@ -172,7 +214,8 @@ impl Own {
         };
         let user = fits(self.users, user).map(|pattern| ("users", pattern));
         let command = || Some(("commands", fits(self.commands, session.command.as_deref()?)?));
-        user.or_else(command).map(|(key, pattern)| format!("built in, {key}: {pattern}"))
+        let application = || Some(("applications", fits(self.applications, session.application.as_deref()?)?));
+        user.or_else(command).or_else(application).map(|(key, pattern)| format!("built in, {key}: {pattern}"))
     }
 }
 
@@ -225,8 +268,15 @@ impl Capabilities {
     /// Whether the gateway can find the sessions of that selector in a list.
     #[must_use]
     pub fn lists_for(&self, selector: &Selector) -> bool {
-        let (Some(listing), Selector::Match(criteria)) = (self.listing, selector) else { return false };
-        listing.shows(&criteria.given())
+        let (Some(listing), Selector::Match(wanted)) = (self.listing, selector) else { return false };
+        listing.does_not_tell(wanted).is_none() && listing.for_match(wanted).is_some()
+    }
+
+    /// A criterion of that selector that the vendor's list does not tell.
+    #[must_use]
+    pub fn untold(&self, selector: &Selector) -> Option<&'static str> {
+        let (Some(listing), Selector::Match(wanted)) = (self.listing, selector) else { return None };
+        listing.does_not_tell(wanted)
     }
 
     /// Every form of a selector that a kill can have, in words.
@@ -275,24 +325,24 @@ mod tests {
     fn a_match_needs_exactly_one_criterion_where_the_vendor_takes_one() {
         let kind = SelectorKind::MatchOneOf(&["user", "database"]);
         let criteria = |user: Option<&str>, database: Option<&str>| {
-            Selector::Match(Match {
-                user: user.map(Into::into),
-                database: database.map(Into::into),
-                ..Match::default()
-            })
+            let [user, database] =
+                [user, database].map(|text| text.map(|text| AnyOf(vec![Glob::parse(text).unwrap()])));
+            Selector::Match(Criteria { user, database, ..Criteria::default() }.into())
         };
+        assert!(!kind.covers(&criteria(Some("a*"), None)), "the vendor has no patterns");
         assert!(kind.covers(&criteria(Some("a"), None)));
         assert!(kind.covers(&criteria(None, Some("b"))));
         assert!(!kind.covers(&criteria(Some("a"), Some("b"))));
         assert!(!kind.covers(&criteria(None, None)));
-        let limited = Match { user: Some("a".into()), limit: Some(1), ..Match::default() };
+        let limited = Match { limit: Some(1), ..Match::of_user("a") };
         assert!(!kind.covers(&Selector::Match(limited)), "the vendor would end them all");
         assert!(!kind.covers(&Selector::Intelligent));
     }
 
     #[test]
     fn replication_the_vendors_accounts_and_what_belongs_to_nobody_are_the_products_own() {
-        let own = Own { users: &["rdsAdmin", "sys_*"], commands: Own::MYSQL_COMMANDS };
+        let own = Own { users: &["rdsAdmin", "sys_*"], commands: Own::MYSQL_COMMANDS, applications: &["*standby*"] };
+        let named = |user: &str| LiveSession { user: Some(user.into()), ..LiveSession::new(SessionId("7".into())) };
         let claims = |user: Option<&str>, command: Option<&str>| {
             let (user, command) = (user.map(Into::into), command.map(Into::into));
             own.claims(&LiveSession { user, command, ..LiveSession::new(SessionId("7".into())) })
@@ -303,5 +353,7 @@ mod tests {
         assert_eq!(replication.as_deref(), Some("built in, commands: Binlog Dump*"));
         assert_eq!(claims(None, Some("Query")).as_deref(), Some("built in, no user"));
         assert_eq!((claims(Some("app"), Some("Query")), claims(Some("rdsAdmin2"), None)), (None, None));
+        let sender = LiveSession { application: Some("WalSender to Standby[walreceiver]".into()), ..named("repl") };
+        assert_eq!(own.claims(&sender).as_deref(), Some("built in, applications: *standby*"));
     }
 }

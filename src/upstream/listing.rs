@@ -3,18 +3,21 @@
 //! Pages are read one after another while sessions come and go, so rows can move from a page that is still to come
 //! into one that was read. Each page after the first therefore begins some rows before the end of those that were read.
 //! As long as its first row is one of them, fewer have left than it goes back, and none has slipped by; new sessions join
-//! at the end. A page behind the first that shows nobody new although there should be more is the answer of a vendor that
+//! at the end. Where it is not, the next page goes back by a whole one, a few times. A page behind the first that shows nobody new although there should be more is the answer of a vendor that
 //! repeats itself: the reading ends there. The invariant: a list is called complete only where the vendor said so, every
 //! page began like that, and there are as many sessions as the vendor told.
 
 use std::collections::HashSet;
 
-use crate::domain::{LiveSession, Match, SessionId, Target};
+use crate::domain::{LiveSession, SessionId, Target};
 
 use super::{Call, Fault, Reply, Vendor};
 
 /// Most rows that a page goes back.
 const OVERLAP: usize = 10;
+
+/// How often a page goes back further since too many rows had left.
+const RETREATS: u32 = 10;
 
 /// Most rows that are read: no server has so many connections, and a list has an end.
 const MOST_ROWS: usize = 200_000;
@@ -50,36 +53,70 @@ pub struct List {
     pub complete: bool,
 }
 
+impl List {
+    /// What several lists of one place show together, each id once; complete where all of them are.
+    #[must_use]
+    pub fn of_all(lists: Vec<Self>) -> Self {
+        let complete = !lists.is_empty() && lists.iter().all(|list| list.complete);
+        let mut ids = HashSet::new();
+        let all = lists.into_iter().flat_map(|list| list.sessions);
+        Self { sessions: all.filter(|session| ids.insert(session.id.clone())).collect(), complete }
+    }
+}
+
+/// What a list is asked for: the vendor may leave out the sessions of other users or in other databases, and never leaves out
+/// one that fits. Nothing given is all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct ListFilter {
+    /// The database user, as written.
+    pub user: Option<String>,
+    /// The database, as written.
+    pub database: Option<String>,
+}
+
+impl ListFilter {
+    /// The sessions of that user.
+    #[must_use]
+    pub fn of_user(user: &str) -> Self {
+        Self { user: Some(user.to_owned()), database: None }
+    }
+}
+
 /// A list on its way: hands out one call after another and reads their answers.
 #[derive(Debug, Clone)]
 pub struct Listing {
     vendor: &'static dyn Vendor,
     target: Target,
-    wanted: Match,
+    filter: ListFilter,
     sessions: Vec<LiveSession>,
     ids: HashSet<SessionId>,
     /// The row behind the last page.
     row: usize,
     /// Most rows that a page has had.
     widest: usize,
+    retreats: u32,
+    /// Whether the next page goes over rows that were read.
+    goes_back: bool,
     /// Whether every page began as it should.
     steady: bool,
     ended: Option<Next>,
 }
 
 impl Listing {
-    /// A list of the target's sessions. The vendor may leave out those that do not meet what is wanted; whoever
-    /// asks has to look for himself.
+    /// A list of the target's sessions. The vendor may show others than those that were asked for; whoever asks has to
+    /// look for himself.
     #[must_use]
-    pub fn new(vendor: &'static dyn Vendor, target: Target, wanted: Match) -> Self {
+    pub fn new(vendor: &'static dyn Vendor, target: Target, filter: ListFilter) -> Self {
         Self {
             vendor,
             target,
-            wanted,
+            filter,
             sessions: vec![],
             ids: HashSet::new(),
             row: 0,
             widest: 0,
+            retreats: 0,
+            goes_back: false,
             steady: true,
             ended: None,
         }
@@ -88,7 +125,7 @@ impl Listing {
     /// The next call; `None` at the end, and where the vendor cannot list.
     #[must_use]
     pub fn call(&self) -> Option<Call> {
-        self.vendor.list(&self.target, &self.wanted, self.begin()).filter(|_| self.ended.is_none())
+        self.vendor.list(&self.target, &self.filter, self.begin()).filter(|_| self.ended.is_none())
     }
 
     /// How far the next page goes back; at most half a page, so that the list goes on.
@@ -114,10 +151,13 @@ impl Listing {
     }
 
     fn take(&mut self, page: Vec<LiveSession>, next: Next, total: Option<usize>) {
-        self.steady &= match page.first() {
-            Some(first) if self.overlap() > 0 => self.ids.contains(&first.id),
-            Some(_) => self.sessions.is_empty(),
-            None => self.overlap() == 0,
+        let begin = self.begin();
+        let can_go_back = self.overlap() > 0;
+        let has_gap = match page.first() {
+            _ if begin == 0 => false,
+            Some(first) if can_go_back => !self.ids.contains(&first.id),
+            Some(_) => true,
+            None => can_go_back,
         };
         self.widest = self.widest.max(page.len());
         let known = self.sessions.len();
@@ -126,7 +166,17 @@ impl Listing {
                 self.sessions.push(session);
             }
         }
-        let is_new = self.sessions.len() > known;
+        // No row where there were some may be a list that was cut off there.
+        if has_gap && can_go_back && known < self.sessions.len() && self.retreats < RETREATS {
+            self.retreats += 1;
+            self.goes_back = true;
+            let begin = begin.saturating_sub(self.widest);
+            self.row = begin + OVERLAP.min(self.widest / 2).min(begin);
+            return;
+        }
+        self.steady &= !has_gap;
+        // Who goes back meets nobody new on the way.
+        let is_new = self.sessions.len() > known || std::mem::take(&mut self.goes_back);
         let is_short = total.is_some_and(|total| self.sessions.len() < total);
         match next {
             Next::Row(row) | Next::Perhaps(row) if row > self.row && is_new && row <= MOST_ROWS => self.row = row,
@@ -152,5 +202,44 @@ impl Listing {
     #[must_use]
     pub fn into_list(self) -> List {
         List { sessions: self.sessions, complete: self.steady && self.ended == Some(Next::End) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{domain::VendorName, upstream::find};
+
+    /// Reads a server's rows in pages of 100, before each of which some rows have left.
+    fn read(mut rows: Vec<u64>, mut leave: impl FnMut(usize, &mut Vec<u64>)) -> (List, usize) {
+        let target =
+            Target { alias: None, vendor: VendorName("dcdb"), account: "t".to_owned(), coordinates: [].into() };
+        let mut listing = Listing::new(find("dcdb").unwrap(), target, ListFilter::default());
+        let mut pages = 0;
+        while listing.ended.is_none() {
+            leave(pages, &mut rows);
+            let begin = listing.begin();
+            let page: Vec<_> = rows.iter().skip(begin).take(100).collect();
+            let next = begin + page.len();
+            let sessions = page.into_iter().map(|id| LiveSession::new(SessionId(id.to_string()))).collect();
+            listing.take(sessions, Next::Perhaps(next), None);
+            pages += 1;
+        }
+        (listing.into_list(), pages)
+    }
+
+    #[test]
+    fn a_list_from_which_many_leave_while_it_is_read_is_read_whole_all_the_same() {
+        let (list, pages) = read((0..1000).collect(), |_, _| {});
+        assert_eq!((list.sessions.len(), list.complete, pages), (1000, true, 12));
+        let (list, _) = read((0..1000).collect(), |page, rows| drop(rows.drain(..if page < 8 { 60 } else { 0 })));
+        let shown = |id: u64| list.sessions.iter().any(|session| session.id.0 == id.to_string());
+        assert!(list.complete && (480..1000).all(shown), "{} of them", list.sessions.len());
+    }
+
+    #[test]
+    fn a_list_that_never_holds_still_is_not_called_whole() {
+        let (list, pages) = read((0..100_000).collect(), |_, rows| drop(rows.drain(..rows.len().min(500))));
+        assert!(!list.complete && pages < 1000, "{pages}");
     }
 }

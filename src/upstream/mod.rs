@@ -32,11 +32,11 @@ pub use capabilities::{Capabilities, Coordinate, Counting, IdRule, ListingKind, 
 pub use cloud::Cloud;
 pub use coordinates::{Complaint, coordinates};
 pub use fault::{Fault, FaultKind, Replay};
-pub use listing::{List, Listing, Next, Page};
+pub use listing::{List, ListFilter, Listing, Next, Page};
 pub use places::{is_of, may_be_same_place, may_name, naming};
 pub use product::TABLE;
 
-use crate::domain::{Match, Order, SessionId, Target, VendorName};
+use crate::domain::{Order, SessionId, Target, VendorName};
 
 /// How one vendor lists and ends database sessions. Pure: it says what to send and what an answer means.
 pub trait Vendor: Debug + Send + Sync {
@@ -65,8 +65,8 @@ pub trait Vendor: Debug + Send + Sync {
     fn next(&self, order: &Order, known: &Known, reply: &Reply) -> Result<Step, Fault>;
 
     /// The read-only call that lists live sessions from that row on, counted from 0; `None` where this vendor cannot
-    /// list. What is wanted may narrow the list, and never leaves out a session that meets it.
-    fn list(&self, target: &Target, wanted: &Match, row: usize) -> Option<Call>;
+    /// list. The filter may narrow the list, and leaves out no session that fits it.
+    fn list(&self, target: &Target, filter: &ListFilter, row: usize) -> Option<Call>;
 
     /// What the reply to the list call for that row says.
     ///

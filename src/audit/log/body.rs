@@ -22,6 +22,7 @@ pub(in crate::audit) fn asked(attempt: &Attempt) -> Value {
         "target": kill.target.as_ref().map(readable),
         "select": kill.select.as_ref().map(readable),
         "confirms": kill.confirms,
+        "blind": kill.blind,
         "request": request,
         "dry_run": dry_run,
         "client_address": client_address,
@@ -50,6 +51,9 @@ pub(in crate::audit) fn learned(kill: &Kill, known: &[Session], calls: &[Sent]) 
         if !kill.found.is_empty() {
             body["look"]["found"] = json!(kill.found);
         }
+    }
+    if let Some(matched) = kill.matched {
+        body["matched"] = matched.into();
     }
     if let Some(last) = calls.last() {
         body["calls"] = json!(calls);

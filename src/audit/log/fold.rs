@@ -39,6 +39,7 @@ pub(in crate::audit) struct Folded {
     upstream: Value,
     problem: Option<Value>,
     look: Option<(OffsetDateTime, bool)>,
+    matched: Option<u64>,
     completed_at: Option<OffsetDateTime>,
     verified_at: Option<OffsetDateTime>,
     events: Vec<Event>,
@@ -95,6 +96,7 @@ impl Default for Folded {
             upstream: Value::Null,
             problem: None,
             look: None,
+            matched: None,
             completed_at: None,
             verified_at: None,
             events: vec![],
@@ -118,6 +120,7 @@ impl Folded {
         self.completed_at = members.get("completed_at").and_then(moment);
         self.verified_at = members.get("verified_at").and_then(moment).or(self.verified_at);
         self.left_at = members.get("left_at").and_then(Value::as_i64).max(self.left_at);
+        self.matched = members.get("matched").and_then(Value::as_u64).or(self.matched);
         if let Some(look) = members.get("look") {
             self.look = moment(&look["at"]).zip(look["complete"].as_bool()).or(self.look);
         }
@@ -173,6 +176,8 @@ impl Folded {
             requested_at: written(self.requested_at),
             looked_at: self.look.map(|(at, _)| written(at)),
             list_complete: self.look.map(|(_, complete)| complete),
+            matched: self.matched,
+            blind: text("blind"),
             sent_at: self.sent_at.map(written),
             completed_at: self.completed_at.map(written),
             verified_at: self.verified_at.map(written),
@@ -213,6 +218,10 @@ impl Folded {
             reason: text("reason"),
             upstream,
             problem: self.problem.as_ref().map(|problem| of("problem", problem)).transpose()?,
+            matched: self.matched.map(u32::try_from).transpose().map_err(|_| damaged("matched"))?,
+            sessions_known: None,
+            note: None,
+            blind: self.asked.get("blind").map(|blind| of("blind", blind)).transpose()?,
             look: self.look.map(|(at, complete)| {
                 // Until it is known when the last call left, it may have left from the mark on.
                 let left_at = self.left_at.or_else(|| self.sent_at.map(unix_millis));

@@ -66,6 +66,8 @@ pub struct Limit {
     pub max_waiting: usize,
     /// How old a look may be when a kill leaves that rests on it.
     pub look_max_age: Duration,
+    /// Whether kills by ids are looked at first.
+    pub look: bool,
 }
 
 /// What a permit is for. Urgent kills may use the whole budget; what others use, reads included, leaves a part of it

@@ -10,9 +10,9 @@ use time::macros::datetime;
 use super::*;
 use crate::{
     audit::{Audit, Settings},
-    domain::{LiveSession, Match, Outcome, Selector, Session, Status, VendorName},
+    domain::{LiveSession, Outcome, Selector, Session, Status, VendorName},
     upstream::{
-        Content, Counting, HttpReply, IdRule, ListingKind, Own, Page, Payload, SelectorKind, Statement,
+        Content, Counting, HttpReply, IdRule, ListFilter, ListingKind, Own, Page, Payload, SelectorKind, Statement,
         StatementResult, Statements,
         account::{Carrier, Counted, Endpoint, Stamp, Times},
         cloud::huawei::Huawei,
@@ -37,8 +37,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     requests_per_minute: None,
     counting: Counting::Together,
     can_follow_up: false,
-    listing: Some(ListingKind { needs_one_of: &[], most: None }),
-    own: Own { users: &[], commands: &[] },
+    listing: Some(ListingKind { needs_one_of: &[], most: None, tells: &[] }),
+    own: Own { users: &[], commands: &[], applications: &[] },
 };
 
 fn statements(stage: &'static str, effect: Effect, target: &Target, texts: Vec<String>) -> Call {
@@ -76,7 +76,7 @@ impl Vendor for Engine {
         Ok(Step::Done(Answer::each(sessions.collect())))
     }
 
-    fn list(&self, target: &Target, _: &Match, _: usize) -> Option<Call> {
+    fn list(&self, target: &Target, _: &ListFilter, _: usize) -> Option<Call> {
         Some(statements("list", Effect::Read, target, vec!["SHOW PROCESSLIST".to_owned()]))
     }
 
@@ -188,6 +188,7 @@ impl World {
             reserved_percent: 0,
             max_waiting: 10,
             look_max_age: Duration::from_secs(20),
+            look: true,
         };
         let runner = Runner {
             vendor: &Engine,
@@ -248,7 +249,7 @@ async fn what_a_connection_that_broke_off_does_not_tell_is_unknown() {
 #[tokio::test]
 async fn sessions_are_listed_with_a_statement() {
     let world = World::new(Mood::Good).await;
-    let mut listing = Listing::new(&Engine, primary(), Match::default());
+    let mut listing = Listing::new(&Engine, primary(), ListFilter::default());
     world
         .runner
         .list(
@@ -269,7 +270,7 @@ async fn a_reply_of_the_wrong_kind_is_a_fault_and_of_a_kill_unknown() {
     let report = world.kill(&["7"]).await;
     assert_eq!((report.status, outcomes(&report)), (Status::Unknown, vec![Outcome::Unknown]));
     assert_eq!(world.seen().len(), 1, "and it is not sent again");
-    let mut listing = Listing::new(&Engine, primary(), Match::default());
+    let mut listing = Listing::new(&Engine, primary(), ListFilter::default());
     let until = Instant::now() + Duration::from_millis(1);
     let stop =
         world.runner.list(&mut listing, &Reader::new(Purpose::Kill(Class::Urgent), "dba"), until).await.unwrap_err();

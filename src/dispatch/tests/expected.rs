@@ -34,6 +34,28 @@ async fn a_kill_that_comes_before_its_permit_goes_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_kill_that_finds_its_permit_and_may_not_go_yet_is_not_forgotten() {
+    let world = World { latency: Duration::from_secs(20), ..World::new(10, []) };
+    let dispatcher = Dispatcher::start(world.clone(), Budget::sample());
+    let start = |id: u8| {
+        let dispatcher = Arc::clone(&dispatcher);
+        tokio::spawn(async move { kill(&dispatcher, 1, &[id], Class::Kill).await });
+    };
+    for id in [1, 2] {
+        start(id);
+        sleep(A_WHILE).await;
+    }
+    assert!(dispatcher.expect(&order(1, ids([3])).target, Class::Kill).is_none(), "it waits for an answer in any case");
+    let _never_comes = dispatcher.expect(&order(2, ids([4])).target, Class::Kill);
+    sleep(A_WHILE).await;
+    let entered = Instant::now();
+    start(3);
+    sleep(Duration::from_secs(1)).await;
+    let left = world.calls().get(2).map(|call| call.at - entered);
+    assert!(left.is_some_and(|waited| waited <= Duration::from_millis(110)), "{left:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_that_are_expected_at_one_target_ask_once() {
     let world = World::new(100, []);
     let dispatcher = Dispatcher::start(world.clone(), Budget::sample());

@@ -39,7 +39,7 @@ impl Answered {
 
 fn arrival() -> impl Strategy<Value = Arrival> {
     let some_ids = subsequence((1_u8..=9).collect::<Vec<_>>(), 1..=4).prop_map(ids);
-    let by_user = || Match { user: Some("app".to_owned()), ..Match::default() };
+    let by_user = || Match::of_user("app");
     let selector = prop_oneof![
         8 => some_ids,
         1 => Just(Selector::Intelligent),

@@ -140,6 +140,17 @@ async fn a_kill_whose_leave_ran_out_is_sent_back_and_goes_first_when_it_comes_ag
 }
 
 #[tokio::test(start_paused = true)]
+async fn kills_that_come_again_share_calls() {
+    let world = World::new(1, []);
+    let dispatcher = Dispatcher::start(world.clone(), Budget::sample());
+    kill(&dispatcher, 9, &[9], Class::Kill).await;
+    let again = |id| Entry { again: true, ..entry(order(1, ids([id])), Class::Kill) };
+    let all = join_all((1..=5).map(|id| dispatcher.kill(again(id)))).await;
+    assert!(all.into_iter().flatten().all(|report| report.problem.is_none()));
+    assert_eq!(world.sent().len(), 2, "{:?}", world.sent());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_kill_is_sent_again_once_after_a_renewal() {
     let world = World::new(10, [Fate::Renewed, Fate::Answered, Fate::Renewed, Fate::Renewed]);
     let dispatcher = Dispatcher::start(world.clone(), Budget::sample());

@@ -24,7 +24,7 @@ use crate::{
     },
     domain::{Found, Kill, Order, Selector, Sent, Session, SessionId, Status, Target},
     seats::{Seat, Seats},
-    upstream::{Known, Listing},
+    upstream::{Known, List, ListFilter, Listing},
 };
 
 use super::{order_of, settle};
@@ -81,9 +81,11 @@ impl Reconciler {
     /// Looks at a kill whose answer is on record, as was promised. `calls` are all that left for it.
     pub(in crate::kill) async fn look_first(self: Arc<Self>, mut kill: Kill, calls: Vec<Sent>, _promise: FirstLook) {
         let (was, known) = (kill.status, kill.sessions.clone());
-        self.look(&mut kill, Some(calls)).await;
-        let next = settle::next_look(&kill, self.clock.now());
-        self.learned(&kill, &known, was, "looked", next).await;
+        // Where there is no seat in time, whoever claims it looks.
+        if self.look(&mut kill, Some(calls)).await {
+            let next = settle::next_look(&kill, self.clock.now());
+            self.learned(&kill, &known, was, "looked", next).await;
+        }
     }
 
     /// Claims the open kills that are due and begins to settle them.
@@ -146,12 +148,13 @@ impl Reconciler {
     }
 
     /// Looks once: asks the vendor for the kill's task where it has one, and reads the list for what is open then. Which
-    /// calls were made for it, and what place was found, is read from the record where it is not known here.
-    async fn look(&self, kill: &mut Kill, calls: Option<Vec<Sent>>) {
-        let Some(mut order) = order_of(kill) else { return };
-        let Ok(runner) = self.upstreams.runner(&order.target) else { return };
+    /// calls were made for it, and what place was found, is read from the record where it is not known here. False where it
+    /// was not looked at.
+    async fn look(&self, kill: &mut Kill, calls: Option<Vec<Sent>>) -> bool {
+        let Some(mut order) = order_of(kill) else { return false };
+        let Ok(runner) = self.upstreams.runner(&order.target) else { return false };
         let until = Instant::now() + LOOK;
-        let Ok(_seat) = self.seats.wait(&order.target.account, LOOK).await else { return };
+        let Ok(_seat) = self.seats.wait(&order.target.account, LOOK).await else { return false };
         let calls = match calls {
             Some(calls) => calls,
             None => match self.audit.events(kill.id, 0).await {
@@ -161,31 +164,42 @@ impl Reconciler {
                 }
                 Err(error) => {
                     tracing::warn!(kill_id = %kill.id, %error, "the events of an open kill cannot be read");
-                    return;
+                    return false;
                 }
             },
         };
         stand_at(&mut order.target, &runner, &kill.found);
         let lists = settle::wanted(runner.able, kill).is_some();
         let task_until = if lists { Instant::now() + TASK } else { until };
-        self.ask(&runner, &order, calls, kill, until.min(task_until)).await;
-        let Some(wanted) = settle::wanted(runner.able, kill) else { return };
-        let mut listing = Listing::new(runner.vendor, order.target, wanted);
-        // What was read in time counts for what it shows.
-        if let Ok(Err(stop)) = timeout_at(until, runner.list(&mut listing, &Reader::SETTLE, until)).await {
-            tracing::debug!(kill_id = %kill.id, ?stop, "a look got no whole list");
+        self.ask(&runner, &order, &calls, kill, until.min(task_until)).await;
+        if let Some(filters) = settle::wanted(runner.able, kill) {
+            let list = self.list(&runner, &order.target, filters, until).await;
+            settle::learn_from_list(kill, &calls, &list, self.clock.now());
         }
-        settle::learn_from_list(kill, &listing.into_list(), self.clock.now());
+        true
+    }
+
+    /// The sessions of these lists together: what was read in time counts for what it shows.
+    async fn list(&self, runner: &Runner, target: &Target, filters: Vec<ListFilter>, until: Instant) -> List {
+        let mut lists = vec![];
+        for filter in filters {
+            let mut listing = Listing::new(runner.vendor, target.clone(), filter);
+            if let Ok(Err(stop)) = timeout_at(until, runner.list(&mut listing, &Reader::SETTLE, until)).await {
+                tracing::debug!(target = ?target, ?stop, "a look got no whole list");
+            }
+            lists.push(listing.into_list());
+        }
+        List::of_all(lists)
     }
 
     /// Asks the vendor for the task of each call of which something is still open, and adds what it says.
-    async fn ask(&self, runner: &Runner, order: &Order, calls: Vec<Sent>, kill: &mut Kill, until: Instant) {
+    async fn ask(&self, runner: &Runner, order: &Order, calls: &[Sent], kill: &mut Kill, until: Instant) {
         if !runner.vendor.capabilities().can_follow_up || kill.upstream.task_id.is_none() {
             return;
         }
         for call in calls {
-            let Some(order) = still_open(order, &call, &kill.sessions) else { continue };
-            let known = Known { task_id: call.task_id, sent_at: call.at, now: self.clock.now() };
+            let Some(order) = still_open(order, call, &kill.sessions) else { continue };
+            let known = Known { task_id: call.task_id.clone(), sent_at: call.at, now: self.clock.now() };
             // A call's own time limit may be far longer than a look is worth.
             let answer = timeout_at(until, runner.follow_up(&order, known, until)).await;
             if let Ok(Some(answer)) = answer {
@@ -320,7 +334,7 @@ pub(in crate::kill) mod tests {
         let sessions = sessions.map(|(name, outcome)| Session::new(&id(name), outcome)).to_vec();
         let told = |ids: &[&str], task: Option<&str>| {
             let ids = ids.iter().map(|id| (*id).to_owned()).collect();
-            let call = Sent { at: NOON, ids, task_id: task.map(str::to_owned), refused: false };
+            let call = Sent { at: NOON, ids, task_id: task.map(str::to_owned), refused: false, answered: true };
             still_open(&order, &call, &sessions).map(|order| order.selector)
         };
         assert_eq!(told(&["7", "8"], Some("1")), Some(Selector::Ids(vec![id("7")])));

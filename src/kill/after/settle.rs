@@ -10,14 +10,15 @@ use time::OffsetDateTime;
 
 use crate::{
     dispatch::runner::Runner,
-    domain::{self, Kill, LiveSession, Match, Outcome, Problem, ProblemCode, Session, Status},
+    domain::{self, Kill, LiveSession, Outcome, Problem, ProblemCode, Sent, Session, Status},
     kill::times::longest,
-    upstream::{Answer, Capabilities, List},
+    upstream::{Answer, Capabilities, List, ListFilter},
 };
 
 pub(in crate::kill) const LOOKED_AFTER: Duration = domain::LOOKED_AFTER.unsigned_abs();
 
 const GONE: &str = "seen gone";
+const NOT_THERE: &str = "not there when it was looked for afterwards; whether this kill ended it cannot be told";
 const OTHER: &str = "its id is another session's by now";
 const STAYED: &str = "still there when it was last looked for";
 
@@ -28,7 +29,7 @@ pub(in crate::kill) fn is_open(session: &Session) -> bool {
 
 /// What a list has to be asked for that shows every session of the kill that is still open; `None` where there is no
 /// such session or no such list.
-pub(in crate::kill) fn wanted(able: &Capabilities, kill: &Kill) -> Option<Match> {
+pub(in crate::kill) fn wanted(able: &Capabilities, kill: &Kill) -> Option<Vec<ListFilter>> {
     let listing = able.listing?;
     let mut open = kill.sessions.iter().filter(|session| is_open(session)).peekable();
     open.peek()?;
@@ -136,14 +137,18 @@ pub(in crate::kill) fn learn(kill: &mut Kill, answer: Answer, now: OffsetDateTim
     stand(kill, status, now);
 }
 
-/// Adds what a list shows, and what it does not show, to what was known. `now` is a time after the list was read.
-pub(in crate::kill) fn learn_from_list(kill: &mut Kill, list: &List, now: OffsetDateTime) {
+/// Adds what a list shows, and what it does not show, to what was known. `calls` are all that are known to have left for the
+/// kill; `now` is a time after the list was read.
+pub(in crate::kill) fn learn_from_list(kill: &mut Kill, calls: &[Sent], list: &List, now: OffsetDateTime) {
     let shown: HashMap<&str, &LiveSession> = list.sessions.iter().map(|seen| (seen.id.as_str(), seen)).collect();
     let is_last = is_time_up(kill, now);
     for session in kill.sessions.iter_mut().filter(|session| is_open(session)) {
         let seen = shown.get(session.id.as_str()).copied();
         if let Some(why) = gone(session, seen, list.complete) {
-            (session.outcome, session.detail) = (Outcome::Killed, Some(why.into()));
+            // Somebody else may have ended it, or it itself, unless it was there and a call for it arrived.
+            let is_ours = session.identity.is_some() && has_arrived(calls, &session.id);
+            let (outcome, why) = if is_ours { (Outcome::Killed, why) } else { (Outcome::Gone, NOT_THERE) };
+            (session.outcome, session.detail) = (outcome, Some(why.into()));
         } else if seen.is_some() && is_last {
             // Of a kill that may never have arrived, nobody can tell that it was in vain.
             if session.outcome == Outcome::Accepted {
@@ -159,6 +164,12 @@ pub(in crate::kill) fn learn_from_list(kill: &mut Kill, list: &List, now: Offset
     if status == Status::Succeeded && kill.sessions.iter().all(seen_gone) {
         kill.verified_at = Some(now);
     }
+}
+
+/// Whether a call for that session surely arrived, and may have done what it was to do.
+fn has_arrived(calls: &[Sent], id: &str) -> bool {
+    let is_about = |call: &Sent| call.ids.is_empty() || call.ids.iter().any(|of_call| of_call == id);
+    calls.iter().any(|call| call.answered && !call.refused && is_about(call))
 }
 
 /// Why the session is known to be gone; `None` where it may be there.
@@ -205,10 +216,33 @@ mod tests {
         Kill { status: Status::of(&sessions), select: Some(json!({ "ids": ["7"] })), sessions, ..Kill::sample(NOON) }
     }
 
+    fn call(answered: bool, refused: bool) -> Sent {
+        Sent { at: NOON, ids: vec!["7".to_owned()], task_id: None, answered, refused }
+    }
+
     fn learned(outcome: Outcome, list: &List, after: Duration) -> (Status, Outcome) {
         let mut kill = kill(outcome);
-        learn_from_list(&mut kill, list, NOON + after);
+        learn_from_list(&mut kill, &[call(true, false)], list, NOON + after);
         (kill.status, kill.sessions[0].outcome)
+    }
+
+    #[test]
+    fn a_session_that_is_gone_was_killed_only_where_it_was_seen_and_a_call_for_it_arrived() {
+        let nobody = List { sessions: vec![], complete: true };
+        let learned = |calls: &[Sent], was_seen: bool| {
+            let mut kill = kill(Outcome::Unknown);
+            kill.sessions[0].identity.take_if(|_| !was_seen);
+            learn_from_list(&mut kill, calls, &nobody, NOON);
+            assert_eq!(kill.status, Status::Succeeded);
+            kill.sessions[0].outcome
+        };
+        assert_eq!(learned(&[call(true, false)], true), Outcome::Killed);
+        assert_eq!(learned(&[call(true, false)], false), Outcome::Gone, "nobody saw it before");
+        assert_eq!(learned(&[call(false, false)], true), Outcome::Gone, "the answer was lost");
+        assert_eq!(learned(&[call(true, true)], true), Outcome::Gone, "the vendor did nothing");
+        assert_eq!(learned(&[], true), Outcome::Gone, "its gateway died, and it may never have left");
+        let another = Sent { ids: vec!["8".to_owned()], ..call(true, false) };
+        assert_eq!(learned(&[another], true), Outcome::Gone);
     }
 
     #[test]
@@ -231,7 +265,8 @@ mod tests {
         let verified = |others: Outcome, sessions: &[LiveSession]| {
             let mut kill = kill(Outcome::Unknown);
             kill.sessions.push(Session::new(&SessionId("8".into()), others));
-            learn_from_list(&mut kill, &List { sessions: sessions.to_vec(), complete: true }, at);
+            let list = List { sessions: sessions.to_vec(), complete: true };
+            learn_from_list(&mut kill, &[call(true, false)], &list, at);
             kill.verified_at
         };
         assert_eq!(verified(Outcome::Killed, &[]), Some(at));
@@ -268,10 +303,10 @@ mod tests {
         let able = |name| upstream::find(name).unwrap().capabilities();
         let das = able("das");
         let mut kill = kill(Outcome::Accepted);
-        assert_eq!(wanted(das, &kill).unwrap().user.as_deref(), Some("report"));
+        assert_eq!(wanted(das, &kill), Some(vec![ListFilter::of_user("report")]));
         kill.sessions.push(Session::new(&SessionId("8".into()), Outcome::Accepted));
         assert_eq!(wanted(das, &kill), None);
-        assert_eq!(wanted(able("gaussdb"), &kill), Some(Match::default()));
+        assert_eq!(wanted(able("gaussdb"), &kill), Some(vec![ListFilter::default()]));
         kill.sessions.iter_mut().for_each(|session| session.outcome = Outcome::Killed);
         assert_eq!(wanted(able("gaussdb"), &kill), None);
     }

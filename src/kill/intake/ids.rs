@@ -1,21 +1,18 @@
 //! Session ids as callers give them: alone, or with what must be true of the session.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    fmt,
-};
+use std::collections::{BTreeMap, HashSet};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, MapAccess, Visitor},
-};
 use time::format_description::well_known::Rfc3339;
 
 use crate::{
     clock::{TIME, read_time},
-    domain::{Problem, Selector, SessionId, plain_text},
+    domain::{Selector, SessionId},
     kill::{
-        intake::request::{MAX_IDS, MAX_NAME},
+        intake::{
+            members::{Members, Mistakes},
+            request::{MAX_IDS, MAX_NAME},
+            tree::Tree,
+        },
         look::victims::Pin,
     },
     upstream::IdRule,
@@ -36,41 +33,94 @@ pub struct GivenPin {
     pub started_before: Option<String>,
 }
 
+/// The ids of a request, each of whatever form.
+pub(in crate::kill) fn read_ids(tree: Tree, mistakes: &mut Mistakes) -> Option<Vec<GivenId>> {
+    let Tree::List(items) = tree else {
+        mistakes.malformed("select.ids", "must be a list of session ids");
+        return None;
+    };
+    let read = |(n, item)| read_id(item, &format!("select.ids[{n}]"), mistakes);
+    let ids: Vec<Option<GivenId>> = items.into_iter().enumerate().map(read).collect();
+    ids.into_iter().collect()
+}
+
+fn read_id(tree: Tree, at: &str, mistakes: &mut Mistakes) -> Option<GivenId> {
+    match tree {
+        Tree::Object(_) => {
+            let mut members = Members::of(tree, at, mistakes)?;
+            let id = match members.take("id") {
+                Some(id) => plain_id(id, &members.at("id"), mistakes),
+                None => {
+                    mistakes.invalid(members.at("id"), "is required");
+                    None
+                }
+            };
+            let (user, host) = (members.plain("user", MAX_NAME, mistakes), members.plain("host", MAX_NAME, mistakes));
+            let started_before = members.text("started_before", mistakes);
+            members.finish(&["id", "user", "host", "started_before"], mistakes);
+            Some(GivenId { id: id?, pin: Some(GivenPin { user, host, started_before }) })
+        }
+        other => plain_id(other, at, mistakes).map(|id| GivenId { id, pin: None }),
+    }
+}
+
+fn plain_id(tree: Tree, at: &str, mistakes: &mut Mistakes) -> Option<String> {
+    match tree {
+        Tree::Text(text) => Some(text),
+        Tree::Number(number) if number.is_u64() || number.is_i64() => Some(number.to_string()),
+        _ => {
+            mistakes.malformed(at, "must be a session id, as text or as a whole number");
+            None
+        }
+    }
+}
+
 pub(in crate::kill) fn check_ids(
     given: Vec<GivenId>,
     rule: IdRule,
-) -> Result<(Vec<SessionId>, BTreeMap<SessionId, Pin>), Problem> {
+    mistakes: &mut Mistakes,
+) -> Option<(Vec<SessionId>, BTreeMap<SessionId, Pin>)> {
     if given.is_empty() || given.len() > MAX_IDS {
-        return Err(Problem::invalid("select.ids", format!("must have 1 to {MAX_IDS} ids")));
+        mistakes.invalid("select.ids", format!("must have 1 to {MAX_IDS} ids"));
+        return None;
     }
     let (mut ids, mut pins) = (Vec::with_capacity(given.len()), BTreeMap::new());
     let mut seen = HashSet::with_capacity(given.len());
-    for (at, GivenId { id, pin }) in given.into_iter().enumerate() {
-        let field = || format!("select.ids[{at}]");
-        let id = rule.parse(&id).ok_or_else(|| Problem::invalid(field(), format!("must be {}", rule.expected())))?;
+    let mut is_well = true;
+    for (n, GivenId { id, pin }) in given.into_iter().enumerate() {
+        let at = || format!("select.ids[{n}]");
+        let Some(id) = rule.parse(&id) else {
+            mistakes.invalid(at(), format!("must be {}", rule.expected()));
+            is_well = false;
+            continue;
+        };
         if !seen.insert(id.clone()) {
-            return Err(Problem::invalid(field(), "is given twice"));
+            mistakes.invalid(at(), "is given twice");
+            is_well = false;
         }
         if let Some(pin) = pin.filter(|pin| *pin != GivenPin::default()) {
-            pins.insert(SessionId(id.clone()), pin.check(&field())?);
+            match pin.check() {
+                Some(pin) => drop(pins.insert(SessionId(id.clone()), pin)),
+                None => {
+                    mistakes.invalid(format!("{}.started_before", at()), TIME);
+                    is_well = false;
+                }
+            }
         }
         ids.push(SessionId(id));
     }
-    Ok((ids, pins))
+    is_well.then_some((ids, pins))
 }
 
 impl GivenPin {
-    fn check(self, field: &str) -> Result<Pin, Problem> {
+    /// What is asked; `None` where its time is none.
+    fn check(self) -> Option<Pin> {
         let Self { user, host, started_before } = self;
-        for (name, text) in [("user", &user), ("host", &host)] {
-            if let Some(Err(error)) = text.as_ref().map(|text| plain_text(text, MAX_NAME)) {
-                return Err(Problem::invalid(format!("{field}.{name}"), error.to_string()));
-            }
-        }
-        let read =
-            |text: String| read_time(&text).ok_or_else(|| Problem::invalid(format!("{field}.started_before"), TIME));
-        let started_before = started_before.map(read).transpose()?;
-        Ok(Pin { user, host, started_before, identity: None })
+        let started_before = match started_before {
+            Some(text) => Some(read_time(&text)?),
+            None => None,
+        };
+        Some(Pin { user, host, started_before, identity: None })
     }
 }
 
@@ -90,59 +140,4 @@ pub(in crate::kill) fn recorded_select(
         *id = pinned.into();
     }
     Some(select)
-}
-
-/// An id by itself, as sent.
-struct PlainId(String);
-
-impl<'de> Deserialize<'de> for PlainId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match GivenId::deserialize(deserializer)? {
-            GivenId { id, pin: None } => Ok(Self(id)),
-            GivenId { .. } => Err(de::Error::custom("must be text or a whole number")),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for GivenId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct IdVisitor;
-        impl<'de> Visitor<'de> for IdVisitor {
-            type Value = GivenId;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a session id as text or as a whole number, or an object with an id")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<GivenId, E> {
-                Ok(GivenId { id: text.to_owned(), pin: None })
-            }
-
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<GivenId, E> {
-                Ok(GivenId { id: number.to_string(), pin: None })
-            }
-
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<GivenId, E> {
-                Ok(GivenId { id: number.to_string(), pin: None })
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<GivenId, A::Error> {
-                let PinnedId { id, user, host, started_before } =
-                    PinnedId::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                let pin = GivenPin { user, host, started_before };
-                Ok(GivenId { id: id.0, pin: Some(pin) })
-            }
-        }
-        deserializer.deserialize_any(IdVisitor)
-    }
-}
-
-/// The long form of an id.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PinnedId {
-    id: PlainId,
-    user: Option<String>,
-    host: Option<String>,
-    started_before: Option<String>,
 }

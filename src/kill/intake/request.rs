@@ -1,19 +1,17 @@
 //! From what a caller sent to an order that is valid for its vendor.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, MapAccess, Visitor},
-};
-use utoipa::ToSchema;
+use serde_json::Value;
 
 use crate::{
-    domain::{Match, Order, Problem, ProblemCode, Ranking, Selector, SessionId, plain_text},
+    domain::{Order, Problem, ProblemCode, SessionId, Target},
     kill::{
         intake::{
-            ids::{check_ids, recorded_select},
-            members::{self, Object},
+            ids::recorded_select,
+            members::{Members, Mistakes},
+            select::Select,
+            tree::Tree,
         },
         look::victims::Pin,
         policy::{
@@ -22,10 +20,8 @@ use crate::{
             targets::{Named, Targets},
         },
     },
-    upstream::{self, IdRule},
+    upstream::{self, Capabilities},
 };
-
-pub use crate::kill::intake::ids::{GivenId, GivenPin};
 
 /// Most ids in one kill.
 pub const MAX_IDS: usize = 1000;
@@ -34,88 +30,21 @@ pub const MAX_REASON: usize = 1000;
 /// Most characters of `on_behalf_of` and of a criterion of `match`.
 pub const MAX_NAME: usize = 255;
 
-/// What to end, and why.
-// As sent, with nothing but its types checked: what is missing is named by `check`.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({
-    "target": "orders-shard-1",
-    "select": { "ids": ["1111", "1112"] },
-    "reason": "INC-4711 runaway report",
-    "on_behalf_of": "alice@example.com",
-}))]
+/// The members of a request.
+const MEMBERS: [&str; 8] = ["target", "select", "reason", "on_behalf_of", "dry_run", "look", "end", "confirm"];
+
+/// What to end, and why: as far as it could be read, and what is wrong with the rest.
+#[derive(Debug, Clone)]
 pub struct KillRequest {
-    #[schema(required = true, nullable = false)]
-    pub target: Option<Named>,
-    #[serde(default, deserialize_with = "members::optional")]
-    #[schema(required = true, nullable = false)]
-    pub select: Option<Select>,
-    /// Why: 1 to 1000 characters, no control or format characters.
-    #[schema(required = true, nullable = false, min_length = 1, max_length = 1000)]
-    pub reason: Option<String>,
-    /// The person behind a bot: 1 to 255 characters.
-    #[schema(min_length = 1, max_length = 255)]
-    pub on_behalf_of: Option<String>,
-    /// Nothing that changes anything is sent; recorded with status `preview`.
-    #[serde(default)]
-    pub dry_run: bool,
-    /// `false`: the sessions are not looked at before they are ended. Needs the scope `sessions:kill:blind`, and is refused
-    /// where a protection rule, a confirm or a cap needs the look.
-    #[serde(default = "looks")]
-    #[schema(default = true)]
-    pub look: bool,
-    /// The `confirm` of a preview: only the sessions that were `alive` in it are ended.
-    #[schema(value_type = Option<String>, write_only)]
-    pub confirm: Option<Given>,
-}
-
-/// Which sessions: exactly one of the members. What a vendor has is in `GET /vendors`.
-#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(min_properties = 1, max_properties = 1)]
-pub struct Select {
-    /// These sessions: 1 to 1000 different ids.
-    #[schema(nullable = false, min_items = 1, max_items = 1000)]
-    pub ids: Option<Vec<GivenId>>,
-    /// Whatever meets all the criteria given.
-    #[serde(default, deserialize_with = "members::optional")]
-    #[schema(nullable = false)]
-    pub r#match: Option<Criteria>,
-    /// Whatever the database itself picks: `true`.
-    #[schema(nullable = false)]
-    pub intelligent: Option<bool>,
-}
-
-/// Criteria that a session must meet, all of those given; at least one besides `limit` and `order`.
-#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Criteria {
-    /// The database user the session belongs to.
-    #[schema(nullable = false, max_length = 255)]
-    pub user: Option<String>,
-    /// The database the session is in.
-    #[schema(nullable = false, max_length = 255)]
-    pub database: Option<String>,
-    /// The client's address, with its port or without.
-    #[schema(nullable = false, max_length = 255)]
-    pub host: Option<String>,
-    /// The kind of work, such as `Query`.
-    #[schema(nullable = false, max_length = 255)]
-    pub command: Option<String>,
-    #[schema(nullable = false, max_length = 255)]
-    pub state: Option<String>,
-    /// Fewest seconds for which it has been doing what it does.
-    #[schema(nullable = false)]
-    pub min_seconds: Option<u64>,
-    /// A piece of the statement. Without the scope `sessions:statements` it is held against the masked statement.
-    #[schema(nullable = false, max_length = 255)]
-    pub statement: Option<String>,
-    /// Most sessions: 1 to 1000.
-    #[schema(nullable = false, minimum = 1, maximum = 1000)]
-    pub limit: Option<usize>,
-    /// Which of them go before others: `longest` or `newest`.
-    #[schema(nullable = false)]
-    pub order: Option<String>,
+    target: Option<Named>,
+    select: Option<Select>,
+    reason: Option<String>,
+    on_behalf_of: Option<String>,
+    dry_run: bool,
+    look: bool,
+    end: Option<String>,
+    confirm: Option<Given>,
+    mistakes: Mistakes,
 }
 
 /// What a valid request asks for.
@@ -125,7 +54,7 @@ pub struct Asked {
     /// What must be true of sessions beyond their ids.
     pub pins: BTreeMap<SessionId, Pin>,
     /// The selector as it is recorded.
-    pub select: Option<serde_json::Value>,
+    pub select: Option<Value>,
     pub reason: String,
     pub on_behalf_of: Option<String>,
     pub dry_run: bool,
@@ -141,16 +70,33 @@ impl KillRequest {
     /// Reads a body.
     ///
     /// # Errors
-    /// `malformed`, naming the field, where the text is not JSON, has wrong types or unknown fields.
+    /// `malformed` where the text is no JSON object.
     pub fn parse(body: &[u8]) -> Result<Self, Problem> {
-        let mut json = serde_json::Deserializer::from_slice(body);
-        let Object(request) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let path = error.path().to_string();
-            let problem = Problem::new(ProblemCode::Malformed, error.into_inner().to_string());
-            if path == "." { problem } else { problem.at(path) }
-        })?;
-        json.end().map_err(|error| Problem::new(ProblemCode::Malformed, error.to_string()))?;
-        Ok(request)
+        let malformed = |sentence: String| Problem::new(ProblemCode::Malformed, sentence);
+        let body = Tree::parse(body).map_err(|error| malformed(format!("the body is not JSON: {error}")))?;
+        let mut mistakes = Mistakes::default();
+        let Some(mut members) = Members::of(body, "", &mut mistakes) else {
+            return Err(malformed("the body must be an object".to_owned()));
+        };
+        let of = &mut mistakes;
+        let reason = members.plain("reason", MAX_REASON, of);
+        let on_behalf_of = members.plain("on_behalf_of", MAX_NAME, of);
+        let (dry_run, look) = (members.flag("dry_run", of), members.flag("look", of));
+        let (end, confirm) = (members.text("end", of), members.text("confirm", of));
+        let target = members.take("target").and_then(|target| Named::read(target, of));
+        let select = members.object("select", of).and_then(|select| Select::read(select, of));
+        members.finish(&MEMBERS, of);
+        Ok(Self {
+            target,
+            select,
+            reason,
+            on_behalf_of,
+            dry_run: dry_run.unwrap_or(false),
+            look: look.unwrap_or(true),
+            end,
+            confirm: confirm.map(Given::from),
+            mistakes,
+        })
     }
 
     /// The same with the confirm that was taken out of the body, where one stood in its place.
@@ -163,145 +109,126 @@ impl KillRequest {
     /// Checks everything that a vendor could refuse without being asked.
     ///
     /// # Errors
-    /// The first [`Problem`], naming the field.
+    /// Every mistake, each with its field.
     pub fn check(self, targets: &Targets) -> Result<Asked, Problem> {
-        let text = |field: &str, text: &str, max| match plain_text(text, max) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(Problem::invalid(field, error.to_string())),
-        };
-        let reason = self.reason.ok_or_else(|| Problem::invalid("reason", "is required"))?;
-        text("reason", &reason, MAX_REASON)?;
-        if let Some(person) = &self.on_behalf_of {
-            text("on_behalf_of", person, MAX_NAME)?;
+        let Self { target, select, reason, on_behalf_of, dry_run, look, end, confirm, mut mistakes } = self;
+        for (field, is_missing) in
+            [("reason", reason.is_none()), ("target", target.is_none()), ("select", select.is_none())]
+        {
+            if is_missing && !mistakes.are_about(field) {
+                mistakes.invalid(field, "is required");
+            }
         }
-        if self.dry_run && self.confirm.is_some() {
-            return Err(Problem::invalid("confirm", "does not go with dry_run: a preview ends nothing"));
+        if dry_run && confirm.is_some() {
+            mistakes.invalid("confirm", "does not go with dry_run: a preview ends nothing");
         }
-        if self.dry_run && !self.look {
-            return Err(Problem::invalid("look", "false does not go with dry_run: a preview is a look"));
+        if dry_run && !look {
+            mistakes.invalid("look", "must not be false with dry_run: a preview is a look");
         }
-        let named = self.target.ok_or_else(|| Problem::invalid("target", "is required"))?;
-        let target = targets.resolve(named)?;
-        let select = self.select.ok_or_else(|| Problem::invalid("select", "is required"))?;
-        let Some(vendor) = upstream::find(target.vendor.as_str()) else {
-            return Err(Problem::invalid("target.vendor", "no such vendor"));
-        };
-        let able = targets.able(vendor, &target.account);
-        let (selector, pins) = select.check(able.session_id)?;
-        if !able.selectors.iter().any(|kind| kind.covers(&selector)) && !able.lists_for(&selector) {
-            let detail = format!("{} cannot select sessions in this way", target.vendor);
-            let field = format!("select.{}", selector.kind());
-            return Err(Problem::new(ProblemCode::UnsupportedSelector, detail).at(field).supported(able.forms()));
+        let target = target.and_then(|named| targets.resolve(named).map_err(|problem| mistakes.add(problem)).ok());
+        let vendor = target.as_ref().and_then(|target| upstream::find(target.vendor.as_str()));
+        let found = target.zip(vendor);
+        let checked = found.and_then(|(target, vendor)| {
+            let able = targets.able(vendor, &target.account);
+            let (selector, pins) = select?.check(able.session_id, &mut mistakes)?;
+            let order = Order { target, selector };
+            let asks = Asks { dry_run, is_bound: confirm.is_some(), end: end.as_deref(), pins: !pins.is_empty() };
+            if let Err(problem) = asks.check(able, &order) {
+                mistakes.add(problem);
+            }
+            Some((order, pins))
+        });
+        match (mistakes.problem(), checked, reason) {
+            (None, Some((order, pins)), Some(reason)) => {
+                let select = recorded_select(&order.selector, &pins);
+                Ok(Asked { order, pins, select, reason, on_behalf_of, dry_run, look, confirm, bound: None })
+            }
+            (Some(problem), ..) => Err(problem),
+            // Whatever is missing was told.
+            (None, ..) => Err(Problem::new(ProblemCode::Internal, "the request could not be checked")),
+        }
+    }
+}
+
+/// What of a request not every vendor can do.
+struct Asks<'a> {
+    dry_run: bool,
+    is_bound: bool,
+    end: Option<&'a str>,
+    pins: bool,
+}
+
+impl Asks<'_> {
+    fn check(&self, able: &Capabilities, order: &Order) -> Result<(), Problem> {
+        let vendor = order.target.vendor;
+        let unsupported = |sentence: String| Problem::new(ProblemCode::UnsupportedSelector, sentence);
+        match self.end {
+            None | Some("session") => {}
+            Some("statement") => {
+                let sentence = format!("{vendor} ends sessions and cannot cancel a statement alone");
+                return Err(unsupported(sentence).at("end").supported(vec!["session".to_owned()]));
+            }
+            Some(_) => return Err(Problem::invalid("end", "must be session or statement")),
+        }
+        if !able.selectors.iter().any(|kind| kind.covers(&order.selector)) && !able.lists_for(&order.selector) {
+            let field = format!("select.{}", order.selector.kind());
+            let untold = able.untold(&order.selector);
+            let sentence = match untold {
+                Some(name) => format!("{vendor} does not tell of a session what {name} asks for"),
+                None => format!("{vendor} cannot select sessions in this way"),
+            };
+            let field = untold.map_or_else(|| field.clone(), |name| format!("{field}.{name}"));
+            return Err(unsupported(sentence).at(field).supported(able.forms()));
         }
         if able.listing.is_none() {
-            let asked = [("dry_run", self.dry_run), ("confirm", self.confirm.is_some()), ("select", !pins.is_empty())];
+            let asked = [("dry_run", self.dry_run), ("confirm", self.is_bound), ("select", self.pins)];
             if let Some((field, _)) = asked.into_iter().find(|(_, is_asked)| *is_asked) {
                 let sentence = "cannot be had: the vendor has no list of sessions at this account's site, so none can be \
                                 looked at before it is ended; give plain ids and nothing else";
                 return Err(Problem::invalid(field, sentence).supported(able.forms()));
             }
         }
-        let select = recorded_select(&selector, &pins);
-        let order = Order { target, selector };
-        let Self { on_behalf_of, dry_run, look, confirm, .. } = self;
-        Ok(Asked { order, pins, select, reason, on_behalf_of, dry_run, look, confirm, bound: None })
+        Ok(())
     }
 }
 
-/// What `look` is where it is left out.
-const fn looks() -> bool {
-    true
-}
-
-impl Select {
-    fn check(self, rule: IdRule) -> Result<(Selector, BTreeMap<SessionId, Pin>), Problem> {
-        let no_pins = BTreeMap::new;
-        match (self.ids, self.r#match, self.intelligent) {
-            (Some(ids), None, None) => check_ids(ids, rule).map(|(ids, pins)| (Selector::Ids(ids), pins)),
-            (None, Some(criteria), None) => Ok((Selector::Match(criteria.check()?), no_pins())),
-            (None, None, Some(true)) => Ok((Selector::Intelligent, no_pins())),
-            (None, None, Some(false)) => Err(Problem::invalid("select.intelligent", "must be true, or left out")),
-            _ => Err(Problem::invalid("select", "must have exactly one of ids, match, intelligent")),
+impl Named {
+    /// The target as a request names it.
+    pub(in crate::kill) fn read(tree: Tree, mistakes: &mut Mistakes) -> Option<Self> {
+        if let Tree::Text(alias) = tree {
+            return Some(Self::Alias(alias));
         }
-    }
-}
-
-impl Criteria {
-    fn check(self) -> Result<Match, Problem> {
-        let Self { user, database, host, command, state, min_seconds, statement, limit, order } = self;
-        let texts = [
-            ("user", &user),
-            ("database", &database),
-            ("host", &host),
-            ("command", &command),
-            ("state", &state),
-            ("statement", &statement),
-        ];
-        if texts.iter().all(|(_, text)| text.is_none()) && min_seconds.is_none() {
-            return Err(Problem::invalid("select.match", "must have at least one criterion"));
-        }
-        for (name, value) in texts {
-            if let Some(Err(error)) = value.as_ref().map(|value| plain_text(value, MAX_NAME)) {
-                return Err(Problem::invalid(format!("select.match.{name}"), error.to_string()));
-            }
-        }
-        if limit.is_some_and(|limit| !(1..=MAX_IDS).contains(&limit)) {
-            return Err(Problem::invalid("select.match.limit", format!("must be a whole number from 1 to {MAX_IDS}")));
-        }
-        let ranking = |word: &String| Ranking::ALL.into_iter().find(|ranking| ranking.as_str() == word);
-        let words = || Ranking::ALL.map(|ranking| ranking.as_str().to_owned()).into();
-        let order = match order.as_ref().map(ranking) {
-            Some(None) => return Err(Problem::invalid("select.match.order", "no such order").supported(words())),
-            Some(order) => order,
-            None => None,
+        let Tree::Object(_) = tree else {
+            mistakes.malformed("target", "must be an alias, or an object with vendor, account and coordinates");
+            return None;
         };
-        Ok(Match { user, database, host, command, state, min_seconds, statement, limit, order })
-    }
-}
-
-impl<'de> Deserialize<'de> for Named {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NamedVisitor;
-        impl<'de> Visitor<'de> for NamedVisitor {
-            type Value = Named;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an alias, or an object with vendor, account and coordinates")
-            }
-
-            fn visit_str<E: de::Error>(self, alias: &str) -> Result<Named, E> {
-                Ok(Named::Alias(alias.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named, A::Error> {
-                let mut members = BTreeMap::new();
-                while let Some(name) = map.next_key::<String>()? {
-                    let value = map.next_value::<Option<String>>()?;
-                    if members.contains_key(&name) {
-                        return Err(de::Error::custom(format_args!("duplicate field `{name}`")));
-                    }
-                    members.extend(value.map(|value| (name, value)));
-                }
-                let (vendor, account) = (members.remove("vendor"), members.remove("account"));
-                Ok(Named::Full { vendor, account, coordinates: members })
+        let mut members = Members::of(tree, "target", mistakes)?;
+        let (vendor, account) = (members.text("vendor", mistakes), members.text("account", mistakes));
+        let mut coordinates = BTreeMap::new();
+        for (name, value) in members.rest() {
+            match value {
+                Tree::Text(value) => drop(coordinates.insert(name, value)),
+                Tree::Null => {}
+                _ => mistakes.malformed(&members.at(&name), "must be text"),
             }
         }
-        deserializer.deserialize_any(NamedVisitor)
+        (!mistakes.are_about("target")).then_some(Self::Full { vendor, account, coordinates })
     }
 }
 
 /// The order behind a record, where the record still makes one for a vendor of today's table.
 #[must_use]
-pub fn recorded_order(target: &serde_json::Value, select: &serde_json::Value) -> Option<Order> {
-    let text = |name: &str| target.get(name).and_then(serde_json::Value::as_str).map(str::to_owned);
+pub fn recorded_order(target: &Value, select: &Value) -> Option<Order> {
+    let text = |name: &str| target.get(name).and_then(Value::as_str).map(str::to_owned);
     let vendor = upstream::find(&text("vendor")?)?;
     let known = vendor.capabilities().coordinates.iter();
     let coordinates = known.filter_map(|c| Some((c.name, text(c.name)?))).collect();
-    let target =
-        crate::domain::Target { alias: text("alias"), vendor: vendor.name(), account: text("account")?, coordinates };
-    let select: Select = serde_json::from_value(select.clone()).ok()?;
-    let (selector, _) = select.check(vendor.capabilities().session_id).ok()?;
-    Some(Order { target, selector })
+    let target = Target { alias: text("alias"), vendor: vendor.name(), account: text("account")?, coordinates };
+    let mut mistakes = Mistakes::default();
+    let select = Members::of(select.into(), "select", &mut mistakes)?;
+    let select = Select::read(select, &mut mistakes)?;
+    let (selector, _) = select.check(vendor.capabilities().session_id, &mut mistakes)?;
+    mistakes.problem().is_none().then_some(Order { target, selector })
 }
 
 #[cfg(test)]
@@ -347,7 +274,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         use ProblemCode::{Invalid, Malformed};
-        let cases: [(&str, serde_json::Value, ProblemCode, &str); 16] = [
+        let cases: [(&str, serde_json::Value, ProblemCode, &str); 24] = [
             ("/reason", json!(null), Invalid, "reason"),
             ("/reason", json!("a\u{0}b"), Invalid, "reason"),
             ("/reason", json!(7), Malformed, "reason"),
@@ -363,6 +290,19 @@ mod tests {
             ("/select", json!({"all": true}), Malformed, "select.all"),
             ("/select", json!([["1"]]), Malformed, "select"),
             ("/select", json!({"match": ["report"]}), Malformed, "select.match"),
+            ("/select", json!({"match": {"user": []}}), Invalid, "select.match.user"),
+            ("/select", json!({"match": {"user": ["a", 7]}}), Malformed, "select.match.user[1]"),
+            ("/select", json!({"match": {"user": ["a", ""]}}), Invalid, "select.match.user[1]"),
+            ("/select", json!({"match": {"min_seconds": "five min"}}), Invalid, "select.match.min_seconds"),
+            ("/select", json!({"match": {"min_seconds": -1}}), Invalid, "select.match.min_seconds"),
+            ("/select", json!({"match": {"user": "a", "except": {}}}), Invalid, "select.match.except"),
+            (
+                "/select",
+                json!({"match": {"user": "a", "except": {"limit": 1}}}),
+                Malformed,
+                "select.match.except.limit",
+            ),
+            ("/select", json!({"match": {"blocking": false}}), Invalid, "select.match.blocking"),
             ("/target", json!({"vendor": "dcdb", "instance_id": 7}), Malformed, "target.instance_id"),
         ];
         for (at, value, code, field) in cases {
@@ -379,10 +319,57 @@ mod tests {
     }
 
     #[test]
+    fn every_mistake_of_a_request_is_told_at_once() {
+        let problem = ask(|body| {
+            body["reason"] = json!("");
+            body["select"]["ids"] = json!(["1", "x", "1"]);
+            body["target"]["shard_id"] = json!("no shard");
+            body["on_behalf_of"] = json!("a\nb");
+        });
+        let fields: Vec<_> = problem.unwrap_err().errors.into_iter().map(|error| error.field).collect();
+        assert_eq!(fields, ["reason", "on_behalf_of", "target.shard_id"], "ids are checked by the vendor's rule");
+        let problem = ask(|body| body["select"]["ids"] = json!(["1", "x", "1"])).unwrap_err();
+        let told: Vec<_> = problem.errors.iter().map(|error| error.detail.as_str()).collect();
+        assert_eq!(
+            told,
+            ["select.ids[1] must be a whole number from 0 to 9223372036854775807", "select.ids[2] is given twice"]
+        );
+    }
+
+    #[test]
+    fn what_a_vendors_list_does_not_tell_cannot_be_asked_for() {
+        let at = |vendor: serde_json::Value| {
+            ask(|body| {
+                body["target"] = vendor;
+                body["select"] = json!({"match": {"user": "app", "except": {"idle_in_transaction": true}}});
+            })
+        };
+        let problem = at(json!({"vendor": "dcdb", "instance_id": "i", "shard_id": "s"})).unwrap_err();
+        assert_eq!(problem.code, ProblemCode::UnsupportedSelector);
+        assert_eq!(problem.field.as_deref(), Some("select.match.idle_in_transaction"));
+        let (instance, node) = ("3d39c18788b54a919bab633874c159dfin14", "52c25e148a4a48c293b66ca95565719cno14");
+        let gaussdb = json!({"vendor": "gaussdb", "instance_id": instance, "node_id": node, "component_id": "cn_5001"});
+        assert!(at(gaussdb).is_ok());
+    }
+
+    #[test]
+    fn no_vendor_of_a_cloud_cancels_a_statement() {
+        let ended = |how: &str| ask(|body| body["end"] = json!(how));
+        assert!(ended("session").is_ok());
+        let problem = ended("statement").unwrap_err();
+        assert_eq!((problem.code, problem.field.as_deref()), (ProblemCode::UnsupportedSelector, Some("end")));
+        assert_eq!(ended("all").unwrap_err().code, ProblemCode::Invalid);
+    }
+
+    #[test]
     fn text_behind_the_body_and_unknown_members_are_malformed() {
         assert_eq!(KillRequest::parse(b"{} {}").unwrap_err().code, ProblemCode::Malformed);
-        let problem = KillRequest::parse(br#"{"reson":"x"}"#).unwrap_err();
+        let problem = KillRequest::parse(br#"{"reson":"x"}"#).unwrap().check(&targets()).unwrap_err();
         assert_eq!((problem.code, problem.field.as_deref()), (ProblemCode::Malformed, Some("reson")));
+        assert_eq!(problem.detail.split(':').next(), Some("reson is unknown here"));
+        let twice = br#"{"reason":"x","reason":"y"}"#;
+        let problem = KillRequest::parse(twice).unwrap().check(&targets()).unwrap_err();
+        assert_eq!(problem.errors[0].detail, "reason is given twice");
     }
 
     #[test]

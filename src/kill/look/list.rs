@@ -3,18 +3,18 @@
 //! The invariant: who may not see the literals of statements cannot ask for them either. Nothing is changed at a
 //! vendor, and nothing is recorded.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
     dispatch::{
         report::{AFTER_THROTTLING, Stop, seconds},
-        runner::{Purpose, Reader},
+        runner::{Purpose, Reader, Runner},
     },
-    domain::{LiveSession, Match, Problem, ProblemCode, Target, cut, masked},
-    kill::look::Looks,
-    upstream::{Fault, List, Listing, ListingKind},
+    domain::{LiveSession, Match, Problem, ProblemCode, Target, cut},
+    kill::look::{Looks, shared::Seen},
+    upstream::{Fault, ListFilter, Listing, ListingKind},
 };
 
 /// Most characters of a statement that are shown.
@@ -68,62 +68,70 @@ impl Looks {
     }
 
     async fn list(&self, target: &Target, wanted: &Match, literals: bool, reader: &Reader) -> Result<Looked, Problem> {
-        check(target, self.upstreams.runner(target)?.able.listing, wanted)?;
-        let (list, _) = self.read_list(target, wanted, literals, reader).await?;
+        let runner = self.upstreams.runner(target)?;
+        let filters = filters(target, runner.able.listing, wanted)?;
+        let seen = self.read(&runner, target, &filters, reader).await?;
+        let list = seen.list(literals);
         let told = |mut session: LiveSession| {
             let protection = self.policy.targets.protection(target, &session);
             session.statement = session.statement.as_deref().map(|statement| cut(statement, MAX_STATEMENT));
             (session, protection)
         };
-        let picked = wanted.pick(list.sessions);
+        let picked = wanted.pick(&list.sessions);
         Ok(Looked { sessions: picked.into_iter().map(told).collect(), complete: list.complete })
     }
 
-    /// Every session that the vendor lists, with statements as the caller may see them: who may not see a literal cannot
-    /// ask for one either. And where they live, which may be known more exactly than before: on which node.
-    pub(in crate::kill) async fn read_list(
+    /// Every session that the vendor lists of these, for whoever wants to see it now.
+    ///
+    /// # Errors
+    /// What kept the vendor from listing.
+    pub(in crate::kill) async fn read(
         &self,
+        runner: &Runner,
         target: &Target,
-        wanted: &Match,
-        literals: bool,
+        filters: &[ListFilter],
         reader: &Reader,
-    ) -> Result<(List, Target), Problem> {
-        let runner = self.upstreams.runner(target)?;
-        let mut listing = Listing::new(runner.vendor, target.clone(), wanted.clone());
-        let until = Instant::now() + runner.limit.max_wait + runner.limit.timeout;
-        match timeout_at(until, runner.list(&mut listing, reader, until)).await {
-            Ok(Ok(())) => {}
-            // What was read in time is told, and that it is not all.
-            Ok(Err(Stop::NoPermit(_))) | Err(_) if listing.has_begun() => {}
-            Ok(Err(stop)) => return Err(unread(&stop)),
-            Err(_) => return Err(Problem::new(ProblemCode::UpstreamFailed, "the vendor did not list them in time")),
-        }
-        let target = listing.target().clone();
-        let mut list = listing.into_list();
-        if !literals {
-            for session in &mut list.sessions {
-                session.statement = session.statement.as_deref().map(masked);
+    ) -> Result<Arc<Seen>, Problem> {
+        let mut lists = Vec::with_capacity(filters.len());
+        for filter in filters {
+            let at = self.clock.now();
+            let mut listing = Listing::new(runner.vendor, target.clone(), filter.clone());
+            let until = Instant::now() + runner.limit.max_wait + runner.limit.timeout;
+            match timeout_at(until, runner.list(&mut listing, reader, until)).await {
+                Ok(Ok(())) => {}
+                // What was read in time is told, and that it is not all.
+                Ok(Err(Stop::NoPermit(_))) | Err(_) if listing.has_begun() => {}
+                Ok(Err(stop)) => return Err(unread(&stop)),
+                Err(_) => return Err(unread(&Stop::StillRunning)),
             }
+            let place = listing.target().clone();
+            lists.push(Arc::new(Seen::new(listing.into_list(), place, at)));
         }
-        Ok((list, target))
+        Seen::of_all(lists).ok_or_else(|| Problem::new(ProblemCode::Internal, "no list was asked for"))
     }
 }
 
-/// Whether the vendor can list what is wanted.
-fn check(target: &Target, listing: Option<ListingKind>, wanted: &Match) -> Result<(), Problem> {
+/// What the vendor has to be asked for that shows every session that is wanted.
+///
+/// # Errors
+/// It cannot list them.
+fn filters(target: &Target, listing: Option<ListingKind>, wanted: &Match) -> Result<Vec<ListFilter>, Problem> {
+    let vendor = target.vendor;
     let Some(listing) = listing else {
-        let sentence = format!("{} has no list of sessions at the site of this account", target.vendor);
-        return Err(Problem::invalid("target", sentence));
+        return Err(Problem::invalid(
+            "target",
+            format!("has no list of sessions at the site of this {vendor} account"),
+        ));
     };
-    let given = wanted.given();
-    match listing.needs_one_of {
-        [first, ..] if !listing.shows(&given) => {
-            let names = listing.needs_one_of.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-            let detail = format!("{} lists sessions only by {}: one is required", target.vendor, names.join(" or "));
-            Err(Problem::invalid(*first, detail).supported(names))
-        }
-        _ => Ok(()),
+    if let Some(name) = listing.does_not_tell(wanted) {
+        return Err(Problem::invalid(name, format!("cannot be asked for: {vendor} does not tell it of a session")));
     }
+    listing.for_match(wanted).ok_or_else(|| {
+        let names: Vec<_> = listing.needs_one_of.iter().map(|name| (*name).to_owned()).collect();
+        let first = listing.needs_one_of.first().copied().unwrap_or("target");
+        let predicate = format!("is required, written out: {vendor} lists sessions only by {}", names.join(" or "));
+        Problem::invalid(first, predicate).supported(names)
+    })
 }
 
 /// Why there is no list.
@@ -132,7 +140,7 @@ pub(in crate::kill) fn unread(stop: &Stop) -> Problem {
     match stop {
         Stop::Fault(fault) | Stop::Renewed(fault) => refused(fault),
         Stop::NoPermit(rest) => {
-            let sentence = "other calls are waiting for this vendor account, and kills go first";
+            let sentence = "too many calls are waiting for this vendor account, and kills go before lists";
             wait(ProblemCode::RateLimited, sentence, *rest)
         }
         Stop::NoRecord => Problem::new(

@@ -4,6 +4,7 @@ pub mod list;
 mod picks;
 pub(super) mod preflight;
 mod recheck;
+mod shared;
 pub(super) mod victims;
 
 use std::sync::Arc;
@@ -20,4 +21,5 @@ pub(super) struct Looks {
     pub(super) record: Arc<Record>,
     pub(super) recurrence: Arc<Recurrence>,
     pub(super) clock: Clock,
+    pub(super) rounds: shared::Rounds,
 }

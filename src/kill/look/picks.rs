@@ -9,13 +9,13 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     dispatch::runner::{Reader, Runner},
-    domain::{Kill, Look, Match, Outcome, Problem, ProblemCode, Selector, Session, Target},
+    domain::{Kill, Look, Outcome, Problem, ProblemCode, Selector, Session, Target},
     kill::look::{
         Looks,
         list::unread,
         victims::{Judge, Victims},
     },
-    upstream::List,
+    upstream::{List, ListFilter},
 };
 
 const ANEW: &str = "named now; the database picks anew when the kill comes";
@@ -46,10 +46,11 @@ impl Looks {
             Err(_) => return Err(Problem::new(ProblemCode::UpstreamFailed, "the vendor did not name them in time")),
         };
         // Without the list it is still known what was named, only not whose sessions these are.
-        let list = self.read_list(target, &Match::default(), false, reader).await.map(|(list, _)| list);
-        let list = list.unwrap_or(List { sessions: vec![], complete: false });
+        let seen = self.read(runner, target, &[ListFilter::default()], reader).await.ok();
+        let nothing = List { sessions: vec![], complete: false };
+        let list = seen.as_ref().map_or(&nothing, |seen| seen.list(false));
         let protection = |session: &_| self.policy.targets.protection(target, session);
-        let judge = Judge { list: &list, is_narrowed: false, pins: &BTreeMap::new(), protection, at };
+        let judge = Judge { list, by_user: false, is_narrowed: false, pins: &BTreeMap::new(), protection, at };
         let Victims { sessions, .. } = judge.judge(&Selector::Ids(ids));
         let sessions = sessions.into_iter().map(shown).collect();
         Ok(Some((sessions, Look { at, complete: list.complete, to_kill_ms: None })))
@@ -65,6 +66,8 @@ fn shown(session: Session) -> Session {
             let why = session.detail.clone().unwrap_or(Cow::Borrowed("protected"));
             session.because(format!("{why}; {ALL_THE_SAME}"))
         }
-        Outcome::NotFound | Outcome::Changed | Outcome::Accepted | Outcome::Killed | Outcome::Alive => session,
+        Outcome::NotFound | Outcome::Gone | Outcome::Changed | Outcome::Accepted | Outcome::Killed | Outcome::Alive => {
+            session
+        }
     }
 }

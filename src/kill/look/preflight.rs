@@ -11,95 +11,133 @@ use crate::{
         runner::{Purpose, Reader, Runner},
     },
     domain::{
-        Found, Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status, Target,
+        Blind, Found, Kill, Look, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status,
+        Target,
     },
     kill::{
         intake::request::{Asked, MAX_IDS},
         look::{
             Looks,
+            shared::Seen,
             victims::{Judge, Pin, Victims},
         },
         policy::Policy,
         times::longest,
     },
-    upstream::{self, List, ListingKind},
+    upstream::{self, ListFilter, ListingKind},
 };
 
 /// How the sessions of a kill are to be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::kill) struct Plan {
-    /// What the list is asked for.
-    pub(in crate::kill) wanted: Match,
-    pub(in crate::kill) is_narrowed: bool,
+    /// What the lists are asked for, of which there is one at least.
+    pub(in crate::kill) filters: Vec<ListFilter>,
     /// Whether the vendor itself can be asked for all of them, once they are counted and none is to be spared.
     own_way: bool,
 }
 
-/// How the sessions that an order is about can be listed; `None` where they cannot.
-fn plan(runner: &Runner, asked: &Asked) -> Option<Plan> {
-    let Asked { order, pins, bound, .. } = asked;
-    let listing = runner.able.listing?;
-    let (wanted, is_narrowed) = match (&order.selector, bound) {
-        (Selector::Ids(ids), Some(bound)) => confirmed(listing, ids, pins, &bound.listed_by)?,
-        (Selector::Ids(ids), None) => {
-            let wanted = listing.of_users(ids.iter().map(|id| pins.get(id)?.user.as_ref()))?;
-            (wanted.clone(), wanted != Match::default())
-        }
-        (Selector::Match(criteria), _) if listing.shows(&criteria.given()) => (criteria.clone(), true),
-        (Selector::Match(_) | Selector::Intelligent, _) => return None,
-    };
-    Some(Plan { wanted, is_narrowed, own_way: false })
+impl Plan {
+    /// Whether only sessions of the users that were named are listed.
+    pub(in crate::kill) fn by_user(&self) -> bool {
+        self.filters.iter().any(|filter| filter.user.is_some())
+    }
+
+    /// Whether only sessions are listed that are in a certain database.
+    pub(in crate::kill) fn is_narrowed(&self) -> bool {
+        self.filters.iter().any(|filter| filter.database.is_some())
+    }
 }
 
-/// How sessions that were seen in a preview can be listed again, and whether one of them that is not listed may live.
+/// What comes before a kill.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::kill) enum Before {
+    Look(Plan),
+    /// Nothing, and why.
+    Nothing(Blind),
+}
+
+/// What the lists have to be asked for that show the sessions that an order is about; `None` where no list does.
+fn lists(listing: ListingKind, asked: &Asked) -> Option<Vec<ListFilter>> {
+    let Asked { order, pins, bound, .. } = asked;
+    match (&order.selector, bound) {
+        (Selector::Ids(ids), Some(bound)) => confirmed(listing, ids, pins, &bound.listed_by),
+        (Selector::Ids(ids), None) => listing.of_users(ids.iter().map(|id| pins.get(id)?.user.as_ref())),
+        (Selector::Match(wanted), _) => listing.for_match(wanted),
+        (Selector::Intelligent, _) => None,
+    }
+}
+
+/// How sessions that were seen in a preview can be listed again. Whoever is not its user's session any more is not the one
+/// that was seen; but a session can go to another database and be the same.
 fn confirmed(
     listing: ListingKind,
     ids: &[SessionId],
     pins: &BTreeMap<SessionId, Pin>,
     listed_by: &Match,
-) -> Option<(Match, bool)> {
-    let mut users = ids.iter().map(|id| pins.get(id)?.identity.as_ref()?.user.as_ref());
-    let first = users.next().flatten();
-    if let Some(user) = first.filter(|_| users.all(|user| user == first)) {
-        // Whoever is not its user's session any more is not the one that was seen.
-        return Some((Match { user: Some(user.clone()), ..Match::default() }, false));
+) -> Option<Vec<ListFilter>> {
+    let users = || ids.iter().map(|id| pins.get(id)?.identity.as_ref()?.user.as_ref());
+    let first = users().next().flatten();
+    match first.filter(|_| users().all(|user| user == first)) {
+        // Also where the vendor can list all of them, it is the shorter list.
+        Some(user) => Some(vec![ListFilter::of_user(user)]),
+        None => listing.of_users(users()).or_else(|| listing.for_match(listed_by)),
     }
-    if listing.needs_one_of.is_empty() {
-        return Some((Match::default(), false));
-    }
-    // A session can go to another database and be the same.
-    let Match { user, database, .. } = listed_by.clone();
-    let wanted = Match { user, database, ..Match::default() };
-    listing.shows(&wanted.given()).then_some((wanted, true))
 }
 
-/// The look that has to come before a kill; `None` where it needs none.
+/// What comes before a kill: every kill by ids is looked at, wherever the vendor can list, unless somebody who may do so said
+/// otherwise; and every match is counted.
 ///
 /// # Errors
-/// `invalid` where it needs one and the vendor cannot list those sessions.
-pub(in crate::kill) fn needed(policy: &Policy, runner: &Runner, asked: &Asked) -> Result<Option<Plan>, Problem> {
-    let Asked { order, pins, look, .. } = asked;
+/// Where it needs a look and the vendor cannot list those sessions, or where it must not go blind.
+pub(in crate::kill) fn before(policy: &Policy, runner: &Runner, asked: &Asked) -> Result<Before, Problem> {
+    let Asked { order, pins, bound, look, .. } = asked;
+    let has_rules = policy.targets.has_rules(&order.target);
     let has_own_way = runner.able.selectors.iter().any(|kind| kind.covers(&order.selector));
+    let is_plain = pins.is_empty() && bound.is_none();
+    if order.selector == Selector::Intelligent {
+        return Ok(Before::Nothing(Blind::Picked));
+    }
     if !look {
-        return may_be_blind(policy, asked, has_own_way).map(|()| None);
+        return may_be_blind(policy, asked, has_own_way).map(|()| Before::Nothing(Blind::Asked));
     }
-    let as_it_is = has_own_way && pins.is_empty() && !policy.targets.has_rules(&order.target);
-    // What a match is about must be counted.
-    if as_it_is && !matches!(order.selector, Selector::Match(_)) {
-        return Ok(None);
+    let is_ids = matches!(order.selector, Selector::Ids(_));
+    if is_ids && is_plain && !has_rules && !policy.targets.looks(&order.target, runner.limit.look) {
+        return Ok(Before::Nothing(Blind::Configured));
     }
-    plan(runner, asked).map(|plan| Some(Plan { own_way: as_it_is, ..plan })).ok_or_else(|| {
-        let sentence = if runner.able.listing.is_none() {
-            "these sessions cannot be looked at before the kill, and a protection rule covers this target: the vendor \
-             has no list of them at the site of this account"
-        } else {
-            "these sessions cannot be looked at before the kill: the vendor lists them by user only, so each must be \
-             given with its user, the same for all"
-        };
-        // Without the rules it could be sent as it is.
-        let code = if pins.is_empty() { ProblemCode::Forbidden } else { ProblemCode::Invalid };
-        Problem::new(code, sentence).at("select")
-    })
+    let filters = runner.able.listing.map(|listing| lists(listing, asked));
+    match filters {
+        Some(Some(filters)) => {
+            let own_way = !is_ids && has_own_way && is_plain && !has_rules;
+            Ok(Before::Look(Plan { filters, own_way }))
+        }
+        // What is on none of its lists can be seen by nobody.
+        None if is_ids && is_plain && !has_rules => Ok(Before::Nothing(Blind::NoList)),
+        None => {
+            let sentence = "these sessions cannot be looked at before the kill, and a protection rule covers this target: \
+                            the vendor has no list of them at the site of this account";
+            Err(Problem::new(ProblemCode::Forbidden, sentence).at("select"))
+        }
+        Some(None) => Err(cannot_be_listed(runner, asked, has_rules)),
+    }
+}
+
+fn cannot_be_listed(runner: &Runner, asked: &Asked, has_rules: bool) -> Problem {
+    let vendor = runner.vendor.name();
+    if matches!(asked.order.selector, Selector::Match(_)) {
+        let names = runner.able.listing.map_or(&[][..], |listing| listing.needs_one_of).join(" or ");
+        let sentence = format!("these sessions cannot be counted: {vendor} lists them by {names} only, written out");
+        return Problem::new(ProblemCode::Invalid, sentence).at("select.match");
+    }
+    let mut sentence = format!(
+        "these sessions cannot be looked at before the kill: {vendor} lists sessions by user only, so give each id with its \
+         user, as {{\"id\": …, \"user\": …}}, of at most 20 users"
+    );
+    if !has_rules && asked.pins.is_empty() {
+        sentence.push_str("; or, with the scope sessions:kill:blind, say \"look\": false");
+    }
+    // Without the rules it could be sent as it is.
+    let code = if has_rules && asked.pins.is_empty() { ProblemCode::Forbidden } else { ProblemCode::Invalid };
+    Problem::new(code, sentence).at("select.ids")
 }
 
 /// Whether a kill may go without a look, as it asks to.
@@ -140,13 +178,18 @@ impl Looks {
         kill: &mut Kill,
     ) -> Report {
         let reader = Reader::new(Purpose::List, &kill.caller);
+        let filters = runner.able.listing.and_then(|listing| lists(listing, asked));
         if asked.order.selector == Selector::Intelligent {
             self.show_picks(runner, &asked.order.target, &reader, kill).await;
-        } else if let Some(plan) = plan(runner, asked) {
+        } else if let Some(filters) = filters {
+            let plan = Plan { filters, own_way: false };
             let preflight = Preflight { looks: self, runner, asked, plan: &plan, literals, reader };
-            match preflight.victims().await {
-                Ok((victims, look, ..)) => {
-                    kill.look = Some(look);
+            let seen = self.read(runner, &asked.order.target, &plan.filters, &preflight.reader).await;
+            match seen {
+                Ok(seen) => {
+                    let victims = preflight.victims(&seen);
+                    kill.look = Some(look(&seen));
+                    kill.matched = preflight.matched(&seen);
                     kill.sessions = victims.sessions;
                     for session in kill.sessions.iter_mut().filter(|session| session.outcome == Outcome::Unknown) {
                         session.outcome = Outcome::Alive;
@@ -191,49 +234,74 @@ impl Preflight<'_> {
     /// # Errors
     /// Why nothing may be sent.
     pub(in crate::kill) async fn first(&self, kill: &mut Kill) -> Result<Option<(Order, usize)>, Problem> {
-        let Self { looks, runner, asked, plan, .. } = self;
-        let looked = self.victims().await;
-        let (victims, look, list, place) = looked.map_err(|problem| unlooked(problem, plan))?;
+        let Self { looks, runner, asked, plan, literals, reader } = self;
+        let seen = looks.shared(runner, &asked.order.target, &plan.filters, reader).await;
+        let seen = seen.map_err(|problem| unlooked(problem, asked))?;
+        let victims = self.victims(&seen);
         check_found(victims.sessions.len())?;
         let many = victims.send.len();
+        kill.matched = self.matched(&seen);
         if matches!(asked.order.selector, Selector::Match(_)) {
             looks.policy.confirming.rules.check_match(many)?;
             looks.policy.caps.check_kill(many)?;
         }
         // In its own way the vendor spares nobody, and ends also what nobody saw and counted.
-        let own_way = plan.own_way && look.complete && many == victims.sessions.len();
+        let is_complete = seen.list(*literals).complete;
+        let own_way = plan.own_way && is_complete && many == victims.sessions.len();
         kill.sessions = if own_way && many > 0 { vec![] } else { victims.sessions };
-        kill.look = Some(look);
-        kill.found = found(&asked.order.target, &place);
+        kill.look = Some(look(&seen));
+        kill.found = found(&asked.order.target, &seen.place);
         if many == 0 {
             return Ok(None);
         }
         let selector = if own_way { asked.order.selector.clone() } else { Selector::Ids(victims.send) };
         // It goes to the node that was looked at, whichever is the primary by then.
-        let order = Order { target: place, selector };
+        let order = Order { target: seen.place.clone(), selector };
         let now = looks.clock.now();
         let due = now + longest(runner.limit, order.selector.ids().len(), true);
-        let watch = looks.recurrence.watch(runner, kill, &list, &plan.wanted);
+        let watch = looks.recurrence.watch(runner, kill, seen.list(*literals), &plan.filters);
         let (recorded, ()) = tokio::join!(looks.record.looked(kill, now, due), watch);
         recorded?;
         Ok(Some((order, many)))
     }
 
-    /// Which sessions may be sent, what was seen of them, and where that was.
-    async fn victims(&self) -> Result<(Victims, Look, List, Target), Problem> {
-        let Self { looks, asked, plan, literals, reader, .. } = self;
+    /// Which sessions may be sent, and what was seen of them.
+    fn victims(&self, seen: &Seen) -> Victims {
+        let Self { looks, asked, plan, literals, .. } = self;
         let target = &asked.order.target;
-        let at = looks.clock.now();
-        let (list, place) = looks.read_list(target, &plan.wanted, *literals, reader).await?;
         let protection = |session: &_| looks.policy.targets.protection(target, session);
-        let judge = Judge { list: &list, is_narrowed: plan.is_narrowed, pins: &asked.pins, protection, at };
-        let look = Look { at, complete: list.complete, to_kill_ms: None };
-        let mut victims = judge.judge(&asked.order.selector);
-        if let Some(vendor) = upstream::find(target.vendor.as_str()) {
-            victims = victims.taken_by(vendor.capabilities().session_id);
+        let judge = Judge {
+            list: seen.list(*literals),
+            by_user: plan.by_user(),
+            is_narrowed: plan.is_narrowed(),
+            pins: &asked.pins,
+            protection,
+            at: seen.at,
+        };
+        let victims = judge.judge(&asked.order.selector);
+        match upstream::find(target.vendor.as_str()) {
+            Some(vendor) => victims.taken_by(vendor.capabilities().session_id),
+            None => victims,
         }
-        Ok((victims, look, list, place))
     }
+
+    /// How many sessions met a `match`; of one that is bound to its preview, how many were shown in it to be ended.
+    fn matched(&self, seen: &Seen) -> Option<u32> {
+        let Asked { order, select, .. } = self.asked;
+        let many = match &order.selector {
+            Selector::Match(wanted) => wanted.met_by(&seen.list(self.literals).sessions).len(),
+            selector => {
+                select.as_ref()?.get("match")?;
+                selector.ids().len()
+            }
+        };
+        u32::try_from(many).ok()
+    }
+}
+
+/// The look, as the kill tells it.
+fn look(seen: &Seen) -> Look {
+    Look { at: seen.at, complete: seen.list(true).complete, to_kill_ms: None }
 }
 
 /// What is known of the place now and was not asked for.
@@ -252,14 +320,18 @@ fn check_found(found: usize) -> Result<(), Problem> {
 }
 
 /// Why nothing is sent where there is no list.
-pub(in crate::kill) fn unlooked(mut problem: Problem, plan: &Plan) -> Problem {
-    let without = if plan.own_way {
-        "; with the scope sessions:kill:blind and \"look\": false it goes all the same where no confirm and no cap needs the count"
+pub(in crate::kill) fn unlooked(mut problem: Problem, asked: &Asked) -> Problem {
+    let may_be_blind = asked.pins.is_empty() && asked.bound.is_none();
+    let without = if may_be_blind {
+        "; with the scope sessions:kill:blind and \"look\": false it goes without a look, where no protection rule, confirm or \
+         cap needs one"
     } else {
         ""
     };
-    problem.detail =
-        format!("its sessions could not be looked at before, so nothing was sent: {}{without}", problem.detail);
+    problem.detail = format!(
+        "the sessions could not be looked at before the kill, so nothing was sent: {}{without}",
+        problem.detail
+    );
     problem.at("look")
 }
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::{
-    domain::{Kill, Look, Match, Order, Outcome, Problem, Selector, SessionId},
+    domain::{Kill, Look, Order, Outcome, Problem, Selector, SessionId},
     kill::{
         intake::request::Asked,
         look::{
@@ -36,18 +36,19 @@ impl Preflight<'_> {
             // In its own way the vendor is asked for what meets the criteria now.
             return self.first(kill).await;
         };
-        let at = looks.clock.now();
-        let list = looks.read_list(&part.target, &plan.wanted, *literals, reader).await;
-        let (list, _) = list.map_err(|problem| unlooked(problem, plan))?;
+        let seen = looks.shared(runner, &part.target, &plan.filters, reader).await;
+        let seen = seen.map_err(|problem| unlooked(problem, asked))?;
+        let (list, at) = (seen.list(*literals), seen.at);
         let protection = |session: &_| looks.policy.targets.protection(&part.target, session);
         // Each was on such a list before, so that it is there no more unless it can have gone to another database.
-        let is_narrowed = plan.wanted.database.is_some();
-        let judge = Judge { list: &list, is_narrowed, pins: &pins(asked, kill, ids), protection, at };
+        let (by_user, is_narrowed) = (plan.by_user(), plan.is_narrowed());
+        let judge = Judge { list, by_user, is_narrowed, pins: &pins(asked, kill, ids), protection, at };
         let mut victims = judge.judge(&part.selector);
         if let (Selector::Match(criteria), None) = (&asked.order.selector, &asked.bound) {
-            let criteria = Match { limit: None, order: None, ..criteria.clone() };
-            let others = list.sessions.iter().filter(|session| !criteria.meets(session));
-            victims = victims.without(&others.map(|session| session.id.as_str()).collect::<HashSet<_>>());
+            let meant = criteria.met_by(&list.sessions);
+            let meant: HashSet<&str> = meant.iter().map(|session| session.id.as_str()).collect();
+            let others = list.sessions.iter().map(|session| session.id.as_str()).filter(|id| !meant.contains(id));
+            victims = victims.without(&others.collect::<HashSet<_>>());
         }
         let Victims { send, sessions } = victims;
         kill.note(&sessions);

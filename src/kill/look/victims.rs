@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
-    domain::{Identity, LiveSession, Match, Outcome, Selector, Session, SessionId},
+    domain::{Identity, LiveSession, Outcome, Selector, Session, SessionId},
     upstream::{IdRule, List},
 };
 
@@ -80,7 +80,9 @@ impl Victims {
 /// What sessions are judged by.
 pub(in crate::kill) struct Judge<'a, P> {
     pub(in crate::kill) list: &'a List,
-    /// Whether the list was narrowed to what was wanted, so that what it lacks may live all the same.
+    /// Whether only sessions of the users that were named are on it.
+    pub(in crate::kill) by_user: bool,
+    /// Whether only sessions are on it that are in a certain database: one that is not may live all the same.
     pub(in crate::kill) is_narrowed: bool,
     pub(in crate::kill) pins: &'a BTreeMap<SessionId, Pin>,
     /// What protects a session, where something does.
@@ -92,14 +94,21 @@ pub(in crate::kill) struct Judge<'a, P> {
 impl<P: Fn(&LiveSession) -> Option<String>> Judge<'_, P> {
     /// Judges every session that is asked for.
     pub(in crate::kill) fn judge(&self, selector: &Selector) -> Victims {
+        let mut blocked: HashMap<&SessionId, Vec<&SessionId>> = HashMap::new();
+        for session in &self.list.sessions {
+            if let Some(blocker) = &session.blocked_by {
+                blocked.entry(blocker).or_default().push(&session.id);
+            }
+        }
+        let seen = |session: &LiveSession| self.seen(session, blocked.get(&session.id).map_or(&[], Vec::as_slice));
         let sessions: Vec<Session> = match selector {
             Selector::Ids(ids) => {
-                let seen: HashMap<&SessionId, &LiveSession> = self.list.sessions.iter().map(|s| (&s.id, s)).collect();
-                ids.iter()
-                    .map(|id| seen.get(id).map_or_else(|| self.unseen(id), |session| self.seen(session)))
-                    .collect()
+                let asked: HashSet<&SessionId> = ids.iter().collect();
+                let there = self.list.sessions.iter().filter(|session| asked.contains(&session.id));
+                let there: HashMap<&SessionId, &LiveSession> = there.map(|session| (&session.id, session)).collect();
+                ids.iter().map(|id| there.get(id).map_or_else(|| self.unseen(id), |session| seen(session))).collect()
             }
-            Selector::Match(criteria) => self.matching(criteria).iter().map(|session| self.seen(session)).collect(),
+            Selector::Match(criteria) => criteria.pick(&self.list.sessions).iter().map(seen).collect(),
             // Nobody knows what the database will pick.
             Selector::Intelligent => vec![],
         };
@@ -107,12 +116,9 @@ impl<P: Fn(&LiveSession) -> Option<String>> Judge<'_, P> {
         Victims { send: may_go.map(|session| SessionId(session.id.clone())).collect(), sessions }
     }
 
-    fn matching(&self, criteria: &Match) -> Vec<LiveSession> {
-        criteria.pick(self.list.sessions.clone())
-    }
-
-    fn seen(&self, session: &LiveSession) -> Session {
-        let judged = |outcome| Session { identity: Some(Identity::of(session)), ..Session::new(&session.id, outcome) };
+    fn seen(&self, session: &LiveSession, blocked: &[&SessionId]) -> Session {
+        let identity = || Some(Identity::of(session).blocking(blocked));
+        let judged = |outcome| Session { identity: identity(), ..Session::new(&session.id, outcome) };
         let broken = self.pins.get(&session.id).and_then(|pin| pin.broken_by(session, self.at));
         if let Some(what) = broken {
             return judged(Outcome::Changed).because(format!("its {what} is not what was asked for"));
@@ -127,8 +133,9 @@ impl<P: Fn(&LiveSession) -> Option<String>> Judge<'_, P> {
         if !self.list.complete {
             Session::new(id, Outcome::Failed).because("not sent: the vendor's list was cut off before it")
         } else if self.is_narrowed {
-            Session::new(id, Outcome::Changed)
-                .because("not among the sessions of the user or in the database that was asked for")
+            Session::new(id, Outcome::Changed).because("not in the database that was asked for")
+        } else if self.by_user {
+            Session::new(id, Outcome::NotFound).because("its user had no such session when it was looked for")
         } else {
             Session::new(id, Outcome::NotFound).because("not there when it was looked for")
         }
@@ -141,6 +148,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
+    use crate::domain::{Criteria, Match};
 
     const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
 
@@ -155,7 +163,7 @@ mod tests {
 
     fn judge(list: &List, pins: &BTreeMap<SessionId, Pin>, selector: &Selector) -> Victims {
         let protection = |session: &LiveSession| (session.user.as_deref() == Some("repl")).then(|| "repl".to_owned());
-        Judge { list, is_narrowed: false, pins, protection, at: NOW }.judge(selector)
+        Judge { list, by_user: false, is_narrowed: false, pins, protection, at: NOW }.judge(selector)
     }
 
     fn outcome(pin: Pin) -> Outcome {
@@ -181,7 +189,7 @@ mod tests {
     fn what_the_vendors_kill_does_not_take_is_not_sent_and_keeps_no_other_back() {
         let list =
             List { sessions: vec![session(11, "app"), session(200, "app"), session(12, "repl")], complete: true };
-        let selector = Selector::Match(Match { min_seconds: Some(1), ..Match::default() });
+        let selector = Selector::Match(Criteria { min_seconds: Some(1), ..Criteria::default() }.into());
         let victims = judge(&list, &BTreeMap::new(), &selector).taken_by(IdRule::Decimal { max: 100 });
         assert_eq!(victims.send, [id(11)]);
         let outcomes: Vec<_> = victims.sessions.iter().map(|session| session.outcome).collect();
@@ -221,7 +229,7 @@ mod tests {
                 .collect();
             let ids: Vec<_> = asked.into_iter().map(id).collect();
             let selector = by_user.clone().map_or(Selector::Ids(ids.clone()), |user| {
-                Selector::Match(Match { user: Some(user), ..Match::default() })
+                Selector::Match(Match::of_user(&user))
             });
             let victims = judge(&list, &pins, &selector);
             for sent in &victims.send {

@@ -78,6 +78,8 @@ impl Rules {
             Some("every kill at this target")
         } else if self.intelligent && order.selector == Selector::Intelligent {
             Some("an intelligent kill")
+        } else if matches!(&order.selector, Selector::Match(wanted) if !wanted.names_something()) {
+            Some("a match that names neither user, database, host, command nor statement")
         } else {
             None
         }

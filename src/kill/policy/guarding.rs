@@ -22,7 +22,7 @@ fn globs(pattern: &str) -> Vec<Glob> {
 /// The alias `guarded`, for `dba-*` alone, where sessions of `repl` are protected.
 fn guarding(place: Target) -> Targets {
     let target = Target { alias: Some("guarded".to_owned()), ..place };
-    let alias = Alias { target, callers: Some(globs("dba-*")) };
+    let alias = Alias { target, look: None, callers: Some(globs("dba-*")) };
     let sessions = Protection { users: globs("repl"), ..Protection::default() };
     Targets {
         aliases: [("guarded".to_owned(), alias)].into(),
@@ -94,7 +94,7 @@ proptest! {
 fn an_alias_is_judged_by_its_own_callers_and_by_the_rules_of_its_place() {
     let mut targets = guarding(dcdb(false, 1, None, 0, "t"));
     let open = Target { alias: Some("open".to_owned()), ..dcdb(true, 1, None, 0, "t") };
-    targets.aliases.insert("open".to_owned(), Alias { target: open.clone(), callers: None });
+    targets.aliases.insert("open".to_owned(), Alias { target: open.clone(), look: None, callers: None });
     assert_eq!(guards(&targets, open), [false, true, true, true]);
 }
 

@@ -9,6 +9,7 @@ use crate::{
         Access, Glob, LiveSession, Order, Problem, ProblemCode, Protection, Selector, Target, TextError, VendorName,
         has_unseen,
     },
+    kill::intake::members::Mistakes,
     upstream::{self, Capabilities, Complaint, Site, Vendor, is_of, may_be_same_place},
 };
 
@@ -23,6 +24,8 @@ pub enum Named {
 #[derive(Debug, Clone)]
 pub struct Alias {
     pub target: Target,
+    /// Whether kills by ids are looked at there; `None`: as the vendor's limits say.
+    pub look: Option<bool>,
     /// Who may use it; `None`: every caller.
     pub callers: Option<Vec<Glob>>,
 }
@@ -96,7 +99,7 @@ impl Targets {
             None if has_unseen(&given) => Err(Problem::invalid("target.account", TextError::Control.to_string())),
             None => Err(Problem::new(ProblemCode::UnknownTarget, "no account has this name").at("target.account")),
             Some(reach) if reach.vendors.contains(name.as_str()) => Ok(given),
-            Some(_) => Err(Problem::invalid("target.account", format!("this account has no endpoint for {name}"))),
+            Some(_) => Err(Problem::invalid("target.account", format!("has no endpoint for {name}"))),
         }
     }
 
@@ -134,6 +137,15 @@ impl Targets {
         self.protected.iter().any(|rule| self.covers(rule, target))
     }
 
+    /// Whether kills by ids are looked at there where the vendor's limits say so or not. A name of the place that has no say of
+    /// its own is held to those that have.
+    #[must_use]
+    pub fn looks(&self, target: &Target, of_vendor: bool) -> bool {
+        let alias = target.alias.as_ref().and_then(|name| self.aliases.get(name));
+        let named_alike = || self.aliases_of(target).filter_map(|name| self.aliases.get(name)?.look);
+        alias.and_then(|alias| alias.look).unwrap_or_else(|| of_vendor || named_alike().any(|looks| looks))
+    }
+
     /// Whether that caller may look at the target's sessions.
     ///
     /// # Errors
@@ -151,7 +163,7 @@ impl Targets {
     pub(in crate::kill) fn permitted(&self, caller: &str, named: &Value) -> Option<Target> {
         let named = match named.get("alias") {
             Some(alias) => Named::Alias(alias.as_str()?.to_owned()),
-            None => serde_json::from_value(named.clone()).ok()?,
+            None => Named::read(named.into(), &mut Mistakes::default())?,
         };
         let target = self.resolve(named).ok()?;
         self.check_read(caller, &target).ok().map(|()| target)
@@ -206,9 +218,8 @@ fn find_vendor(name: Option<&str>) -> Result<&'static dyn Vendor, Problem> {
     let names = || upstream::TABLE.iter().map(|v| v.name().to_string()).collect();
     match name {
         None => Err(Problem::invalid("target.vendor", "is required").supported(names())),
-        Some(name) => {
-            upstream::find(name).ok_or_else(|| Problem::invalid("target.vendor", "no such vendor").supported(names()))
-        }
+        Some(name) => upstream::find(name)
+            .ok_or_else(|| Problem::invalid("target.vendor", "is no vendor that is known here").supported(names())),
     }
 }
 
@@ -238,9 +249,10 @@ mod tests {
         let mut targets = Targets { accounts: accounts.into(), access, ..Targets::default() };
         let mut shard = targets.resolve(shard(None)).unwrap();
         shard.alias = Some("orders".to_owned());
-        targets
-            .aliases
-            .insert("orders".to_owned(), Alias { target: shard, callers: Some(vec![Glob::parse("dba-*").unwrap()]) });
+        targets.aliases.insert(
+            "orders".to_owned(),
+            Alias { target: shard, look: None, callers: Some(vec![Glob::parse("dba-*").unwrap()]) },
+        );
         targets
     }
 

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::{
     audit::{self, Attempt},
     dispatch::{Dispatcher, rate::limiter::Class, runner::Runner},
-    domain::{Kill, KillId, Problem, ProblemCode, Status, Target},
+    domain::{Blind, Kill, KillId, Problem, ProblemCode, Status, Target},
     kill::{
         Gate,
         handle::Ticket,
@@ -18,7 +18,7 @@ use crate::{
             request::Asked,
             submission::{Context, Submission, first_record},
         },
-        look::preflight::{self, Plan},
+        look::preflight::{self, Before, Plan},
         times::{SLACK, longest},
     },
 };
@@ -44,7 +44,8 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Submission) -> R
         None => None,
     };
     let now = gate.clock.now();
-    let kill = first_record(&submission, now);
+    let mut kill = first_record(&submission, now);
+    kill.blind = prepared.as_ref().and_then(|prepared| prepared.blind);
     let dry_run = submission.asked.as_ref().is_ok_and(|asked| asked.dry_run);
     // A preview is nobody's news.
     let webhooks = if dry_run { vec![] } else { gate.record.concerned(&submission.context, &kill) };
@@ -76,16 +77,23 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Submission) -> R
         kill,
     };
     let begun = gate.record.begin(&attempt).await;
-    if begun.is_err() && attempt.is_marked {
-        let (gate, kill) = (Arc::clone(&gate), attempt.kill.clone());
-        tokio::spawn(async move { gate.record.take_back(kill, now).await });
+    if let Err(unheard) = &begun
+        && attempt.is_marked
+        && unheard.may_be_committed
+        && let Ok(seat) = gate.record.doubts.take(&attempt.kill.caller)
+    {
+        let (gate, kill, under_way) = (Arc::clone(&gate), attempt.kill.clone(), gate.in_flight.enter());
+        tokio::spawn(async move {
+            gate.record.take_back(kill, now).await;
+            drop((seat, under_way));
+        });
     }
-    match begun? {
+    match begun.map_err(|unheard| unheard.problem)? {
         audit::Begun::New => {}
         audit::Begun::Existing { kill, same_request: true } => return taken_key(*kill),
         audit::Begun::Existing { kill, same_request: false } => {
             let attempt = key_reused(attempt, kill.id, now);
-            gate.record.begin(&attempt).await?;
+            gate.record.begin(&attempt).await.map_err(|unheard| unheard.problem)?;
             tell(&gate, &attempt.kill, Duration::ZERO);
             let (_, ticket) = Ticket::new(Arc::new(attempt.kill));
             return Ok(Begun { ticket, work: None });
@@ -93,7 +101,7 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Submission) -> R
     }
     let Attempt { kill, deadline, is_marked: attempt_marked, .. } = attempt;
     let (updates, ticket) = Ticket::new(Arc::new(kill.clone()));
-    let (Some(Prepared { runner, plan }), Ok(asked)) = (prepared, asked) else {
+    let (Some(Prepared { runner, plan, .. }), Ok(asked)) = (prepared, asked) else {
         tell(&gate, &kill, Duration::ZERO);
         return Ok(Begun { ticket, work: None });
     };
@@ -107,14 +115,21 @@ struct Prepared {
     runner: Runner,
     /// The look that has to come first.
     plan: Option<Plan>,
+    /// Why there is none; a preview ends nothing, and needs no reason.
+    blind: Option<Blind>,
 }
 
 /// # Errors
 /// Why it cannot go.
 fn prepare(gate: &Gate, asked: &Asked) -> Result<Prepared, Problem> {
     let runner = gate.upstreams.runner(&asked.order.target)?;
-    let plan = if asked.dry_run { None } else { preflight::needed(&gate.policy, &runner, asked)? };
-    Ok(Prepared { runner, plan })
+    if asked.dry_run {
+        return Ok(Prepared { runner, plan: None, blind: None });
+    }
+    match preflight::before(&gate.policy, &runner, asked)? {
+        Before::Look(plan) => Ok(Prepared { runner, plan: Some(plan), blind: None }),
+        Before::Nothing(why) => Ok(Prepared { runner, plan: None, blind: Some(why) }),
+    }
 }
 
 impl Prepared {

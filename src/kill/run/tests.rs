@@ -5,14 +5,14 @@ use std::{num::NonZeroU32, sync::Arc};
 use crate::{
     audit,
     dispatch::rate::limiter::{Limit, Limiter},
-    domain::{Match, Outcome, ProblemCode, Session, SessionId, Status, Target, VendorName},
+    domain::{Outcome, ProblemCode, Session, SessionId, Status, Target, VendorName},
     kill::{
         Kills,
         after::reconcile::tests::{NOON, attempt, gateway},
         run::*,
     },
     upstream::{
-        self, Call, Capabilities, Fault, Known, Page, Reply, Step, Vendor,
+        self, Call, Capabilities, Fault, Known, ListFilter, Page, Reply, Step, Vendor,
         account::{Account, CloudAccount, Settings},
         cloud::huawei::Huawei,
         credentials::Credentials,
@@ -46,7 +46,7 @@ impl Vendor for Broken {
         Err(Fault::unreadable(reply))
     }
 
-    fn list(&self, _: &Target, _: &Match, _: usize) -> Option<Call> {
+    fn list(&self, _: &Target, _: &ListFilter, _: usize) -> Option<Call> {
         None
     }
 
@@ -76,6 +76,7 @@ fn runner(kills: &Kills) -> Runner {
         reserved_percent: 0,
         max_waiting: 1,
         look_max_age: Duration::from_secs(1),
+        look: true,
     };
     let account = Arc::new(Account::new("huawei".into(), CloudAccount::new(settings, transport, clock.clone())));
     let limiter = Arc::new(Limiter::new([].into(), kills.audit().clone()));

@@ -27,7 +27,8 @@ impl Message {
     /// # Panics
     /// Never: every key of a kill is a text.
     pub(super) fn of(delivery: &Delivery) -> Self {
-        let body = Body { r#type: "kill.completed", timestamp: delivery.at, data: &delivery.kill };
+        let kill = delivery.kill.clone().explained();
+        let body = Body { r#type: "kill.completed", timestamp: delivery.at, data: &kill };
         let body = serde_json::to_string(&body).expect("every key of a kill is a text");
         Self { id: format!("kill-completed-{}", delivery.kill.id), body }
     }

@@ -16,8 +16,7 @@ use crate::sandbox::{
 const MOST: usize = 200;
 
 /// Members of a listed session that are texts and empty here.
-const EMPTY: [&str; 22] = [
-    "application_name",
+const EMPTY: [&str; 20] = [
     "wait",
     "wait_event",
     "wait_status",
@@ -33,7 +32,6 @@ const EMPTY: [&str; 22] = [
     "current_transaction_id",
     "xlog_quantity_pretty",
     "lwt_id",
-    "thread_name",
     "lock_mode",
     "lock_tag",
     "parent_session_id",
@@ -136,7 +134,13 @@ fn listed(row: &Session, component: &str, started: i64, now: i64) -> Value {
     let age = (now - started).max(i64::try_from(row.seconds).unwrap_or(i64::MAX));
     let (ip, port) = row.host.split_once(':').unwrap_or((&row.host, ""));
     let mut members: Map<String, Value> = EMPTY.iter().map(|name| ((*name).to_owned(), "".into())).collect();
+    // Whoever takes the changes of the server has another name for it here.
+    let is_replication = row.command.starts_with("Binlog Dump");
+    let (thread, application) =
+        if is_replication { ("WalSender", "WalSender to Standby[dn_6002]") } else { ("worker", "app") };
     let texts = [
+        ("thread_name", thread.to_owned()),
+        ("application_name", application.to_owned()),
         ("session_id", row.id.to_string()),
         ("pid", (140_000_000_000 + row.id).to_string()),
         ("database_name", row.database.clone()),

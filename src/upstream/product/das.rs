@@ -7,11 +7,11 @@
 use actix_web::http::Method;
 use serde_json::{Map, Value};
 
-use crate::domain::{Match, Order, Outcome, Selector, Target, VendorName};
+use crate::domain::{AnyOf, Glob, Order, Outcome, Selector, Target, VendorName};
 
 use crate::upstream::{
-    Answer, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Own, Page,
-    Reply, SelectorKind, Step, Vendor, cloud::huawei, json, process::Row,
+    Answer, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListFilter, ListingKind,
+    Own, Page, Reply, SelectorKind, Step, Vendor, cloud::huawei, json, process::Row,
 };
 
 /// See the module.
@@ -34,8 +34,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     requests_per_minute: None,
     counting: Counting::Together,
     can_follow_up: false,
-    listing: Some(ListingKind { needs_one_of: &["user", "database"], most: None }),
-    own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS },
+    listing: Some(ListingKind { needs_one_of: &["user", "database"], most: None, tells: &[] }),
+    own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS, applications: &[] },
 };
 
 /// "Built-in accounts" of RDS for MySQL in the user guide (2024), and MySQL's own.
@@ -84,10 +84,13 @@ impl Vendor for Das {
         body.insert("db_user_id".to_owned(), target.coordinate("db_user_id").into());
         match &order.selector {
             Selector::Ids(ids) => body.insert("process_ids".to_owned(), serde_json::json!(ids)),
-            Selector::Match(criteria) => match (&criteria.user, &criteria.database) {
-                (Some(user), _) => body.insert("user".to_owned(), serde_json::json!(user)),
-                (None, database) => body.insert("database".to_owned(), serde_json::json!(database)),
-            },
+            Selector::Match(wanted) => {
+                let only = |of: &Option<AnyOf<Glob>>| of.as_ref().and_then(AnyOf::only).map(Value::from);
+                match only(&wanted.criteria.user) {
+                    Some(user) => body.insert("user".to_owned(), user),
+                    None => body.insert("database".to_owned(), only(&wanted.criteria.database).unwrap_or_default()),
+                }
+            }
             // Not among the capabilities; without a criterion the vendor refuses the call.
             Selector::Intelligent => None,
         };
@@ -106,11 +109,11 @@ impl Vendor for Das {
         })
     }
 
-    fn list(&self, target: &Target, wanted: &Match, row: usize) -> Option<Call> {
+    fn list(&self, target: &Target, filter: &ListFilter, row: usize) -> Option<Call> {
         let path = format!("/v3/{{project_id}}/instances/{}/processes", target.coordinate("instance_id"));
         let mut query = vec![("db_user_id", target.coordinate("db_user_id").to_owned())];
-        query.extend(wanted.user.clone().map(|user| ("user", user)));
-        query.extend(wanted.database.clone().map(|database| ("database", database)));
+        query.extend(filter.user.clone().map(|user| ("user", user)));
+        query.extend(filter.database.clone().map(|database| ("database", database)));
         query.extend(huawei::page_from(row));
         Some(Call::get("list", "processes", path, query))
     }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use actix_web::http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::domain::{Match, Order, Outcome, Target, VendorName};
+use crate::domain::{Order, Outcome, Target, VendorName};
 
 use crate::upstream::{
-    Answer, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Need, Next,
-    Own, Page, Reply, SelectorKind, Site, Stage, Step, Vendor, cloud::tencent, json, process::Row,
+    Answer, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListFilter, ListingKind,
+    Need, Next, Own, Page, Reply, SelectorKind, Site, Stage, Step, Vendor, cloud::tencent, json, process::Row,
 };
 
 /// See the module.
@@ -36,8 +36,8 @@ const MAINLAND: Capabilities = Capabilities {
     requests_per_minute: None,
     counting: Counting::ByAction { kill: KILL },
     can_follow_up: true,
-    listing: Some(ListingKind { needs_one_of: &[], most: None }),
-    own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS },
+    listing: Some(ListingKind { needs_one_of: &[], most: None, tells: &[] }),
+    own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS, applications: &[] },
 };
 
 static CAPABILITIES: Capabilities = MAINLAND;
@@ -142,13 +142,13 @@ impl Vendor for Dcdb {
     }
 
     /// Processes are listed by node. A kill without one goes to the primary, so that is asked for first.
-    fn list(&self, target: &Target, wanted: &Match, row: usize) -> Option<Call> {
+    fn list(&self, target: &Target, filter: &ListFilter, row: usize) -> Option<Call> {
         if !target.coordinates.contains_key("node_id") {
             let body = place(target, &PARAMETERS[..1]);
             return Some(action("detail", Effect::Read, "DescribeDCDBInstanceDetail", &body.into()));
         }
         let mut body = place(target, &PARAMETERS);
-        let filters: Vec<_> = [("user", &wanted.user), ("db", &wanted.database)]
+        let filters: Vec<_> = [("user", &filter.user), ("db", &filter.database)]
             .into_iter()
             .filter_map(|(name, value)| Some(json!({ "Name": name, "Values": [value.as_ref()?] })))
             .collect();

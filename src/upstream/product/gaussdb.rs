@@ -8,11 +8,11 @@ use actix_web::http::Method;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::domain::{LiveSession, Match, Order, Outcome, Session, SessionId, Target, VendorName};
+use crate::domain::{LiveSession, Order, Outcome, Session, SessionId, Target, VendorName};
 
 use crate::upstream::{
-    Answer, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListingKind, Next, Own,
-    Page, Reply, SelectorKind, Step, Vendor,
+    Answer, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListFilter, ListingKind,
+    Next, Own, Page, Reply, SelectorKind, Step, Vendor,
     cloud::huawei,
     json,
     process::{self, Row},
@@ -40,10 +40,22 @@ static CAPABILITIES: Capabilities = Capabilities {
     requests_per_minute: Some(60),
     counting: Counting::Together,
     can_follow_up: false,
-    listing: Some(ListingKind { needs_one_of: &[], most: Some(MOST_LISTED) }),
-    // "System accounts for DB instances" in the product description (2025). A session has no kind of work here.
-    own: Own { users: &["rdsAdmin", "rdsBackup", "rdsRepl", "rdsMetric"], commands: &[] },
+    listing: Some(ListingKind {
+        needs_one_of: &[],
+        most: Some(MOST_LISTED),
+        tells: &["min_transaction_seconds", "idle_in_transaction", "blocking"],
+    }),
+    own: Own { users: OWN_USERS, commands: OWN_THREADS, applications: OWN_APPLICATIONS },
 };
+
+/// "System accounts for DB instances" in the product description (2025).
+const OWN_USERS: &[&str] = &["rdsAdmin", "rdsBackup", "rdsRepl", "rdsMetric"];
+/// Threads of replication. No page of the product tells their names; the openGauss kernel, whose source is public (2024), calls
+/// those that send and receive changes so.
+const OWN_THREADS: &[&str] = &["WalSender*", "WalReceiver*", "DataSender*", "DataReceiver*", "Archiver*"];
+/// Replication whoever's it is: the kernel sets these names itself ("WalSender to Standby[dn_6002]"), and its tools theirs.
+const OWN_APPLICATIONS: &[&str] =
+    &["WalSender to *", "walreceiver*", "gs_basebackup*", "pg_basebackup*", "gs_probackup*", "pg_recvlogical*"];
 
 /// The user guide: at most 200 records come back, and there are no pages.
 const MOST_LISTED: usize = 200;
@@ -55,7 +67,7 @@ const SESSION: Row = Row {
     user: "user_name",
     host: "client_ip",
     database: "database_name",
-    command: None,
+    command: Some("thread_name"),
     seconds: "query_runtime",
     state: "state",
     statement: "query",
@@ -129,14 +141,14 @@ impl Vendor for GaussDb {
         answer.map_err(of_product)
     }
 
-    fn list(&self, target: &Target, wanted: &Match, _: usize) -> Option<Call> {
+    fn list(&self, target: &Target, filter: &ListFilter, _: usize) -> Option<Call> {
         let path = format!("/v3/{{project_id}}/instances/{}/real-time-session", target.coordinate("instance_id"));
         let mut body = json!({
             "node_id": target.coordinate("node_id"),
             "component_id": target.coordinate("component_id"),
         });
         // A list that is cut off shows more of what is wanted where the vendor leaves out the rest.
-        for (name, value) in [("user_name", &wanted.user), ("database_name", &wanted.database)] {
+        for (name, value) in [("user_name", &filter.user), ("database_name", &filter.database)] {
             if let Some(value) = value {
                 body["query_info"][name] = json!(value);
             }
@@ -187,9 +199,18 @@ fn session(row: &Value) -> Option<LiveSession> {
         host,
         seconds,
         started_at: row["back_end_start"].as_i64().and_then(moment),
+        transaction_seconds: in_transaction(row),
+        application: json::text(&row["application_name"]),
         blocked_by: blocker.and_then(|id| IdRule::Token.parse(&id)).map(SessionId),
         ..session
     })
+}
+
+/// How long its transaction has been open, by the server's own clock: it tells how old the session is, and when both began.
+fn in_transaction(row: &Value) -> Option<u64> {
+    let began = |name: &str| row[name].as_i64().and_then(moment);
+    let before = began("transaction_start")? - began("back_end_start")?;
+    process::seconds(&row["exec_time"])?.checked_sub(u64::try_from(before.whole_seconds()).ok()?)
 }
 
 /// A time since 1970, of which no page says whether it is in seconds or in milliseconds: told apart by its size.

@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 
 use crate::{
     clock::unix_millis,
-    domain::{Match, Order, Outcome, Selector, Session, SessionId, Target, VendorName},
+    domain::{Order, Outcome, Selector, Session, SessionId, Target, VendorName},
 };
 
 use crate::upstream::{
-    Answer, Call, Capabilities, Coordinate, Counting, Effect, Fault, IdRule, Known, ListingKind, Own, Page, Reply,
-    SelectorKind, Step, Vendor, cloud::huawei, json, process::Row,
+    Answer, Call, Capabilities, Coordinate, Counting, Effect, Fault, IdRule, Known, ListFilter, ListingKind, Own, Page,
+    Reply, SelectorKind, Step, Vendor, cloud::huawei, json, process::Row,
 };
 
 /// See the module.
@@ -41,8 +41,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     requests_per_minute: Some(60),
     counting: Counting::Together,
     can_follow_up: true,
-    listing: Some(ListingKind { needs_one_of: &[], most: None }),
-    own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS },
+    listing: Some(ListingKind { needs_one_of: &[], most: None, tells: &[] }),
+    own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS, applications: &[] },
 };
 
 /// "System accounts" of the user guide (2025), and MySQL's own.
@@ -127,7 +127,7 @@ impl Vendor for TaurusDb {
         })
     }
 
-    fn list(&self, target: &Target, _: &Match, row: usize) -> Option<Call> {
+    fn list(&self, target: &Target, _: &ListFilter, row: usize) -> Option<Call> {
         Some(Call::get("list", "processes", processes(target), huawei::page_from(row).into()))
     }
 

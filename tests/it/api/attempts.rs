@@ -101,7 +101,7 @@ fn asked(target: &str) -> Value {
 
 async fn a_refused_attempt_is_recorded_whole(engine: Engine) {
     let more = "[[protect]]\ntarget = \"orders-ro\"\nusers = [\"*\"]\n".to_owned();
-    let gateway = Gateway::start_with(engine, Setup { more, ..Setup::default() }).await;
+    let gateway = Gateway::start_blind_with(engine, Setup { more, ..Setup::default() }).await;
     let body = asked("orders-ro").to_string();
     let answer = ask(&gateway, &[], &body).await;
     assert_recorded(&gateway, &answer, 403, "forbidden", "refused").await;
@@ -115,7 +115,7 @@ async fn a_refused_attempt_is_recorded_whole(engine: Engine) {
 
 async fn a_rate_limited_attempt_is_recorded_whole(engine: Engine) {
     let more = "[callers]\nkills_per_second = 1\nburst = 1\n".to_owned();
-    let gateway = Gateway::start_with(engine, Setup { more, ..Setup::default() }).await;
+    let gateway = Gateway::start_blind_with(engine, Setup { more, ..Setup::default() }).await;
     let body = asked("orders-ro").to_string();
     let limited = loop {
         let answer = ask(&gateway, &[], &body).await;
@@ -131,7 +131,7 @@ async fn a_rate_limited_attempt_is_recorded_whole(engine: Engine) {
 }
 
 async fn an_attempt_on_what_is_not_there_is_recorded_whole(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let body = asked("nowhere").to_string();
     let answer = ask(&gateway, &[], &body).await;
     let record = assert_recorded(&gateway, &answer, 404, "unknown_target", "failed").await;
@@ -140,7 +140,7 @@ async fn an_attempt_on_what_is_not_there_is_recorded_whole(engine: Engine) {
 }
 
 async fn an_invalid_attempt_is_recorded_whole(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let mut invalid = asked("orders-ro");
     invalid["reason"] = "".into();
     let mut malformed = asked("orders-ro");
@@ -154,7 +154,7 @@ async fn an_invalid_attempt_is_recorded_whole(engine: Engine) {
 }
 
 async fn a_reused_key_is_recorded_whole(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let key = [("Idempotency-Key", "key")];
     let first = ask(&gateway, &key, &kill_of("orders-ro", &[2_075_426]).to_string()).await;
     assert_eq!(first.status.as_u16(), 200, "{}", first.body);
@@ -165,7 +165,7 @@ async fn a_reused_key_is_recorded_whole(engine: Engine) {
 }
 
 async fn a_body_that_is_not_json_is_recorded_by_its_beginning(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let long = "kill them all, ".repeat(1000);
     let beginning: String = long.chars().take(4096).collect();
     for (body, kept) in [
@@ -183,7 +183,7 @@ async fn a_body_that_is_not_json_is_recorded_by_its_beginning(engine: Engine) {
 }
 
 async fn a_body_that_is_too_large_is_recorded_by_its_beginning(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let mut body = asked("orders-ro");
     body["reason"] = "why ".repeat(20_000).into();
     let body = body.to_string();
@@ -194,7 +194,7 @@ async fn a_body_that_is_too_large_is_recorded_by_its_beginning(engine: Engine) {
 }
 
 async fn a_body_of_another_media_type_is_recorded(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let json = asked("orders-ro").to_string();
     let answer = ask(&gateway, &[("Content-Type", "text/plain")], &json).await;
     let record = assert_recorded(&gateway, &answer, 415, "unsupported_media_type", "failed").await;
@@ -207,7 +207,7 @@ async fn a_body_of_another_media_type_is_recorded(engine: Engine) {
 }
 
 async fn a_body_that_breaks_off_is_recorded_as_far_as_it_came(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let head = format!(
         "POST /sessions/kill HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
          X-Request-Id: request-7\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n",
@@ -224,7 +224,7 @@ async fn a_body_that_breaks_off_is_recorded_as_far_as_it_came(engine: Engine) {
 }
 
 async fn a_token_in_the_body_is_not_recorded(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let token = token("sessions:kill");
     let mut body = asked("orders-ro");
     body["reason"] = format!("with {token}").into();

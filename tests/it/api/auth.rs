@@ -53,7 +53,7 @@ async fn ask(gateway: &Gateway, operation: Operation, authorization: Option<&str
 }
 
 async fn without_a_valid_token_nobody_is_let_in_and_nothing_is_on_record(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let now = Clock::system().now().unix_timestamp();
     let of = |changes: Value| format!("Bearer {}", signed(&claims(&changes), Algorithm::HS256, JWT_SECRET));
     assert_eq!(ask(&gateway, KILL, Some(&of(json!({})))).await.status, StatusCode::OK, "the token is good otherwise");
@@ -96,7 +96,7 @@ async fn without_a_valid_token_nobody_is_let_in_and_nothing_is_on_record(engine:
 }
 
 async fn a_claim_with_what_is_not_seen_is_refused_by_its_name(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     for unseen in ['\u{202e}', '\u{200b}', '\u{2028}', '\u{2029}', '\u{feff}', '\u{ad}', '\n', '\u{0}', '\u{85}'] {
         let text = format!("chat{unseen}ops");
         for (change, name) in [
@@ -119,7 +119,7 @@ async fn a_claim_with_what_is_not_seen_is_refused_by_its_name(engine: Engine) {
 }
 
 async fn every_operation_but_the_probes_wants_a_token(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     for operation in [KILL, LIST, READ, ("get", "/vendors"), ("get", "/targets")] {
         assert_problem(&ask(&gateway, operation, None).await, operation, 401, "unauthenticated");
     }
@@ -129,7 +129,7 @@ async fn every_operation_but_the_probes_wants_a_token(engine: Engine) {
 }
 
 async fn without_the_scope_a_kill_is_refused_and_on_record(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     for scope in ["", "kills:read", "sessions:killer openid", "SESSIONS:KILL"] {
         let token = Gateway::token("chatops-bot", scope);
         let body = kill_of("orders-ro", &[2_075_425]).to_string();
@@ -145,7 +145,7 @@ async fn without_the_scope_a_kill_is_refused_and_on_record(engine: Engine) {
 }
 
 async fn reading_wants_a_scope_too(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let answer = gateway.kill(&kill_of("orders-ro", &[2_075_425])).await;
     let token = Gateway::token("chatops-bot", "sessions:read");
     assert_problem(&gateway.client().get("/kills", &token).await, LIST, 403, "forbidden");
@@ -162,7 +162,7 @@ async fn an_alias_may_be_kept_for_some_callers(engine: Engine) {
     for (key, value) in coordinates.as_object().unwrap() {
         writeln!(more, "{key} = {value}").unwrap();
     }
-    let gateway = Gateway::start_with(engine, Setup { more, ..Setup::default() }).await;
+    let gateway = Gateway::start_blind_with(engine, Setup { more, ..Setup::default() }).await;
     for target in [json!("kept"), coordinates.clone()] {
         let answer = gateway.kill(&kill_of(target.clone(), &[2_075_425])).await;
         let record = assert_recorded(&gateway, &answer, 403, "forbidden", "refused").await;
@@ -178,7 +178,7 @@ async fn an_alias_may_be_kept_for_some_callers(engine: Engine) {
 }
 
 async fn scopes_may_come_as_a_list(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let changes = json!({ "scope": null, "scp": ["sessions:kill", "openid"], "aud": ["x", AUDIENCE] });
     let token = signed(&claims(&changes), Algorithm::HS256, JWT_SECRET);
     let body = kill_of("orders-ro", &[2_075_425]).to_string();
@@ -192,7 +192,7 @@ async fn scopes_may_come_as_a_list(engine: Engine) {
 }
 
 async fn a_claim_that_is_null_is_absent(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let with = |name: &str, value: Value| {
         let mut claims = claims(&json!({}));
         claims[name] = value;
@@ -225,7 +225,7 @@ async fn refused(gateway: &Gateway, reason: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_tokens_are_counted_by_reason() {
-    let gateway = Gateway::start(Engine::Sqlite).await;
+    let gateway = Gateway::start_blind(Engine::Sqlite).await;
     let of = |changes: Value| format!("Bearer {}", signed(&claims(&changes), Algorithm::HS256, JWT_SECRET));
     for _ in 0..3 {
         ask(&gateway, LIST, Some(&of(json!({ "exp": 1 })))).await;

@@ -32,7 +32,7 @@ fn user(password: &str) -> String {
 }
 
 async fn gateway(engine: Engine, more: String) -> Gateway {
-    Gateway::start_with(engine, Setup { more, ..Setup::default() }).await
+    Gateway::start_blind_with(engine, Setup { more, ..Setup::default() }).await
 }
 
 async fn kill(gateway: &Gateway, alias: &str, id: u64) -> Answer {
@@ -72,7 +72,7 @@ async fn a_wrong_password_is_tried_once_a_minute(engine: Engine) {
         clouds: Some(Clouds::demo_at(clock.clone())),
         ..Setup::default()
     };
-    let gateway = Gateway::start_with(engine, setup).await;
+    let gateway = Gateway::start_blind_with(engine, setup).await;
     for _ in 0..4 {
         let answer = kill(&gateway, "orders-ro", 2_075_425).await;
         let record = assert_recorded(&gateway, &answer, 502, "upstream_denied", "failed").await;
@@ -111,7 +111,7 @@ async fn temporary_keys_carry_their_token(engine: Engine) {
         world::TENCENT_SECRET_KEY,
     );
     let setup = Setup { more, clouds: Some(clouds()), ..Setup::default() };
-    let gateway = Gateway::start_with(engine, setup).await;
+    let gateway = Gateway::start_blind_with(engine, setup).await;
     assert_eq!(kill(&gateway, "orders-ro", 2_075_425).await.body["sessions"][0]["outcome"], "killed");
     assert_eq!(kill(&gateway, "ledger", 10_180).await.body["sessions"][0]["outcome"], "killed");
     assert_eq!(kill(&gateway, "orders-shard-1", 1111).await.status, StatusCode::ACCEPTED);
@@ -119,7 +119,7 @@ async fn temporary_keys_carry_their_token(engine: Engine) {
 
 async fn without_their_token_temporary_keys_are_denied(engine: Engine) {
     let setup = Setup { clouds: Some(clouds()), ..Setup::default() };
-    let gateway = Gateway::start_with(engine, setup).await;
+    let gateway = Gateway::start_blind_with(engine, setup).await;
     for (alias, id) in [("orders-ro", 2_075_425), ("orders-shard-1", 1111)] {
         let answer = kill(&gateway, alias, id).await;
         let record = assert_recorded(&gateway, &answer, 502, "upstream_denied", "failed").await;
@@ -132,7 +132,7 @@ async fn a_key_that_is_refused_again_and_again_is_not_worn_out(engine: Engine) {
     let clouds = Clouds::demo();
     clouds.set_huawei(HuaweiCustomer { secret_key: "rotated-meanwhile".to_owned(), ..world::huawei_customer() });
     let setup = Setup { clouds: Some(clouds), ..Setup::default() };
-    let gateway = Gateway::start_with(engine, setup).await;
+    let gateway = Gateway::start_blind_with(engine, setup).await;
     for _ in 0..8 {
         let answer = kill(&gateway, "orders-ro", 2_075_425).await;
         assert_recorded(&gateway, &answer, 502, "upstream_denied", "failed").await;

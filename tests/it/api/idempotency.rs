@@ -54,7 +54,7 @@ fn is_replayed(answer: &Answer) -> bool {
 }
 
 async fn the_same_key_gives_the_same_kill(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let first = keyed(&gateway, "key-1", &body()).await;
     let again = keyed(&gateway, "key-1", &body()).await;
     assert_eq!((first.status, again.status), (StatusCode::OK, StatusCode::OK), "{}", again.body);
@@ -68,7 +68,7 @@ async fn the_same_key_gives_the_same_kill(engine: Engine) {
 }
 
 async fn the_order_of_members_makes_no_other_request(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let token = Gateway::token("chatops-bot", "sessions:kill");
     let key = [("Idempotency-Key", "k")];
     let one = r#"{"target":"orders-ro","select":{"ids":["2075425"]},"reason":"why"}"#;
@@ -80,7 +80,7 @@ async fn the_order_of_members_makes_no_other_request(engine: Engine) {
 }
 
 async fn the_same_wish_in_other_words_is_no_other_request(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let first = keyed(&gateway, "k", &kill_of("orders-ro", &[2_075_425])).await;
     let mut same = kill_of("orders-ro", &[2_075_425]);
     (same["dry_run"], same["on_behalf_of"]) = (false.into(), Value::Null);
@@ -93,7 +93,7 @@ async fn the_same_wish_in_other_words_is_no_other_request(engine: Engine) {
 }
 
 async fn a_key_belongs_to_its_caller(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let first = keyed(&gateway, "k", &body()).await;
     let token = Gateway::token("another-bot", "sessions:kill");
     let other = gateway.client().post("/sessions/kill", &token, &[("Idempotency-Key", "k")], body().to_string()).await;
@@ -104,7 +104,7 @@ async fn a_key_belongs_to_its_caller(engine: Engine) {
 }
 
 async fn a_key_of_another_request_is_reused(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let first = keyed(&gateway, "k", &body()).await;
     let other = keyed(&gateway, "k", &kill_of("orders-ro", &[2_075_426])).await;
     assert_recorded(&gateway, &other, 422, "key_reused", "failed").await;
@@ -115,7 +115,7 @@ async fn a_key_of_another_request_is_reused(engine: Engine) {
 }
 
 async fn a_key_is_1_to_255_visible_ascii_characters(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     for bad in ["", "a b", "ä", "tab\tkey", &"k".repeat(256)] {
         let answer = keyed(&gateway, bad, &body()).await;
         assert_recorded(&gateway, &answer, 422, "invalid", "failed").await;
@@ -128,7 +128,7 @@ async fn a_key_is_1_to_255_visible_ascii_characters(engine: Engine) {
 }
 
 async fn a_key_in_use_is_in_progress_and_a_lost_answer_stays_lost(engine: Engine) {
-    let mut gateway = Gateway::start(engine).await;
+    let mut gateway = Gateway::start_blind(engine).await;
     gateway.clouds.misbehave(Action::TaurusdbKill, Behaviour::Hang);
     let (client, token) = (gateway.client().clone(), Gateway::token("chatops-bot", "sessions:kill"));
     let first = tokio::spawn(async move {
@@ -155,7 +155,7 @@ async fn a_key_in_use_is_in_progress_and_a_lost_answer_stays_lost(engine: Engine
 }
 
 async fn of_many_at_once_exactly_one_is_sent(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let asked = body();
     let answers = join_all((0..16).map(|_| keyed(&gateway, "k", &asked))).await;
     let id = answers[0].kill_id();
@@ -170,7 +170,7 @@ async fn of_many_at_once_exactly_one_is_sent(engine: Engine) {
 }
 
 async fn what_was_not_understood_takes_no_key(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let mut bad = body();
     bad["reason"] = "".into();
     let refused = keyed(&gateway, "k", &bad).await;
@@ -184,7 +184,7 @@ async fn what_was_not_understood_takes_no_key(engine: Engine) {
 }
 
 async fn after_a_rate_limit_the_key_is_free_again(engine: Engine) {
-    let gateway = Gateway::start_with(engine, Setup { more: IMPATIENT.to_owned(), ..Setup::default() }).await;
+    let gateway = Gateway::start_blind_with(engine, Setup { more: IMPATIENT.to_owned(), ..Setup::default() }).await;
     gateway.clouds.misbehave_times(1, Action::TaurusdbKill, Behaviour::Throttle);
     // Where its turn comes too late for so little patience, that is a rate limit too.
     let throttled = async || Some(keyed(&gateway, "k", &body()).await).filter(|answer| answer.code() != "rate_limited");
@@ -203,7 +203,7 @@ async fn after_a_rate_limit_the_key_is_free_again(engine: Engine) {
 }
 
 async fn a_repetition_can_wait_for_the_outcome(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let asked = kill_of("orders-shard-1", &[1111]);
     let accepted = keyed(&gateway, "k", &asked).await;
     assert_eq!(accepted.status, StatusCode::ACCEPTED, "{}", accepted.body);

@@ -23,7 +23,7 @@ fn sent(gateway: &Gateway, action: Action) -> Value {
 }
 
 async fn gaussdb_kills_sessions_of_a_component(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let answer = gateway.kill(&kill_of("ledger", &[10_180, 10_185])).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     assert_eq!(answer.body["status"], "succeeded");
@@ -34,7 +34,7 @@ async fn gaussdb_kills_sessions_of_a_component(engine: Engine) {
 }
 
 async fn taurusdb_tells_killed_from_not_found(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let answer = gateway.kill(&kill_of("orders-ro", &[2_075_425, 99])).await;
     let sessions = json!([{ "id": "2075425", "outcome": "killed" }, { "id": "99", "outcome": "not_found" }]);
     assert_eq!(answer.body["sessions"], sessions, "{}", answer.body);
@@ -43,7 +43,7 @@ async fn taurusdb_tells_killed_from_not_found(engine: Engine) {
 }
 
 async fn taurusdb_lets_the_database_pick(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     gateway.clouds.set_history_delay(std::time::Duration::ZERO);
     let body = json!({ "target": "orders-ro", "select": { "intelligent": true }, "reason": "load" });
     let answer = gateway.kill_with(&[("Prefer", "wait=30")], &body).await;
@@ -54,7 +54,7 @@ async fn taurusdb_lets_the_database_pick(engine: Engine) {
 }
 
 async fn das_kills_a_users_sessions_and_is_only_accepted(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let body = json!({ "target": "shop", "select": { "match": { "user": "report" } }, "reason": "load" });
     let answer = gateway.kill(&body).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
@@ -63,7 +63,7 @@ async fn das_kills_a_users_sessions_and_is_only_accepted(engine: Engine) {
 }
 
 async fn dcdb_takes_a_task_and_its_flow_settles_it(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let accepted = gateway.kill(&kill_of("orders-shard-1", &[1111, 1112])).await;
     assert_eq!(accepted.status, StatusCode::ACCEPTED, "{}", accepted.body);
     let wanted = json!({ "InstanceId": world::DCDB_INSTANCE, "ShardId": world::DCDB_SHARD, "SessionId": [1111, 1112] });

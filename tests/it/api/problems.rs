@@ -30,7 +30,7 @@ async fn send(gateway: &Gateway, body: &str) -> crate::support::gateway::Answer 
 }
 
 async fn what_cannot_be_read_is_malformed_and_on_record(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let cases: [(&str, Option<&str>); 18] = [
         ("", None),
         ("{", None),
@@ -66,7 +66,7 @@ async fn what_cannot_be_read_is_malformed_and_on_record(engine: Engine) {
 }
 
 async fn a_query_parameter_that_nobody_knows_is_malformed(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let token = Gateway::token("chatops-bot", "sessions:kill kills:read kills:export");
     let body = kill_of("orders-ro", &[2_075_425]).to_string();
     let answer = gateway.client().post("/sessions/kill?dry_run=true", &token, &[], body).await;
@@ -90,7 +90,7 @@ async fn a_query_parameter_that_nobody_knows_is_malformed(engine: Engine) {
 }
 
 async fn a_body_may_have_64_kib_and_not_a_byte_more(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let body = kill_of("orders-ro", &[2_075_425]).to_string();
     let padded = |bytes: usize| format!("{body}{}", " ".repeat(bytes - body.len()));
     let answer = send(&gateway, &padded(64 * 1024)).await;
@@ -101,7 +101,7 @@ async fn a_body_may_have_64_kib_and_not_a_byte_more(engine: Engine) {
 }
 
 async fn an_oversized_body_is_refused_with_and_without_its_length(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let token = Gateway::token("chatops-bot", "sessions:kill");
     let head = format!(
         "POST /sessions/kill HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
@@ -123,7 +123,7 @@ async fn an_oversized_body_is_refused_with_and_without_its_length(engine: Engine
 }
 
 async fn a_body_that_is_not_called_json_is_refused(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let body = kill_of("orders-ro", &[2_075_425]);
     for media_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""] {
         let answer = gateway.kill_with(&[("Content-Type", media_type)], &body).await;
@@ -137,7 +137,7 @@ async fn a_body_that_is_not_called_json_is_refused(engine: Engine) {
 }
 
 async fn a_body_that_is_encoded_is_refused_with_what_is_taken(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let token = Gateway::token("chatops-bot", "sessions:kill");
     let body = kill_of("orders-ro", &[2_075_425]).to_string();
     for coding in ["gzip", "br", "identity, gzip", "GZIP", "x"] {
@@ -154,7 +154,7 @@ async fn a_body_that_is_encoded_is_refused_with_what_is_taken(engine: Engine) {
 }
 
 async fn an_unknown_alias_or_account_is_told_and_on_record(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let elsewhere = json!({ "vendor": "dcdb", "account": "tencent-prod", "instance_id": "i", "shard_id": "s" });
     // As long and as odd as an alias can be: an index of the database must not choke on it.
     let odd: String = (0..1200).filter_map(|n| char::from_u32(0x1_0400 + n * 37 % 60_000)).collect();
@@ -169,7 +169,7 @@ async fn an_unknown_alias_or_account_is_told_and_on_record(engine: Engine) {
 }
 
 async fn what_is_not_there_is_not_found(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     for id in ["0190a5f0-0000-7000-8000-000000000000", "not-a-uuid", "%FF", "%00", "1"] {
         assert_problem(&gateway.read(&format!("/kills/{id}")).await, READ, 404, "not_found");
     }
@@ -181,7 +181,7 @@ async fn what_is_not_there_is_not_found(engine: Engine) {
 }
 
 async fn every_path_names_the_method_that_it_takes(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let token = format!("Bearer {}", Gateway::token("chatops-bot", "sessions:kill kills:read"));
     let paths = document()["paths"].as_object().unwrap();
     for (path, item) in paths {

@@ -22,7 +22,7 @@ async fn open(gateway: &Gateway, path: &str, headers: &[(&str, &str)]) -> Answer
 }
 
 async fn vendors_tells_what_each_vendor_can_do_and_its_limits(engine: Engine) {
-    let gateway = Gateway::start_with(engine, Setup { more: IMPATIENT.to_owned(), ..Setup::default() }).await;
+    let gateway = Gateway::start_blind_with(engine, Setup { more: IMPATIENT.to_owned(), ..Setup::default() }).await;
     let answer = gateway.client().get("/vendors", &Gateway::token("anybody", "")).await;
     assert_eq!(answer.status, StatusCode::OK);
     let items = answer.body["items"].as_array().unwrap();
@@ -63,7 +63,7 @@ async fn vendors_tells_what_each_vendor_can_do_and_its_limits(engine: Engine) {
 }
 
 async fn targets_tells_the_aliases_with_their_coordinates(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let answer = gateway.client().get("/targets", &Gateway::token("anybody", "")).await;
     let items = answer.body["items"].as_array().unwrap();
     assert_eq!(items.len(), 4);
@@ -75,7 +75,7 @@ async fn targets_tells_the_aliases_with_their_coordinates(engine: Engine) {
 }
 
 async fn probes_need_no_token(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     for path in ["/healthz", "/readyz"] {
         let answer = open(&gateway, path, &[]).await;
         assert_eq!((answer.status, answer.body), (StatusCode::OK, json!({ "status": "ok" })), "{path}");
@@ -83,7 +83,7 @@ async fn probes_need_no_token(engine: Engine) {
 }
 
 async fn metrics_count_kills_and_tell_no_secrets(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     gateway.kill(&kill_of("orders-ro", &[2_075_425])).await;
     gateway.kill(&kill_of("orders-ro", &[2_075_426])).await;
     gateway.kill(&kill_of("nowhere", &[1])).await;
@@ -103,7 +103,7 @@ async fn metrics_count_kills_and_tell_no_secrets(engine: Engine) {
 }
 
 async fn what_a_caller_makes_up_is_no_label(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     for n in 0..5 {
         let target = json!({ "vendor": format!("made-up-{n}"), "account": "made-up" });
         gateway.kill(&kill_of(target, &[1])).await;
@@ -115,7 +115,7 @@ async fn what_a_caller_makes_up_is_no_label(engine: Engine) {
 }
 
 async fn a_request_keeps_its_id_and_gets_one_where_it_has_none(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let longest = "x".repeat(128);
     for id in ["req-4711", "0af7651916cd43dd8448eb211c80319c", longest.as_str()] {
         for path in ["/healthz", "/kills", "/nowhere"] {

@@ -21,7 +21,7 @@ fn body(call: &Received) -> Value {
 }
 
 async fn coordinates_in_full_do_as_an_alias_does(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     for (alias, coordinates) in targets() {
         let by_alias = gateway.kill(&kill_of(alias, &[1])).await;
         let account = if alias == "orders-shard-1" { "tencent-test" } else { "huawei-test" };
@@ -46,7 +46,7 @@ async fn coordinates_in_full_do_as_an_alias_does(engine: Engine) {
 }
 
 async fn each_way_to_name_a_dcdb_shard_reaches_the_vendor(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let instance = world::DCDB_INSTANCE;
     for (shard, serial, node, id, home) in [
         (Some(world::DCDB_SHARD), None, None, 1111, (world::DCDB_SHARD, world::DCDB_NODE)),
@@ -86,7 +86,7 @@ async fn the_account_may_be_left_out_only_where_one_fits(engine: Engine) {
     let alias = "[targets.other]\nvendor = 'taurusdb'\ninstance_id = 'a41cbc5c9bd344b1a60d3b7a1d0b8b4ein07'\n\
                  node_id = 'f6b1c6d8a27e4c0d9d8bcb2a7d9a3e51no07'\n";
     let setup = Setup { more: format!("{more}{alias}"), ..Setup::default() };
-    let gateway = Gateway::start_with(engine, setup).await;
+    let gateway = Gateway::start_blind_with(engine, setup).await;
     let target = json!({ "vendor": "dcdb", "instance_id": world::DCDB_INSTANCE, "shard_id": world::DCDB_SHARD });
     let answer = gateway.kill(&kill_of(target.clone(), &[1111])).await;
     assert_eq!((answer.status.as_u16(), answer.code()), (422, "invalid"), "{}", answer.body);
@@ -99,7 +99,7 @@ async fn the_account_may_be_left_out_only_where_one_fits(engine: Engine) {
 }
 
 async fn ids_may_be_numbers_and_are_answered_as_texts(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     for (alias, ids, as_sent) in [
         ("ledger", json!([10_180, "10181"]), json!({ "session_ids": ["10180", "10181"] })),
         ("shop", json!([11_212, "0011213"]), json!({ "process_ids": ["11212", "11213"] })),
@@ -125,7 +125,7 @@ async fn ids_may_be_numbers_and_are_answered_as_texts(engine: Engine) {
 
 async fn a_kill_of_1000_ids_is_split_and_its_outcomes_are_merged(engine: Engine) {
     let more = "[vendors.gaussdb]\nmax_ids_per_call = 300\n[vendors.dcdb]\nrequests_per_second = 1000\n";
-    let gateway = Gateway::start_with(engine, Setup { more: more.to_owned(), ..Setup::default() }).await;
+    let gateway = Gateway::start_blind_with(engine, Setup { more: more.to_owned(), ..Setup::default() }).await;
     let ids: Vec<u64> = (9_700..10_700).collect();
     let answer = gateway.kill(&kill_of("ledger", &ids)).await;
     assert_eq!((answer.status, &answer.body["status"]), (StatusCode::OK, &json!("partial")), "{}", answer.body);
@@ -155,7 +155,7 @@ async fn a_kill_of_1000_ids_is_split_and_its_outcomes_are_merged(engine: Engine)
 }
 
 async fn das_takes_one_criterion(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let place = Place::das(world::DAS_INSTANCE);
     let body = json!({ "target": "shop", "select": { "match": { "database": "warehouse" } }, "reason": "load" });
     let answer = gateway.kill(&body).await;

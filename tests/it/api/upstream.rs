@@ -61,7 +61,7 @@ fn error(status: u16, code: &str) -> Behaviour {
 }
 
 async fn huaweis_answers_are_told_as_what_they_mean(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let not_found = (404, "target_not_found", "failed");
     let busy = (409, "target_busy", "failed");
     let rejected = (422, "upstream_rejected", "failed");
@@ -99,7 +99,7 @@ async fn huaweis_answers_are_told_as_what_they_mean(engine: Engine) {
 }
 
 async fn tencents_answers_are_told_as_what_they_mean(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     for (code, expected) in [
         ("InvalidParameter.InstanceNotFound", (404, "target_not_found", "failed")),
         ("ResourceNotFound", (404, "target_not_found", "failed")),
@@ -126,7 +126,7 @@ async fn tencents_answers_are_told_as_what_they_mean(engine: Engine) {
 async fn throttling_in_any_clothing_is_rate_limited_and_says_when_to_come_again(engine: Engine) {
     // A gateway each: one that was throttled leaves the vendor alone for a moment.
     let impatient =
-        async || Gateway::start_with(engine, Setup { more: IMPATIENT.to_owned(), ..Setup::default() }).await;
+        async || Gateway::start_blind_with(engine, Setup { more: IMPATIENT.to_owned(), ..Setup::default() }).await;
     let code = json!({ "Response": { "Error": { "Code": "LimitExceeded.TooFrequentlyCalled", "Message": "" } } });
     for (action, behaviour) in [
         (Action::GaussdbKill, Behaviour::Throttle),
@@ -140,7 +140,7 @@ async fn throttling_in_any_clothing_is_rate_limited_and_says_when_to_come_again(
     }
 
     // Longer than anybody waits.
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let mut canned = Canned::json(429, "{}");
     canned.headers.insert("Retry-After".to_owned(), "70".to_owned());
     gateway.clouds.misbehave_times(1, Action::TaurusdbKill, Behaviour::Status(canned));
@@ -151,7 +151,7 @@ async fn throttling_in_any_clothing_is_rate_limited_and_says_when_to_come_again(
 async fn a_lost_answer_is_unknown_and_nothing_is_sent_again(engine: Engine) {
     // There is time enough to send again, if anybody did.
     let more = "[vendors.dcdb]\ntimeout_ms = 2000\n".to_owned();
-    let gateway = Gateway::start_with(engine, Setup { more, ..Setup::default() }).await;
+    let gateway = Gateway::start_blind_with(engine, Setup { more, ..Setup::default() }).await;
     let unknown = (504, "outcome_unknown", "unknown");
     for behaviour in [
         Behaviour::Drop,
@@ -170,7 +170,7 @@ async fn a_lost_answer_is_unknown_and_nothing_is_sent_again(engine: Engine) {
 }
 
 async fn after_a_call_that_fails_no_further_one_is_sent(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     gateway.clouds.misbehave_times(1, Action::TaurusdbKill, Behaviour::Slow(Duration::from_millis(1)));
     gateway.clouds.misbehave(Action::TaurusdbKill, Behaviour::Deny);
     let mut ids: Vec<u64> = (1..=45).collect();
@@ -183,7 +183,7 @@ async fn after_a_call_that_fails_no_further_one_is_sent(engine: Engine) {
 }
 
 async fn a_throttled_call_is_sent_again_within_the_callers_time(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     gateway.clouds.misbehave_times(2, Action::TaurusdbKill, Behaviour::Throttle);
     let answer = gateway.kill(&kill_of("orders-ro", &[2_075_425])).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
@@ -198,7 +198,7 @@ async fn a_vendor_that_cannot_be_reached_has_killed_nothing(engine: Engine) {
         "[accounts.tencent-test]\ncloud = 'tencent'\nregion = 'r'\nsecret_id = 'i'\nsecret_key = 'k'\n\
          endpoints.dcdb = 'http://127.0.0.1:1'\n",
     );
-    let gateway = Gateway::start_with(engine, Setup { more, ..Setup::default() }).await;
+    let gateway = Gateway::start_blind_with(engine, Setup { more, ..Setup::default() }).await;
     let answer = gateway.kill(&kill_of("orders-shard-1", &[1111])).await;
     let record = assert_recorded(&gateway, &answer, 502, "upstream_failed", "failed").await;
     assert_eq!(record["upstream"]["http_status"], Value::Null);
@@ -206,7 +206,7 @@ async fn a_vendor_that_cannot_be_reached_has_killed_nothing(engine: Engine) {
 }
 
 async fn a_target_that_the_vendor_does_not_know_is_not_found(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let elsewhere = "00000000000000000000000000000000";
     for (vendor, coordinate, value) in [
         ("gaussdb", "instance_id", format!("{elsewhere}in14")),
@@ -228,7 +228,7 @@ async fn a_target_that_the_vendor_does_not_know_is_not_found(engine: Engine) {
 
 async fn too_many_calls_wait_for_no_turn_and_are_told_when_to_come_again(engine: Engine) {
     let more = "[vendors.dcdb]\nrequests_per_second = 1\nmax_wait_ms = 0\n".to_owned();
-    let gateway = Gateway::start_with(engine, Setup { more, ..Setup::default() }).await;
+    let gateway = Gateway::start_blind_with(engine, Setup { more, ..Setup::default() }).await;
     // Kills for places that are named in two ways share no call.
     let on_node = json!({ "vendor": "dcdb", "instance_id": world::DCDB_INSTANCE, "shard_id": world::DCDB_SHARD,
         "node_id": world::DCDB_NODE });

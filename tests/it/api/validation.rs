@@ -42,7 +42,7 @@ fn full(vendor: &str) -> Value {
 }
 
 async fn an_id_must_be_one_of_its_vendor(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let long = "x".repeat(65);
     for (alias, bad) in [
         ("ledger", vec![json!(""), json!("a b"), json!("a/b"), json!("ä"), json!(long), json!("1\u{0}")]),
@@ -58,7 +58,7 @@ async fn an_id_must_be_one_of_its_vendor(engine: Engine) {
 }
 
 async fn ids_at_the_edge_of_what_a_vendor_has_are_taken(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     for (alias, id) in [
         ("ledger", "0-9_A.z:".repeat(8)),
         ("shop", "0".to_owned()),
@@ -77,7 +77,7 @@ async fn ids_at_the_edge_of_what_a_vendor_has_are_taken(engine: Engine) {
 }
 
 async fn a_selector_never_means_everything(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let shop = json!("shop");
     let many: Vec<_> = (0..1001).collect();
     for (select, field) in [
@@ -103,7 +103,7 @@ async fn a_selector_never_means_everything(engine: Engine) {
 }
 
 async fn a_reason_is_text_of_1_to_1000_characters(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let target = json!("orders-ro");
     for bad in [json!(null), json!(""), json!("  "), json!("ä".repeat(1001)), json!("a\u{0}b"), json!("a\u{1b}[2Jb")] {
         refused(&gateway, &target, "/reason", bad, "reason").await;
@@ -127,7 +127,7 @@ async fn a_reason_is_text_of_1_to_1000_characters(engine: Engine) {
 }
 
 async fn coordinates_are_held_against_what_the_vendor_needs(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let wrong_instance = world::GAUSSDB_INSTANCE;
     for (vendor, at, value, field) in [
         ("dcdb", "shard_serial_id", json!(world::DCDB_SHARD_SERIAL), "shard_id"),
@@ -154,7 +154,7 @@ async fn coordinates_are_held_against_what_the_vendor_needs(engine: Engine) {
 }
 
 async fn a_selector_that_a_vendor_lacks_is_refused_with_what_it_has(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let by_host = json!({ "match": { "host": "10.0.0.7" } });
     let intelligent = json!({ "intelligent": true });
     let das = json!(["ids", "match with exactly one of user, database", "match with user or database"]);
@@ -173,7 +173,7 @@ async fn a_selector_that_a_vendor_lacks_is_refused_with_what_it_has(engine: Engi
 }
 
 async fn every_attempt_is_on_record_once(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let token = Gateway::token("chatops-bot", "sessions:kill");
     let bodies = [
         "{".to_owned(),

@@ -25,7 +25,7 @@ async fn kill_as(gateway: &Gateway, caller: &str) -> Value {
 }
 
 async fn a_caller_that_may_only_kill_sees_its_own_kills(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let (anna, bert) = (kill_as(&gateway, "anna").await, kill_as(&gateway, "bert").await);
     let token = Gateway::token("anna", "sessions:kill");
     for path in ["/kills", "/kills?caller=anna", "/kills?vendor=taurusdb&limit=1"] {
@@ -43,7 +43,7 @@ async fn a_caller_that_may_only_kill_sees_its_own_kills(engine: Engine) {
 }
 
 async fn whoever_may_read_sees_everybodys_kills(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let (anna, bert) = (kill_as(&gateway, "anna").await, kill_as(&gateway, "bert").await);
     for scope in ["kills:read", "kills:read sessions:kill"] {
         let token = Gateway::token("anna", scope);
@@ -55,7 +55,7 @@ async fn whoever_may_read_sees_everybodys_kills(engine: Engine) {
 async fn only_permitted_aliases_are_listed(engine: Engine) {
     let more = "[targets.kept]\nvendor = 'dcdb'\ninstance_id = 'tdsqlshard-kept'\nshard_id = 's'\n\
                 callers = ['dba-*']\n";
-    let gateway = Gateway::start_with(engine, Setup { more: more.to_owned(), ..Setup::default() }).await;
+    let gateway = Gateway::start_blind_with(engine, Setup { more: more.to_owned(), ..Setup::default() }).await;
     let listed = async |caller: &str| {
         let answer = gateway.client().get("/targets", &Gateway::token(caller, "")).await;
         assert_eq!(answer.status, StatusCode::OK);

@@ -43,7 +43,7 @@ const SEATS: usize = 200;
 
 /// A gateway at which DCDB's kills stay accepted, and one of them under a key.
 async fn open_kill(setup: Setup, engine: Engine) -> (Gateway, Answer) {
-    let gateway = Gateway::start_with(engine, setup).await;
+    let gateway = Gateway::start_blind_with(engine, setup).await;
     gateway.clouds.misbehave(Action::DcdbKill, Behaviour::Lie(Lie::FlowRuns(Duration::from_hours(1))));
     let accepted = wait(&gateway, 0).await;
     let taken = async || (gateway.record(accepted.kill_id()).await["status"] == "accepted").then_some(());
@@ -74,7 +74,7 @@ async fn a_waiter_hears_of_a_kill_that_another_gateway_settled(engine: Engine) {
 }
 
 async fn whoever_waits_for_what_nobody_looks_after_is_answered_at_once(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let asked = kill_of("shop", &[11_212]);
     let answered = gateway.kill_with(&[("Prefer", "wait=300")], &asked);
     let answer = timeout(PATIENCE / 2, answered).await.expect("an answer long before");

@@ -89,6 +89,7 @@ async fn the_calls_of_an_answer_are_an_event_and_tell_how_old_the_look_was(book:
         at: NOON + Duration::from_secs(after),
         ids: vec![id.to_owned()],
         task_id: task.map(str::to_owned),
+        answered: true,
         refused,
     };
     let calls = [call(2, "1111", Some("31\u{fffd}"), false), call(5, "2222", None, true)];

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
 use killgate::{
-    domain::{LiveSession, Match, Order},
-    upstream::{Answer, Call, Effect, Fault, HttpCall, Known, Listing, Step, Vendor},
+    domain::{LiveSession, Order},
+    upstream::{Answer, Call, Effect, Fault, HttpCall, Known, ListFilter, Listing, Step, Vendor},
 };
 use serde_json::Value;
 
@@ -86,9 +86,9 @@ fn pick(vector: &Vector, vendor: &dyn Vendor, order: &Order) -> Verdict {
 }
 
 /// Reads the pages of the vector's list.
-fn list(vector: &Vector, wanted: Match) -> Verdict {
+fn list(vector: &Vector, filter: ListFilter) -> Verdict {
     let (vendor, target) = vector.target()?;
-    let mut listing = Listing::new(vendor, target, wanted);
+    let mut listing = Listing::new(vendor, target, filter);
     for (at, exchange) in vector.exchanges.iter().enumerate() {
         let within = |why| format!("exchange {}: {why}", at + 1);
         let call = listing.call().ok_or_else(|| within("the list has ended".to_owned()))?;

@@ -8,7 +8,7 @@ use actix_web::http::StatusCode;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use killgate::{
     domain::{Coordinates, Match, Order, Selector, Session, SessionId, Target},
-    upstream::{Call, Capabilities, Content, HttpReply, Known, Reply, Vendor},
+    upstream::{Call, Capabilities, Content, HttpReply, Known, ListFilter, Reply, Vendor},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -247,9 +247,9 @@ fn name(path: &Path) -> String {
 
 impl Vector {
     /// What is wanted of a list, where the vector is of one.
-    pub(super) fn wanted(&self) -> Option<Match> {
+    pub(super) fn wanted(&self) -> Option<ListFilter> {
         let Criteria { user, database } = self.order.list.clone()?;
-        Some(Match { user, database, ..Match::default() })
+        Some(ListFilter { user, database })
     }
 
     /// The vendor and the target, as valid as those that reach a vendor; the text says what is wrong with it.
@@ -281,9 +281,10 @@ impl Vector {
         let capabilities = vendor.capabilities();
         let selector = match self.order.select.as_ref().ok_or("has no select")? {
             Select::Ids(ids) => Selector::Ids(ids.iter().cloned().map(SessionId).collect()),
-            Select::Match(Criteria { user, database }) => {
-                Selector::Match(Match { user: user.clone(), database: database.clone(), ..Match::default() })
-            }
+            Select::Match(Criteria { user, database }) => match (user, database) {
+                (Some(user), _) => Selector::Match(Match::of_user(user)),
+                (None, database) => Selector::Match(Match::in_database(database.as_deref().unwrap_or_default())),
+            },
             Select::Intelligent(true) => Selector::Intelligent,
             Select::Intelligent(false) => return Err("intelligent is true or not there".to_owned()),
         };

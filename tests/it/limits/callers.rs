@@ -72,7 +72,7 @@ async fn who_cannot_have_a_turn_in_time_is_told_when_there_is_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_that_hangs_up_does_not_cancel_its_kill() {
-    let gateway = Gateway::start(Engine::Sqlite).await;
+    let gateway = Gateway::start_blind(Engine::Sqlite).await;
     gateway.clouds.misbehave(Action::DcdbKill, Behaviour::Hold);
     let (token, body) = (Gateway::token("hasty", "sessions:kill"), kill_of("orders-shard-1", &[1111]).to_string());
     let request = format!(

@@ -86,7 +86,7 @@ async fn two_instances() -> (Gateway, [Value; 2]) {
         target(&places[0])
     });
     let setup = Setup { clouds: Some(clouds), ..Setup::default() };
-    (Gateway::start_with(Engine::Sqlite, setup).await, targets)
+    (Gateway::start_blind_with(Engine::Sqlite, setup).await, targets)
 }
 
 fn internal_error() -> Behaviour {

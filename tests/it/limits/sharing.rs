@@ -110,7 +110,7 @@ async fn what_the_database_picks_is_never_shared() {
         world::HUAWEI_ACCESS_KEY,
         world::HUAWEI_SECRET_KEY,
     );
-    let gateway = Gateway::start_with(Engine::Sqlite, Setup { more, ..Setup::default() }).await;
+    let gateway = Gateway::start_blind_with(Engine::Sqlite, Setup { more, ..Setup::default() }).await;
     all(&gateway, &[kill_of("orders-ro", &[1]), kill_of("orders-ro", &[2])]).await;
     let before = gateway.clouds.calls_for(Action::TaurusdbKill).len();
     let pick = json!({ "target": "orders-ro", "select": { "intelligent": true }, "reason": "load" });

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     safety::process::Served,
     support::{
-        gateway::{Engine, Gateway, Setup, kill_of, on_both_engines, record_at, url_of},
+        gateway::{BLIND, Engine, Gateway, Setup, kill_of, on_both_engines, record_at, url_of},
         patience::eventually,
     },
 };
@@ -29,8 +29,9 @@ fn later() -> Clock {
 async fn a_gateway_that_dies_leaves_its_deliveries_to_another(engine: Engine) {
     let portal = Receiver::replying([Reply::Status(503), Reply::Hang]).await;
     // Only the one that is to die knows of the webhook as yet.
-    let idle = Gateway::start(engine).await;
-    let doomed = Served::start(&record_at(&url_of(&idle)), &idle.sandbox.url, &portal.section("portal")).await;
+    let idle = Gateway::start_blind(engine).await;
+    let more = format!("{BLIND}{}", portal.section("portal"));
+    let doomed = Served::start(&record_at(&url_of(&idle)), &idle.sandbox.url, &more).await;
     let answer = doomed.kill(&kill_of("orders-ro", &[2_075_425])).await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.body);
     // Refused once, and the second try is under way.
@@ -44,7 +45,7 @@ async fn a_gateway_that_dies_leaves_its_deliveries_to_another(engine: Engine) {
         clouds: Some(idle.clouds.clone()),
         ..Setup::default()
     };
-    let living = Gateway::start_with(engine, setup).await;
+    let living = Gateway::start_blind_with(engine, setup).await;
     let posts = portal.got(3).await;
     for post in &posts {
         post.verify();
@@ -57,14 +58,14 @@ async fn a_gateway_that_dies_leaves_its_deliveries_to_another(engine: Engine) {
 
 async fn a_delivery_to_a_webhook_that_is_gone_is_dropped(engine: Engine) {
     let portal = Receiver::always(Reply::Status(500)).await;
-    let first = Gateway::start_with(engine, Setup { more: portal.section("portal"), ..Setup::default() }).await;
+    let first = Gateway::start_blind_with(engine, Setup { more: portal.section("portal"), ..Setup::default() }).await;
     first.kill(&kill_of("orders-ro", &[2_075_425])).await;
     portal.got(1).await;
     let url = url_of(&first);
     let (_sandbox, _home) = first.stop().await;
 
     let setup = Setup { database_url: Some(url), clock: Some(later()), ..Setup::default() };
-    let without = Gateway::start_with(engine, setup).await;
+    let without = Gateway::start_blind_with(engine, setup).await;
     let name = "killgate_webhook_deliveries_total{webhook=\"none\",result=\"dropped\"}";
     eventually("it is dropped", async || (metric(&without, name).await == 1).then_some(())).await;
 }

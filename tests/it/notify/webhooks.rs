@@ -45,14 +45,14 @@ const FAILED: &str = "killgate_webhook_deliveries_total{webhook=\"portal\",resul
 const GIVEN_UP: &str = "killgate_webhook_deliveries_total{webhook=\"portal\",result=\"given_up\"}";
 
 async fn gateway(engine: Engine, more: String) -> Gateway {
-    Gateway::start_with(engine, Setup { more, ..Setup::default() }).await
+    Gateway::start_blind_with(engine, Setup { more, ..Setup::default() }).await
 }
 
 /// The same on a clock that stands.
 async fn gateway_on_a_clock(engine: Engine, more: String) -> (Gateway, Clock) {
     let clock = Clock::manual(Clock::system().now());
     let setup = Setup { more, clock: Some(clock.clone()), ..Setup::default() };
-    (Gateway::start_with(engine, setup).await, clock)
+    (Gateway::start_blind_with(engine, setup).await, clock)
 }
 
 /// So many posts, each after a pause that is longer than any before it.

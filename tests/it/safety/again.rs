@@ -15,7 +15,7 @@ use crate::{
 const IMPATIENT: &str = "look_max_age_ms = 100\n";
 
 async fn gateway(more: &str) -> Gateway {
-    Gateway::start_with(Engine::Sqlite, Setup { more: more.to_owned(), ..Setup::default() }).await
+    Gateway::start_blind_with(Engine::Sqlite, Setup { more: more.to_owned(), ..Setup::default() }).await
 }
 
 /// The first kill that comes is to wait for a second, which is more than its look is good for.

@@ -1,8 +1,9 @@
 //! Gateways that are killed at any moment, under load, held against the vendors' own log of calls: every call has a
-//! row that is older, no session is sent twice, nothing stays pending. The next gateway settles what is left.
+//! row that is older, no session is sent twice, none is called killed that no call named, nothing stays pending. The next
+//! gateway settles what is left.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     hash::{BuildHasher as _, Hasher as _, RandomState},
     net::SocketAddr,
     sync::{
@@ -16,14 +17,14 @@ use actix_web::http::{Method, StatusCode};
 use futures_util::future::join_all;
 use killgate::{
     clock::Clock,
-    sandbox::{Action, Behaviour, Clouds, Received, Sandbox, Verdict},
+    sandbox::{Action, Behaviour, Clouds, Place, Received, Sandbox, Session, Verdict, demo as world},
 };
-use serde_json::Value;
-use sqlx::{Connection as _, PgConnection, types::Json};
+use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 use time::OffsetDateTime;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
-use super::{let_nobody_look, order::ids_in, process::Served};
+use super::{order::ids_in, process::Served};
 use crate::support::{
     gateway::{Answer, Client, Engine, Gateway, Setup, kill_of},
     patience::eventually,
@@ -52,6 +53,9 @@ const IMPATIENT: &str = "
 ";
 
 const KILLS: [Action; 4] = [Action::GaussdbKill, Action::DasKill, Action::TaurusdbKill, Action::DcdbKill];
+
+/// Whose sessions are there to be killed.
+const USER: &str = "report";
 
 /// Numbers that come again with their seed (splitmix64).
 struct Dice(u64);
@@ -89,7 +93,7 @@ struct Asked {
 
 impl Asked {
     async fn of(&self, client: &Client) -> Option<Answer> {
-        let bearer = format!("Bearer {}", Gateway::token("chatops-bot", "sessions:kill"));
+        let bearer = format!("Bearer {}", Gateway::token("chatops-bot", "sessions:kill sessions:kill:blind"));
         let mut headers = vec![("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
         headers.extend(self.key.iter().map(|key| ("Idempotency-Key", key.as_str())));
         client.try_send(Method::POST, "/sessions/kill", &headers, self.body.to_string()).await.ok()
@@ -103,6 +107,17 @@ struct Callers {
     answers: watch::Sender<usize>,
     /// Asked with a key, and the answer is still owed.
     owed: Mutex<Vec<Asked>>,
+    clouds: Clouds,
+}
+
+/// Where the sessions of a target live.
+fn place(target: &str) -> Place {
+    match target {
+        "ledger" => Place::gaussdb(world::GAUSSDB_INSTANCE, world::GAUSSDB_NODE, world::GAUSSDB_COMPONENT),
+        "shop" => Place::das(world::DAS_INSTANCE),
+        "orders-ro" => Place::taurusdb(world::TAURUSDB_INSTANCE, world::TAURUSDB_NODE),
+        _ => Place::dcdb(world::DCDB_INSTANCE, world::DCDB_SHARD, world::DCDB_NODE),
+    }
 }
 
 impl Callers {
@@ -115,7 +130,15 @@ impl Callers {
             let target = ["ledger", "shop", "orders-ro", "ledger", "shop", "orders-ro", "orders-shard-1"];
             let target = target[usize::try_from(dice.roll(7)).unwrap()];
             let key = (dice.roll(2) == 0).then(|| format!("key-{first}"));
-            Asked { key, body: kill_of(target, &ids) }
+            let mut body = kill_of(target, &ids);
+            if dice.roll(2) == 0 {
+                // Nobody looks whether they are there, and none of them ever was.
+                body["look"] = false.into();
+            } else {
+                ids.iter().for_each(|id| self.clouds.put(&place(target), &Session::new(*id, USER)));
+                body["select"]["ids"] = ids.iter().map(|id| json!({ "id": id, "user": USER })).collect();
+            }
+            Asked { key, body }
         })
     }
 
@@ -180,19 +203,29 @@ impl CrashPoint {
     }
 }
 
-/// A row of the record.
+/// A row of the record, with its sessions and what became of each.
 #[derive(Debug, sqlx::FromRow)]
 struct Row {
     status: String,
     vendor: String,
     sent_at: Option<OffsetDateTime>,
-    ids: Json<Vec<String>>,
+    ids: Vec<String>,
+    outcomes: Vec<String>,
+}
+
+impl Row {
+    fn sessions_as(&self, wanted: &str) -> impl Iterator<Item = &String> {
+        self.ids.iter().zip(&self.outcomes).filter(move |(_, outcome)| *outcome == wanted).map(|(id, _)| id)
+    }
 }
 
 async fn rows(url: &str) -> Vec<Row> {
     let mut connection = PgConnection::connect(url).await.expect("the test cluster runs");
-    let rows =
-        sqlx::query_as("SELECT status, target ->> 'vendor' AS vendor, sent_at, selector -> 'ids' AS ids FROM kills");
+    let rows = sqlx::query_as(
+        "SELECT k.status, k.target ->> 'vendor' AS vendor, k.sent_at, array_agg(s.session_id) AS ids,
+             array_agg(s.outcome) AS outcomes
+         FROM kills k JOIN kill_sessions s ON s.kill_id = k.id GROUP BY k.id, 1, 2, 3",
+    );
     rows.fetch_all(&mut connection).await.expect("rows")
 }
 
@@ -207,6 +240,7 @@ async fn gateways_that_are_killed_two_hundred_times_leave_a_record_that_is_whole
         next_id: AtomicU64::new(1_000_000),
         answers: watch::Sender::new(0),
         owed: Mutex::default(),
+        clouds: clouds.clone(),
     });
 
     let record = format!("database_url = \"{}\"\nmax_connections = 4", database.url());
@@ -256,7 +290,10 @@ async fn gateways_that_are_killed_two_hundred_times_leave_a_record_that_is_whole
     eprintln!("{} rows {counts:?}, {} calls, {owed_by_the_dead} answers owed at the end", rows.len(), calls.len());
     every_call_has_an_older_row(&calls, &rows);
     no_session_is_sent_twice(&calls);
-    assert!(counts.contains_key(&("unknown", "sent")), "no gateway died with a call under way");
+    no_session_is_killed_that_no_call_named(&calls, &rows);
+    let is_in_doubt = |row: &Row| row.status == "unknown" || row.sessions_as("gone").next().is_some();
+    assert!(rows.iter().any(is_in_doubt), "no gateway died with a call under way");
+    assert!(rows.iter().any(|row| row.sessions_as("killed").next().is_some()), "nobody was killed");
     // Whoever indexed died with them, and what had ended is in the index all the same.
     let audit = next.app.kills().audit();
     let is_indexed = async || (audit.unindexed(Clock::system().now()).await.unwrap().is_none()).then_some(());
@@ -266,7 +303,6 @@ async fn gateways_that_are_killed_two_hundred_times_leave_a_record_that_is_whole
 
 /// Answers that take their time, so that gateways die while they wait, and some that are refusals or lost.
 fn misbehave(clouds: &Clouds) {
-    let_nobody_look(clouds);
     let slow = |millis| Behaviour::Slow(Duration::from_millis(millis));
     clouds.misbehave(Action::GaussdbKill, slow(15));
     for _ in 0..50 {
@@ -281,7 +317,7 @@ fn misbehave(clouds: &Clouds) {
 fn every_call_has_an_older_row(calls: &[Received], rows: &[Row]) {
     let mut about: HashMap<(&str, &str), Vec<&Row>> = HashMap::new();
     for row in rows {
-        for id in &row.ids.0 {
+        for id in &row.ids {
             about.entry((&row.vendor, id)).or_default().push(row);
         }
     }
@@ -290,6 +326,20 @@ fn every_call_has_an_older_row(calls: &[Received], rows: &[Row]) {
             let rows = about.get(&(call.vendor, id.as_str())).map(Vec::as_slice).unwrap_or_default();
             let is_older = |row: &&Row| row.sent_at.is_some_and(|sent_at| sent_at <= call.at);
             assert!(rows.iter().any(is_older), "{id} at {}, and of it on record: {rows:?}", call.at);
+        }
+    }
+}
+
+/// What is not there is `killed` only where the vendor was ever asked to kill it.
+fn no_session_is_killed_that_no_call_named(calls: &[Received], rows: &[Row]) {
+    let named: HashSet<(&str, String)> =
+        calls.iter().flat_map(|call| ids_in(&call.body).into_iter().map(|id| (call.vendor, id))).collect();
+    for row in rows {
+        for id in row.sessions_as("killed") {
+            assert!(
+                named.contains(&(row.vendor.as_str(), id.clone())),
+                "{id} is killed, and no call named it: {row:?}"
+            );
         }
     }
 }

@@ -25,7 +25,7 @@ async fn gateway_on(cluster: &Cluster, clock: Clock, migrate: &'static str) -> G
         database_url: Some(cluster.url().to_owned()),
         ..Setup::default()
     };
-    Gateway::start_with(crate::support::gateway::Engine::Postgres, setup).await
+    Gateway::start_blind_with(crate::support::gateway::Engine::Postgres, setup).await
 }
 
 async fn probe(gateway: &Gateway, path: &str) -> u16 {

@@ -34,7 +34,7 @@ async fn a_caller_whose_connection_breaks_does_not_end_its_kill(engine: Engine) 
 }
 
 async fn every_kill_goes_on(engine: Engine, end: End) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     for (before, operation) in operations().iter().enumerate() {
         gateway.clouds.misbehave_times(1, operation.action, Behaviour::Slow(Duration::from_millis(500)));
         let connection = ask(&gateway, operation).await;

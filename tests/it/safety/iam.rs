@@ -31,7 +31,7 @@ pub(super) async fn start(engine: Engine) -> Gateway {
         world::HUAWEI_USERNAME,
         world::HUAWEI_PASSWORD,
     );
-    Gateway::start_with(engine, Setup { more, ..Setup::default() }).await
+    Gateway::start_blind_with(engine, Setup { more, ..Setup::default() }).await
 }
 
 fn at_huawei() -> impl Iterator<Item = Operation> {

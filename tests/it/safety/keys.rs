@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{process::Served, records};
 use crate::support::{
-    gateway::{Answer, Client, Engine, Gateway, Setup, configuration, kill_of, record_at},
+    gateway::{Answer, BLIND, Client, Engine, Gateway, Setup, configuration, kill_of, record_at},
     patience::eventually,
 };
 
@@ -30,7 +30,7 @@ struct Fleet {
 
 impl Fleet {
     async fn start() -> Self {
-        let first = Gateway::start(Engine::Postgres).await;
+        let first = Gateway::start_blind(Engine::Postgres).await;
         let mut fleet = Self { first, others: vec![] };
         for _ in 0..2 {
             fleet.another().await;
@@ -39,7 +39,7 @@ impl Fleet {
     }
 
     async fn another(&mut self) -> Client {
-        let config = configuration(&record_at(&self.first.database_url()), &self.first.sandbox.url, "");
+        let config = configuration(&record_at(&self.first.database_url()), &self.first.sandbox.url, BLIND);
         let app = App::start(&config, Clock::system()).await.expect("a gateway that starts");
         let client = Client::new(app.address());
         self.others.push(app);
@@ -142,8 +142,8 @@ async fn a_gateway_that_starts_later_knows_the_keys_of_those_before_it() {
 async fn a_key_whose_gateway_was_killed_stands_for_the_kill_that_it_left() {
     let clock = Clock::manual(Clock::system().now());
     let setup = Setup { clock: Some(clock.clone()), ..Setup::default() };
-    let next = Gateway::start_with(Engine::Postgres, setup).await;
-    let doomed = Served::start(&record_at(&next.database_url()), &next.sandbox.url, "").await;
+    let next = Gateway::start_blind_with(Engine::Postgres, setup).await;
+    let doomed = Served::start(&record_at(&next.database_url()), &next.sandbox.url, BLIND).await;
     next.clouds.misbehave_times(1, Action::TaurusdbKill, Behaviour::Hang);
     let lost = tokio::spawn({
         let client = doomed.client.clone();

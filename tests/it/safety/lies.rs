@@ -167,7 +167,9 @@ async fn an_id_that_went_to_another_is_not_sent_at_any_vendor(engine: Engine) {
         assert!(listed.status.is_success(), "{alias}: {}", listed.body);
         let answer = gateway.kill(&body).await;
         let outcomes: Vec<_> = fates(&answer.body).into_iter().map(|(outcome, _)| outcome).collect();
-        assert_eq!(outcomes, ["changed"; 2], "{alias}: {}", answer.body);
+        // DAS shows the sessions of the user that was named, and these are another's.
+        let expected = if alias == "shop" { "not_found" } else { "changed" };
+        assert_eq!(outcomes, [expected; 2], "{alias}: {}", answer.body);
         assert!(gateway.clouds.calls_for(kill).is_empty(), "{alias}");
     }
 }

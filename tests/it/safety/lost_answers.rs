@@ -37,13 +37,13 @@ async fn a_lost_answer_of_dcdb_is_unknown_and_not_repeated(engine: Engine) {
 async fn every_loss(engine: Engine, action: Action) {
     let operation: Operation = operations().into_iter().find(|operation| operation.action == action).unwrap();
     // Who waits for a call that hangs has little time; the others have enough on any machine.
-    let hanging = Gateway::start_with(engine, Setup { more: IMPATIENT.into(), ..Setup::default() }).await;
+    let hanging = Gateway::start_blind_with(engine, Setup { more: IMPATIENT.into(), ..Setup::default() }).await;
     let_nobody_look(&hanging.clouds);
     hanging.clouds.misbehave_times(1, action, Behaviour::Hang);
     let answer = hanging.kill(&operation.body).await;
     assert_unknown(&hanging, &answer, &operation, "it hangs").await;
 
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let_nobody_look(&gateway.clouds);
     let losses = losses(action);
     for (before, behaviour) in losses.iter().enumerate() {
@@ -88,7 +88,7 @@ fn losses(action: Action) -> Vec<Behaviour> {
 
 async fn after_a_lost_part_no_further_one_is_sent(engine: Engine) {
     let more = "[vendors.taurusdb]\nmax_ids_per_call = 2".to_owned();
-    let gateway = Gateway::start_with(engine, Setup { more, ..Setup::default() }).await;
+    let gateway = Gateway::start_blind_with(engine, Setup { more, ..Setup::default() }).await;
     gateway.clouds.misbehave_times(
         1,
         Action::TaurusdbKill,

@@ -16,7 +16,7 @@ on_both_engines! {
 }
 
 async fn a_kill_can_be_read_while_its_call_is_at_the_vendor(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     for operation in operations() {
         gateway.clouds.misbehave_times(1, operation.action, Behaviour::Hold);
         let look = async {
@@ -33,7 +33,7 @@ async fn a_kill_can_be_read_while_its_call_is_at_the_vendor(engine: Engine) {
 
 async fn under_load_no_call_arrives_before_its_record(engine: Engine) {
     const KILLS: u64 = 40;
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let done = AtomicBool::new(false);
     let targets = ["ledger", "shop", "orders-ro"];
     // However fast the gateway is, some calls are under way while rows are read.

@@ -32,7 +32,7 @@ const ONE_BY_ONE: &str = "
 const SLOW: Duration = Duration::from_millis(300);
 
 async fn one_by_one(more: &str) -> Gateway {
-    Gateway::start_with(Engine::Sqlite, Setup { more: format!("{ONE_BY_ONE}{more}"), ..Setup::default() }).await
+    Gateway::start_blind_with(Engine::Sqlite, Setup { more: format!("{ONE_BY_ONE}{more}"), ..Setup::default() }).await
 }
 
 /// The first two sessions of a user at TaurusDB, pinned to whose they are.
@@ -141,7 +141,7 @@ async fn a_kill_that_another_gateway_has_settled_meanwhile_is_not_sent_again() {
     let clock = Clock::manual(Clock::system().now());
     let more = "[vendors.dcdb]\nmax_wait_ms = 60000\n".to_owned();
     let setup = Setup { more, clock: Some(clock.clone()), ..Setup::default() };
-    let gateway = Gateway::start_with(Engine::Sqlite, setup).await;
+    let gateway = Gateway::start_blind_with(Engine::Sqlite, setup).await;
     super::let_nobody_look(&gateway.clouds);
     let throttled = r#"{"Response":{"Error":{"Code":"RequestLimitExceeded","Message":""},"RequestId":"r"}}"#;
     let mut wait = Canned::json(200, throttled);

@@ -17,7 +17,7 @@ on_one_engine! {
 /// A gateway of ten connections, of which readers have two.
 async fn gateway() -> Gateway {
     let env = vec![("KILLGATE__AUDIT__MAX_CONNECTIONS", "10")];
-    Gateway::start_with(Engine::Postgres, Setup { env, clouds: Some(Clouds::demo()), ..Setup::default() }).await
+    Gateway::start_blind_with(Engine::Postgres, Setup { env, clouds: Some(Clouds::demo()), ..Setup::default() }).await
 }
 
 /// A transaction that keeps others from a table.
@@ -76,7 +76,7 @@ async fn what_takes_too_long_to_count_is_not_counted() {
 }
 
 async fn a_caller_that_reads_too_much_at_once_is_told_so(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let mut reading = JoinSet::new();
     for _ in 0..200 {
         let client = gateway.client().clone();

@@ -20,7 +20,7 @@ on_one_engine! {
 }
 
 async fn a_throttled_kill_is_sent_again_until_it_is_taken(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let kills = operations().into_iter().map(|Operation { action, body, .. }| {
         let gateway = &gateway;
         async move {
@@ -40,7 +40,7 @@ async fn a_kill_that_stays_throttled_ends_as_rate_limited_within_the_callers_tim
     let more: String = more.collect();
     // A gateway for each: throttled once, it leaves that vendor alone for a moment.
     let kills = operations().map(async |operation| {
-        let gateway = Gateway::start_with(engine, Setup { more: more.clone(), ..Setup::default() }).await;
+        let gateway = Gateway::start_blind_with(engine, Setup { more: more.clone(), ..Setup::default() }).await;
         gateway.clouds.misbehave(operation.action, Behaviour::Throttle);
         let answer = in_time(gateway.kill(&operation.body)).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (429, "upstream_throttled"), "{}", answer.body);
@@ -55,7 +55,7 @@ async fn a_kill_that_stays_throttled_ends_as_rate_limited_within_the_callers_tim
 }
 
 async fn a_kill_that_is_denied_is_not_sent_again(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     for operation in operations() {
         let (action, mut sent) = (operation.action, 0);
         let mut refusals = vec![Behaviour::Deny];
@@ -108,7 +108,7 @@ async fn a_kill_that_reaches_nobody_has_failed(engine: Engine) {
         world::TENCENT_SECRET_ID,
         world::TENCENT_SECRET_KEY,
     );
-    let gateway = Gateway::start_with(engine, Setup { more, ..Setup::default() }).await;
+    let gateway = Gateway::start_blind_with(engine, Setup { more, ..Setup::default() }).await;
     let kills = operations().into_iter().map(|operation| {
         let gateway = &gateway;
         async move {

@@ -8,7 +8,7 @@ use sqlx::{Connection as _, PgConnection, QueryBuilder};
 
 use super::{Operation, echoes, operations, process::Served};
 use crate::support::{
-    gateway::{Answer, Engine, Gateway, JWT_SECRET, Setup},
+    gateway::{Answer, BLIND, Engine, Gateway, JWT_SECRET, Setup},
     patience::eventually,
     postgres::Cluster,
 };
@@ -172,7 +172,7 @@ fn assert_none(secrets: &[String], place: &str, text: &str) {
 async fn observe(audit: &str, format: &str, filter: &str) -> Observed {
     let sandbox = Sandbox::start(std::net::SocketAddr::from(([127, 0, 0, 1], 0)), clouds()).unwrap();
     let env = [("KILLGATE__SERVER__LOG__FORMAT", format), ("KILLGATE__SERVER__LOG__FILTER", filter)];
-    let served = Served::start_with(audit, &sandbox.url, &accounts(), &env).await;
+    let served = Served::start_with(audit, &sandbox.url, &format!("{BLIND}{}", accounts()), &env).await;
     let mut observed = Observed { served, sandbox, heard: String::new(), tokens: vec![] };
     let clouds = observed.sandbox.clouds.clone();
 
@@ -284,7 +284,7 @@ async fn dump(url: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_in_the_debug_form_of_anything() {
     let setup = Setup { more: accounts(), clouds: Some(clouds()), ..Setup::default() };
-    let gateway = Gateway::start_with(Engine::Sqlite, setup).await;
+    let gateway = Gateway::start_blind_with(Engine::Sqlite, setup).await;
     let operation = &operations()[0];
     let answer = echoes::of(operation.action, SECURITY_TOKEN).remove(1);
     gateway.clouds.misbehave_times(1, operation.action, answer);

@@ -21,7 +21,7 @@ on_both_engines! {
 }
 
 async fn a_gateway_that_stops_finishes_what_it_has_begun(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     let (clouds, address) = (gateway.clouds.clone(), gateway.app.address());
     let audit = audit_settings(&gateway.config);
     clouds.misbehave_times(1, Action::TaurusdbKill, Behaviour::Hold);
@@ -47,7 +47,7 @@ async fn a_gateway_that_stops_finishes_what_it_has_begun(engine: Engine) {
 
 async fn a_gateway_that_cannot_wait_any_longer_leaves_the_kill_to_others(engine: Engine) {
     let env = vec![("KILLGATE__SERVER__SHUTDOWN_GRACE_MS", "200")];
-    let gateway = Gateway::start_with(engine, Setup { env, ..Setup::default() }).await;
+    let gateway = Gateway::start_blind_with(engine, Setup { env, ..Setup::default() }).await;
     let clouds = gateway.clouds.clone();
     let audit = audit_settings(&gateway.config);
     clouds.misbehave_times(1, Action::TaurusdbKill, Behaviour::Hang);

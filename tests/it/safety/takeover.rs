@@ -15,7 +15,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{let_nobody_look, on_both_engines, process::Served, recorded_as, records, url_of};
 use crate::support::{
-    gateway::{Engine, Gateway, Setup, kill_of, record_at},
+    gateway::{BLIND, Engine, Gateway, Setup, kill_of, record_at},
     patience::eventually,
 };
 
@@ -37,8 +37,8 @@ fn time_of(kill: &Value, field: &str) -> OffsetDateTime {
 
 /// A gateway that lives, and a process on the same record and the same clouds that will not.
 async fn the_living_and_the_doomed(engine: Engine, setup: Setup) -> (Gateway, Served) {
-    let more = setup.more.clone();
-    let living = Gateway::start_with(engine, setup).await;
+    let more = format!("{BLIND}{}", setup.more);
+    let living = Gateway::start_blind_with(engine, setup).await;
     let doomed = Served::start(&record_at(&url_of(&living)), &living.sandbox.url, &more).await;
     (living, doomed)
 }
@@ -96,6 +96,10 @@ fn abandoned(now: OffsetDateTime, deadline: OffsetDateTime) -> Attempt {
         upstream: Upstream::default(),
         problem: None,
         found: [].into(),
+        matched: None,
+        sessions_known: None,
+        note: None,
+        blind: None,
         look: None,
         confirms: None,
         requested_at: now,
@@ -122,7 +126,7 @@ fn abandoned(now: OffsetDateTime, deadline: OffsetDateTime) -> Attempt {
 /// A gateway and its clock, which stands.
 async fn on_a_clock(engine: Engine) -> (Gateway, Clock) {
     let clock = Clock::manual(Clock::system().now());
-    (Gateway::start_with(engine, Setup { clock: Some(clock.clone()), ..Setup::default() }).await, clock)
+    (Gateway::start_blind_with(engine, Setup { clock: Some(clock.clone()), ..Setup::default() }).await, clock)
 }
 
 /// Leaves so many such rows, all due at the same time; answers when that is, and their ids.
@@ -224,7 +228,7 @@ const GATE: &str = "
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_was_overtaken_sends_nothing_and_answers_what_is_recorded() {
     let more = "[vendors.taurusdb]\nmax_wait_ms = 100\ntimeout_ms = 100\n".to_owned();
-    let gateway = Gateway::start_with(Engine::Postgres, Setup { more, ..Setup::default() }).await;
+    let gateway = Gateway::start_blind_with(Engine::Postgres, Setup { more, ..Setup::default() }).await;
     let mut gate = PgConnection::connect(&gateway.database_url()).await.unwrap();
     sqlx::raw_sql(GATE).execute(&mut gate).await.unwrap();
     let body = kill_of("orders-ro", &[2_075_425]);

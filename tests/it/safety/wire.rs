@@ -9,7 +9,7 @@ use super::{IMPATIENT, Operation, all_sessions_are, assert_unknown, let_nobody_l
 use crate::support::gateway::{Engine, Gateway, Setup, kill_of};
 
 async fn impatient() -> Gateway {
-    Gateway::start_with(Engine::Sqlite, Setup { more: IMPATIENT.into(), ..Setup::default() }).await
+    Gateway::start_blind_with(Engine::Sqlite, Setup { more: IMPATIENT.into(), ..Setup::default() }).await
 }
 
 /// Interim answers before the answer, each at once and with a pause.
@@ -21,7 +21,7 @@ fn interims() -> Vec<Interim> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_is_what_the_final_answer_says_whatever_comes_before() {
-    let gateway = Gateway::start(Engine::Sqlite).await;
+    let gateway = Gateway::start_blind(Engine::Sqlite).await;
     for operation in operations() {
         for interim in interims() {
             gateway.clouds.reset();
@@ -41,7 +41,7 @@ async fn a_kill_is_what_the_final_answer_says_whatever_comes_before() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_kill_gets_the_answer_of_another_one() {
-    let gateway = Gateway::start(Engine::Sqlite).await;
+    let gateway = Gateway::start_blind(Engine::Sqlite).await;
     let interim = Interim { pause: Duration::from_millis(50), ..Interim::then_the_answer(&[100]) };
     gateway.clouds.misbehave(Action::DcdbKill, Behaviour::Interim(interim));
     let mut tasks = BTreeSet::new();
@@ -94,7 +94,7 @@ async fn an_answer_that_never_came_whole_is_unknown_and_not_repeated() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lists_and_flows_and_logins_behind_interim_answers_are_read() {
-    let gateway = Gateway::start(Engine::Sqlite).await;
+    let gateway = Gateway::start_blind(Engine::Sqlite).await;
     let hints = || Behaviour::Interim(Interim::then_the_answer(&[103, 100]));
     for action in [
         Action::GaussdbSessions,

@@ -17,7 +17,7 @@ const LISTS: [(Action, &str); 4] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_is_what_its_answer_says_in_any_writing() {
-    let gateway = Gateway::start(Engine::Sqlite).await;
+    let gateway = Gateway::start_blind(Engine::Sqlite).await;
     for operation in operations() {
         gateway.clouds.reset();
         let usual = gateway.kill(&operation.body).await;
@@ -42,7 +42,7 @@ async fn a_kill_is_what_its_answer_says_in_any_writing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_is_read_in_any_writing() {
-    let gateway = Gateway::start(Engine::Sqlite).await;
+    let gateway = Gateway::start_blind(Engine::Sqlite).await;
     let token = Gateway::token("dba", "sessions:read sessions:read:literals");
     for (action, query) in LISTS {
         let path = format!("/sessions?{query}");
@@ -62,7 +62,7 @@ async fn a_list_is_read_in_any_writing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_statement_in_another_encoding_disarms_no_protected_target() {
     let more = "[[protect]]\nusers = ['repl']\n".to_owned();
-    let gateway = Gateway::start_with(Engine::Sqlite, Setup { more, ..Setup::default() }).await;
+    let gateway = Gateway::start_blind_with(Engine::Sqlite, Setup { more, ..Setup::default() }).await;
     for (action, _) in LISTS {
         gateway.clouds.misbehave(action, Behaviour::Writing(Writing::Foreign));
     }
@@ -79,7 +79,7 @@ async fn one_statement_in_another_encoding_disarms_no_protected_target() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_in_another_encoding_is_the_same_refusal() {
-    let gateway = Gateway::start(Engine::Sqlite).await;
+    let gateway = Gateway::start_blind(Engine::Sqlite).await;
     for operation in operations() {
         gateway.clouds.misbehave_times(1, operation.action, Behaviour::DenyInForeignWriting);
         let answer = gateway.kill(&operation.body).await;

@@ -15,7 +15,8 @@ on_one_engine! {
     protected_sessions_say_why,
 }
 
-const MEMBERS: [&str; 12] = [
+const MEMBERS: [&str; 14] = [
+    "application",
     "blocked_by",
     "command",
     "database",
@@ -27,6 +28,7 @@ const MEMBERS: [&str; 12] = [
     "started_at",
     "state",
     "statement",
+    "transaction_seconds",
     "user",
 ];
 
@@ -48,7 +50,7 @@ async fn every_vendor_lists_its_sessions_in_one_shape(engine: Engine) {
         let session = &items[0];
         let expected = json!({
             "id": first.to_string(), "user": "report", "database": "orders", "state": "executing",
-            "command": if query == "target=ledger" { Value::Null } else { "Query".into() },
+            "command": if query == "target=ledger" { "worker" } else { "Query" },
             "host": format!("10.0.{}.{}:{}", first / 250 % 250, first % 250, 40_000 + first % 20_000),
             "blocked_by": null, "protected": false, "protected_by": null,
         });

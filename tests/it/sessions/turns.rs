@@ -44,7 +44,7 @@ async fn nodes(engine: Engine, count: usize, max_wait_ms: u32) -> (Gateway, Vec<
     let more = FIVE.replace("{max_wait}", &max_wait_ms.to_string());
     let setup = Setup { more, clouds: Some(clouds), ..Setup::default() };
     let target = |n| json!({ "vendor": "taurusdb", "instance_id": INSTANCE, "node_id": node(n) });
-    (Gateway::start_with(engine, setup).await, (0..count).map(target).collect())
+    (Gateway::start_blind_with(engine, setup).await, (0..count).map(target).collect())
 }
 
 fn query(target: &Value) -> String {
@@ -77,9 +77,9 @@ async fn no_list_and_no_preview_comes_while_kills_wait_and_no_kill_is_turned_awa
     let kills = join_all(bodies.iter().map(|body| gateway.kill(body)));
     let other = |select: Value, dry_run: bool| json!({ "target": targets[WAITING], "select": select, "reason": "INC-4711", "dry_run": dry_run });
     let looking = [
-        other(json!({ "match": { "min_seconds": 0, "limit": 1 } }), true),
+        other(json!({ "match": { "user": "app", "limit": 1 } }), true),
         other(json!({ "intelligent": true }), true),
-        other(json!({ "match": { "min_seconds": 0, "limit": 1 } }), false),
+        other(json!({ "match": { "user": "app", "limit": 1 } }), false),
     ];
     let looks = async {
         gateway.clouds.arrived(Action::TaurusdbKill, 4).await;

@@ -158,7 +158,7 @@ async fn a_target_loses_no_more_sessions_in_a_minute_than_its_cap(engine: Engine
     assert_eq!(gateway.kill(&kill_of("ledger", &[10_180])).await.status, StatusCode::OK);
     let in_full = targets().into_iter().find(|(alias, _)| *alias == "orders-ro").unwrap().1;
     assert_eq!(gateway.kill(&kill_of(in_full, &[2_075_428])).await.code(), "rate_limited");
-    let never = gateway.kill(&kill_of("orders-ro", &[1, 2, 3, 4])).await;
+    let never = gateway.kill(&kill_of("orders-ro", &[2_075_428, 2_075_430, 2_075_431, 2_075_432])).await;
     assert_eq!((never.code(), &never.body["field"]), ("invalid", &json!("select")), "no minute has room for it");
     assert_eq!(gateway.clouds.calls_for(Action::TaurusdbKill).len(), 2);
     clock.set(begin + Duration::from_mins(1));

@@ -47,7 +47,7 @@ async fn a_pin_that_cannot_be_checked_is_refused(engine: Engine) {
     let mixed = json!({ "ids": [one, { "id": 11213, "host": "10.0.0.7" }] });
     let answer = gateway.kill(&kill_by("shop", mixed)).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::UNPROCESSABLE_ENTITY, "invalid"), "{}", answer.body);
-    assert_eq!(answer.body["field"], "select");
+    assert_eq!(answer.body["field"], "select.ids");
     let same_user = json!({ "ids": [pinned(&gateway, "shop", 11212)] });
     let answer = gateway.kill(&kill_by("shop", same_user)).await;
     assert_eq!(outcomes(&answer), [(11212, "accepted")], "{}", answer.body);
@@ -56,9 +56,9 @@ async fn a_pin_that_cannot_be_checked_is_refused(engine: Engine) {
 async fn a_pin_that_is_not_one_is_named(engine: Engine) {
     let gateway = Gateway::start(engine).await;
     for (id, field) in [
-        (json!({ "user": "app" }), "select.ids[0]"),
+        (json!({ "user": "app" }), "select.ids[0].id"),
         (json!({ "id": "1", "pid": 7 }), "select.ids[0].pid"),
-        (json!({ "id": { "id": "1" } }), "select.ids[0]"),
+        (json!({ "id": { "id": "1" } }), "select.ids[0].id"),
         (json!({ "id": "1", "user": "a\u{0}b" }), "select.ids[0].user"),
         (json!({ "id": "1", "started_before": "yesterday" }), "select.ids[0].started_before"),
     ] {

@@ -118,6 +118,8 @@ async fn an_instance_is_guarded_whichever_product_reaches_it() {
     let das = json!({ "vendor": "das", "instance_id": instance, "db_user_id": world::DAS_DB_USER_ID });
     let killed = kill_as(&gateway, "mallory", &kill_of(das, &[1])).await;
     assert_eq!((killed.status, killed.code()), (StatusCode::FORBIDDEN, "forbidden"), "{}", killed.body);
-    let shop = kill_as(&gateway, "mallory", &kill_of("shop", &ids_of(&gateway, "shop", "report")[..1])).await;
+    let mut report = kill_of("shop", &[]);
+    report["select"]["ids"] = json!([{ "id": ids_of(&gateway, "shop", "report")[0], "user": "report" }]);
+    let shop = kill_as(&gateway, "mallory", &report).await;
     assert!(shop.status.is_success() && !outcomes(&shop).is_empty(), "{}", shop.body);
 }

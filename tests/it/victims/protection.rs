@@ -49,7 +49,7 @@ async fn what_is_built_in_protects_from_a_match(engine: Engine) {
     let gateway = Gateway::start(engine).await;
     let replication = ids_of(&gateway, "orders-ro", "repl");
     assert!(!replication.is_empty());
-    let answer = gateway.kill(&kill_by("orders-ro", json!({ "match": { "min_seconds": 400 } }))).await;
+    let answer = gateway.kill(&kill_by("orders-ro", json!({ "match": { "host": "10.*", "min_seconds": 400 } }))).await;
     for id in replication {
         assert!(outcomes(&answer).contains(&(id, "protected")), "{}", answer.body);
         assert!(gateway.clouds.alive(&place("orders-ro")).contains(&id));

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{kill_by, on_both_engines, on_one_engine, place};
 use crate::support::{
-    gateway::{Engine, Gateway, Setup, kill_of},
+    gateway::{BLIND, Engine, Gateway, Setup, kill_of},
     patience::eventually,
 };
 
@@ -166,7 +166,7 @@ async fn nobody_is_watched_where_that_is_off_or_nobody_can_be_recognised(engine:
     killed(&gateway, ORDERS, &[LOOKUP]).await;
     assert_eq!(watches(&gateway).await, 0);
 
-    let (gateway, _) = standing(engine, "").await;
+    let (gateway, _) = standing(engine, BLIND).await;
     let plain = gateway.kill(&kill_of(ORDERS, &[LOOKUP])).await;
     assert_eq!(plain.body["status"], "succeeded", "{}", plain.body);
     // It sleeps, so it has no statement to be recognised by.

@@ -20,9 +20,9 @@ use crate::{
         runner::{Reader, Runner},
         upstreams::Upstreams,
     },
-    domain::{Kill, Match, Target},
+    domain::{Kill, Target},
     seats::Seats,
-    upstream::{List, Listing},
+    upstream::{List, ListFilter, Listing},
 };
 
 use super::order_of;
@@ -40,7 +40,7 @@ const TAKEN: u32 = 64;
 /// A list, and the watches that it serves: each with its kill and whether this look is its last.
 struct Shared {
     target: Target,
-    wanted: Match,
+    filters: Vec<ListFilter>,
     watches: Vec<(Watch, Kill, bool)>,
 }
 
@@ -75,11 +75,11 @@ impl Recurrence {
 
     /// Records that the sessions of a kill that is about to be sent will be looked for afterwards, where they can be
     /// recognised. A watch that cannot be recorded keeps no kill from being sent.
-    pub(in crate::kill) async fn watch(&self, runner: &Runner, kill: &Kill, list: &List, wanted: &Match) {
+    pub(in crate::kill) async fn watch(&self, runner: &Runner, kill: &Kill, list: &List, asked: &[ListFilter]) {
         if !self.is_on() {
             return;
         }
-        let Some(sightings) = rules::sightings(runner.vendor, kill, list, wanted) else { return };
+        let Some(sightings) = rules::sightings(runner.vendor, kill, list, asked) else { return };
         let due_at = rules::first_due(self.clock.now(), self.watch_for);
         let watch = Watch { kill_id: kill.id, gateway: self.gateway.clone(), due_at, looks: 0, sightings };
         if let Err(error) = self.audit.watch(&watch).await {
@@ -139,8 +139,8 @@ impl Recurrence {
         let step = kill.as_ref().map_or(Step::End, |kill| rules::step(kill, watch.looks, now, self.watch_for));
         let due_at = match (step, kill) {
             (Step::Look { is_last }, Some(kill)) => match self.list_wanted(&kill) {
-                Some((target, wanted)) => {
-                    return Some(Shared { target, wanted, watches: vec![(watch, kill, is_last)] });
+                Some((target, filters)) => {
+                    return Some(Shared { target, filters, watches: vec![(watch, kill, is_last)] });
                 }
                 // This gateway cannot reach it; another one may.
                 None => rules::next(&kill, is_last, true, now, self.watch_for),
@@ -153,10 +153,10 @@ impl Recurrence {
     }
 
     /// Where and what to list for a kill.
-    fn list_wanted(&self, kill: &Kill) -> Option<(Target, Match)> {
+    fn list_wanted(&self, kill: &Kill) -> Option<(Target, Vec<ListFilter>)> {
         let target = order_of(kill)?.target;
-        let wanted = rules::wanted(self.upstreams.runner(&target).ok()?.vendor, kill)?;
-        Some((target, wanted))
+        let filters = rules::wanted(self.upstreams.runner(&target).ok()?.vendor, kill)?;
+        Some((target, filters))
     }
 
     /// Reads one list and notes what it says of every kill that it serves.
@@ -187,12 +187,17 @@ impl Recurrence {
         let until = Instant::now() + LIST;
         let _seat = self.seats.wait(&shared.target.account, LIST).await.ok()?;
         let runner = self.upstreams.runner(&shared.target).ok()?;
-        let mut listing = Listing::new(runner.vendor, shared.target.clone(), shared.wanted.clone());
-        let read = timeout_at(until, runner.list(&mut listing, &Reader::SETTLE, until)).await;
-        if !matches!(read, Ok(Ok(()))) {
-            tracing::debug!(target = ?shared.target, ?read, "a look for who came back got no whole list");
+        let mut lists = vec![];
+        for filter in &shared.filters {
+            let mut listing = Listing::new(runner.vendor, shared.target.clone(), filter.clone());
+            let read = timeout_at(until, runner.list(&mut listing, &Reader::SETTLE, until)).await;
+            if !matches!(read, Ok(Ok(()))) {
+                tracing::debug!(target = ?shared.target, ?read, "a look for who came back got no whole list");
+            }
+            // Of a list that nothing is known of, nobody can say who is on it.
+            lists.push(listing.has_begun().then(|| listing.into_list())?);
         }
-        listing.has_begun().then(|| listing.into_list())
+        Some(List::of_all(lists))
     }
 
     async fn note(&self, watch: &Watch, found: Option<Returned>, on: Option<Watch>) {
@@ -211,7 +216,7 @@ impl Recurrence {
 
 /// Adds a list, or its watches to one that is the same.
 fn share(lists: &mut Vec<Shared>, due: Shared) {
-    let same = |list: &&mut Shared| list.target.is_named_like(&due.target) && list.wanted == due.wanted;
+    let same = |list: &&mut Shared| list.target.is_named_like(&due.target) && list.filters == due.filters;
     match lists.iter_mut().find(same) {
         Some(list) => list.watches.extend(due.watches),
         None => lists.push(due),

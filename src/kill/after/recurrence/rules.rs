@@ -10,9 +10,9 @@ use time::OffsetDateTime;
 
 use crate::{
     audit::{Seen, Sightings, Watch},
-    domain::{Identity, Kill, LiveSession, Match, Outcome},
+    domain::{Identity, Kill, LiveSession, Outcome},
     kill::after::settle::LOOKED_AFTER,
-    upstream::{List, Vendor},
+    upstream::{List, ListFilter, Vendor},
 };
 
 /// How much later than after its quarter the first look comes: a kill that was recorded before it was sent is answered
@@ -35,13 +35,20 @@ pub(in crate::kill) enum Step {
 
 /// What has to be remembered of the list before a kill to recognise who comes back after it; `None` where nobody could
 /// be recognised, or no such list can be had again.
-pub(in crate::kill) fn sightings(vendor: &dyn Vendor, kill: &Kill, list: &List, wanted: &Match) -> Option<Sightings> {
+pub(in crate::kill) fn sightings(
+    vendor: &dyn Vendor,
+    kill: &Kill,
+    list: &List,
+    asked: &[ListFilter],
+) -> Option<Sightings> {
     let sent: Vec<&Identity> = recognisable(kill, Outcome::Unknown).collect();
     listing(vendor, &sent)?;
     let is_near = |session: &&LiveSession| sent.iter().any(|identity| identity.is_of_same_client(session));
     let seen = |session: &LiveSession| Seen(session.id.0.clone(), session.host.clone());
     let before = list.sessions.iter().filter(is_near).map(seen).collect();
-    Some(Sightings { before, database: wanted.database.clone(), ..Sightings::default() })
+    // Narrowed to several databases, nobody who is in one of them alone was looked for in another.
+    let database = asked.iter().find_map(|filter| filter.database.clone());
+    Some(Sightings { before, database, ..Sightings::default() })
 }
 
 /// When a watch that begins now is due for the first time.
@@ -51,11 +58,11 @@ pub(in crate::kill) fn first_due(now: OffsetDateTime, time: Duration) -> OffsetD
 
 /// What a list has to be asked for that shows whoever may come back; `None` where no session was killed that could be
 /// recognised, or there is no such list.
-pub(in crate::kill) fn wanted(vendor: &dyn Vendor, kill: &Kill) -> Option<Match> {
+pub(in crate::kill) fn wanted(vendor: &dyn Vendor, kill: &Kill) -> Option<Vec<ListFilter>> {
     listing(vendor, &recognisable(kill, Outcome::Killed).collect::<Vec<_>>())
 }
 
-fn listing(vendor: &dyn Vendor, sessions: &[&Identity]) -> Option<Match> {
+fn listing(vendor: &dyn Vendor, sessions: &[&Identity]) -> Option<Vec<ListFilter>> {
     sessions.first()?;
     vendor.capabilities().listing?.of_users(sessions.iter().map(|identity| identity.user.as_ref()))
 }
@@ -243,7 +250,7 @@ mod tests {
         let list = |sessions: &[LiveSession]| List { sessions: sessions.to_vec(), complete: true };
         let list = list(&[live("7", "10.0.0.7:4", 9), live("8", "10.0.0.7:5", 9), live("9", "10.0.0.9:4", 9)]);
         let das = upstream::find("das").unwrap();
-        let wanted = Match { user: Some("app".into()), ..Match::default() };
+        let wanted = [ListFilter::of_user("app")];
         let mut kill = kill(Outcome::Unknown);
         let before = sightings(das, &kill, &list, &wanted).unwrap().before;
         assert_eq!(before, [Seen("7".into(), Some("10.0.0.7:4".into())), Seen("8".into(), Some("10.0.0.7:5".into()))]);

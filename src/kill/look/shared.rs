@@ -1,0 +1,347 @@
+//! Lists that several kills wait for: one serves every kill that was waiting when it was asked for.
+//!
+//! Whoever wants a list of a place joins the round that gathers for it. One of the round reads the list for all of them: the
+//! first whose turn it is in its caller's row, so that nobody waits behind the reads of whom he joined. While a list of the
+//! same place is being read the next round gathers, though not for long. The invariant: no kill rests on a list that was asked
+//! for before it wanted one.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
+
+use time::OffsetDateTime;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout, timeout_at},
+};
+
+use crate::{
+    dispatch::{
+        rate::{
+            limiter::{Class, SPAN},
+            rows::First,
+        },
+        report::Stop,
+        runner::{Reader, Runner},
+    },
+    domain::{Problem, ProblemCode, Target, masked},
+    kill::look::{Looks, list::unread},
+    lock::lock,
+    upstream::{List, ListFilter, Listing},
+};
+
+/// How long a round gathers behind a list of the same place that is being read.
+const GATHERING: Duration = Duration::from_millis(500);
+
+/// A list that was read.
+#[derive(Debug)]
+pub(in crate::kill) struct Seen {
+    list: List,
+    masked: OnceLock<List>,
+    /// Where the sessions live, which may be known more exactly than before: on which node.
+    pub(in crate::kill) place: Target,
+    /// When it was asked for.
+    pub(in crate::kill) at: OffsetDateTime,
+}
+
+impl Seen {
+    pub(in crate::kill) const fn new(list: List, place: Target, at: OffsetDateTime) -> Self {
+        Self { list, masked: OnceLock::new(), place, at }
+    }
+
+    /// The list, with statements as somebody may see them who may see their literals or not.
+    pub(in crate::kill) fn list(&self, literals: bool) -> &List {
+        if literals {
+            return &self.list;
+        }
+        self.masked.get_or_init(|| {
+            let mut list = self.list.clone();
+            for session in &mut list.sessions {
+                session.statement = session.statement.as_deref().map(masked);
+            }
+            list
+        })
+    }
+
+    /// What several lists of one place show together.
+    pub(in crate::kill) fn of_all(mut lists: Vec<Arc<Self>>) -> Option<Arc<Self>> {
+        if lists.len() <= 1 {
+            return lists.pop();
+        }
+        let at = lists.iter().map(|seen| seen.at).min()?;
+        let place = lists.first()?.place.clone();
+        let list = List::of_all(lists.iter().map(|seen| seen.list.clone()).collect());
+        Some(Arc::new(Self::new(list, place, at)))
+    }
+}
+
+/// What is listed, for kills of which class.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Wanted {
+    target: Target,
+    filter: ListFilter,
+    class: Class,
+}
+
+/// The rounds of all places.
+#[derive(Debug, Default)]
+pub(in crate::kill) struct Rounds(Mutex<HashMap<Wanted, Place>>);
+
+/// The rounds of one place.
+#[derive(Debug, Default)]
+struct Place {
+    /// The one that gathers.
+    gathering: Option<Arc<Round>>,
+    /// The last whose list was asked for and is not read yet.
+    asked: Option<Arc<Round>>,
+}
+
+/// Kills that wait for the same list.
+#[derive(Debug)]
+struct Round(watch::Sender<State>);
+
+#[derive(Debug)]
+enum State {
+    Gathering,
+    /// One of them reads the list.
+    Led,
+    Read(Result<Arc<Seen>, Problem>),
+}
+
+impl Round {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(watch::Sender::new(State::Gathering)))
+    }
+
+    /// Waits until its list was read, or nobody reads it any more.
+    async fn is_over(&self) {
+        // The sender lives in `self`.
+        let _ = self.0.subscribe().wait_for(|state| !matches!(state, State::Led)).await;
+    }
+}
+
+impl Rounds {
+    /// The round that gathers for that list, and the one whose list is being read.
+    fn join(&self, wanted: &Wanted) -> (Arc<Round>, Option<Arc<Round>>) {
+        let mut places = lock(&self.0);
+        let place = places.entry(wanted.clone()).or_default();
+        (Arc::clone(place.gathering.get_or_insert_with(Round::new)), place.asked.clone())
+    }
+
+    /// The list is being asked for: whoever comes now is too late for it.
+    fn asked(&self, wanted: &Wanted, round: &Arc<Round>) {
+        let mut places = lock(&self.0);
+        let place = places.entry(wanted.clone()).or_default();
+        place.gathering.take_if(|gathering| Arc::ptr_eq(gathering, round));
+        place.asked = Some(Arc::clone(round));
+    }
+
+    /// Nothing of a round is to be remembered any more.
+    fn forget(&self, wanted: &Wanted, round: &Arc<Round>) {
+        let mut places = lock(&self.0);
+        if let Some(place) = places.get_mut(wanted) {
+            place.asked.take_if(|asked| Arc::ptr_eq(asked, round));
+            // Those that wait hold it too.
+            let is_alone =
+                |gathering: &mut Arc<Round>| Arc::ptr_eq(gathering, round) && Arc::strong_count(gathering) <= 2;
+            place.gathering.take_if(is_alone);
+            if place.gathering.is_none() && place.asked.is_none() {
+                places.remove(wanted);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
+        lock(&self.0).is_empty()
+    }
+}
+
+/// Whoever is in a round, for as long as it is.
+struct Member<'r> {
+    rounds: &'r Rounds,
+    wanted: Wanted,
+    round: Arc<Round>,
+    is_leading: bool,
+}
+
+impl Member<'_> {
+    /// Takes it upon itself to read the list, unless somebody does.
+    fn lead(&mut self) -> bool {
+        self.is_leading = self.round.0.send_if_modified(|state| {
+            let is_free = matches!(state, State::Gathering);
+            if is_free {
+                *state = State::Led;
+            }
+            is_free
+        });
+        self.is_leading
+    }
+
+    /// Tells all of them what came of the list.
+    fn tell(mut self, read: Result<Arc<Seen>, Problem>) {
+        self.is_leading = false;
+        self.round.0.send_replace(State::Read(read));
+    }
+}
+
+impl Drop for Member<'_> {
+    fn drop(&mut self) {
+        if self.is_leading {
+            // Another one reads it.
+            self.round.0.send_replace(State::Gathering);
+        }
+        self.rounds.forget(&self.wanted, &self.round);
+    }
+}
+
+impl Looks {
+    /// Every session that the vendor lists of these, for a kill that waits for it.
+    ///
+    /// # Errors
+    /// What kept the vendor from listing.
+    pub(in crate::kill) async fn shared(
+        &self,
+        runner: &Runner,
+        target: &Target,
+        filters: &[ListFilter],
+        reader: &Reader,
+    ) -> Result<Arc<Seen>, Problem> {
+        let mut lists = Vec::with_capacity(filters.len());
+        for filter in filters {
+            lists.push(self.shared_list(runner, target, filter, reader).await?);
+        }
+        Seen::of_all(lists).ok_or_else(|| Problem::new(ProblemCode::Internal, "no list was asked for"))
+    }
+
+    async fn shared_list(
+        &self,
+        runner: &Runner,
+        target: &Target,
+        filter: &ListFilter,
+        reader: &Reader,
+    ) -> Result<Arc<Seen>, Problem> {
+        let until = Instant::now() + runner.limit.max_wait + runner.limit.timeout;
+        let (target, class) = (Target { alias: None, ..target.clone() }, reader.purpose.class());
+        let wanted = Wanted { target, filter: filter.clone(), class };
+        let (round, asked) = self.rounds.join(&wanted);
+        let mut member = Member { rounds: &self.rounds, wanted, round, is_leading: false };
+        let mut state = member.round.0.subscribe();
+        if let Some(asked) = asked {
+            // In vain or not.
+            let _ = timeout(GATHERING, asked.is_over()).await;
+        }
+        let listing = Listing::new(runner.vendor, member.wanted.target.clone(), filter.clone());
+        loop {
+            let is_free = match &*state.borrow_and_update() {
+                State::Read(read) => return read.clone(),
+                State::Led => false,
+                State::Gathering => true,
+            };
+            tokio::select! {
+                biased;
+                // The sender lives in the round.
+                _ = state.changed() => {}
+                first = runner.first(&listing, reader, until), if is_free => {
+                    let first = first.ok_or_else(|| unread(&Stop::NoPermit(SPAN)))?;
+                    if member.lead() {
+                        return self.read_for_all(runner, listing, reader, (until, first), member).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the list of a round. Where it could not be asked for, that is this kill's own misfortune.
+    async fn read_for_all(
+        &self,
+        runner: &Runner,
+        mut listing: Listing,
+        reader: &Reader,
+        (until, first): (Instant, First),
+        member: Member<'_>,
+    ) -> Result<Arc<Seen>, Problem> {
+        let mut asked_at = None;
+        let leaves = || {
+            self.rounds.asked(&member.wanted, &member.round);
+            asked_at = Some(self.clock.now());
+        };
+        let read = timeout_at(until, runner.list_first(&mut listing, reader, until, first, leaves)).await;
+        let begun = listing.has_begun();
+        let read = match (read, asked_at) {
+            (Ok(Err(stop)), None) => return Err(unread(&stop)),
+            (Err(_), None) => return Err(unread(&Stop::NoPermit(SPAN))),
+            (Ok(Ok(())), at) => Ok(at),
+            // What was read in time is told, and that it is not all.
+            (Ok(Err(Stop::NoPermit(_))) | Err(_), at) if begun => Ok(at),
+            (Ok(Err(stop)), Some(_)) => Err(unread(&stop)),
+            (Err(_), Some(_)) => Err(unread(&Stop::StillRunning)),
+        };
+        let read = read.map(|at| {
+            let (place, at) = (listing.target().clone(), at.unwrap_or_else(|| self.clock.now()));
+            Arc::new(Seen::new(listing.into_list(), place, at))
+        });
+        member.tell(read.clone());
+        read
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::domain::VendorName;
+
+    fn wanted() -> Wanted {
+        let target =
+            Target { alias: None, vendor: VendorName("dcdb"), account: "tencent".into(), coordinates: [].into() };
+        Wanted { target, filter: ListFilter::default(), class: Class::Kill }
+    }
+
+    fn member(rounds: &Rounds) -> Member<'_> {
+        let (round, _) = rounds.join(&wanted());
+        Member { rounds, wanted: wanted(), round, is_leading: false }
+    }
+
+    fn nothing() -> Result<Arc<Seen>, Problem> {
+        let list = List { sessions: vec![], complete: true };
+        Ok(Arc::new(Seen::new(list, wanted().target, OffsetDateTime::UNIX_EPOCH)))
+    }
+
+    fn is_read(member: &Member<'_>) -> bool {
+        matches!(&*member.round.0.borrow(), State::Read(Ok(_)))
+    }
+
+    #[test]
+    fn one_of_a_round_reads_for_all_and_whoever_comes_later_is_in_the_next_one() {
+        let rounds = Rounds::default();
+        let (mut first, mut second) = (member(&rounds), member(&rounds));
+        assert!(first.lead() && !second.lead());
+        let third = member(&rounds);
+        rounds.asked(&first.wanted, &first.round);
+        let late = member(&rounds);
+        let (_, asked) = rounds.join(&wanted());
+        let asked = asked.unwrap();
+        assert!(asked.is_over().now_or_never().is_none(), "the next one gathers while this is read");
+        first.tell(nothing());
+        assert!(is_read(&second) && is_read(&third) && !is_read(&late));
+        assert!(asked.is_over().now_or_never().is_some());
+        drop((second, third, late, asked));
+        assert!(rounds.is_empty());
+    }
+
+    #[test]
+    fn where_the_one_who_reads_goes_away_another_one_reads() {
+        let rounds = Rounds::default();
+        let (mut first, mut second) = (member(&rounds), member(&rounds));
+        assert!(first.lead());
+        drop(first);
+        assert!(second.lead());
+        rounds.asked(&second.wanted, &second.round);
+        drop(second);
+        assert!(rounds.is_empty());
+    }
+}
