@@ -1,6 +1,6 @@
 //! The one place that asks what time it is.
 //!
-//! Times are UTC and whole milliseconds, so that what is answered is what every store keeps and an id made at
+//! Times are UTC and whole milliseconds, and written in one form, so that what is answered is what every store keeps and an id made at
 //! an instant sorts with it.
 
 use std::{
@@ -11,7 +11,11 @@ use std::{
     },
 };
 
-use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
+use time::{
+    OffsetDateTime, UtcOffset,
+    format_description::{BorrowedFormatItem, well_known::Rfc3339},
+    macros::format_description,
+};
 use uuid::{NoContext, Timestamp, Uuid};
 
 /// Tells the time; a manual one stands still until a test moves it.
@@ -61,6 +65,57 @@ pub fn read_time(text: &str) -> Option<OffsetDateTime> {
     YEARS.contains(&time.year()).then_some(time)
 }
 
+/// The one form of times: three digits of a second, whatever they are.
+const FORM: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
+/// A time as everything that is answered, exported or told writes it: RFC 3339, UTC, to the millisecond, such as
+/// `2026-01-02T03:04:05.000Z`. Texts of this form sort as their times do.
+#[must_use]
+pub fn written(at: OffsetDateTime) -> String {
+    at.to_offset(UtcOffset::UTC).format(FORM).unwrap_or_else(|_| at.unix_timestamp_nanos().to_string())
+}
+
+/// The same with all digits that it has: of what is evidence, a change of the smallest of them is a change.
+#[must_use]
+pub fn written_whole(at: OffsetDateTime) -> String {
+    if at.nanosecond().is_multiple_of(1_000_000) {
+        return written(at);
+    }
+    at.format(&Rfc3339).unwrap_or_else(|_| at.unix_timestamp_nanos().to_string())
+}
+
+/// Times as [`written`], for `#[serde(with = "…")]`; read as RFC 3339.
+pub mod rfc3339 {
+    use serde::Serializer;
+    use time::OffsetDateTime;
+
+    pub use time::serde::rfc3339::deserialize;
+
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(at: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::written(*at))
+    }
+
+    /// The same where there may be none.
+    pub mod option {
+        use serde::Serializer;
+        use time::OffsetDateTime;
+
+        pub use time::serde::rfc3339::option::deserialize;
+
+        /// # Errors
+        /// Those of the serializer.
+        pub fn serialize<S: Serializer>(at: &Option<OffsetDateTime>, serializer: S) -> Result<S::Ok, S::Error> {
+            match at {
+                Some(at) => super::serialize(at, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+    }
+}
+
 /// A new UUIDv7 that sorts at the instant `at`.
 #[must_use]
 pub fn id_at(at: OffsetDateTime) -> Uuid {
@@ -93,5 +148,17 @@ mod tests {
         let earlier = id_at(clock.now());
         clock.set(datetime!(2026-01-02 03:04:05.679 UTC));
         assert!(earlier < id_at(clock.now()));
+    }
+
+    #[test]
+    fn every_time_has_the_same_form_and_only_evidence_has_more_digits() {
+        for (at, expected, whole) in [
+            (datetime!(2026-01-02 03:04:05 UTC), "2026-01-02T03:04:05.000Z", "2026-01-02T03:04:05.000Z"),
+            (datetime!(2026-01-02 03:04:05.06 +08:00), "2026-01-01T19:04:05.060Z", "2026-01-01T19:04:05.060Z"),
+            (datetime!(0001-01-01 0:00:00.9996 UTC), "0001-01-01T00:00:00.999Z", "0001-01-01T00:00:00.9996Z"),
+        ] {
+            assert_eq!((written(at).as_str(), written_whole(at).as_str()), (expected, whole));
+            assert_eq!(OffsetDateTime::parse(expected, &Rfc3339).unwrap(), from_unix_millis(unix_millis(at)));
+        }
     }
 }

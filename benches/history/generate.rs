@@ -120,11 +120,12 @@ const SESSIONS_OF_CHUNK: &str = "
     FROM chunk, generate_series(0, sessions - 1) AS position";
 
 const KILLS_OF_CHUNK: &str = "
-    INSERT INTO kill_index (id, status, caller, on_behalf_of, vendor, account, alias, instance_id, requested_at, size, words,
-        recorded_in)
+    INSERT INTO kill_index (id, status, caller, on_behalf_of, vendor, account, alias, instance_id, users,
+        databases, outcomes, ever_unknown, requested_at, size, words, recorded_in)
     SELECT id, status, 'caller-' || caller, 'person-' || n % 300 || '@example.com',
         (ARRAY['gaussdb', 'das', 'taurusdb', 'dcdb'])[1 + instance % 4], 'account-' || instance % 4, 'target-' || instance,
-        'instance-' || instance, at, sessions, string_to_array(lower(replace(reason, '-', ' ')), ' '), 1
+        'instance-' || instance, ARRAY['user-' || caller % 50], ARRAY['database-' || instance % 20], ARRAY['killed'], n % 500 = 0,
+        at, sessions, string_to_array(lower(replace(reason, '-', ' ')), ' '), 1
     FROM chunk";
 
 const ENTRIES_OF_CHUNK: &str = r#"

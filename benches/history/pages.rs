@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use killgate::audit::{Audit, Filter};
+use killgate::audit::{Audit, Filter, Name};
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
@@ -42,46 +42,46 @@ const KINDS: [Kind; 9] = [
         name: "by caller",
         of: |_, set| {
             let caller = format!("caller-{}", set * 7 % CALLERS);
-            (Filter { caller: Some(caller.clone()), ..Filter::default() }, vec![caller])
+            (Filter { caller: vec![Name::Is(caller.clone())], ..Filter::default() }, vec![caller])
         },
     },
     Kind {
         name: "by caller, in the past",
         of: |history, set| {
             let (caller, (filter, id)) = (format!("caller-{}", set * 7 % CALLERS), until(history, set));
-            (Filter { caller: Some(caller.clone()), ..filter }, vec![caller, id])
+            (Filter { caller: vec![Name::Is(caller.clone())], ..filter }, vec![caller, id])
         },
     },
     Kind {
         name: "by a caller of no kills",
-        of: |_, _| (Filter { caller: Some("nobody".into()), ..Filter::default() }, vec!["nobody".into()]),
+        of: |_, _| (Filter { caller: vec!["nobody".into()], ..Filter::default() }, vec!["nobody".into()]),
     },
     Kind {
         name: "by instance",
         of: |_, set| {
             let instance = format!("instance-{}", set * 37 % INSTANCES);
-            (Filter { instance_id: Some(instance.clone()), ..Filter::default() }, vec![instance])
+            (Filter { instance_id: vec![instance.clone()], ..Filter::default() }, vec![instance])
         },
     },
     Kind {
         name: "by instance, in the past",
         of: |history, set| {
             let (instance, (filter, id)) = (format!("instance-{}", set * 37 % INSTANCES), until(history, set));
-            (Filter { instance_id: Some(instance.clone()), ..filter }, vec![instance, id])
+            (Filter { instance_id: vec![instance.clone()], ..filter }, vec![instance, id])
         },
     },
     Kind {
         name: "by a hot session",
         of: |_, _| {
             let limit = (PAGE + 1).to_string();
-            (Filter { session_id: Some(HOT_SESSION.into()), ..Filter::default() }, vec![HOT_SESSION.into(), limit])
+            (Filter { session_id: vec![HOT_SESSION.into()], ..Filter::default() }, vec![HOT_SESSION.into(), limit])
         },
     },
     Kind {
         name: "by a rare session",
         of: |_, set| {
             let (session, limit) = ((100_000 + set * 7919 % SESSIONS).to_string(), (PAGE + 1).to_string());
-            (Filter { session_id: Some(session.clone()), ..Filter::default() }, vec![session, limit])
+            (Filter { session_id: vec![session.clone()], ..Filter::default() }, vec![session, limit])
         },
     },
 ];

@@ -4,12 +4,16 @@
 CREATE TABLE kill_index (
     id           uuid        PRIMARY KEY,
     status       text        NOT NULL,
-    caller       text        NOT NULL,
+    caller       text        COLLATE "C" NOT NULL,
     on_behalf_of text,
     vendor       text,
     account      text,
-    alias        text,
+    alias        text        COLLATE "C",
     instance_id  text,
+    users        text[]      NOT NULL,
+    databases    text[]      NOT NULL,
+    outcomes     text[]      NOT NULL,
+    ever_unknown boolean     NOT NULL,
     requested_at timestamptz NOT NULL,
     size         integer     NOT NULL,
     words        text[]      NOT NULL,
@@ -18,8 +22,14 @@ CREATE TABLE kill_index (
 CREATE INDEX kill_index_by_caller ON kill_index (caller, id DESC);
 CREATE INDEX kill_index_by_instance ON kill_index (instance_id, id DESC) WHERE instance_id IS NOT NULL;
 CREATE INDEX kill_index_by_alias ON kill_index (alias, id DESC) WHERE alias IS NOT NULL;
+CREATE INDEX kill_index_by_person ON kill_index (on_behalf_of, id DESC) WHERE on_behalf_of IS NOT NULL;
+-- Few kills were ever unknown, and nobody pays for it with the others.
+CREATE INDEX kill_index_by_doubt ON kill_index (id DESC) WHERE ever_unknown;
 CREATE INDEX kill_index_by_account ON kill_index (vendor, account, id DESC) WHERE vendor IS NOT NULL;
 CREATE INDEX kill_index_by_reason ON kill_index USING gin (words) WHERE words <> '{}';
+-- Of users and databases there are many, and one may be rare. Outcomes have no index: there are a handful, most of which
+-- are found soon whichever way one goes, and a posting for each row would be dearer than what it saves.
+CREATE INDEX kill_index_by_name ON kill_index USING gin (users, databases);
 
 COMMENT ON TABLE kill_index IS 'What kills that have ended are found by; made from kill_log';
 COMMENT ON COLUMN kill_index.id IS 'The kill';
@@ -30,6 +40,10 @@ COMMENT ON COLUMN kill_index.vendor IS 'Taken from its target, first 200 charact
 COMMENT ON COLUMN kill_index.account IS 'Taken from its target, first 200 characters';
 COMMENT ON COLUMN kill_index.alias IS 'Taken from its target, first 200 characters';
 COMMENT ON COLUMN kill_index.instance_id IS 'Taken from its target, first 200 characters';
+COMMENT ON COLUMN kill_index.users IS 'The database users of its sessions, or of its match where it names none; each once, in order, first 200 characters';
+COMMENT ON COLUMN kill_index.databases IS 'The databases of its sessions, in the same way';
+COMMENT ON COLUMN kill_index.outcomes IS 'What became of its sessions, each word once';
+COMMENT ON COLUMN kill_index.ever_unknown IS 'Whether its status was unknown at any time';
 COMMENT ON COLUMN kill_index.requested_at IS 'When it was asked, by the gateway''s clock, whole milliseconds';
 COMMENT ON COLUMN kill_index.size IS 'How much a page holds with it: its sessions, and for each hundred characters of its selector one more';
 COMMENT ON COLUMN kill_index.words IS 'What its reason is found by, as the gateway takes it apart: the same in every locale';

@@ -52,16 +52,21 @@ END $$;
 -- Adds rows to the index, of those kills only. One that is there stays as it is, and verifying tells of it.
 CREATE FUNCTION add_to_index(
     only_these uuid[], ids uuid[], statuses text[], callers text[], on_behalf text[], vendors text[], accounts text[],
-    aliases text[], instances text[], times timestamptz[], sizes integer[], words text[], marks bigint[],
+    aliases text[], instances text[], users jsonb[], databases jsonb[], outcomes jsonb[], doubts boolean[],
+    times timestamptz[], sizes integer[], words text[], marks bigint[],
     of_kills uuid[], sessions text[], session_marks bigint[]
 ) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO kill_index (id, status, caller, on_behalf_of, vendor, account, alias, instance_id, requested_at, size,
-        words, recorded_in)
-    SELECT g.id, g.status, g.caller, g.on_behalf_of, g.vendor, g.account, g.alias, g.instance, g.at, g.size,
+    INSERT INTO kill_index (id, status, caller, on_behalf_of, vendor, account, alias, instance_id, users, databases,
+        outcomes, ever_unknown, requested_at, size, words, recorded_in)
+    SELECT g.id, g.status, g.caller, g.on_behalf_of, g.vendor, g.account, g.alias, g.instance,
+        ARRAY(SELECT jsonb_array_elements_text(g.users)), ARRAY(SELECT jsonb_array_elements_text(g.databases)),
+        ARRAY(SELECT jsonb_array_elements_text(g.outcomes)), g.doubt, g.at, g.size,
         coalesce(string_to_array(g.words, ' '), '{}'), g.mark
-    FROM unnest(ids, statuses, callers, on_behalf, vendors, accounts, aliases, instances, times, sizes, words, marks)
-        AS g (id, status, caller, on_behalf_of, vendor, account, alias, instance, at, size, words, mark)
+    FROM unnest(ids, statuses, callers, on_behalf, vendors, accounts, aliases, instances, users, databases, outcomes, doubts,
+        times, sizes, words, marks)
+        AS g (id, status, caller, on_behalf_of, vendor, account, alias, instance, users, databases, outcomes, doubt, at, size,
+            words, mark)
     WHERE g.id = ANY (only_these) ON CONFLICT DO NOTHING;
     INSERT INTO kill_index_sessions (session_id, kill_id, recorded_in)
     SELECT g.session, g.id, g.mark FROM unnest(of_kills, sessions, session_marks) AS g (id, session, mark)
@@ -72,7 +77,8 @@ END $$;
 -- read it from the log; whether it is, `killgate audit verify` tells.
 CREATE FUNCTION index_kills(
     ids uuid[], statuses text[], callers text[], on_behalf text[], vendors text[], accounts text[], aliases text[],
-    instances text[], times timestamptz[], sizes integer[], words text[], marks bigint[],
+    instances text[], users jsonb[], databases jsonb[], outcomes jsonb[], doubts boolean[],
+    times timestamptz[], sizes integer[], words text[], marks bigint[],
     of_kills uuid[], sessions text[], session_marks bigint[]
 ) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
@@ -80,8 +86,8 @@ DECLARE
 BEGIN
     WITH gone AS (DELETE FROM kill_leases l WHERE l.kill_id = ANY (ids) AND l.ended RETURNING l.kill_id)
     SELECT coalesce(array_agg(kill_id), '{}') INTO indexed FROM gone;
-    PERFORM add_to_index(indexed, ids, statuses, callers, on_behalf, vendors, accounts, aliases, instances, times, sizes,
-        words, marks, of_kills, sessions, session_marks);
+    PERFORM add_to_index(indexed, ids, statuses, callers, on_behalf, vendors, accounts, aliases, instances, users, databases,
+        outcomes, doubts, times, sizes, words, marks, of_kills, sessions, session_marks);
     INSERT INTO unsealed (entry_id)
     SELECT id FROM unnest(indexed) AS g (id) WHERE EXISTS (SELECT FROM sealing WHERE since IS NOT NULL)
     ON CONFLICT DO NOTHING;

@@ -18,6 +18,15 @@ CREATE TABLE kill_index (
     account      TEXT,
     alias        TEXT,
     instance_id  TEXT,
+    -- The database users of its sessions, or of its match where it names none, as a JSON list: each once, in order, first 200
+    -- characters.
+    users        TEXT    NOT NULL,
+    -- Their databases, in the same way.
+    databases    TEXT    NOT NULL,
+    -- What became of them, each word once.
+    outcomes     TEXT    NOT NULL,
+    -- Whether its status was unknown at any time.
+    ever_unknown INTEGER NOT NULL,
     -- When it was asked, by the gateway's clock.
     requested_at INTEGER NOT NULL,
     -- How much a page holds with it: its sessions, and for each hundred characters of its selector one more.
@@ -30,6 +39,10 @@ CREATE TABLE kill_index (
 CREATE INDEX kill_index_by_caller ON kill_index (caller, id DESC);
 CREATE INDEX kill_index_by_instance ON kill_index (instance_id, id DESC) WHERE instance_id IS NOT NULL;
 CREATE INDEX kill_index_by_alias ON kill_index (alias, id DESC) WHERE alias IS NOT NULL;
+CREATE INDEX kill_index_by_person ON kill_index (on_behalf_of, id DESC) WHERE on_behalf_of IS NOT NULL;
+-- Few kills were ever unknown, and nobody pays for it with the others. What is in a list has no index here: a file has the
+-- kills of one gateway, and to walk a million rows takes a second.
+CREATE INDEX kill_index_by_doubt ON kill_index (id DESC) WHERE ever_unknown;
 CREATE INDEX kill_index_by_account ON kill_index (vendor, account, id DESC) WHERE vendor IS NOT NULL;
 
 -- The words once more, to be searched. To this tokenizer all that is not ASCII is part of a word, so it takes nothing

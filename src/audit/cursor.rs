@@ -7,7 +7,7 @@ use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{index::IndexRow, page::first_id_from};
+use super::{Audit, AuditError, index::IndexRow, on_engine, page::first_id_from, postgres, sqlite};
 use crate::{
     clock::{from_unix_millis, unix_millis},
     domain::KillId,
@@ -71,6 +71,13 @@ const fn unix_seconds_of_9999() -> i64 {
 #[error("is not a cursor of this list")]
 pub struct CursorError;
 
+impl Audit {
+    /// The place before all kills that are committed by now, newest first: from there on, pages show these and no others.
+    pub async fn newest_place(&self) -> Result<Cursor, AuditError> {
+        on_engine!(self, readers / readers, newest_place())
+    }
+}
+
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Snapshot { at, end, open } = &self.seen;
@@ -113,10 +120,7 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
-    use crate::{
-        audit::{Audit, Filter},
-        clock::id_at,
-    };
+    use crate::{audit::Filter, clock::id_at};
 
     #[test]
     fn a_cursor_reads_back_and_nothing_else_does() {
@@ -135,7 +139,7 @@ mod tests {
         #[test]
         fn no_cursor_does_any_harm(bytes in vec(any::<u8>(), 0..200)) {
             if let Ok(cursor) = URL_SAFE_NO_PAD.encode(bytes).parse::<Cursor>() {
-                let filter = Filter { before: Some(cursor.clone()), ..Filter::default() };
+                let filter = Filter { place: Some(cursor.clone()), ..Filter::default() };
                 prop_assert!(Audit::page_sql(&filter, 10).contains("kills"));
                 prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
             }
@@ -148,7 +152,7 @@ mod tests {
             bytes.extend(end.to_be_bytes());
             bytes.extend(open.iter().flat_map(|number| number.to_be_bytes()));
             if let Ok(cursor) = URL_SAFE_NO_PAD.encode(bytes).parse::<Cursor>() {
-                let filter = Filter { before: Some(cursor), ..Filter::default() };
+                let filter = Filter { place: Some(cursor), ..Filter::default() };
                 prop_assert!(Audit::page_sql(&filter, 10).contains("kills"));
             } else {
                 prop_assert!(!MILLIS.contains(&at) || end < 0);

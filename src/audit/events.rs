@@ -12,7 +12,7 @@ use crate::domain::{Found, KillId, Problem, Sent, Session, Status, Upstream};
 pub struct KillEvent {
     /// 1, 2, 3 … without gaps within a kill.
     pub seq: i32,
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::clock::rfc3339")]
     pub at: OffsetDateTime,
     /// `recorded`, `looked`, `sent`, `answered`, `abandoned`.
     #[schema(example = "answered")]
@@ -36,14 +36,14 @@ pub struct KillEvent {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub look: Option<LookEvent>,
     /// When every session had been seen gone on a list, where it was.
-    #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[serde(with = "crate::clock::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub verified_at: Option<OffsetDateTime>,
 }
 
 /// A look at the sessions of a target before a kill, as its event has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LookEvent {
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::clock::rfc3339")]
     pub at: OffsetDateTime,
     /// False where the vendor's list was cut off.
     pub complete: bool,

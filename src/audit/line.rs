@@ -133,11 +133,6 @@ impl Line {
     }
 }
 
-/// The time with all the digits it is stored with: a change of the smallest of them is a change.
-pub(super) fn written(at: OffsetDateTime) -> String {
-    at.format(&Rfc3339).unwrap_or_else(|_| at.unix_timestamp_nanos().to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

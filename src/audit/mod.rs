@@ -19,10 +19,12 @@ mod cursor;
 mod delivery;
 mod error;
 mod events;
+mod filter;
 mod index;
 mod line;
 mod log;
 mod migrations;
+mod name;
 mod page;
 mod permits;
 mod postgres;
@@ -48,8 +50,10 @@ pub use cursor::{Cursor, CursorError};
 pub use delivery::{Delivery, Unwanted};
 pub use error::AuditError;
 pub use events::{KillEvent, LookEvent, Progress};
+pub use filter::Filter;
 pub use line::{Line, LineEvent, LineSession, LineUpstream};
-pub use page::{Filter, Page};
+pub use name::Name;
+pub use page::Page;
 pub use permits::{Ask, Heard, Rate, Slot};
 pub use postgres::Postgres;
 pub use record::{Attempt, Begun, IdempotencyKey, Open};
@@ -286,7 +290,7 @@ impl Audit {
         on_engine!(self, keyed / readers, stands(&caller, &key, at))
     }
 
-    /// Up to `limit` kills that pass the filter, newest first.
+    /// Up to `limit` kills that pass the filter, in its order.
     pub async fn page(&self, filter: &Filter, limit: u32) -> Result<Page, AuditError> {
         let filter = filter.clone();
         on_engine!(self, readers / readers, page(&filter, limit))

@@ -70,12 +70,12 @@ macro_rules! reading {
 
         use crate::{
             audit::{
-                Count, Filter, Grouping, KillEvent, Line, Page, Progress, Standing,
+                Count, Cursor, Filter, Grouping, KillEvent, Line, Page, Progress, Standing,
                 cursor::Snapshot,
                 log::{self, Folded, Found, log_columns},
                 page::{Candidate, Chosen, LARGE},
                 reading::{ProgressRow, SOME, StandingRow, of_filter},
-                stats::{CountRow, together},
+                stats::together,
             },
             domain::{Kill, KillId},
         };
@@ -186,26 +186,24 @@ macro_rules! reading {
             as_item: fn(Folded) -> sqlx::Result<T>,
         ) -> sqlx::Result<Page<T>> {
             let mut tx = connection.begin_with(SNAPSHOT).await?;
-            let seen = match &filter.before {
-                Some(cursor) => cursor.seen.clone(),
-                None => {
-                    let seen: String = sqlx::query_scalar($dialect.seen).fetch_one(&mut *tx).await?;
-                    Snapshot::read(&seen)?
-                }
+            let seen = match &filter.place {
+                Some(place) => place.seen.clone(),
+                None => seen(&mut tx).await?,
             };
             // One more than the page may have tells whether there are more.
             let many = limit.saturating_add(1);
             let indexed: Vec<(KillId, i32)> =
                 filter.query::<$DB>(&$dialect, many).build_query_as().fetch_all(&mut *tx).await?;
-            let lowest = indexed.last().filter(|_| indexed.len() >= many as usize).map(|(id, _)| *id);
+            let last = indexed.last().filter(|_| indexed.len() >= many as usize).map(|(id, _)| *id);
             let mut candidates: Vec<Candidate> = indexed.into_iter().map(Candidate::indexed).collect();
             let (mut wanted, mut held, mut is_cut) = (many as usize, 0, false);
-            let mut more = Some(filter.id_range());
-            while let Some((from, below)) = more {
-                // Below what the index has for a page, none is wanted.
-                let (found, rest) = leased(&mut tx, filter, (lowest.map_or(from, |lowest| lowest.max(from)), below)).await?;
+            // Behind what the index has for a page, none is wanted.
+            let range = filter.id_range();
+            let mut more = Some(last.map_or(range, |last| filter.upto(range, last)));
+            while let Some(range) = more {
+                let (found, rest) = leased(&mut tx, filter, range).await?;
                 more = rest;
-                for folded in of_filter(found, filter)?.into_iter().rev() {
+                for folded in of_filter(found, filter)? {
                     if let Some(candidate) = Candidate::unindexed(folded, filter) {
                         held += candidate.size();
                         candidates.push(candidate);
@@ -218,22 +216,32 @@ macro_rules! reading {
                     break;
                 }
             }
-            let chosen = Chosen::of(candidates, limit, is_cut);
+            let chosen = Chosen::of(candidates, filter, limit, is_cut);
             let read = among(&mut tx, &chosen.unread()).await?;
             tx.rollback().await?;
             chosen.page(read, seen, as_item)
         }
 
-        /// The newest kills of a range that are not in the index and may pass the filter, and the rest of the range where there
+        async fn seen(connection: &mut $Connection) -> sqlx::Result<Snapshot> {
+            let seen: String = sqlx::query_scalar($dialect.seen).fetch_one(connection).await?;
+            Snapshot::read(&seen)
+        }
+
+        /// The place before all kills that are committed by now, newest first.
+        pub(in crate::audit) async fn newest_place(connection: &mut $Connection) -> sqlx::Result<Cursor> {
+            Ok(Cursor { after: KillId::max(), seen: seen(connection).await? })
+        }
+
+        /// The first kills of a range that are not in the index and may pass the filter, and the rest of the range where there
         /// may be more.
         async fn leased(
             connection: &mut $Connection,
             filter: &Filter,
-            (from, below): (KillId, KillId),
+            range: (KillId, KillId),
         ) -> sqlx::Result<(Vec<Found>, Option<(KillId, KillId)>)> {
-            let mut query = filter.leased_query::<$DB>(&$dialect, (from, below), SOME);
+            let mut query = filter.leased_query::<$DB>(&$dialect, range, SOME);
             let ids: Vec<KillId> = query.build_query_scalar().fetch_all(&mut *connection).await?;
-            let rest = ids.last().filter(|_| ids.len() >= SOME as usize).map(|last| (from, *last));
+            let rest = ids.last().filter(|_| ids.len() >= SOME as usize).map(|last| filter.rest(range, *last));
             Ok((among(connection, &ids).await?, rest))
         }
 
@@ -247,8 +255,8 @@ macro_rules! reading {
             deadline: Instant,
         ) -> sqlx::Result<Option<Vec<Count>>> {
             let mut tx = connection.begin_with(SNAPSHOT).await?;
-            let indexed: Vec<CountRow> =
-                filter.count_query::<$DB>(grouping, &$dialect, limit).build_query_as().fetch_all(&mut *tx).await?;
+            let rows = filter.count_query::<$DB>(grouping, &$dialect, limit).build().fetch_all(&mut *tx).await?;
+            let indexed = rows.iter().map(|row| grouping.read(row)).collect::<sqlx::Result<_>>()?;
             let mut others = Vec::new();
             let mut more = Some(filter.id_range());
             while let Some(range) = more {
@@ -261,12 +269,12 @@ macro_rules! reading {
                 for folded in of_filter(found, filter)? {
                     let row = folded.index();
                     if filter.meets(&row) {
-                        others.push(grouping.count(&row));
+                        others.extend(grouping.counts(&row));
                     }
                 }
             }
             tx.rollback().await?;
-            Ok(Some(together(indexed.into_iter().map(CountRow::read).collect(), others, limit)))
+            Ok(Some(together(indexed, others, limit)))
         }
 
         /// How these kills stand; those that are not there are left out.

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
-use super::{line::written, timestamp::Timestamp};
+use super::timestamp::Timestamp;
 use crate::{
     chain::{self, Leaf},
+    clock::written_whole,
     domain::KillId,
 };
 
@@ -65,6 +66,6 @@ pub(super) struct RemovalRow {
 impl RemovalRow {
     pub(super) fn read(self) -> Removal {
         let Self { id, month, kills, first_kill, last_kill, removed_at, removed_by, reason } = self;
-        Removal { id, month, kills, first_kill, last_kill, removed_at: written(removed_at.0), removed_by, reason }
+        Removal { id, month, kills, first_kill, last_kill, removed_at: written_whole(removed_at.0), removed_by, reason }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Hash, PublicKey, SealKey, Signature, hex, merkle::sha256, root};
+use crate::clock::written_whole;
 
 /// What the first block names as the one before it.
 pub const NO_BLOCK: Hash = [0; 32];
@@ -50,7 +51,7 @@ impl Head {
             text,
             "killgate block 1\nnumber {}\nsealed {}\nentries {}\ntotal {}\nlisting {}\nroot {}\nprevious {}\nkey {}\n",
             self.number,
-            written(self.sealed_at),
+            written_whole(self.sealed_at),
             self.entries,
             self.total,
             hex(&self.listing),
@@ -117,9 +118,4 @@ impl Block {
     pub fn root(leaves: &[Leaf]) -> Hash {
         root(&leaves.iter().map(|leaf| leaf.hash).collect::<Vec<_>>())
     }
-}
-
-/// The time with all the digits it is stored with.
-pub(super) fn written(at: OffsetDateTime) -> String {
-    at.format(&Rfc3339).unwrap_or_else(|_| at.unix_timestamp_nanos().to_string())
 }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Head, Signature, block::written, hex, key::is_signed, unhex};
+use super::{Head, Signature, hex, key::is_signed, unhex};
+use crate::clock::written_whole;
 
 /// The head of a block with its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl Checkpoint {
         let members = Members {
             killgate_checkpoint: FORMAT,
             number: head.number,
-            sealed_at: written(head.sealed_at),
+            sealed_at: written_whole(head.sealed_at),
             entries: head.entries,
             total: head.total,
             listing: hex(&head.listing),

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
-use super::{Block, Head, Leaf, block::written, hex, unhex, unhex_all};
+use super::{Block, Head, Leaf, hex, unhex, unhex_all};
+use crate::clock::written_whole;
 
 /// A block as one JSON object: `{"block":{…}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +73,7 @@ impl From<&Block> for BlockLine {
         Self {
             block: BlockMembers {
                 number: head.number,
-                sealed_at: written(head.sealed_at),
+                sealed_at: written_whole(head.sealed_at),
                 entries: leaves.iter().map(|leaf| leaf.id).collect(),
                 leaves: leaves.iter().map(|leaf| hex(&leaf.hash)).collect(),
                 total: head.total,

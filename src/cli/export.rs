@@ -15,7 +15,7 @@ use crate::{
     app,
     audit::{Audit, Grouping, Settings},
     config::{Config, Database},
-    history::{Export, Format, Wanted},
+    history::{Export, Form, Format, Manifest, Wanted},
 };
 
 /// What an export may take the place of.
@@ -38,23 +38,29 @@ impl Replace {
     }
 }
 
-/// Writes the file under another name and gives it its own once it is complete; answers what is in it.
+/// Writes the file under another name and gives it its own once it is complete; answers what is in it. The manifest of a
+/// table stands beside it, as `FILE.manifest.json`.
 ///
 /// # Errors
 /// A path that must not be replaced, a filter that cannot be, a record that cannot be read to its end, a file that cannot be written. Then there is no
 /// file of that name, or the one that was there before.
 pub async fn export(
     config: &Config,
-    format: Format,
+    form: Form,
     output: &Path,
     replace: Replace,
     wanted: Wanted,
 ) -> anyhow::Result<String> {
-    replace.check(output)?;
+    let beside = (form.format == Format::Csv).then(|| beside(output, ".manifest.json")).transpose()?;
+    let files = || [Some(output), beside.as_deref()].into_iter().flatten();
+    files().try_for_each(|file| replace.check(file))?;
     let filter = wanted.filter().map_err(|problem| {
         let field = problem.field.unwrap_or_default().replace('_', "-");
         anyhow::anyhow!("--{field}: {}", problem.detail)
     })?;
+    if let Some(name) = form.out_of_place() {
+        bail!("--{name}: goes with --format csv only");
+    }
     if let Database::Sqlite(path) = &config.audit.database
         && !path.exists()
     {
@@ -63,30 +69,51 @@ pub async fn export(
     let settings = Settings { migrate: false, ..app::audit_settings(config) };
     let audit = Audit::open(&settings).await.context("audit.database_url")?;
     let progress = progress(&audit, &filter).await;
-    let export = Export::begin(audit.clone(), wanted, filter, format).await?;
-    let unfinished = Unfinished::beside(output)?;
+    let export = Export::begin(audit.clone(), wanted, filter, form).await?;
+    let unfinished = Unfinished::of(output)?;
     let written = tokio::select! {
         written = write(export, &unfinished.0, &progress) => written,
         stopped = super::stopped() => stopped.and_then(|()| bail!("stopped before the file was complete")),
     };
     progress.finish_and_clear();
     audit.close().await;
-    let kills = written?;
-    replace.check(output)?;
-    fs::rename(&unfinished.0, output).with_context(|| format!("cannot write {}", output.display()))?;
-    Ok(format!("{kills} kills in {}", output.display()))
+    let manifest = written?;
+    files().try_for_each(|file| replace.check(file))?;
+    if let Some(beside) = &beside {
+        // First: a table that is there has its manifest.
+        let unfinished = Unfinished::of(beside)?;
+        let mut file = create(&unfinished.0)?;
+        let written = writeln!(file, "{}", manifest.text()).and_then(|()| file.sync_all());
+        written.and_then(|()| fs::rename(&unfinished.0, beside)).with_context(|| cannot_write(beside))?;
+    }
+    fs::rename(&unfinished.0, output).with_context(|| cannot_write(output))?;
+    Ok(format!("{} kills in {}", manifest.kills, output.display()))
 }
 
-async fn write(mut export: Export, path: &Path, progress: &ProgressBar) -> anyhow::Result<u64> {
-    let failed = || format!("cannot write {}", path.display());
-    // Whoever may read the record may read this, and nobody else.
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path).with_context(failed)?;
+async fn write(mut export: Export, path: &Path, progress: &ProgressBar) -> anyhow::Result<Manifest> {
+    let mut file = create(path)?;
     while let Some(piece) = export.next().await? {
-        file.write_all(&piece).with_context(failed)?;
+        file.write_all(&piece).with_context(|| cannot_write(path))?;
         progress.set_position(export.kills());
     }
-    file.sync_all().with_context(failed)?;
-    Ok(export.kills())
+    file.sync_all().with_context(|| cannot_write(path))?;
+    export.manifest().cloned().context("the export has no end")
+}
+
+/// A new file. Whoever may read the record may read it, and nobody else.
+fn create(path: &Path) -> anyhow::Result<File> {
+    File::options().write(true).create_new(true).mode(0o600).open(path).with_context(|| cannot_write(path))
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}", path.display())
+}
+
+/// The file whose name goes on so.
+fn beside(output: &Path, end: &str) -> anyhow::Result<PathBuf> {
+    let mut name = output.file_name().context("--output: must be the name of a file")?.to_owned();
+    name.push(end);
+    Ok(output.with_file_name(name))
 }
 
 /// How long to count for the sake of a bar.
@@ -117,10 +144,8 @@ async fn progress(audit: &Audit, filter: &crate::audit::Filter) -> ProgressBar {
 struct Unfinished(PathBuf);
 
 impl Unfinished {
-    fn beside(output: &Path) -> anyhow::Result<Self> {
-        let mut name = output.file_name().context("--output: must be the name of a file")?.to_owned();
-        name.push(format!(".{}.part", std::process::id()));
-        Ok(Self(output.with_file_name(name)))
+    fn of(output: &Path) -> anyhow::Result<Self> {
+        beside(output, &format!(".{}.part", std::process::id())).map(Self)
     }
 }
 

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::{LiveSession, SessionId, cut, masked};
+use crate::clock::unix_millis;
 
 /// Whose session it was when it was looked at. What a vendor does not tell is `None` and tells nothing apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -36,7 +37,7 @@ pub struct Identity {
     #[schema(value_type = Option<u64>, example = 1847)]
     pub seconds: Option<u64>,
     /// When the session began.
-    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "crate::clock::rfc3339::option", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub started_at: Option<OffsetDateTime>,
     /// Stands for the statement it ran, without its literals: 32 hexadecimal digits. The same session may run another
@@ -117,7 +118,9 @@ impl Identity {
         let differs = |known: &Option<String>, seen: &Option<String>| {
             known.as_ref().zip(seen.as_ref()).is_some_and(|(known, seen)| known != seen)
         };
-        let began = self.started_at.zip(session.started_at).is_some_and(|(known, seen)| known != seen);
+        // The record keeps milliseconds.
+        let differ = |(known, seen)| unix_millis(known) != unix_millis(seen);
+        let began = self.started_at.zip(session.started_at).is_some_and(differ);
         [("user", differs(&self.user, &session.user)), ("host", differs(&self.host, &session.host)), ("start", began)]
             .into_iter()
             .find_map(|(what, differs)| differs.then_some(what))
@@ -164,7 +167,12 @@ mod tests {
         let other = |other: LiveSession| identity.contradiction(&other);
         assert_eq!(other(LiveSession { user: text("App"), ..session.clone() }), Some("user"));
         assert_eq!(other(LiveSession { host: text("10.0.0.7:5"), ..session.clone() }), Some("host"));
-        assert_eq!(other(LiveSession { started_at: Some(began + time::Duration::SECOND), ..session }), Some("start"));
+        assert_eq!(
+            other(LiveSession { started_at: Some(began + time::Duration::SECOND), ..session.clone() }),
+            Some("start")
+        );
+        let finer = LiveSession { started_at: Some(began + time::Duration::microseconds(999)), ..session };
+        assert_eq!(other(finer), None, "the record keeps milliseconds");
     }
 
     #[test]

@@ -184,13 +184,13 @@ pub struct Kill {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Uuid>)]
     pub confirms: Option<KillId>,
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::clock::rfc3339")]
     pub requested_at: OffsetDateTime,
     /// When the status became final; `null` before.
-    #[serde(with = "time::serde::rfc3339::option")]
+    #[serde(with = "crate::clock::rfc3339::option")]
     pub completed_at: Option<OffsetDateTime>,
     /// When every session had been seen gone on a list; only of kills that were open and settled by looking.
-    #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[serde(with = "crate::clock::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub verified_at: Option<OffsetDateTime>,
     /// How many sessions came back after it: new ones of a killed session's user, host and statement. It is learned within
     /// a while after the kill; absent while and where it is not known.
@@ -285,7 +285,7 @@ pub type Found = BTreeMap<String, String>;
 /// A look at the sessions of a target before a kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Look {
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::clock::rfc3339")]
     pub at: OffsetDateTime,
     /// False where the vendor's list was cut off: there may be sessions that nobody saw.
     pub complete: bool,

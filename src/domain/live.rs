@@ -32,7 +32,7 @@ pub struct LiveSession {
     /// The statement it runs.
     pub statement: Option<String>,
     /// When the session began; only where the vendor tells it beyond doubt.
-    #[serde(with = "time::serde::rfc3339::option")]
+    #[serde(with = "crate::clock::rfc3339::option")]
     pub started_at: Option<OffsetDateTime>,
     /// Whole seconds for which its transaction has been open; null where it has none, or where that is not told.
     #[schema(example = 1902)]

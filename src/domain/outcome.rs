@@ -44,12 +44,6 @@ impl Outcome {
         Self::Unknown,
     ];
 
-    /// The outcome with that word.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
-    }
-
     /// The word in requests and records.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -64,6 +58,12 @@ impl Outcome {
             Self::Alive => "alive",
             Self::Unknown => "unknown",
         }
+    }
+
+    /// The outcome with that word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
     }
 
     /// True where the caller's wish is fulfilled: the session is not there.
@@ -99,5 +99,19 @@ impl Session {
     pub fn because(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.detail = Some(detail.into());
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_outcome_word_parses_back() {
+        for outcome in Outcome::ALL {
+            assert_eq!(Outcome::parse(outcome.as_str()), Some(outcome));
+            assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.as_str());
+        }
+        assert_eq!(Outcome::parse("gone for good"), None);
     }
 }

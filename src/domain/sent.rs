@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Sent {
     /// When it began, by the gateway's clock.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::clock::rfc3339")]
     pub at: OffsetDateTime,
     /// The kill's own sessions in it; empty where it named none.
     pub ids: Vec<String>,

@@ -6,6 +6,6 @@ mod export;
 mod indexer;
 mod wanted;
 
-pub use export::{Export, Format, Manifest, Place, SealedRange};
+pub use export::{Export, Form, Format, Manifest, Place, Rows, SealedRange};
 pub use indexer::Indexer;
 pub use wanted::Wanted;

@@ -6,47 +6,82 @@ use time::OffsetDateTime;
 use utoipa::IntoParams;
 
 use crate::{
-    audit::{Filter, words},
+    audit::{Filter, Name, words},
     clock::{TIME, read_time},
-    domain::{Problem, Status, plain_text},
+    domain::{Outcome, Problem, Status, plain_text},
     kill::intake::request::MAX_NAME,
 };
 
-/// Filters, all of which must hold; what is left out does not narrow.
+/// Most values of one filter.
+const MAX_VALUES: usize = 100;
+
+/// Filters, all of which must hold; what is left out does not narrow. Where several values may be given, with commas
+/// between them, any of them will do. `*` is taken at the end of a `target` or `caller`, for any run of characters, and
+/// nowhere else.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, Args)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
-    /// Vendor name.
+    /// Vendors.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[param(example = "dcdb")]
+    #[param(value_type = Option<Vec<String>>, style = Form, explode = false, example = json!(["dcdb"]))]
     pub vendor: Option<String>,
-    /// Account name.
+    /// Accounts.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<Vec<String>>, style = Form, explode = false)]
     pub account: Option<String>,
-    /// Alias.
+    /// Aliases, or how they begin: `orders-*`.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<Vec<String>>, style = Form, explode = false, example = json!(["orders-*"]))]
     pub target: Option<String>,
-    /// The instance's id at the vendor.
+    /// Ids of instances at the vendor.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<Vec<String>>, style = Form, explode = false)]
     pub instance_id: Option<String>,
-    /// A session that was to be ended.
+    /// Sessions that were to be ended.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<Vec<String>>, style = Form, explode = false)]
     pub session_id: Option<String>,
-    /// Who asked.
+    /// Who asked, or how their names begin.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<Vec<String>>, style = Form, explode = false)]
     pub caller: Option<String>,
+    /// The persons behind bots.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<Vec<String>>, style = Form, explode = false)]
+    pub on_behalf_of: Option<String>,
+    /// Database users: whose a session was when it was looked at, or, where a kill names no session, whose were asked for.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<Vec<String>>, style = Form, explode = false)]
+    pub user: Option<String>,
+    /// Databases, told in the same way.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<Vec<String>>, style = Form, explode = false)]
+    pub database: Option<String>,
+    /// What became of a session at least.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<Vec<Outcome>>, style = Form, explode = false)]
+    pub outcome: Option<String>,
     /// Where the kill stands.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[param(value_type = Option<Status>)]
+    #[param(value_type = Option<Vec<Status>>, style = Form, explode = false)]
     pub status: Option<String>,
+    /// `true`: kills that were `unknown` at any time, whatever was learned later. `false`: those that never were.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<bool>)]
+    pub ever_unknown: Option<String>,
     /// Words of the reason, all of which must be there, in any order and case.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,54 +100,113 @@ pub struct Wanted {
 
 impl Wanted {
     /// The names of the filters.
-    pub const NAMES: [&str; 10] =
-        ["vendor", "account", "target", "instance_id", "session_id", "caller", "status", "reason", "since", "until"];
+    pub const NAMES: [&str; 15] = [
+        "vendor",
+        "account",
+        "target",
+        "instance_id",
+        "session_id",
+        "caller",
+        "on_behalf_of",
+        "user",
+        "database",
+        "outcome",
+        "status",
+        "ever_unknown",
+        "reason",
+        "since",
+        "until",
+    ];
 
     /// The filter that was meant.
     ///
     /// # Errors
     /// `invalid`, naming the field.
     pub fn filter(&self) -> Result<Filter, Problem> {
-        let texts = [
-            ("vendor", &self.vendor),
-            ("account", &self.account),
-            ("target", &self.target),
-            ("instance_id", &self.instance_id),
-            ("session_id", &self.session_id),
-            ("caller", &self.caller),
-            ("reason", &self.reason),
-        ];
-        for (field, text) in texts {
-            if let Some(Err(error)) = text.as_ref().map(|text| plain_text(text, MAX_NAME)) {
-                return Err(Problem::invalid(field, error.to_string()));
-            }
+        let reason = self.reason.as_deref();
+        if let Some(reason) = reason {
+            checked("reason", reason)?;
+            exact("reason", reason)?;
         }
-        let status = match &self.status {
-            None => None,
-            Some(word) => Some(Status::parse(word).ok_or_else(|| {
-                let words = Status::ALL.map(|status| status.as_str().to_owned());
-                Problem::invalid("status", "is no such status").supported(words.into())
-            })?),
-        };
-        let reason: Vec<String> = self.reason.as_deref().map(words).unwrap_or_default();
-        if self.reason.is_some() && reason.is_empty() {
+        let reason: Option<Vec<String>> = reason.map(words);
+        if reason.as_ref().is_some_and(Vec::is_empty) {
             return Err(Problem::invalid("reason", "must have a word to look for"));
         }
         Ok(Filter {
-            vendor: self.vendor.clone(),
-            account: self.account.clone(),
-            target: self.target.clone(),
-            instance_id: self.instance_id.clone(),
-            session_id: self.session_id.clone(),
-            caller: self.caller.clone(),
-            status,
-            reason,
+            vendor: several("vendor", self.vendor.as_deref(), exact)?,
+            account: several("account", self.account.as_deref(), exact)?,
+            target: several("target", self.target.as_deref(), name)?,
+            instance_id: several("instance_id", self.instance_id.as_deref(), exact)?,
+            session_id: several("session_id", self.session_id.as_deref(), exact)?,
+            caller: several("caller", self.caller.as_deref(), name)?,
+            on_behalf_of: several("on_behalf_of", self.on_behalf_of.as_deref(), exact)?,
+            user: several("user", self.user.as_deref(), exact)?,
+            database: several("database", self.database.as_deref(), exact)?,
+            outcome: several("outcome", self.outcome.as_deref(), |field, word| {
+                exact(field, word)?;
+                Outcome::parse(word).ok_or_else(|| unknown(field, &Outcome::ALL.map(Outcome::as_str)))
+            })?,
+            status: several("status", self.status.as_deref(), |field, word| {
+                exact(field, word)?;
+                Status::parse(word).ok_or_else(|| unknown(field, &Status::ALL.map(Status::as_str)))
+            })?,
+            ever_unknown: match self.ever_unknown.as_deref() {
+                None => None,
+                Some("true") => Some(true),
+                Some("false") => Some(false),
+                Some(_) => return Err(Problem::invalid("ever_unknown", "must be true or false")),
+            },
+            reason: reason.unwrap_or_default(),
             since: time("since", self.since.as_deref())?,
             until: time("until", self.until.as_deref())?,
-            before: None,
+            oldest_first: false,
+            place: None,
             only_caller: None,
         })
     }
+
+    /// The first filter that asks whose the sessions are, where there is one.
+    #[must_use]
+    pub fn asks_for_identities(&self) -> Option<&'static str> {
+        let asked = [("user", self.user.is_some()), ("database", self.database.is_some())];
+        asked.into_iter().find_map(|(field, is_asked)| is_asked.then_some(field))
+    }
+}
+
+/// The values of a filter, each of which `read` takes.
+fn several<T>(
+    field: &str,
+    text: Option<&str>,
+    read: impl Fn(&str, &str) -> Result<T, Problem>,
+) -> Result<Vec<T>, Problem> {
+    let Some(text) = text else { return Ok(Vec::new()) };
+    let values: Vec<&str> = text.split(',').collect();
+    if values.len() > MAX_VALUES {
+        return Err(Problem::invalid(field, format!("must have at most {MAX_VALUES} values")));
+    }
+    values.into_iter().map(|value| checked(field, value).and_then(|value| read(field, value))).collect()
+}
+
+fn checked<'t>(field: &str, text: &'t str) -> Result<&'t str, Problem> {
+    plain_text(text, MAX_NAME).map_err(|error| Problem::invalid(field, error.to_string()))
+}
+
+/// A value that stands for itself.
+fn exact(field: &str, text: &str) -> Result<String, Problem> {
+    if text.contains('*') {
+        return Err(Problem::invalid(field, "takes no *: that goes at the end of target and caller only"));
+    }
+    Ok(text.to_owned())
+}
+
+/// A name, or how names begin.
+fn name(field: &str, text: &str) -> Result<Name, Problem> {
+    Name::read(text).ok_or_else(|| Problem::invalid(field, "takes * at its end only, for any run of characters"))
+}
+
+fn unknown(field: &str, words: &[&str]) -> Problem {
+    let words = words.iter().map(|word| (*word).to_owned()).collect();
+    Problem::invalid(field, "has no such word").supported(words)
 }
 
 fn time(field: &str, text: Option<&str>) -> Result<Option<OffsetDateTime>, Problem> {
@@ -123,6 +217,10 @@ fn time(field: &str, text: Option<&str>) -> Result<Option<OffsetDateTime>, Probl
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn wanted(query: &str) -> Wanted {
+        serde_urlencoded::from_str(query).unwrap()
+    }
 
     #[test]
     fn a_time_is_of_a_year_that_every_answer_can_write() {
@@ -140,9 +238,38 @@ mod tests {
     #[test]
     fn every_filter_is_named() {
         let all: String = Wanted::NAMES.map(|name| format!("{name}=x&")).concat();
-        let wanted: Wanted = serde_urlencoded::from_str(all.trim_end_matches('&')).unwrap();
+        let wanted = wanted(all.trim_end_matches('&'));
         let back = serde_json::to_value(&wanted).unwrap();
         assert_eq!(back.as_object().unwrap().len(), Wanted::NAMES.len());
         assert!(Wanted::NAMES.iter().all(|name| back[name] == "x"));
+    }
+
+    #[test]
+    fn a_star_is_never_a_letter() {
+        for name in Wanted::NAMES {
+            let may_end_so = ["target", "caller"].contains(&name);
+            for text in ["*x", "x*y", "x*"] {
+                let read = wanted(&format!("{name}={text}")).filter();
+                let is_taken = may_end_so && text == "x*";
+                assert_eq!(
+                    read.err().and_then(|problem| problem.field).as_deref(),
+                    (!is_taken).then_some(name),
+                    "{text}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn several_values_are_each_checked() {
+        let filter = wanted("caller=anna,dba-*&outcome=killed,alive&status=failed,unknown").filter().unwrap();
+        assert_eq!(filter.caller, [Name::from("anna"), Name::Begins("dba-".into())]);
+        assert_eq!(filter.outcome, [Outcome::Killed, Outcome::Alive]);
+        assert_eq!(filter.status, [Status::Failed, Status::Unknown]);
+        for bad in
+            ["caller=anna,", "caller=,", "vendor=a,,b", "outcome=killed,dead", &format!("user={}", "x,".repeat(101))]
+        {
+            assert!(wanted(bad).filter().is_err(), "{bad}");
+        }
     }
 }

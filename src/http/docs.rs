@@ -10,7 +10,12 @@ use utoipa::{
     },
 };
 
-use super::{events, export, health, kills, problem::ProblemDocument, reference, sessions, stats};
+use crate::{
+    audit::{By, Per},
+    history::{Format, Rows},
+};
+
+use super::{events, export, health, kills, list, problem::ProblemDocument, reference, sessions, stats};
 
 /// The document. `openapi/killgate.json` is a copy of it that a test compares.
 #[derive(Debug, OpenApi)]
@@ -30,8 +35,9 @@ use super::{events, export, health, kills, problem::ProblemDocument, reference, 
     paths(
         sessions::list,
         kills::create,
-        kills::list,
+        list::list,
         export::export,
+        export::manifest,
         stats::stats,
         kills::read_one,
         events::follow,
@@ -41,7 +47,7 @@ use super::{events, export, health, kills, problem::ProblemDocument, reference, 
         health::ready,
         health::metrics,
     ),
-    components(schemas(ProblemDocument)),
+    components(schemas(ProblemDocument, By, Per, Format, Rows, list::KillOrder)),
     security(("token" = [])),
     modifiers(&Token, &Closed),
 )]

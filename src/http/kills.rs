@@ -1,4 +1,4 @@
-//! `POST /sessions/kill`, `GET /kills` and `GET /kills/{id}`.
+//! `POST /sessions/kill` and `GET /kills/{id}`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,18 +10,17 @@ use actix_web::{
     },
     web,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use tracing::Instrument as _;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    audit::{AuditError, Cursor, Filter, IdempotencyKey},
+    audit::{AuditError, IdempotencyKey},
     auth::{Caller, Scope},
     domain::{Kill, Problem, ProblemCode, Status},
-    history::Wanted,
     kill::{
         Kills,
         handle::Ticket,
@@ -29,7 +28,7 @@ use crate::{
             allowance::{Allowance, Counted},
             document::KillBody,
             request::{Asked, KillRequest},
-            submission::{Context, Submission, fingerprint},
+            submission::{Context, Submission, Understood, fingerprint},
         },
     },
     notify::follow::Following,
@@ -43,7 +42,7 @@ use super::{
     held::Held,
     problem::Failure,
     query, request_id,
-    schema::{KillProblems, ListProblems, ReadProblems},
+    schema::{KillProblems, ReadProblems},
     sight::seen_by,
     tokens,
 };
@@ -187,6 +186,7 @@ fn context(request: &HttpRequest, caller: &Authenticated, may_kill: bool) -> Con
         may_kill,
         urgent: caller.0.has(Scope::SessionsKillUrgent),
         literals: caller.0.has(Scope::SessionsStatements),
+        understood: Understood::default(),
     }
 }
 
@@ -226,7 +226,7 @@ pub(super) struct KillAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     confirm: Option<String>,
     /// From then on it is not taken any more.
-    #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[serde(with = "crate::clock::rfc3339::option", skip_serializing_if = "Option::is_none")]
     confirm_until: Option<OffsetDateTime>,
 }
 
@@ -264,63 +264,6 @@ fn preferred_wait(headers: &HeaderMap) -> Option<u64> {
         value.trim().trim_matches('"').parse::<u64>().ok().filter(|_| is_wait)
     };
     given.flat_map(|value| value.split(',')).find_map(wait).map(|seconds| seconds.min(MAX_WAIT))
-}
-
-/// Which page of `GET /kills`.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Paging {
-    /// 1 to 500 kills; a page of kills with many sessions ends sooner.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 50)]
-    pub(super) limit: Option<String>,
-    /// `next_cursor` of the page before.
-    pub(super) cursor: Option<String>,
-}
-
-/// One page of kills, newest first.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct KillPage {
-    pub(super) items: Vec<Kill>,
-    /// Where the next page begins; `null` on the last one.
-    pub(super) next_cursor: Option<String>,
-}
-
-/// List kills
-///
-/// Newest first. A caller with only `sessions:kill` sees its own.
-#[utoipa::path(
-    get, path = "/kills", operation_id = "listKills", tag = "kills", params(Wanted, Paging),
-    responses(
-        (status = 200, description = "One page", body = KillPage, headers(("Link" = String, description = "The next page (RFC 8288)"))),
-        ListProblems,
-    ),
-)]
-pub(super) async fn list(
-    request: HttpRequest,
-    caller: Authenticated,
-    kills: web::Data<Kills>,
-    readers: web::Data<Readers>,
-) -> Result<HttpResponse, Failure> {
-    let only_caller = visible_to(&caller)?;
-    let (wanted, paging) = query::wanted::<Paging>(request.query_string(), &["limit", "cursor"])?;
-    let (filter, (before, limit)) = (wanted.filter()?, paging.check()?);
-    let filter = Filter { before, only_caller, ..filter };
-    let seat = readers.pages.take(&caller.0.subject).await?;
-    let page = kills.audit().page(&filter, limit).await.map_err(|error| unreadable_record(&error))?;
-    let next_cursor = page.next.map(|cursor| cursor.to_string());
-    let mut response = HttpResponse::Ok();
-    if let Some(cursor) = &next_cursor {
-        let others =
-            url::form_urlencoded::parse(request.query_string().as_bytes()).filter(|(name, _)| name != "cursor");
-        let query = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(others)
-            .append_pair("cursor", cursor)
-            .finish();
-        response.insert_header((header::LINK, format!("</kills?{query}>; rel=\"next\"")));
-    }
-    let items = page.items.into_iter().map(|kill| seen_by(&caller, kill)).collect();
-    let page = Held::json(&KillPage { items, next_cursor }, seat)?;
-    Ok(response.content_type(header::ContentType::json()).body(page))
 }
 
 /// Read one kill
@@ -368,16 +311,4 @@ pub(super) fn visible_to(caller: &Authenticated) -> Result<Option<String>, Probl
 pub(super) fn unreadable_record(error: &AuditError) -> Problem {
     tracing::error!(%error, "the record could not be read");
     Problem::new(ProblemCode::AuditUnavailable, "the record could not be read").retry_after(1)
-}
-
-impl Paging {
-    fn check(&self) -> Result<(Option<Cursor>, u32), Problem> {
-        let limit = match self.limit.as_deref().map(str::parse::<u32>) {
-            None => 50,
-            Some(Ok(limit @ 1..=500)) => limit,
-            Some(_) => return Err(Problem::invalid("limit", "must be a whole number from 1 to 500")),
-        };
-        let before = self.cursor.as_deref().map(str::parse::<Cursor>).transpose();
-        Ok((before.map_err(|_| Problem::invalid("cursor", "is not one that this gateway gave out"))?, limit))
-    }
 }

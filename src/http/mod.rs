@@ -13,6 +13,7 @@ mod export;
 mod health;
 mod held;
 mod kills;
+mod list;
 mod problem;
 mod query;
 mod reader_seats;
@@ -137,8 +138,9 @@ fn routes(service: &mut web::ServiceConfig) {
     service
         .service(resource("/sessions", READ, web::get().to(sessions::list)))
         .service(resource("/sessions/kill", "POST", web::post().to(kills::create)))
-        .service(resource("/kills", READ, web::get().to(kills::list)))
+        .service(resource("/kills", READ, web::get().to(list::list)))
         .service(resource("/kills/export", READ, web::get().to(export::export)))
+        .service(resource("/kills/export/manifest", READ, web::get().to(export::manifest)))
         .service(resource("/kills/stats", READ, web::get().to(stats::stats)))
         .service(resource("/kills/{id}", READ, web::get().to(kills::read_one)))
         .service(resource("/kills/{id}/events", READ, web::get().to(events::follow)))

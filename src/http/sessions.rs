@@ -223,7 +223,7 @@ fn wanted(given: &mut BTreeMap<String, String>) -> Result<Match, Problem> {
     if let Some(order) = given.remove("order") {
         let found = Ranking::ALL.into_iter().find(|ranking| ranking.as_str() == order);
         let words = || Ranking::ALL.map(|ranking| ranking.as_str().to_owned()).into();
-        wanted.order = Some(found.ok_or_else(|| Problem::invalid("order", "has no such order").supported(words()))?);
+        wanted.order = Some(found.ok_or_else(|| Problem::invalid("order", "has no such word").supported(words()))?);
     }
     Ok(wanted)
 }

@@ -2,11 +2,12 @@
 //!
 //! The record keeps whose the sessions were that a kill or its preview looked at. The invariant: whoever may list no
 //! sessions and read no kills learns from a kill of its own no more of them than their ids and outcomes, and whoever may
-//! not see the literals of statements does not see those that others asked for.
+//! not see the literals of statements does not see those that others asked for. Nor does it learn more by asking: what it
+//! may not see it may not search for; and whoever may not use a target learns nothing of it from having tried.
 
 use crate::{
     auth::Scope,
-    domain::{Kill, Outcome, Session},
+    domain::{Kill, Outcome, Problem, ProblemCode, Session},
 };
 
 use super::caller::Authenticated;
@@ -20,6 +21,9 @@ pub(super) fn seen_by(caller: &Authenticated, kill: Kill) -> Kill {
     if !sees_identities(caller) {
         kill.sessions.iter_mut().for_each(hide);
     }
+    if is_of_a_forbidden_target(&kill) && !caller.0.has(Scope::KillsRead) {
+        kill.target = None;
+    }
     let is_own = kill.caller == caller.0.subject;
     if let Some(statement) = kill.select.as_mut().and_then(|select| select.pointer_mut("/match/statement"))
         && !is_own
@@ -30,6 +34,22 @@ pub(super) fn seen_by(caller: &Authenticated, kill: Kill) -> Kill {
         *statement = MASK.into();
     }
     kill
+}
+
+fn is_of_a_forbidden_target(kill: &Kill) -> bool {
+    let is_target = |problem: &Problem| problem.field.as_deref() == Some("target");
+    kill.problem.as_ref().is_some_and(|problem| problem.code == ProblemCode::Forbidden && is_target(problem))
+}
+
+/// Whether that caller may ask for kills by whose their sessions were; `field` is the parameter by which it does.
+pub(super) fn may_ask(caller: &Authenticated, field: Option<&str>) -> Result<(), Problem> {
+    match field {
+        Some(field) if !sees_identities(caller) => {
+            let sentence = format!("needs the scope {} or {}", Scope::SessionsRead, Scope::KillsRead);
+            Err(Problem::new(ProblemCode::Forbidden, sentence).at(field))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Whether that caller may see whose sessions are.

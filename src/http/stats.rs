@@ -1,5 +1,7 @@
 //! `GET /kills/stats`: how many kills there were, for plots.
 
+use std::collections::BTreeMap;
+
 use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, web};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     audit::{By, Count, Filter, Grouping, Per},
-    domain::{Problem, ProblemCode, Status},
+    domain::{Outcome, Problem, ProblemCode, Status},
     history::Wanted,
     kill::Kills,
 };
@@ -21,6 +23,7 @@ use super::{
     problem::Failure,
     query,
     schema::ListProblems,
+    sight::may_ask,
 };
 
 /// Counted where no beginning is given.
@@ -36,11 +39,13 @@ const MAX_COUNTS: usize = 10_000;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wish {
-    /// What to count by: any of `status`, `vendor` and `caller`, with commas between them.
-    #[param(example = "status,vendor")]
+    /// What to count by, with commas between them. By `user`, `database` and `outcome` a kill counts once for each of its
+    /// values, and once without any where it has none; so such counts may add up to more than there are kills. `target` is
+    /// the alias.
+    #[param(value_type = Option<Vec<By>>, style = Form, explode = false, example = json!(["status", "vendor"]))]
     pub(super) by: Option<String>,
-    /// `hour` or `day`, UTC; the whole window together where it is left out.
-    #[param(pattern = "^(hour|day)$", example = "hour")]
+    /// UTC; the whole window together where it is left out.
+    #[param(value_type = Option<Per>, example = "hour")]
     pub(super) per: Option<String>,
 }
 
@@ -48,10 +53,10 @@ pub(super) struct Wish {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct KillCounts {
     /// The window that was counted: from this time on,
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::clock::rfc3339")]
     pub(super) since: OffsetDateTime,
     /// and before this one.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::clock::rfc3339")]
     pub(super) until: OffsetDateTime,
     /// In the order of time, then of the words. What has no kills is left out.
     pub(super) items: Vec<KillCount>,
@@ -62,19 +67,44 @@ pub(super) struct KillCounts {
 pub(super) struct KillCount {
     /// The beginning of the hour or day, which may lie before the window's; that of the window where neither was
     /// asked for.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::clock::rfc3339")]
     pub(super) from: OffsetDateTime,
     /// Where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Status>)]
-    pub(super) status: Option<String>,
+    pub(super) status: Option<Value>,
     /// Where it was asked for; `null` for kills whose vendor was not understood.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "dcdb")]
     pub(super) vendor: Option<Value>,
+    /// The account, where it was asked for; `null` as for the vendor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub(super) account: Option<Value>,
+    /// The alias, where it was asked for; `null` for kills without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub(super) target: Option<Value>,
     /// Where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) caller: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub(super) caller: Option<Value>,
+    /// Where it was asked for; `null` for kills without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub(super) on_behalf_of: Option<Value>,
+    /// A database user, where it was asked for; `null` for kills of which none is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub(super) user: Option<Value>,
+    /// The same for databases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub(super) database: Option<Value>,
+    /// What became of sessions, where it was asked for; `null` for kills without sessions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Outcome>)]
+    pub(super) outcome: Option<Value>,
     #[schema(example = 12)]
     pub(super) count: u64,
 }
@@ -82,7 +112,7 @@ pub(super) struct KillCount {
 /// Count kills
 ///
 /// For plots: how many kills there were, of the last 24 hours unless `since` says otherwise. A caller with only
-/// `sessions:kill` counts its own.
+/// `sessions:kill` counts its own, and may not ask for `user` or `database`.
 #[utoipa::path(
     get, path = "/kills/stats", operation_id = "countKills", tag = "kills", params(Wanted, Wish),
     responses((status = 200, description = "The counts", body = KillCounts), ListProblems),
@@ -95,7 +125,9 @@ pub(super) async fn stats(
 ) -> Result<HttpResponse, Failure> {
     let only_caller = visible_to(&caller)?;
     let (wanted, wish) = query::wanted::<Wish>(request.query_string(), &["by", "per"])?;
-    let (filter, grouping) = (wanted.filter()?, wish.check()?);
+    let grouping = wish.check()?;
+    may_ask(&caller, wanted.asks_for_identities().or_else(|| asks_for_identities(&grouping)))?;
+    let filter = wanted.filter()?;
     let until = filter.until.unwrap_or_else(|| kills.clock().now());
     let since = filter.since.or_else(|| until.checked_sub(WINDOW)).unwrap_or(until);
     check_window(since, until, grouping.per)?;
@@ -116,6 +148,11 @@ pub(super) async fn stats(
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(counts))
 }
 
+/// The parameter that asks whose sessions were, where one does.
+fn asks_for_identities(grouping: &Grouping) -> Option<&'static str> {
+    [By::User, By::Database].iter().any(|by| grouping.by.contains(by)).then_some("by")
+}
+
 fn check_window(since: OffsetDateTime, until: OffsetDateTime, per: Option<Per>) -> Result<(), Problem> {
     if since > until {
         return Err(Problem::invalid("since", "must not be after until"));
@@ -130,9 +167,21 @@ fn check_window(since: OffsetDateTime, until: OffsetDateTime, per: Option<Per>) 
 }
 
 fn item(count: Count, grouping: &Grouping, since: OffsetDateTime) -> KillCount {
-    let Count { from, status, vendor, caller, kills } = count;
-    let vendor = grouping.by.contains(&By::Vendor).then(|| vendor.map_or(Value::Null, Value::String));
-    KillCount { from: from.unwrap_or(since), status, vendor, caller, count: kills }
+    let by: BTreeMap<By, Value> = grouping.by.iter().copied().zip(count.by.into_iter().map(Value::from)).collect();
+    let given = |word: By| by.get(&word).cloned();
+    KillCount {
+        from: count.from.unwrap_or(since),
+        status: given(By::Status),
+        vendor: given(By::Vendor),
+        account: given(By::Account),
+        target: given(By::Target),
+        caller: given(By::Caller),
+        on_behalf_of: given(By::OnBehalfOf),
+        user: given(By::User),
+        database: given(By::Database),
+        outcome: given(By::Outcome),
+        count: count.kills,
+    }
 }
 
 impl Wish {

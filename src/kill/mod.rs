@@ -175,6 +175,10 @@ impl Kills {
     /// `audit_unavailable` where the record could not be written: then nothing was sent. `overloaded` where too many
     /// attempts of the caller wait for it. `in_progress` for an idempotency key that is being worked on.
     pub async fn submit(&self, submission: Submission) -> Result<Ticket, Problem> {
+        self.begin(submission.read(self.targets())).await
+    }
+
+    async fn begin(&self, submission: Submission) -> Result<Ticket, Problem> {
         let seat = self.0.beginning.take(&submission.context.caller).map_err(|_| {
             let sentence = "too many attempts of this caller wait for the record; nothing was killed";
             Problem::new(ProblemCode::Overloaded, sentence).retry_after(1)
@@ -190,10 +194,10 @@ impl Kills {
     /// As [`Self::submit`]; `limited` itself where it has no record of its own.
     pub async fn turn_away(&self, attempt: Submission, limited: Problem) -> Result<Ticket, Problem> {
         let caller = attempt.context.caller.clone();
-        let attempt = attempt.refused(limited.clone());
+        let attempt = attempt.read(self.targets()).refused(limited.clone());
         let Some(first) = self.0.tallies.count(attempt) else { return Err(limited) };
         drop(self.0.runtime.spawn(tally::record_tallies_of(Arc::clone(&self.0), caller)));
-        self.submit(first).await
+        self.begin(first).await
     }
 
     /// Runs an attempt where it outlives whoever asked for it.

@@ -12,9 +12,13 @@ pub(in crate::audit) struct SessionRow {
 }
 
 /// The functions for the index, for connections of a kind. `$among` is the condition that a column is one of the ids in `$1`,
-/// which `$ids` makes of them, `$words` the words of a row as one text, and `$size` how many bytes the body of an entry has.
+/// which `$ids` makes of them, `$words` the words of a row as one text, `$list` and
+/// `$end` what makes JSON of a list, and `$size` how many bytes the body of an entry has.
 macro_rules! index_functions {
-    ($Connection:ty, among: $among:literal, ids: $ids:path, words: $words:literal, size: $size:literal) => {
+    (
+        $Connection:ty, among: $among:literal, ids: $ids:path, words: $words:literal, list: [$list:literal, $end:literal],
+        size: $size:literal
+    ) => {
         use std::collections::HashMap;
 
         use sqlx::{Connection as _, FromRow as _};
@@ -87,8 +91,11 @@ macro_rules! index_functions {
 
         const SETTLED: &str = "SELECT DISTINCT e.kill_id FROM kill_log e WHERE e.kill_id > $1 AND e.kill_id <= $2 \
              AND NOT EXISTS (SELECT 1 FROM kill_leases l WHERE l.kill_id = e.kill_id) ORDER BY e.kill_id";
-        const INDEX: &str =
-            concat!("SELECT ", index_columns!($words), " FROM kill_index k WHERE k.id > $1 AND k.id <= $2");
+        const INDEX: &str = concat!(
+            "SELECT ",
+            index_columns!($words, $list, $end),
+            " FROM kill_index k WHERE k.id > $1 AND k.id <= $2"
+        );
         const INDEX_SESSIONS: &str = "SELECT s.kill_id, s.session_id FROM kill_index_sessions s \
              WHERE s.kill_id > $1 AND s.kill_id <= $2";
 

@@ -22,7 +22,7 @@ use crate::domain::KillId;
 
 pub(super) use compared::Compared;
 pub(super) use functions::{SessionRow, index_functions};
-pub(super) use row::{IndexRow, Indexed, LONGEST, cut, index_columns, plain};
+pub(super) use row::{IndexRow, Indexed, LONGEST, cut, each_once, index_columns, of_sessions, plain};
 
 /// The rows of kills that have ended. One that cannot be read has a row too, which says nothing of it: it would else be tried
 /// for ever.

@@ -1,6 +1,6 @@
 //! All entries of a kill, folded: where it stands and how it came there.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -11,11 +11,10 @@ use super::LogRow;
 use crate::{
     audit::{
         KillEvent, Line, LineEvent, LineSession, LineUpstream, LookEvent, Open,
-        index::{IndexRow, cut, plain},
-        line::written,
+        index::{IndexRow, cut, each_once, of_sessions, plain},
         words::words,
     },
-    clock::{from_unix_millis, unix_millis},
+    clock::{from_unix_millis, unix_millis, written_whole},
     domain::{Found, Kill, KillId, Look, Outcome, Session, Status, Upstream},
 };
 
@@ -173,14 +172,14 @@ impl Folded {
                 error_code: of_vendor("error_code"),
                 error_message: of_vendor("error_message"),
             },
-            requested_at: written(self.requested_at),
-            looked_at: self.look.map(|(at, _)| written(at)),
+            requested_at: written_whole(self.requested_at),
+            looked_at: self.look.map(|(at, _)| written_whole(at)),
             list_complete: self.look.map(|(_, complete)| complete),
             matched: self.matched,
             blind: text("blind"),
-            sent_at: self.sent_at.map(written),
-            completed_at: self.completed_at.map(written),
-            verified_at: self.verified_at.map(written),
+            sent_at: self.sent_at.map(written_whole),
+            completed_at: self.completed_at.map(written_whole),
+            verified_at: self.verified_at.map(written_whole),
             confirms: text("confirms").and_then(|id| id.parse().ok()),
             dry_run: self.asked.get("dry_run").and_then(Value::as_bool).unwrap_or(false),
             request: text("request"),
@@ -272,17 +271,15 @@ impl Folded {
             account: of_target("account"),
             alias: of_target("alias"),
             instance_id: of_target("instance_id"),
+            users: of_sessions(&self.sessions, self.asked.get("select"), "user"),
+            databases: of_sessions(&self.sessions, self.asked.get("select"), "database"),
+            outcomes: each_once(self.sessions.iter().map(|session| session.outcome.as_str())),
+            ever_unknown: self.events.iter().any(|event| event.status == Status::Unknown.as_str()),
             requested_at: self.requested_at,
             size: i32::try_from(self.sessions.len() + selector / 100).unwrap_or(i32::MAX),
             words: text("reason").map(words).unwrap_or_default(),
             recorded_in: self.recorded_in,
-            sessions: self
-                .sessions
-                .iter()
-                .map(|session| cut(&session.id))
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect(),
+            sessions: each_once(self.sessions.iter().map(|session| session.id.as_str())),
         }
     }
 }
@@ -290,7 +287,7 @@ impl Folded {
 impl Event {
     fn line(self) -> LineEvent {
         let Self { seq, at, kind, status, gateway, detail } = self;
-        LineEvent { seq, at: written(at), kind, status, gateway: Some(gateway), detail }
+        LineEvent { seq, at: written_whole(at), kind, status, gateway: Some(gateway), detail }
     }
 
     /// A part of the detail that does not read as what it should be is left out.

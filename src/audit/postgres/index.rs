@@ -1,6 +1,6 @@
 //! Making the index on Postgres.
 
-use sqlx::{PgConnection, Postgres, Row as _, postgres::PgArguments, query::Query};
+use sqlx::{PgConnection, Postgres, Row as _, postgres::PgArguments, query::Query, types::Json};
 
 use super::read::given;
 use crate::audit::index::{AT_ONCE, Taken, index_functions};
@@ -10,6 +10,7 @@ index_functions!(
     among: "= ANY($1)",
     ids: given,
     words: "array_to_string(k.words, ' ')",
+    list: ["to_json(", ")"],
     size: "pg_column_size(e.body)"
 );
 
@@ -41,7 +42,8 @@ const ENDED: &str = "SELECT kill_id FROM kill_leases WHERE ended ORDER BY kill_i
 const ENDED_OF: &str = "SELECT kill_id FROM kill_leases WHERE kill_id = ANY($1) AND ended ORDER BY kill_id \
      FOR UPDATE SKIP LOCKED";
 
-const INDEX_KILLS: &str = "SELECT index_kills($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+const INDEX_KILLS: &str = "SELECT index_kills($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
+     $19)";
 
 type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
@@ -60,6 +62,10 @@ fn columns<'q>(statement: Statement<'q>, rows: &'q [IndexRow]) -> Statement<'q> 
         .bind(column(rows, |row| row.account.as_deref()))
         .bind(column(rows, |row| row.alias.as_deref()))
         .bind(column(rows, |row| row.instance_id.as_deref()))
+        .bind(column(rows, |row| Json(&row.users)))
+        .bind(column(rows, |row| Json(&row.databases)))
+        .bind(column(rows, |row| Json(&row.outcomes)))
+        .bind(column(rows, |row| row.ever_unknown))
         .bind(column(rows, |row| Timestamp(row.requested_at)))
         .bind(column(rows, |row| row.size))
         .bind(column(rows, |row| Some(row.words.join(" ")).filter(|words| !words.is_empty())))
@@ -99,4 +105,5 @@ pub(in crate::audit) async fn reindex(
 const REMOVE_SESSIONS: &str = "DELETE FROM kill_index_sessions WHERE kill_id = ANY($1) AND kill_id BETWEEN $2 AND $3";
 const REMOVE: &str = "DELETE FROM kill_index WHERE id = ANY($1) AND id BETWEEN $2 AND $3";
 
-const ADD: &str = "SELECT add_to_index($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+const ADD: &str = "SELECT add_to_index($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
+     $20)";

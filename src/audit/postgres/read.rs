@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::audit::{page::Dialect, reading::reading};
+use crate::audit::{filter::Dialect, reading::reading};
 
 reading!(
     sqlx::Postgres, PgConnection, DIALECT,
@@ -59,6 +59,8 @@ const DIALECT: Dialect = Dialect {
     seen: "SELECT (extract(epoch FROM now()) * 1000)::bigint || ':' || pg_current_snapshot()",
     words: [" AND k.words <> '{}' AND k.words @> string_to_array(", ", ' ')"],
     one_text: |words| words.join(" "),
+    has_any: ["", " && ARRAY[", "]::text[]"],
+    each: [" LEFT JOIN LATERAL unnest(", ") AS ", " (value) ON TRUE"],
     finds: ["strpos(e.body::text, ", ") > 0"],
     hour: "floor(extract(epoch FROM k.requested_at) / 3600)::bigint * 3600000",
     day: "floor(extract(epoch FROM k.requested_at) / 86400)::bigint * 86400000",

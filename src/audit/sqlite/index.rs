@@ -10,6 +10,7 @@ index_functions!(
     among: "IN (SELECT unhex(value) FROM json_each($1))",
     ids: as_json,
     words: "k.words",
+    list: ["", ""],
     size: "octet_length(e.body)"
 );
 
@@ -71,6 +72,10 @@ async fn add(connection: &mut SqliteConnection, row: &IndexRow) -> sqlx::Result<
         .bind(&row.account)
         .bind(&row.alias)
         .bind(&row.instance_id)
+        .bind(Json(&row.users))
+        .bind(Json(&row.databases))
+        .bind(Json(&row.outcomes))
+        .bind(row.ever_unknown)
         .bind(Timestamp(row.requested_at))
         .bind(row.size)
         .bind(row.words.join(" "))
@@ -82,9 +87,9 @@ async fn add(connection: &mut SqliteConnection, row: &IndexRow) -> sqlx::Result<
 }
 
 const ADD: &str = "
-    INSERT INTO kill_index (id, status, caller, on_behalf_of, vendor, account, alias, instance_id, requested_at, size,
-        words, recorded_in)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO NOTHING";
+    INSERT INTO kill_index (id, status, caller, on_behalf_of, vendor, account, alias, instance_id, users, databases,
+        outcomes, ever_unknown, requested_at, size, words, recorded_in)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (id) DO NOTHING";
 
 const ADD_SESSIONS: &str = "INSERT INTO kill_index_sessions (session_id, kill_id, recorded_in) \
      SELECT value, $2, $3 FROM json_each($1) WHERE true ON CONFLICT DO NOTHING";

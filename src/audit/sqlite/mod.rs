@@ -29,7 +29,7 @@ mod write;
 
 pub(in crate::audit) use deliveries::{claim_deliveries, deliver_later, delivered, drop_deliveries};
 pub(in crate::audit) use index::{ended, index, misindexed, ready, reindex, unindexed};
-pub(in crate::audit) use read::{events, find, ids, lines, page, progress, returns, standing, stats};
+pub(in crate::audit) use read::{events, find, ids, lines, newest_place, page, progress, returns, standing, stats};
 pub(in crate::audit) use seal::{
     add, begin_sealing, block_before, blocks, due, heads, last_head, next_to_seal, removals, waiting, waits_for,
 };

@@ -6,7 +6,7 @@ use sqlx::{SqliteConnection, types::Json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::audit::{page::Dialect, reading::reading};
+use crate::audit::{filter::Dialect, reading::reading};
 
 reading!(
     sqlx::Sqlite, SqliteConnection, DIALECT,
@@ -49,6 +49,8 @@ const DIALECT: Dialect = Dialect {
     seen: "SELECT (unixepoch('now') * 1000) || ':0:' || (coalesce(max(number), 0) + 1) || ':' FROM kill_log",
     words: [" AND k.number IN (SELECT rowid FROM kill_reasons WHERE kill_reasons MATCH ", ")"],
     one_text: |words| words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" "),
+    has_any: ["EXISTS (SELECT 1 FROM json_each(", ") WHERE value IN (", "))"],
+    each: [" LEFT JOIN json_each(", ") AS ", " ON TRUE"],
     finds: ["instr(e.body, ", ") > 0"],
     hour: "k.requested_at / 3600000 * 3600000",
     day: "k.requested_at / 86400000 * 86400000",

@@ -6,7 +6,7 @@ use time::Date;
 use uuid::Uuid;
 
 use super::{Check, Report, Scope, State, Wrong, asked_at};
-use crate::chain::block::written;
+use crate::clock::written_whole;
 
 /// A month that was removed as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Check {
                 .found(Wrong::Checkpoint, format_args!("block {number} is missing, of which there is a checkpoint"));
         }
         let Some(last) = beyond.values().flatten().next_back() else { return };
-        let at = written(last.head.sealed_at);
+        let at = written_whole(last.head.sealed_at);
         let what = match last.head.number {
             number if number == ends + 1 => format!("block {number} is missing, sealed at {at}"),
             number => format!("blocks {} to {number} are missing, the last of them sealed at {at}", ends + 1),

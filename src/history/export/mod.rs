@@ -1,27 +1,32 @@
 //! All kills that are wanted, in one file, newest first, as they stood when its first page was read.
 //!
 //! It is read page by page, each when it is asked for, so that it takes little memory and no long transaction however
-//! long the file is and however slowly it is taken. What the first page could see every later one shows and nothing
-//! else: see [`crate::audit::Cursor`]. A file that has its manifest is complete; whoever cannot read on gives an error
-//! and never a manifest.
+//! long the file is and however slowly it is taken. All pages show what could be seen when it was begun and nothing
+//! else: see [`crate::audit::Cursor`]. Whoever cannot read on gives an error and never a manifest.
+//!
+//! An NDJSON file ends with its manifest. A table is a table to its end, and its manifest stands beside it: whoever wants it
+//! later has the same file made again, from the same place on, and takes the manifest of that.
 
+mod form;
 mod ids;
 mod manifest;
 mod sealed;
 mod table;
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
 use super::Wanted;
 use crate::{
-    audit::{Audit, AuditError, Filter, Line, Page},
+    audit::{Audit, AuditError, Cursor, Filter, Line, Page},
     chain::hex,
 };
 
+pub use form::{Form, Format, Rows};
 pub use manifest::{Manifest, Place, SealedRange};
 use sealed::Sealed;
+use table::Table;
 
 /// How large a page should be, in bytes of the file: worth a round trip, and no burden.
 const PAGE: usize = 512 * 1024;
@@ -29,67 +34,15 @@ const PAGE: usize = 512 * 1024;
 /// large before its size is known.
 const FIRST: u32 = 100;
 const MOST: u32 = 500;
-/// Tells a spreadsheet that the file is UTF-8.
-const MARK: &str = "\u{feff}";
-
-/// How an export is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// One JSON object a line: a kill with everything on record, a sealed block, or the manifest.
-    Ndjson,
-    /// One kill a row, for spreadsheets.
-    Csv,
-}
-
-impl Format {
-    pub const ALL: [Self; 2] = [Self::Ndjson, Self::Csv];
-
-    /// The word in requests, and the end of a file's name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ndjson => "ndjson",
-            Self::Csv => "csv",
-        }
-    }
-
-    /// The format of that word.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.as_str() == word)
-    }
-
-    #[must_use]
-    pub const fn media_type(self) -> &'static str {
-        match self {
-            Self::Ndjson => "application/x-ndjson",
-            Self::Csv => "text/csv; charset=utf-8; header=present",
-        }
-    }
-}
-
-impl FromStr for Format {
-    type Err = &'static str;
-
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        Self::parse(word).ok_or("must be ndjson or csv")
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// An export under way.
 pub struct Export {
     audit: Audit,
     wanted: Wanted,
     filter: Filter,
-    format: Format,
-    /// Whether a mark of UTF-8 comes first.
-    is_marked: bool,
+    form: Form,
+    table: Table,
+    /// Where it begins.
+    place: Cursor,
     ahead: Ahead,
     /// How many kills the next page has.
     limit: u32,
@@ -99,8 +52,8 @@ pub struct Export {
     kills: u64,
     first: Option<Place>,
     last: Option<Place>,
-    /// Whether the manifest was given out.
-    closed: bool,
+    /// Once everything was given out.
+    manifest: Option<Manifest>,
 }
 
 /// What comes next.
@@ -116,26 +69,32 @@ enum Ahead {
 
 impl fmt::Debug for Export {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Export").field("format", &self.format).field("kills", &self.kills).finish_non_exhaustive()
+        f.debug_struct("Export").field("form", &self.form).field("kills", &self.kills).finish_non_exhaustive()
     }
 }
 
 impl Export {
     /// Reads the first page, which says what is in the file, and gives nothing out yet. `filter` is what `wanted`
-    /// means.
+    /// means; where it has a place, the file is that of then.
     ///
     /// # Errors
     /// The record cannot be read.
-    pub async fn begin(audit: Audit, wanted: Wanted, filter: Filter, format: Format) -> Result<Self, AuditError> {
+    pub async fn begin(audit: Audit, wanted: Wanted, filter: Filter, form: Form) -> Result<Self, AuditError> {
         // The blocks first: then no kill in the file is older than its block says.
         let sealed = Sealed::by_now(&audit, wanted == Wanted::default()).await?;
+        let place = match filter.place {
+            Some(place) => place,
+            None => audit.newest_place().await?,
+        };
+        let filter = Filter { place: Some(place.clone()), oldest_first: false, ..filter };
         let first = audit.lines(&filter, FIRST).await?;
         Ok(Self {
             audit,
             wanted,
             filter,
-            format,
-            is_marked: false,
+            form,
+            table: Table::new(form),
+            place,
             ahead: Ahead::First(first),
             limit: FIRST,
             sealed,
@@ -143,11 +102,11 @@ impl Export {
             kills: 0,
             first: None,
             last: None,
-            closed: false,
+            manifest: None,
         })
     }
 
-    /// The next piece of the file, which is never empty; `None` once it is complete, its manifest included.
+    /// The next piece of the file, which is never empty; `None` once it is complete.
     ///
     /// # Errors
     /// The record cannot be read on: what was given out so far is a part of a file and must not look like a whole one.
@@ -155,10 +114,7 @@ impl Export {
         loop {
             let piece = match std::mem::replace(&mut self.ahead, Ahead::Nothing) {
                 Ahead::First(page) => {
-                    let mut piece = if self.is_marked { MARK.as_bytes().to_vec() } else { Vec::new() };
-                    if self.format == Format::Csv {
-                        piece.extend(table::header());
-                    }
+                    let mut piece = if self.form.format == Format::Csv { self.table.header() } else { Vec::new() };
                     self.write_page(page, &mut piece);
                     piece
                 }
@@ -169,7 +125,7 @@ impl Export {
                     piece
                 }
                 Ahead::Blocks => self.write_blocks().await?,
-                Ahead::Manifest => self.manifest(),
+                Ahead::Manifest => self.close(),
                 Ahead::Nothing => return Ok(None),
             };
             self.hash.update(&piece);
@@ -179,11 +135,19 @@ impl Export {
         }
     }
 
-    /// Begins the file with a mark of UTF-8, where that is wanted; before anything of it is given out.
+    /// Reads the file to its end and keeps nothing of it.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn into_manifest(mut self) -> Result<Manifest, AuditError> {
+        while self.next().await?.is_some() {}
+        self.manifest.ok_or(AuditError::Failed { operation: "export", why: "a file without an end".into() })
+    }
+
+    /// Where it begins: an export from there has the same kills, whatever was recorded since.
     #[must_use]
-    pub fn for_excel(mut self, wanted: bool) -> Self {
-        self.is_marked = wanted;
-        self
+    pub const fn place(&self) -> &Cursor {
+        &self.place
     }
 
     /// Kills given out so far.
@@ -192,21 +156,21 @@ impl Export {
         self.kills
     }
 
-    /// Whether everything was given out, the manifest included.
+    /// What was given out, once that is everything.
     #[must_use]
-    pub const fn is_complete(&self) -> bool {
-        self.closed
+    pub const fn manifest(&self) -> Option<&Manifest> {
+        self.manifest.as_ref()
     }
 
     fn write_page(&mut self, page: Page<Line>, piece: &mut Vec<u8>) {
         let before = piece.len();
         for line in &page.items {
-            match self.format {
+            match self.form.format {
                 Format::Ndjson => {
                     piece.extend(line.text().into_bytes());
                     piece.push(b'\n');
                 }
-                Format::Csv => piece.extend(table::row(line)),
+                Format::Csv => piece.extend(self.table.rows(line)),
             }
             self.sealed.exports(line.id);
         }
@@ -216,7 +180,7 @@ impl Export {
         self.kills += page.items.len() as u64;
         self.limit = next_limit(page.items.len(), piece.len() - before);
         self.ahead = if page.next.is_some() { Ahead::Page } else { Ahead::Blocks };
-        self.filter.before = page.next;
+        self.filter.place = page.next;
     }
 
     /// A table has no room for blocks, but its manifest names them.
@@ -229,12 +193,12 @@ impl Export {
             self.ahead = Ahead::Manifest;
             removals
         };
-        let lines = if self.format == Format::Ndjson { lines } else { Vec::new() };
+        let lines = if self.form.format == Format::Ndjson { lines } else { Vec::new() };
         Ok(lines.into_iter().flat_map(|line| (line + "\n").into_bytes()).collect())
     }
 
-    fn manifest(&mut self) -> Vec<u8> {
-        self.closed = true;
+    /// Closes the file; what it ends with, where that is anything.
+    fn close(&mut self) -> Vec<u8> {
         let manifest = Manifest {
             format: manifest::FORMAT,
             kills: self.kills,
@@ -244,10 +208,12 @@ impl Export {
             sha256: hex(self.hash.clone().finish().as_ref()),
             blocks: self.sealed.range(),
         };
-        match self.format {
+        let end = match self.form.format {
             Format::Ndjson => manifest.line().into_bytes(),
-            Format::Csv => table::closing(&manifest),
-        }
+            Format::Csv => Vec::new(),
+        };
+        self.manifest = Some(manifest);
+        end
     }
 }
 

@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use time::format_description::well_known::Rfc3339;
-
 use crate::{
-    clock::{TIME, read_time},
+    clock::{TIME, read_time, written_whole},
     domain::{Selector, SessionId},
     kill::{
         intake::{
@@ -134,7 +132,7 @@ pub(in crate::kill) fn recorded_select(
         let pin = id.as_str().and_then(|text| pins.get(&SessionId(text.to_owned())));
         let Some(pin) = pin else { continue };
         let mut pinned = serde_json::Map::from_iter([("id".to_owned(), id.take())]);
-        let started_before = pin.started_before.and_then(|time| time.format(&Rfc3339).ok());
+        let started_before = pin.started_before.map(written_whole);
         let given = [("user", pin.user.clone()), ("host", pin.host.clone()), ("started_before", started_before)];
         pinned.extend(given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))));
         *id = pinned.into();

@@ -9,8 +9,14 @@ use crate::{
     clock::id_at,
     domain::{Found, Kill, Outcome, Problem, ProblemCode, Selector, Session, Status, Upstream, is_unseen},
     kill::{
-        intake::request::{Asked, MAX_REASON},
-        policy::confirm::Given,
+        intake::{
+            members::Mistakes,
+            request::{Asked, MAX_REASON},
+        },
+        policy::{
+            confirm::Given,
+            targets::{Named, Targets},
+        },
     },
 };
 
@@ -38,6 +44,14 @@ pub struct Context {
     pub urgent: bool,
     /// Whether the caller may see the literals of statements.
     pub literals: bool,
+    pub understood: Understood,
+}
+
+/// What was understood of a request, whatever was wrong with the rest of it.
+#[derive(Debug, Clone, Default)]
+pub struct Understood {
+    target: Option<Value>,
+    select: Option<Value>,
 }
 
 impl Context {
@@ -58,6 +72,18 @@ pub struct Submission {
 }
 
 impl Submission {
+    /// The same attempt, with what is understood of it: the whole order, or at least a target that there is.
+    pub(in crate::kill) fn read(mut self, targets: &Targets) -> Self {
+        let named = || Named::read(self.request.as_ref()?.get("target")?.into(), &mut Mistakes::default());
+        let (target, select) = match &self.asked {
+            Ok(asked) => (Some(asked.order.target.clone()), asked.select.clone()),
+            Err(_) => (named().and_then(|named| targets.resolve(named).ok()), None),
+        };
+        let target = target.and_then(|target| serde_json::to_value(target).ok());
+        self.context.understood = Understood { target, select };
+        self
+    }
+
     /// The same attempt, which turned out to be one that cannot be done. What is not done takes up no key.
     pub(in crate::kill) fn refused(self, problem: Problem) -> Self {
         Self { context: Context { key: None, ..self.context }, asked: Err(problem), request: self.request }
@@ -79,13 +105,12 @@ impl Submission {
 
 /// The kill as it is recorded before anything is done.
 pub(in crate::kill) fn first_record(submission: &Submission, now: OffsetDateTime) -> Kill {
-    let sent = |name: &str| submission.request.as_ref().and_then(|request| request.get(name)).cloned();
-    let sent_text = |name: &str| sent(name).as_ref().and_then(|text| Some(shown(text.as_str()?)));
+    let sent_text = |name: &str| submission.request.as_ref()?.get(name)?.as_str().map(shown);
     let mut kill = Kill {
         id: id_at(now),
         status: Status::Pending,
-        target: sent("target").map(storable).map(|t| if t.is_string() { json!({ "alias": t }) } else { t }),
-        select: sent("select").map(storable),
+        target: submission.context.understood.target.clone(),
+        select: submission.context.understood.select.clone(),
         sessions: vec![],
         caller: submission.context.caller.clone(),
         on_behalf_of: submission.context.person().or_else(|| sent_text("on_behalf_of")),
@@ -107,8 +132,6 @@ pub(in crate::kill) fn first_record(submission: &Submission, now: OffsetDateTime
     };
     match &submission.asked {
         Ok(asked) => {
-            kill.target = serde_json::to_value(&asked.order.target).ok();
-            kill.select.clone_from(&asked.select);
             kill.reason = Some(asked.reason.clone());
             kill.on_behalf_of = submission.context.person().or_else(|| asked.on_behalf_of.clone());
             kill.confirms = asked.bound.as_ref().map(|bound| bound.preview);
@@ -152,14 +175,4 @@ pub fn fingerprint(asked: &Asked) -> [u8; 32] {
 /// Text of a request that was not checked, without what may not be stored.
 fn shown(text: &str) -> String {
     text.chars().filter(|c| !is_unseen(*c)).take(MAX_REASON).collect()
-}
-
-/// The same for JSON: Postgres does not take the character NUL in it.
-fn storable(value: Value) -> Value {
-    match value {
-        Value::String(text) => shown(&text).into(),
-        Value::Array(values) => values.into_iter().map(storable).collect(),
-        Value::Object(members) => members.into_iter().map(|(k, v)| (shown(&k), storable(v))).collect(),
-        other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
-    }
 }

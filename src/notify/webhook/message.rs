@@ -18,7 +18,7 @@ pub(super) struct Message {
 #[derive(Serialize)]
 struct Body<'k> {
     r#type: &'static str,
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::clock::rfc3339")]
     timestamp: OffsetDateTime,
     data: &'k Kill,
 }

@@ -136,7 +136,7 @@ async fn without_the_scope_a_kill_is_refused_and_on_record(engine: Engine) {
         let answer = gateway.client().post("/sessions/kill", &token, &[], body).await;
         let record = assert_recorded(&gateway, &answer, 403, "forbidden", "refused").await;
         assert_eq!(record["caller"], "chatops-bot");
-        assert_eq!(record["target"], json!({ "alias": "orders-ro" }), "what was asked for is on record");
+        assert_eq!(record["target"]["alias"], "orders-ro", "what was asked for is on record");
         assert_eq!(record["reason"], "INC-4711 runaway report");
     }
     let listed = gateway.read("/kills?status=refused").await;

@@ -54,7 +54,11 @@ async fn head_says_what_get_says_without_the_body() {
         "/nowhere",
     ] {
         let (get, head) = (ask(&gateway, "GET", path, &token).await, ask(&gateway, "HEAD", path, &token).await);
-        let ((get, _), (head, body)) = (parted(&get), parted(&head));
+        let ((mut get, _), (head, body)) = (parted(&get), parted(&head));
+        if path.ends_with("format=csv") {
+            // It says when the file was begun, and none was.
+            get.retain(|line| !line.starts_with("link:"));
+        }
         assert_eq!((head, body), (get, ""), "{path}");
     }
     assert_eq!(status(&gateway, "HEAD", "/metrics", "").await, 200);

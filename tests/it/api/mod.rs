@@ -16,6 +16,7 @@ mod problems;
 mod reference;
 mod slow;
 mod targets;
+mod understood;
 mod upstream;
 mod validation;
 mod visibility;

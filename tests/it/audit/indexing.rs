@@ -7,8 +7,8 @@ use std::{
 };
 
 use killgate::{
-    audit::{By, Filter, Grouping},
-    domain::{Kill, KillId, Outcome, Status},
+    audit::{By, Filter, Grouping, Name},
+    domain::{Identity, Kill, KillId, Outcome, Session, Status},
 };
 use proptest::{
     collection::vec,
@@ -41,10 +41,7 @@ enum Step {
     Index,
     /// What there is to be read with that filter, in pages of that size.
     Read {
-        caller: Option<u8>,
-        alias: Option<u8>,
-        session: Option<u8>,
-        status: Option<Status>,
+        filter: Box<Filter>,
         limit: u32,
     },
     /// The record is opened anew, as after a crash.
@@ -71,18 +68,55 @@ fn found_by(number: u8) -> String {
     kept(number).chars().take(200).collect()
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let outcome = prop::sample::select(vec![Outcome::Killed, Outcome::Failed, Outcome::Accepted, Outcome::Unknown]);
+fn outcomes() -> impl Strategy<Value = Outcome> {
+    prop::sample::select(vec![Outcome::Killed, Outcome::Failed, Outcome::Accepted, Outcome::Unknown])
+}
+
+/// None mostly, else one or two.
+fn few<T: Clone + std::fmt::Debug>(of: impl Strategy<Value = T> + 'static) -> impl Strategy<Value = Vec<T>> {
+    prop_oneof![4 => Just(vec![]), 1 => vec(of, 1..3)]
+}
+
+fn names() -> impl Strategy<Value = Name> {
+    (0..4u8, any::<bool>()).prop_map(|(number, begins)| {
+        if begins { Name::Begins(kept(number).chars().take(8).collect()) } else { Name::Is(found_by(number)) }
+    })
+}
+
+fn filters() -> impl Strategy<Value = Filter> {
     let status = prop::sample::select(Status::ALL.to_vec());
+    let person = prop::sample::select(vec!["alice@example.com", "nobody"]).prop_map(str::to_owned);
+    let callers = names().prop_map(|name| match name {
+        // The index has the whole of it.
+        Name::Is(name) if name.chars().count() == 200 => Name::Is(kept(3)),
+        name => name,
+    });
+    let lists = (few((0..4u8).prop_map(found_by)), few(outcomes()), prop::option::weighted(0.2, any::<bool>()));
+    (few(callers), few(names()), few(0..4u8), few(status), few(person), lists, any::<bool>()).prop_map(
+        |(caller, target, sessions, status, on_behalf_of, (user, outcome, ever_unknown), oldest_first)| Filter {
+            caller,
+            target,
+            session_id: sessions.into_iter().map(|session| format!("{session}1111")).collect(),
+            status,
+            on_behalf_of,
+            user,
+            outcome,
+            ever_unknown,
+            oldest_first,
+            ..Filter::default()
+        },
+    )
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         5 => (0..4u8, 0..4u8, prop::bool::weighted(0.2))
             .prop_map(|(caller, session, is_refused)| Step::Begin { caller, session, is_refused }),
-        5 => (any::<usize>(), outcome, any::<bool>())
+        5 => (any::<usize>(), outcomes(), any::<bool>())
             .prop_map(|(which, outcome, is_looked_after)| Step::Answer { which, outcome, is_looked_after }),
         1 => Just(Step::Claim),
         1 => Just(Step::Index),
-        3 => (prop::option::of(0..4u8), prop::option::of(0..4u8), prop::option::of(0..4u8), prop::option::of(status), 1..6u32)
-            .prop_map(|(caller, alias, session, status, limit)| Step::Read { caller, alias, session, status, limit }),
+        4 => (filters().prop_map(Box::new), 1..6u32).prop_map(|(filter, limit)| Step::Read { filter, limit }),
         1 => Just(Step::Reopen),
     ];
     vec(step, 10..80)
@@ -94,19 +128,65 @@ struct History {
     kills: BTreeMap<KillId, Kill>,
     /// Those that still learn.
     open: Vec<KillId>,
+    ever_unknown: BTreeSet<KillId>,
+}
+
+/// Whether that is one of them, where there are any.
+fn is_any<T>(wanted: &[T], is: impl Fn(&T) -> bool) -> bool {
+    wanted.is_empty() || wanted.iter().any(is)
+}
+
+fn user_of(session: &Session) -> Option<String> {
+    let user = session.identity.as_ref()?.user.as_ref()?;
+    Some(user.chars().take(200).collect())
 }
 
 impl History {
     fn wanted(&self, filter: &Filter) -> Vec<Kill> {
-        let meets = |kill: &&Kill| {
-            let alias = kill.target.as_ref().and_then(|target| target["alias"].as_str()).unwrap_or_default();
-            filter.caller.as_ref().is_none_or(|caller| *caller == kill.caller)
-                && filter.target.as_ref().is_none_or(|wanted| *wanted == alias.chars().take(200).collect::<String>())
-                && filter.status.is_none_or(|status| status == kill.status)
-                && filter.session_id.as_ref().is_none_or(|id| kill.sessions.iter().any(|session| session.id == *id))
+        let fits = |name: &Name, given: Option<&str>| match name {
+            Name::Is(name) => given == Some(name),
+            Name::Begins(beginning) => given.is_some_and(|given| given.starts_with(beginning)),
         };
-        self.kills.values().rev().filter(meets).cloned().collect()
+        let meets = |kill: &&Kill| {
+            let alias = kill.target.as_ref().and_then(|target| target["alias"].as_str());
+            let alias: Option<String> = alias.map(|alias| alias.chars().take(200).collect());
+            let any_session = |is: &dyn Fn(&Session) -> bool| kill.sessions.iter().any(is);
+            is_any(&filter.caller, |name| fits(name, Some(&kill.caller)))
+                && is_any(&filter.target, |name| fits(name, alias.as_deref()))
+                && is_any(&filter.on_behalf_of, |person| kill.on_behalf_of.as_ref() == Some(person))
+                && is_any(&filter.status, |status| *status == kill.status)
+                && is_any(&filter.session_id, |id| any_session(&|session| session.id == *id))
+                && is_any(&filter.outcome, |outcome| any_session(&|session| session.outcome == *outcome))
+                && is_any(&filter.user, |user| any_session(&|session| user_of(session).as_ref() == Some(user)))
+                && filter.ever_unknown.is_none_or(|was| was == self.ever_unknown.contains(&kill.id))
+        };
+        let mut wanted: Vec<Kill> = self.kills.values().filter(meets).cloned().collect();
+        if !filter.oldest_first {
+            wanted.reverse();
+        }
+        wanted
     }
+}
+
+/// How many of them there are by user and outcome, each once for each of its own.
+fn counted(kills: &[Kill]) -> BTreeMap<Vec<Option<String>>, u64> {
+    let mut counts = BTreeMap::new();
+    for kill in kills {
+        let mut users: BTreeSet<_> = kill.sessions.iter().filter_map(user_of).map(Some).collect();
+        let outcome = |session: &Session| Some(session.outcome.as_str().to_owned());
+        let mut outcomes: BTreeSet<_> = kill.sessions.iter().map(outcome).collect();
+        for values in [&mut users, &mut outcomes] {
+            if values.is_empty() {
+                values.insert(None);
+            }
+        }
+        for user in &users {
+            for outcome in &outcomes {
+                *counts.entry(vec![user.clone(), outcome.clone()]).or_default() += 1;
+            }
+        }
+    }
+    counts
 }
 
 async fn happens(book: &Book, steps: Vec<Step>) {
@@ -134,7 +214,15 @@ async fn happens(book: &Book, steps: Vec<Step>) {
                 let at_place = which % history.open.len();
                 let kill = history.kills[&history.open[at_place]].clone();
                 let sessions: Vec<_> = kill.sessions.iter().map(|session| (session.id.as_str(), outcome)).collect();
-                let answer = answered(&kill, &sessions);
+                let mut answer = answered(&kill, &sessions);
+                for (place, (session, known)) in answer.sessions.iter_mut().zip(&kill.sessions).enumerate() {
+                    let user = u8::try_from((which + place) % 6).unwrap();
+                    let seen = Identity { user: Some(kept(user)), ..Identity::default() };
+                    session.identity = known.identity.clone().or(Some(seen).filter(|_| user < 4));
+                }
+                if answer.status == Status::Unknown {
+                    history.ever_unknown.insert(answer.id);
+                }
                 let look_at = is_looked_after.then_some(at);
                 assert_eq!(audit.conclude(&answer, at, "answered", look_at).await, Ok(true));
                 if !answer.status.is_open() || !is_looked_after {
@@ -152,17 +240,10 @@ async fn happens(book: &Book, steps: Vec<Step>) {
                 audit.index().await.unwrap();
             }
             Step::Reopen => audit = book.another().await,
-            Step::Read { caller, alias, session, status, limit } => {
-                let filter = Filter {
-                    caller: caller.map(kept),
-                    target: alias.map(found_by),
-                    session_id: session.map(|session| format!("{session}1111")),
-                    status,
-                    ..Filter::default()
-                };
+            Step::Read { filter, limit } => {
                 let (mut read, mut next) = (Vec::new(), None);
                 loop {
-                    let page = audit.page(&Filter { before: next, ..filter.clone() }, limit).await.unwrap();
+                    let page = audit.page(&Filter { place: next, ..Filter::clone(&filter) }, limit).await.unwrap();
                     assert!(page.items.len() <= limit as usize);
                     read.extend(page.items);
                     next = page.next;
@@ -172,9 +253,13 @@ async fn happens(book: &Book, steps: Vec<Step>) {
                 }
                 let wanted = history.wanted(&filter);
                 assert_eq!(read, wanted);
-                let grouping = Grouping { by: vec![By::Caller], per: None };
+                let grouping = Grouping { by: [By::Caller].into(), per: None };
                 let counts = audit.stats(&filter, &grouping, 100, Duration::from_mins(1)).await.unwrap().unwrap();
                 assert_eq!(counts.iter().map(|count| count.kills).sum::<u64>(), wanted.len() as u64);
+                let grouping = Grouping { by: [By::User, By::Outcome].into(), per: None };
+                let counts = audit.stats(&filter, &grouping, 100, Duration::from_mins(1)).await.unwrap().unwrap();
+                let counts: BTreeMap<_, _> = counts.into_iter().map(|count| (count.by, count.kills)).collect();
+                assert_eq!(counts, counted(&wanted));
                 assert_eq!(audit.misindexed(None, None).await, Ok(vec![]));
             }
         }

@@ -13,6 +13,7 @@ use time::macros::date;
 use super::{
     book::{Book, NOON, answered, attempt},
     on_both_engines,
+    reading::one,
 };
 use crate::evidence::literal;
 
@@ -101,10 +102,10 @@ async fn a_kill_that_the_database_cannot_return_keeps_no_other_from_the_index(bo
 
 async fn a_row_that_is_there_already_keeps_no_kill_from_the_index(book: &Book) {
     let ids = five(book).await;
-    let (at, words) = if book.is_postgres() { ("now()", "'{}'") } else { ("0", "''") };
+    let (at, words, list) = if book.is_postgres() { ("now()", "'{}'", "'{}'") } else { ("0", "''", "'[]'") };
     let forged = format!(
-        "INSERT INTO kill_index (id, status, caller, requested_at, size, words, recorded_in) \
-         VALUES ({}, 'failed', 'forged', {at}, 0, {words}, 1)",
+        "INSERT INTO kill_index (id, status, caller, users, databases, outcomes, ever_unknown, requested_at, size, words, \
+         recorded_in) VALUES ({}, 'failed', 'forged', {list}, {list}, {list}, false, {at}, 0, {words}, 1)",
         literal(book, ids[2])
     );
     book.raw(&forged).await.unwrap();
@@ -135,17 +136,16 @@ async fn an_index_that_takes_nothing_keeps_nobody_from_sealing(book: &Book) {
 async fn a_kill_that_the_database_cannot_return_keeps_nobody_from_reading_what_is_of_others(book: &Book) {
     let ids = five(book).await;
     cannot_return(book, ids[2]).await;
-    let some = |text: &str| Some(text.to_owned());
-    let of_bot = Filter { caller: some("bot"), ..Filter::default() };
+    let of_bot = Filter { caller: one("bot"), ..Filter::default() };
     assert_eq!(book.audit.page(&of_bot, 10).await.unwrap().items.len(), 4);
     let counts = book.audit.stats(&of_bot, &Grouping::default(), 10, Duration::from_mins(1)).await;
     assert_eq!(counts.unwrap().unwrap()[0].kills, 4);
     for of_none in [
-        Filter { only_caller: some("alice"), ..Filter::default() },
-        Filter { vendor: some("dcdb"), ..Filter::default() },
-        Filter { account: some("huawei-test"), ..Filter::default() },
-        Filter { target: some("order"), ..Filter::default() },
-        Filter { instance_id: some("in08"), ..Filter::default() },
+        Filter { only_caller: Some("alice".into()), ..Filter::default() },
+        Filter { vendor: one("dcdb"), ..Filter::default() },
+        Filter { account: one("huawei-test"), ..Filter::default() },
+        Filter { target: one("order"), ..Filter::default() },
+        Filter { instance_id: one("in08"), ..Filter::default() },
     ] {
         assert_eq!(book.audit.page(&of_none, 10).await.unwrap().items, []);
     }

@@ -23,6 +23,11 @@ on_both_engines! {
     an_empty_record_is_an_empty_page,
 }
 
+/// The only value of a filter.
+pub(super) fn one<T: From<&'static str>>(value: &'static str) -> Vec<T> {
+    vec![value.into()]
+}
+
 async fn ids(book: &Book, filter: Filter) -> Vec<KillId> {
     let page = book.audit.page(&filter, 100).await.unwrap();
     assert_eq!(page.next, None);
@@ -43,17 +48,16 @@ async fn each_filter_narrows_as_it_says(book: &Book) {
     let first = book.begin(&attempt(NOON)).await.id;
     let second = book.begin(&other(NOON + SECOND)).await.id;
     let third = book.begin(&refused(NOON + 2 * SECOND)).await.id;
-    let some = |text: &str| Some(text.to_owned());
     let any = Filter::default;
     assert_eq!(ids(book, any()).await, [third, second, first]);
 
-    assert_eq!(ids(book, Filter { vendor: some("dcdb"), ..any() }).await, [second]);
-    assert_eq!(ids(book, Filter { account: some("huawei-prod"), ..any() }).await, [first]);
-    assert_eq!(ids(book, Filter { target: some("orders"), ..any() }).await, [first]);
-    assert_eq!(ids(book, Filter { instance_id: some("tdsql-1"), ..any() }).await, [second]);
-    assert_eq!(ids(book, Filter { session_id: some("3333"), ..any() }).await, [second]);
-    assert_eq!(ids(book, Filter { caller: some("bot"), ..any() }).await, [third, first]);
-    assert_eq!(ids(book, Filter { status: Some(Status::Refused), ..any() }).await, [third]);
+    assert_eq!(ids(book, Filter { vendor: one("dcdb"), ..any() }).await, [second]);
+    assert_eq!(ids(book, Filter { account: one("huawei-prod"), ..any() }).await, [first]);
+    assert_eq!(ids(book, Filter { target: one("orders"), ..any() }).await, [first]);
+    assert_eq!(ids(book, Filter { instance_id: one("tdsql-1"), ..any() }).await, [second]);
+    assert_eq!(ids(book, Filter { session_id: one("3333"), ..any() }).await, [second]);
+    assert_eq!(ids(book, Filter { caller: one("bot"), ..any() }).await, [third, first]);
+    assert_eq!(ids(book, Filter { status: vec![Status::Refused], ..any() }).await, [third]);
     assert_eq!(ids(book, Filter { since: Some(NOON + SECOND), ..any() }).await, [third, second]);
     assert_eq!(ids(book, Filter { until: Some(NOON + SECOND), ..any() }).await, [first]);
     let window = Filter { since: Some(NOON + SECOND), until: Some(NOON + 2 * SECOND), ..any() };
@@ -62,11 +66,11 @@ async fn each_filter_narrows_as_it_says(book: &Book) {
     assert_eq!(ids(book, Filter { since: Some(just_after), ..any() }).await, [third, second]);
     assert_eq!(ids(book, Filter { until: Some(just_after), ..any() }).await, [first]);
 
-    let both = Filter { caller: some("bot"), vendor: some("taurusdb"), ..any() };
+    let both = Filter { caller: one("bot"), vendor: one("taurusdb"), ..any() };
     assert_eq!(ids(book, both).await, [first]);
-    let neither = Filter { caller: some("bot"), session_id: some("3333"), ..any() };
+    let neither = Filter { caller: one("bot"), session_id: one("3333"), ..any() };
     assert_eq!(ids(book, neither).await, Vec::<KillId>::new());
-    let too_late = Filter { session_id: some("3333"), since: Some(NOON + 2 * SECOND), ..any() };
+    let too_late = Filter { session_id: one("3333"), since: Some(NOON + 2 * SECOND), ..any() };
     assert_eq!(ids(book, too_late).await, Vec::<KillId>::new());
 }
 
@@ -75,8 +79,8 @@ async fn a_caller_who_may_see_only_its_own_sees_only_its_own(book: &Book) {
     book.begin(&other(NOON + SECOND)).await;
     let only = |caller: &str| Filter { only_caller: Some(caller.into()), ..Filter::default() };
     assert_eq!(ids(book, only("bot")).await, [own]);
-    assert_eq!(ids(book, Filter { caller: Some("carol".into()), ..only("bot") }).await, Vec::<KillId>::new());
-    assert_eq!(ids(book, Filter { session_id: Some("3333".into()), ..only("bot") }).await, Vec::<KillId>::new());
+    assert_eq!(ids(book, Filter { caller: one("carol"), ..only("bot") }).await, Vec::<KillId>::new());
+    assert_eq!(ids(book, Filter { session_id: one("3333"), ..only("bot") }).await, Vec::<KillId>::new());
 }
 
 /// Reads all pages of three, while kills are added at the top.
@@ -87,7 +91,7 @@ async fn read_through(book: &Book, mut filter: Filter) -> Vec<Kill> {
         assert!(page.items.len() == 3 || page.next.is_none());
         read.extend(page.items);
         let Some(next) = page.next else { return read };
-        filter.before = Some(next.to_string().parse().unwrap());
+        filter.place = Some(next.to_string().parse().unwrap());
         book.begin(&attempt(NOON + n * SECOND)).await;
     }
     panic!("the pages have no end");
@@ -111,9 +115,9 @@ async fn sessions_are_found_across_pages(book: &Book) {
         book.begin(&other(NOON + n * SECOND)).await;
     }
     written.reverse();
-    let wanted = Filter { session_id: Some("2222".into()), ..Filter::default() };
+    let wanted = Filter { session_id: one("2222"), ..Filter::default() };
     assert_eq!(read_through(book, wanted.clone()).await, written);
-    let narrowed = Filter { until: Some(NOON + 60 * SECOND), caller: Some("bot".into()), ..wanted };
+    let narrowed = Filter { until: Some(NOON + 60 * SECOND), caller: one("bot"), ..wanted };
     assert_eq!(read_through(book, narrowed).await, written);
 }
 

@@ -20,6 +20,7 @@ on_both_engines! {
     a_kill_that_nobody_looks_after_is_sealed_once_and_for_all,
     every_changed_cell_is_found,
     an_index_that_says_something_else_is_found_and_made_anew,
+    each_column_of_the_index_is_held_against_the_log,
     what_was_swapped_is_found,
     what_was_deleted_in_the_middle_is_found,
     what_was_put_in_afterwards_is_found,
@@ -110,7 +111,7 @@ async fn an_index_that_says_something_else_is_found_and_made_anew(book: &Book) {
     let sealed = Sealed::fill(book).await;
     let id = |number: usize| sealed.id(number);
     let other = literal(book, killgate::clock::id_at(NOON + Duration::from_millis(77)));
-    let columns = "id, status, caller, requested_at, size, words, recorded_in";
+    let columns = "users, databases, outcomes, ever_unknown, requested_at, size, words, recorded_in";
     for change in [
         format!("UPDATE kill_index SET caller = 'mallory' WHERE id = {}", id(0)),
         format!("UPDATE kill_index SET status = 'failed' WHERE id = {}", id(1)),
@@ -120,7 +121,7 @@ async fn an_index_that_says_something_else_is_found_and_made_anew(book: &Book) {
         format!("DELETE FROM kill_index_sessions WHERE session_id = '1111' AND kill_id = {}", id(4)),
         format!("UPDATE kill_index_sessions SET session_id = '9' WHERE session_id = '1111' AND kill_id = {}", id(5)),
         format!(
-            "INSERT INTO kill_index ({columns}) SELECT {other}, status, caller, requested_at, size, words, recorded_in \
+            "INSERT INTO kill_index (id, status, caller, {columns}) SELECT {other}, status, caller, {columns} \
                  FROM kill_index WHERE id = {}",
             id(6)
         ),
@@ -143,6 +144,27 @@ async fn an_index_that_says_something_else_is_found_and_made_anew(book: &Book) {
     assert_eq!(book.audit.reindex(None, None).await, Ok(8));
     assert_only(&sealed.verify().await, &[]);
     assert_eq!(book.audit.reindex(None, None).await, Ok(0));
+}
+
+async fn each_column_of_the_index_is_held_against_the_log(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    let list = |json: &str, array: &str| if book.is_postgres() { format!("'{array}'") } else { format!("'{json}'") };
+    let (other, nobody) = (list(r#"["mallory"]"#, "{mallory}"), list("[]", "{}"));
+    for change in [
+        "on_behalf_of = 'mallory'".to_owned(),
+        format!("users = {other}"),
+        format!("databases = {other}"),
+        format!("outcomes = {nobody}"),
+        format!("outcomes = {other}"),
+        "ever_unknown = NOT ever_unknown".to_owned(),
+    ] {
+        sealed.tamper(&format!("UPDATE kill_index SET {change} WHERE id = {}", sealed.id(1))).await;
+        assert_eq!(book.audit.misindexed(None, None).await, Ok(vec![sealed.kills[1]]), "{change}");
+        let report = sealed.verify().await;
+        assert_only(&report, &[Wrong::Changed]);
+        assert_eq!(book.audit.reindex(None, None).await, Ok(1), "{change}");
+        assert_only(&sealed.verify().await, &[]);
+    }
 }
 
 /// Removes a kill with all that belongs to it.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use killgate::{
     audit::{Attempt, Audit},
-    domain::{Kill, Outcome},
+    domain::{Identity, Kill, Outcome},
 };
 use serde_json::json;
 use time::{OffsetDateTime, macros::datetime};
@@ -26,12 +26,19 @@ pub(super) async fn recorded(audit: &Audit, attempt: &Attempt) -> Kill {
     attempt.kill
 }
 
+/// Whose a session was.
+pub(super) fn whose(user: &str, database: &str) -> Identity {
+    Identity { user: Some(user.into()), database: Some(database.into()), ..Identity::default() }
+}
+
 /// Records four kills in each of that many months.
 pub(super) async fn fill(audit: &Audit, months: u32) {
     for month in (0..months).rev() {
         let at = months_ago(month);
         let one = recorded(audit, &attempt(at)).await;
-        let done = answered(&one, &[("1111", Outcome::Killed), ("2222", Outcome::NotFound)]);
+        let mut done = answered(&one, &[("1111", Outcome::Killed), ("2222", Outcome::NotFound)]);
+        done.sessions[0].identity = Some(whose("report", "orders"));
+        done.sessions[1].identity = Some(whose(if month % 2 == 0 { "app" } else { "report" }, "orders"));
         audit.conclude(&done, at + Duration::from_secs(1), "answered", None).await.unwrap();
 
         let mut two = attempt(at + Duration::from_mins(50));
@@ -48,6 +55,11 @@ pub(super) async fn fill(audit: &Audit, months: u32) {
         let mut four = attempt(at + Duration::from_hours(30));
         four.kill.on_behalf_of = None;
         let four = recorded(audit, &four).await;
+        if month % 5 == 0 {
+            let lost = answered(&four, &[("1111", Outcome::Unknown), ("2222", Outcome::Failed)]);
+            let later = Some(at + Duration::from_hours(31));
+            audit.conclude(&lost, at + Duration::from_mins(1805), "answered", later).await.unwrap();
+        }
         let failed = answered(&four, &[("1111", Outcome::Failed), ("2222", Outcome::Failed)]);
         audit.conclude(&failed, at + Duration::from_hours(31), "answered", None).await.unwrap();
     }

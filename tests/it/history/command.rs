@@ -6,6 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
+use serde_json::Value;
 use tokio::task::block_in_place;
 
 use super::{aged, exported, on_both_engines, on_one_engine};
@@ -44,6 +45,22 @@ async fn the_command_writes_what_the_gateway_streams(engine: Engine) {
             "instance_id=in07&since=2026-01-01T00:00:00Z",
             6,
         ),
+        (
+            &[
+                "--output",
+                "kills",
+                "--force",
+                "--format",
+                "csv",
+                "--rows",
+                "sessions",
+                "--excel",
+                "--user",
+                "app,report",
+            ],
+            "format=csv&rows=sessions&excel=true&user=app,report",
+            30,
+        ),
     ] {
         let done = export(&gateway, directory.path(), arguments);
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
@@ -51,6 +68,15 @@ async fn the_command_writes_what_the_gateway_streams(engine: Engine) {
         assert!(done.stderr.is_empty(), "progress is shown on a terminal only");
         let written = block_in_place(|| fs::read_to_string(&output).unwrap());
         assert_eq!(written, exported(&gateway, query).await, "{query}");
+        let manifest = directory.path().join("kills.manifest.json");
+        assert_eq!(manifest.exists(), query.contains("csv"), "{query}");
+        if query.contains("csv") {
+            let path = format!("/kills/export/manifest?{query}");
+            let answer = gateway.client().get(&path, &Gateway::token("auditor", "kills:export")).await;
+            let written: Value = serde_json::from_str(&fs::read_to_string(&manifest).unwrap()).unwrap();
+            assert_eq!(written, answer.body);
+            fs::remove_file(&manifest).unwrap();
+        }
     }
 }
 
@@ -62,6 +88,9 @@ async fn a_file_is_there_whole_or_not_at_all(engine: Engine) {
         (&["--output", "kills", "--until", "soon"][..], "--until: must be a time"),
         (&["--output", "kills", "--instance-id", ""], "--instance-id: must not be empty"),
         (&["--output", "kills", "--format", "xml"], "must be ndjson or csv"),
+        (&["--output", "kills", "--rows", "sessions"], "--rows: goes with --format csv only"),
+        (&["--output", "kills", "--excel"], "--excel: goes with --format csv only"),
+        (&["--output", "kills", "--vendor", "d*"], "--vendor: takes no *"),
         (&["--output", "nowhere/kills"], "cannot write nowhere/kills"),
         (&["--output", "kills", "--cursor", "x"], "--cursor"),
     ] {
@@ -78,9 +107,11 @@ async fn nothing_is_replaced_unasked_and_only_a_file_ever(engine: Engine) {
     let place = |name: &str| directory.path().join(name);
     fs::write(place("there"), "mine").unwrap();
     fs::create_dir(place("folder")).unwrap();
+    fs::write(place("new.manifest.json"), "mine").unwrap();
     std::os::unix::fs::symlink("there", place("link")).unwrap();
     for (arguments, says) in [
         (&["--output", "there"][..], "there is there already; --force replaces it"),
+        (&["--output", "new", "--format", "csv"], "new.manifest.json is there already; --force replaces it"),
         (&["--output", "link", "--force"], "link is not a regular file"),
         (&["--output", "folder", "--force"], "folder is not a regular file"),
         (&["--output", "/dev/null", "--force"], "/dev/null is not a regular file"),

@@ -1,6 +1,6 @@
 //! Counts are what counting the list gives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -28,23 +28,56 @@ async fn counted(gateway: &Gateway, query: &str, by: &[&str], per: &str) -> BTre
     for kill in page.body["items"].as_array().unwrap() {
         let at = kill["requested_at"].as_str().unwrap();
         let from = match per {
-            "hour" => format!("{}:00:00Z", &at[..13]),
-            "day" => format!("{}T00:00:00Z", &at[..10]),
-            _ => "2000-01-01T00:00:00Z".to_owned(),
+            "hour" => format!("{}:00:00.000Z", &at[..13]),
+            "day" => format!("{}T00:00:00.000Z", &at[..10]),
+            _ => "2000-01-01T00:00:00.000Z".to_owned(),
         };
-        let mut group = json!({ "from": from });
+        let mut groups = vec![json!({ "from": from })];
         for word in by {
-            group[*word] = if *word == "vendor" { kill["target"]["vendor"].clone() } else { kill[*word].clone() };
+            let values = values(kill, word);
+            let with = |group: &Value, value: &Value| {
+                let mut group = group.clone();
+                group[*word] = value.clone();
+                group
+            };
+            groups = groups.iter().flat_map(|group| values.iter().map(move |value| with(group, value))).collect();
         }
-        *counts.entry(group.to_string()).or_default() += 1;
+        for group in groups {
+            *counts.entry(group.to_string()).or_default() += 1;
+        }
     }
     counts
+}
+
+/// What a kill counts as: once for each value that it has, or once without any.
+fn values(kill: &Value, word: &str) -> Vec<Value> {
+    let of_sessions = |at: &str| {
+        let values = kill["sessions"].as_array().unwrap().iter().filter_map(|session| session.pointer(at)?.as_str());
+        let values: BTreeSet<_> = values.collect();
+        if values.is_empty() { vec![Value::Null] } else { values.into_iter().map(Value::from).collect() }
+    };
+    match word {
+        "vendor" | "account" => vec![kill["target"][word].clone()],
+        "target" => vec![kill["target"]["alias"].clone()],
+        "user" => of_sessions("/identity/user"),
+        "database" => of_sessions("/identity/database"),
+        "outcome" => of_sessions("/outcome"),
+        _ => vec![kill[word].clone()],
+    }
 }
 
 async fn counts_are_what_counting_the_list_gives(engine: Engine) {
     let gateway = Gateway::start(engine).await;
     aged::fill(gateway.app.kills().audit(), 12).await;
-    for filters in ["", "&status=failed", "&session_id=2222", "&reason=report&vendor=dcdb", "&caller=nobody"] {
+    for filters in [
+        "",
+        "&status=failed",
+        "&session_id=2222,1111",
+        "&user=app",
+        "&outcome=failed&ever_unknown=true",
+        "&reason=report&vendor=dcdb",
+        "&caller=nobody",
+    ] {
         for (by, per) in [
             ("", ""),
             ("", "day"),
@@ -52,6 +85,10 @@ async fn counts_are_what_counting_the_list_gives(engine: Engine) {
             ("status,vendor,caller", "day"),
             ("vendor", "hour"),
             ("caller,status", "hour"),
+            ("on_behalf_of", ""),
+            ("user", "day"),
+            ("outcome,user,database", ""),
+            ("target,account,outcome", "day"),
         ] {
             // No more hours than may be counted at once.
             let since = if per == "hour" { "2026-02-01T00:00:00Z" } else { "2024-01-01T00:00:00Z" };
@@ -61,7 +98,7 @@ async fn counts_are_what_counting_the_list_gives(engine: Engine) {
             let words = words.map(|(name, word)| format!("&{name}={word}")).collect::<Vec<_>>().concat();
             let answer = gateway.read(&format!("/kills/stats?{window}{words}")).await;
             assert_eq!(answer.status, 200, "{}", answer.body);
-            assert_eq!(answer.body["since"], since);
+            assert_eq!(answer.body["since"], since.replace('Z', ".000Z"));
             let mut found = BTreeMap::new();
             for item in answer.body["items"].as_array().unwrap() {
                 let mut item = item.clone();
@@ -96,7 +133,7 @@ async fn a_caller_that_may_only_kill_counts_its_own(engine: Engine) {
     aged::fill(gateway.app.kills().audit(), 2).await;
     let path = "/kills/stats?by=caller&since=2020-01-01T00:00:00Z";
     let answer = gateway.client().get(path, &Gateway::token("carol", "sessions:kill")).await;
-    let counts = json!([{ "from": "2020-01-01T00:00:00Z", "caller": "carol", "count": 1 }]);
+    let counts = json!([{ "from": "2020-01-01T00:00:00.000Z", "caller": "carol", "count": 1 }]);
     assert_eq!(answer.body["items"], counts);
     assert_eq!(gateway.client().get(path, &Gateway::token("carol", "kills:export")).await.code(), "forbidden");
 }

@@ -46,7 +46,7 @@ async fn all<T>(
         each(&page, next.is_some());
         items.extend(page);
         let Some(cursor) = next else { return items };
-        filter.before = Some(cursor.to_string().parse().unwrap());
+        filter.place = Some(cursor.to_string().parse().unwrap());
     }
 }
 

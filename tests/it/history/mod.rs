@@ -1,6 +1,7 @@
 //! Reading the record from outside: exports, counts, searches, and pages while others write.
 
 mod aged;
+mod asking;
 mod columns;
 mod command;
 mod counting;
@@ -10,6 +11,7 @@ mod heavy;
 mod paging;
 mod sealed;
 mod searching;
+mod times;
 
 use actix_web::http::StatusCode;
 use aws_lc_rs::digest;

@@ -126,7 +126,7 @@ async fn the_set_that_is_read_is_the_set_that_was_committed(engine: Engine) {
     let mut next = first.next;
     while let Some(cursor) = next {
         // As a client hands it back.
-        filter.before = Some(cursor.to_string().parse().unwrap());
+        filter.place = Some(cursor.to_string().parse().unwrap());
         let many = writers.many();
         if let Some((id, mut connection)) = open.pop() {
             sqlx::query("COMMIT").execute(&mut connection).await.unwrap();

@@ -41,7 +41,7 @@ async fn the_serving_role_cannot_change_what_was_recorded() {
         ("INSERT INTO kill_index SELECT * FROM kill_index", "permission denied"),
         ("DELETE FROM kill_index_sessions", "permission denied"),
         (
-            "SELECT add_to_index('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
+            "SELECT add_to_index('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
             "permission denied",
         ),
         // Who holds what.
