@@ -41,6 +41,7 @@ pub mod http;
 pub mod kill;
 mod lock;
 pub mod metrics;
+mod near;
 pub mod notify;
 pub mod sandbox;
 pub mod seats;

@@ -48,6 +48,12 @@ struct RefusalLabels {
     reason: &'static str,
 }
 
+/// Labels of a read of the record.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReadLabels {
+    route: &'static str,
+}
+
 /// Every metric of one gateway.
 #[derive(Debug)]
 pub struct Metrics {
@@ -67,6 +73,8 @@ pub struct Metrics {
     deliveries: Family<DeliveryLabels, Counter>,
     streams: Gauge,
     refused_tokens: Family<RefusalLabels, Counter>,
+    reads: Family<ReadLabels, Counter>,
+    unknown_paths: Counter,
     bodies: Gauge,
     in_flight: Gauge,
 }
@@ -121,6 +129,9 @@ impl Default for Metrics {
         registry.register("kills_in_flight", "Kills being worked on", in_flight.clone());
         let (refused_tokens, bodies) = (Family::default(), Gauge::default());
         registry.register("refused_tokens", "Tokens that were refused, by reason", refused_tokens.clone());
+        let (reads, unknown_paths) = (Family::default(), Counter::default());
+        registry.register("reads", "Answers to callers that read the record, by route", reads.clone());
+        registry.register("unknown_paths", "Requests for paths that there are not", unknown_paths.clone());
         registry.register("bodies", "Bodies of requests that are being received", bodies.clone());
         Self {
             registry,
@@ -139,6 +150,8 @@ impl Default for Metrics {
             deliveries,
             streams,
             refused_tokens,
+            reads,
+            unknown_paths,
             bodies,
             in_flight,
         }
@@ -230,6 +243,16 @@ impl Metrics {
     /// A token was refused; `reason` is one of the words of [`crate::auth::AuthError`].
     pub fn refused_token(&self, reason: &'static str) {
         self.refused_tokens.get_or_create(&RefusalLabels { reason }).inc();
+    }
+
+    /// A caller that reads the record was answered; `route` is one of those that there are.
+    pub fn read(&self, route: &'static str) {
+        self.reads.get_or_create(&ReadLabels { route }).inc();
+    }
+
+    /// Somebody asked for a path that there is not.
+    pub fn unknown_path(&self) {
+        self.unknown_paths.inc();
     }
 
     /// Bodies of requests that are being received.

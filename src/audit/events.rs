@@ -62,6 +62,8 @@ pub struct Progress {
     pub seq: i32,
     /// Whether nothing more is to be waited for: its status is final, or nobody looks after it any more.
     pub is_over: bool,
+    /// Whether its record will learn nothing more: it is settled or closed.
+    pub has_ended: bool,
 }
 
 impl Audit {

@@ -21,6 +21,7 @@ mod error;
 mod events;
 mod filter;
 mod index;
+mod keys;
 mod line;
 mod log;
 mod migrations;
@@ -242,8 +243,8 @@ impl Audit {
     /// and then nothing changes.
     ///
     /// Sessions that `kill` does not name keep their outcomes. While the kill stays open, it can be claimed from
-    /// `look_at` on; without that nobody looks again, except that a pending one keeps its deadline. A rate-limited
-    /// kill lets its idempotency key go.
+    /// `look_at` on; without that nobody looks again, except that a pending one keeps its deadline. A kill that was
+    /// rate-limited or refused here, and of which nothing was sent, lets its idempotency key go.
     pub async fn conclude(
         &self,
         kill: &Kill,
@@ -284,12 +285,6 @@ impl Audit {
         on_engine!(self, readers / readers, find(id))
     }
 
-    /// Whether that caller's key stands for a kill at that time.
-    pub async fn stands(&self, caller: &str, key: &str, at: OffsetDateTime) -> Result<bool, AuditError> {
-        let (caller, key) = (caller.to_owned(), key.to_owned());
-        on_engine!(self, keyed / readers, stands(&caller, &key, at))
-    }
-
     /// Up to `limit` kills that pass the filter, in its order.
     pub async fn page(&self, filter: &Filter, limit: u32) -> Result<Page, AuditError> {
         let filter = filter.clone();
@@ -325,11 +320,6 @@ impl Audit {
     /// Makes room ahead of time for the kills of this month and the next ones.
     pub async fn make_months(&self, now: OffsetDateTime) -> Result<(), AuditError> {
         on_engine!(self, upkeep / writer, make_months(now))
-    }
-
-    /// Removes idempotency keys whose time is over; the kills they stood for stay. Answers how many.
-    pub async fn forget_keys(&self, now: OffsetDateTime) -> Result<u64, AuditError> {
-        on_engine!(self, upkeep / writer, forget_keys(now))
     }
 
     /// Whether the database is one that can hold the record, as far as time does not heal it: its encoding, the version of

@@ -26,7 +26,7 @@ impl ProgressRow {
     pub(super) fn read(self) -> Progress {
         // Whoever spoiled the word has at least ended the wait.
         let is_final = Status::parse(&self.status).is_none_or(Status::is_final);
-        Progress { kill: self.kill_id, seq: self.seq, is_over: is_final || self.ends }
+        Progress { kill: self.kill_id, seq: self.seq, is_over: is_final || self.ends, has_ended: self.ends }
     }
 }
 
@@ -67,15 +67,18 @@ macro_rules! reading {
         use std::collections::{BTreeMap, HashMap};
 
         use sqlx::Connection as _;
+        use time::OffsetDateTime;
 
         use crate::{
             audit::{
-                Count, Cursor, Filter, Grouping, KillEvent, Line, Page, Progress, Standing,
+                Count, Cursor, Filter, Grouping, IdempotencyKey, KillEvent, Line, Page, Progress, Standing,
                 cursor::Snapshot,
                 log::{self, Folded, Found, log_columns},
                 page::{Candidate, Chosen, LARGE},
                 reading::{ProgressRow, SOME, StandingRow, of_filter},
+                sql::FIND_KEY,
                 stats::together,
+                timestamp::Timestamp,
             },
             domain::{Kill, KillId},
         };
@@ -102,6 +105,37 @@ macro_rules! reading {
         async fn folded(connection: &mut $Connection, id: KillId) -> sqlx::Result<Option<Folded>> {
             let rows = sqlx::query(ONE).bind(id).fetch_all(connection).await?;
             log::kills(&rows)?.pop().map(|(_, folded)| folded).transpose()
+        }
+
+        /// The kill that a key stands for at that time, and whether the very same request made it.
+        pub(in crate::audit) async fn keyed(
+            connection: &mut $Connection,
+            caller: &str,
+            key: &IdempotencyKey,
+            at: OffsetDateTime,
+        ) -> sqlx::Result<Option<(Kill, bool)>> {
+            let mut tx = connection.begin_with(SNAPSHOT).await?;
+            let found = of_key(&mut tx, caller, key, at).await?;
+            tx.rollback().await?;
+            Ok(found)
+        }
+
+        /// The same within a transaction.
+        pub(in crate::audit) async fn of_key(
+            connection: &mut $Connection,
+            caller: &str,
+            key: &IdempotencyKey,
+            at: OffsetDateTime,
+        ) -> sqlx::Result<Option<(Kill, bool)>> {
+            let found: Option<(KillId, Vec<u8>)> = sqlx::query_as(FIND_KEY)
+                .bind(caller)
+                .bind(&key.key)
+                .bind(Timestamp(at))
+                .fetch_optional(&mut *connection)
+                .await?;
+            let Some((kill, fingerprint)) = found else { return Ok(None) };
+            let kill = find(connection, kill).await?.ok_or(sqlx::Error::RowNotFound)?;
+            Ok(Some((kill, fingerprint == key.fingerprint)))
         }
 
         /// The kills of these ids that are there, in the order of their ids.

@@ -86,8 +86,7 @@ pub(super) struct FirstEntry {
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) caller: String,
-    pub(super) key: String,
-    pub(super) fingerprint: [u8; 32],
+    pub(super) key: IdempotencyKey,
     pub(super) expires_at: OffsetDateTime,
 }
 
@@ -117,8 +116,7 @@ impl FirstEntry {
         let claimed = attempt.key.as_ref().filter(|_| kill.status != Status::RateLimited);
         let claim = claimed.map(|key| Claim {
             caller: storable_text(&kill.caller),
-            key: key.key.clone(),
-            fingerprint: key.fingerprint,
+            key: key.clone(),
             expires_at: kill.requested_at + key_ttl,
         });
         Self {
@@ -177,11 +175,13 @@ impl NextEntry {
     }
 }
 
-/// A kill that the vendor turned away for its rate, or we ourselves for the state we are in, did surely nothing and may be
-/// asked for again under the same key.
+/// A kill that the vendor turned away for its rate, or we ourselves for the state we are in or for what a look or a cap
+/// found, did surely nothing, and its key is for whatever is asked for next: the same, or the same with a confirm. The
+/// problem of a preview is none of its own.
 fn releases_key(kill: &Kill, calls: &[Sent]) -> bool {
-    let our_own = |problem: &Problem| matches!(problem.code, ProblemCode::AuditUnavailable | ProblemCode::Overloaded);
-    let nothing_done = calls.iter().all(|call| call.refused);
+    use ProblemCode::{AuditUnavailable, Forbidden, Invalid, Overloaded};
+    let our_own = |problem: &Problem| matches!(problem.code, AuditUnavailable | Overloaded | Forbidden | Invalid);
+    let nothing_done = calls.iter().all(|call| call.refused) && kill.status != Status::Preview;
     nothing_done && (kill.status == Status::RateLimited || kill.problem.as_ref().is_some_and(our_own))
 }
 
@@ -230,17 +230,25 @@ mod tests {
     use crate::domain::ProblemCode;
 
     #[test]
-    fn a_key_is_let_go_only_where_surely_nothing_was_done_and_for_our_own_state_or_a_rate() {
-        use ProblemCode::{AuditUnavailable, Internal, OutcomeUnknown, Overloaded, UpstreamDenied, UpstreamThrottled};
+    fn a_key_is_let_go_only_where_surely_nothing_was_done_and_for_a_rate_or_by_our_own_word() {
+        use ProblemCode::{
+            AuditUnavailable, Forbidden, Internal, Invalid, OutcomeUnknown, Overloaded, UpstreamDenied,
+            UpstreamRejected, UpstreamThrottled,
+        };
         let at = datetime!(2026-01-02 12:00 UTC);
         let call = |refused| Sent { at, ids: vec!["7".to_owned()], task_id: None, answered: true, refused };
         let releases = |status, code: Option<ProblemCode>, calls: &[Sent]| {
             let problem = code.map(|code| Problem::new(code, "why"));
             releases_key(&Kill { status, problem, ..Kill::sample(at) }, calls)
         };
-        for (status, code) in
-            [(Status::RateLimited, UpstreamThrottled), (Status::Failed, AuditUnavailable), (Status::Failed, Overloaded)]
-        {
+        for (status, code) in [
+            (Status::RateLimited, UpstreamThrottled),
+            (Status::Failed, AuditUnavailable),
+            (Status::Failed, Overloaded),
+            (Status::Refused, Forbidden),
+            (Status::Failed, Invalid),
+            (Status::Partial, Invalid),
+        ] {
             for calls in [vec![], vec![call(true)], vec![call(true), call(true)]] {
                 assert!(releases(status, Some(code), &calls), "{status} {calls:?}");
             }
@@ -253,6 +261,8 @@ mod tests {
             (Status::Partial, None),
             (Status::Failed, None),
             (Status::Failed, Some(UpstreamDenied)),
+            (Status::Failed, Some(UpstreamRejected)),
+            (Status::Preview, Some(Invalid)),
             (Status::Failed, Some(Internal)),
             (Status::Unknown, Some(OutcomeUnknown)),
         ] {

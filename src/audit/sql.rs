@@ -15,12 +15,9 @@ macro_rules! claim_key {
 }
 pub(super) use claim_key;
 
-/// Whether a caller's key stands for a kill.
-pub(super) const KEY_STANDS: &str =
-    "SELECT EXISTS (SELECT 1 FROM idempotency_keys WHERE caller = $1 AND key = $2 AND expires_at > $3)";
-
-/// Which kill a caller's key stands for, and for what request.
-pub(super) const FIND_KEY: &str = "SELECT kill_id, fingerprint FROM idempotency_keys WHERE caller = $1 AND key = $2";
+/// Which kill a caller's key stands for at that time, and for what request.
+pub(super) const FIND_KEY: &str =
+    "SELECT kill_id, fingerprint FROM idempotency_keys WHERE caller = $1 AND key = $2 AND expires_at > $3";
 
 /// The version of the tables, and from which one on they may be served.
 pub(super) const VERSIONS: &str =

@@ -69,14 +69,18 @@ pub struct Caller {
     pub subject: String,
     /// `scope` or `scp`, as far as they are known here.
     pub scopes: BTreeSet<Scope>,
+    /// Which of the two they are from; `None` where there is neither.
+    pub scopes_from: Option<&'static str>,
     /// `act.sub` (RFC 8693): who acts in the subject's name.
     pub actor: Option<String>,
     /// `azp` or `client_id`: the program that asked for the token.
     pub client: Option<String>,
     /// `jti`.
     pub token_id: Option<String>,
-    /// When the token is good no more: `exp` and the leeway that other clocks have.
+    /// `exp`.
     pub expires_at: OffsetDateTime,
+    /// When the token is good no more: `exp` and the leeway that other clocks have.
+    pub good_until: OffsetDateTime,
 }
 
 impl Caller {

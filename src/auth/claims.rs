@@ -36,13 +36,16 @@ impl Rules {
             return Err(AuthError::NotYetValid);
         }
         let client = not_empty(claims, "azp")?;
+        let (scopes, scopes_from) = scopes(claims);
         Ok(Caller {
             subject: text(claims, "sub")?.ok_or(AuthError::SubjectMissing)?,
-            scopes: scopes(claims),
+            scopes,
+            scopes_from,
             actor: actor(claims)?,
             client: if client.is_some() { client } else { not_empty(claims, "client_id")? },
             token_id: text(claims, "jti")?,
-            expires_at: expires_at.saturating_add(time::Duration::try_from(self.leeway).unwrap_or_default()),
+            expires_at,
+            good_until: expires_at.saturating_add(time::Duration::try_from(self.leeway).unwrap_or_default()),
         })
     }
 }
@@ -58,9 +61,10 @@ fn texts(claim: Option<&Value>) -> impl Iterator<Item = &str> {
 }
 
 /// `scope`, or where there is none `scp`, each of which some issuers write as a text and others as a list.
-fn scopes(claims: &Claims) -> BTreeSet<Scope> {
-    let granted = given(claims, "scope").or_else(|| given(claims, "scp"));
-    texts(granted).flat_map(str::split_whitespace).filter_map(Scope::parse).collect()
+fn scopes(claims: &Claims) -> (BTreeSet<Scope>, Option<&'static str>) {
+    let granted = ["scope", "scp"].into_iter().find_map(|name| Some((given(claims, name)?, name)));
+    let (granted, from) = granted.unzip();
+    (texts(granted).flat_map(str::split_whitespace).filter_map(Scope::parse).collect(), from)
 }
 
 /// A claim that is there; one that is null says nothing.
@@ -164,11 +168,12 @@ mod tests {
             ("scp", json!("sessions:kill kills:read")),
         ] {
             let caller = caller(&json!({ name: granted })).unwrap();
-            assert_eq!(caller.scopes, both, "{name} {granted}");
+            assert_eq!((&caller.scopes, caller.scopes_from), (&both, Some(name)), "{granted}");
             assert!(caller.has(Scope::SessionsKill) && !caller.has(Scope::SessionsKillUrgent));
         }
         let narrow = caller(&json!({ "scope": "kills:read", "scp": ["sessions:kill"] })).unwrap();
         assert!(!narrow.has(Scope::SessionsKill));
+        assert_eq!(super::tests::caller(&json!({})).unwrap().scopes_from, None);
     }
 
     #[test]

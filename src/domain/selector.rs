@@ -30,7 +30,7 @@ pub enum Selector {
     /// 1 to 1000 different ids.
     Ids(Vec<SessionId>),
     /// Whatever meets the criteria when the vendor looks.
-    Match(Match),
+    Match(Box<Match>),
     /// Whatever the database itself picks.
     Intelligent,
 }
@@ -78,7 +78,7 @@ mod tests {
         let written = |s: &Selector| serde_json::to_string(s).unwrap();
         assert_eq!(written(&Selector::Ids(vec![SessionId("7".into())])), r#"{"ids":["7"]}"#);
         let criteria = Match::of_user("bob");
-        assert_eq!(written(&Selector::Match(criteria)), r#"{"match":{"user":"bob"}}"#);
+        assert_eq!(written(&Selector::Match(Box::new(criteria))), r#"{"match":{"user":"bob"}}"#);
         assert_eq!(written(&Selector::Intelligent), r#"{"intelligent":true}"#);
     }
 }

@@ -1,26 +1,17 @@
 //! Authentication as an extractor: a handler that takes a [`Caller`] cannot be reached without a valid token.
 
-use std::{
-    future::Future,
-    net::IpAddr,
-    pin::Pin,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Instant};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
 
 use crate::{
     auth::{Auth, AuthError, Caller, Scope, key_id},
     domain::{Problem, ProblemCode},
-    lock::lock,
     metrics::Metrics,
 };
 
-use super::{client, problem::Failure, tokens};
+use super::{client, problem::Failure, seldom::Seldom, tokens, traces};
 
-/// Refused tokens are logged no more often than this; all of them are counted.
-const EVERY: Duration = Duration::from_secs(1);
 /// Seconds after which the issuer's keys are asked for again while there are none.
 const KEYS_AGAIN: u64 = 3;
 
@@ -49,18 +40,21 @@ impl FromRequest for Authenticated {
         let refusals = request.app_data::<web::Data<Refusals>>().cloned();
         let address = client::of(request);
         let given = request.headers().get(header::AUTHORIZATION).cloned();
+        let request = request.clone();
         Box::pin(async move {
             let Some(auth) = auth else {
                 return Err(Problem::new(ProblemCode::Internal, "authentication is not set up").into());
             };
             // A header that is not text is no token either.
             let given = given.as_ref().map(|value| value.to_str().unwrap_or("?"));
-            auth.authenticate(given).await.map(Self).map_err(|error| {
+            let caller = auth.authenticate(given).await.map_err(|error| {
                 if let Some(refusals) = refusals {
                     refusals.note(error, given, address);
                 }
                 failure(error)
-            })
+            })?;
+            traces::is_of(&request, &caller);
+            Ok(Self(caller))
         })
     }
 }
@@ -78,50 +72,19 @@ fn failure(error: AuthError) -> Failure {
 #[derive(Debug)]
 pub(super) struct Refusals {
     metrics: Arc<Metrics>,
-    told: Mutex<Told>,
-}
-
-#[derive(Debug, Default)]
-struct Told {
-    at: Option<Instant>,
-    /// How many were not told since.
-    untold: u64,
+    told: Seldom,
 }
 
 impl Refusals {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, told: Mutex::default() }
+        Self { metrics, told: Seldom::default() }
     }
 
     fn note(&self, error: AuthError, authorization: Option<&str>, address: Option<IpAddr>) {
         self.metrics.refused_token(error.word());
-        let Some(untold) = self.untold(Instant::now()) else { return };
+        let Some(untold) = self.told.untold(Instant::now()) else { return };
         let key = key_id(authorization).map(|key| tokens::without("", &key));
         let client_address = address.map(tracing::field::display);
         tracing::info!(reason = %error, client_address, key, untold, "a token was refused");
-    }
-
-    /// How many were not told since the last one that was, where this one may be.
-    fn untold(&self, now: Instant) -> Option<u64> {
-        let mut told = lock(&self.told);
-        if told.at.is_some_and(|at| now.saturating_duration_since(at) < EVERY) {
-            told.untold += 1;
-            return None;
-        }
-        let untold = std::mem::replace(&mut *told, Told { at: Some(now), untold: 0 }).untold;
-        Some(untold)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_refusal_a_second_is_told_and_how_many_were_not() {
-        let refusals = Refusals::new(Arc::default());
-        let start = Instant::now();
-        let untold = [0, 1, 999, 1000, 1500, 2000].map(|ms| refusals.untold(start + Duration::from_millis(ms)));
-        assert_eq!(untold, [Some(0), None, None, Some(2), None, Some(1)]);
     }
 }

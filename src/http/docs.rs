@@ -15,7 +15,7 @@ use crate::{
     history::{Format, Rows},
 };
 
-use super::{events, export, health, kills, list, problem::ProblemDocument, reference, sessions, stats};
+use super::{events, export, health, kills, list, me, problem::ProblemDocument, reference, sessions, stats};
 
 /// The document. `openapi/killgate.json` is a copy of it that a test compares.
 #[derive(Debug, OpenApi)]
@@ -41,6 +41,7 @@ use super::{events, export, health, kills, list, problem::ProblemDocument, refer
         stats::stats,
         kills::read_one,
         events::follow,
+        me::me,
         reference::vendors,
         reference::targets,
         health::live,
@@ -62,8 +63,9 @@ impl Modify for Token {
         scheme.bearer_format = Some("JWT".to_owned());
         scheme.description = Some(
             "Scopes: `sessions:read` to list live sessions, `sessions:statements` to see the literals in their statements, \
-             `sessions:kill` to kill and to see one's own kills, `kills:read` to see everybody's, \
-             `kills:export` to export them."
+             `sessions:kill` to kill and to see one's own kills, `sessions:kill:urgent` to kill ahead of others who wait \
+             for their turn, `sessions:kill:blind` beside either to kill what nobody looked at, `kills:read` to see \
+             everybody's, `kills:export` to export them."
                 .to_owned(),
         );
         document.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
@@ -98,4 +100,28 @@ pub(super) async fn json() -> HttpResponse {
 /// `GET /docs`
 pub(super) async fn page() -> HttpResponse {
     HttpResponse::Found().insert_header((header::LOCATION, "/docs/")).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Scope;
+
+    #[test]
+    fn every_scope_is_explained_where_the_token_is() {
+        let document = serde_json::to_value(document()).unwrap();
+        let token = document["components"]["securitySchemes"]["token"]["description"].as_str().unwrap();
+        for scope in Scope::ALL {
+            assert!(token.contains(&format!("`{scope}` ")), "{scope}: {token}");
+        }
+    }
+
+    #[test]
+    fn whoever_takes_a_seat_to_read_is_told_that_it_may_find_none() {
+        let document = serde_json::to_value(document()).unwrap();
+        for path in ["/kills", "/kills/{id}", "/kills/{id}/events", "/kills/export", "/kills/stats"] {
+            let says = &document["paths"][path]["get"]["responses"]["429"]["description"];
+            assert!(says.as_str().is_some_and(|says| says.contains("`rate_limited`")), "{path}");
+        }
+    }
 }

@@ -77,7 +77,7 @@ pub(super) async fn follow(
     if answers::is_head(&request) {
         return Ok(response.streaming(stream::empty::<io::Result<Bytes>>()));
     }
-    let follower = following.follow(&caller.0.subject, &kill, after, caller.0.expires_at)?;
+    let follower = following.follow(&caller.0.subject, &kill, after, caller.0.good_until)?;
     let pieces = stream::try_unfold((follower, caller, Span::current()), async |(mut follower, caller, span)| {
         match follower.next().await {
             Ok(told) => Ok(told.map(|told| (written(told, &caller), (follower, caller, span)))),

@@ -23,7 +23,7 @@ use crate::{
 
 use super::{
     Readers, answers, caller::Authenticated, held::Held, kills::unreadable_record, problem::Failure, query,
-    schema::ListProblems, tokens,
+    schema::ListProblems, tokens, traces,
 };
 
 /// How the file is written.
@@ -84,6 +84,7 @@ pub(super) async fn export(
 ) -> Result<HttpResponse, Failure> {
     caller.require(&[Scope::KillsExport])?;
     let (wanted, wish) = query::wanted::<Wish>(request.query_string(), &OWN)?;
+    traces::asks_for(&request, &wanted);
     let filter = wanted.filter()?;
     let form = wish.form()?;
     let name = format!("killgate-{}.{}", kills.clock().now().date(), form.format);

@@ -63,7 +63,7 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
     request_body(content = KillBody, description = "What to end, and why"),
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters: the same caller and key give the same kill, never a second one"),
-        ("Prefer" = Option<String>, Header, description = "`wait=N` (RFC 7240): answer when the outcome is final, or after N seconds with what is known", example = "wait=10"),
+        ("Prefer" = Option<String>, Header, description = "`wait=N` (RFC 7240): answer when the outcome is known, or after N seconds with what is known. What is `unknown` is waited for too, while a look may settle it", example = "wait=10"),
     ),
     responses(
         (status = 200, description = "The status is final", body = KillAnswer, headers(
@@ -138,11 +138,12 @@ async fn take(request: HttpRequest, payload: web::Payload, kills: web::Data<Kill
         .and_then(|()| query::none(&request))
         .and(whole)
         .and_then(|body| KillRequest::parse(&body)?.with(confirm).check(kills.targets()))
+        .map_err(|problem| kills.targets().with_near_alias(&caller.0.subject, alias_of(sent.as_ref()), problem))
         .and_then(|asked| vouched_for(&caller.0, asked))
         .and_then(|asked| kills.targets().check(&caller.0.subject, &asked.order).map(|()| asked))
         .and_then(|asked| may_look_away(&caller, &asked).map(|()| asked));
     let is_preview = asked.as_ref().is_ok_and(|asked| asked.dry_run);
-    let allowance = kills.admit(&caller.0.subject, if is_preview { Counted::List } else { Counted::Kill });
+    let counted = if is_preview { Counted::List } else { Counted::Kill };
     let (asked, key) = match (asked, key) {
         (Ok(asked), Ok(key)) => {
             let key = key.map(|key| IdempotencyKey { key, fingerprint: fingerprint(&asked) });
@@ -152,25 +153,28 @@ async fn take(request: HttpRequest, payload: web::Payload, kills: web::Data<Kill
         (Ok(_), Err(problem)) | (Err(problem), _) => (Err(problem), None),
     };
     let attempt = Submission { context: Context { key, ..context }, request: sent, asked };
-    let ticket = match allowance.check() {
-        Ok(()) => kills.submit(attempt).await,
-        Err(limited) => kills.turn_away(attempt, limited).await,
-    };
+    let (ticket, allowance) = kills.attempt(attempt, counted).await;
     Ok(Taken { caller, ticket, allowance, is_encoded })
 }
 
-/// The kill once its outcome is final or nobody will learn more of it, or what is known of it after `patience`; and whether
-/// it was waited for: a caller may wait for so many at a time, and is told of others once the vendor has answered.
+/// The kill once it has ended, or what is known of it after `patience`: while it is `unknown` a look may still settle it.
+/// And whether it was waited for: a caller may wait for so many at a time, and is told of others once the vendor has
+/// answered.
 async fn settled(ticket: Ticket, following: &Following, caller: &Authenticated, patience: Duration) -> (Kill, bool) {
     let until = Instant::now() + patience;
     let kill = ticket.answered_by(until).await;
-    if kill.status.is_final() || Instant::now() >= until {
+    if !kill.status.is_open() || Instant::now() >= until {
         return (kill, true);
     }
     match following.wait(&caller.0.subject, kill.id) {
         Ok(waiter) => (waiter.settled(until).await.map_or(kill, Arc::unwrap_or_clone), true),
         Err(_) => (kill, false),
     }
+}
+
+/// The alias that a body names.
+fn alias_of(sent: Option<&serde_json::Value>) -> Option<&str> {
+    sent?.get("target")?.as_str()
 }
 
 /// Who asks, and what the token lets it do.

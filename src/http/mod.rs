@@ -14,16 +14,19 @@ mod health;
 mod held;
 mod kills;
 mod list;
+mod me;
 mod problem;
 mod query;
 mod reader_seats;
 mod reference;
 mod request_id;
 mod schema;
+mod seldom;
 mod sessions;
 mod sight;
 mod stats;
 mod tokens;
+mod traces;
 
 use std::{any::Any, sync::Arc, time::Duration};
 
@@ -65,6 +68,7 @@ pub struct Service {
     proxies: web::Data<client::Proxies>,
     reading: web::Data<body::Reading>,
     readers: web::Data<Readers>,
+    traces: web::Data<traces::Traces>,
 }
 
 /// Seats for those who read the record.
@@ -97,6 +101,7 @@ impl Service {
             auth: web::Data::new(auth),
             refusals: web::Data::new(caller::Refusals::new(Arc::clone(&metrics))),
             proxies: web::Data::new(client::Proxies(proxies)),
+            traces: web::Data::new(traces::Traces::new(Arc::clone(&metrics))),
             reading: web::Data::new(body::Reading { stopping, metrics }),
             readers: web::Data::new(Readers::default()),
         }
@@ -123,11 +128,13 @@ pub fn app(
         .app_data(service.proxies)
         .app_data(service.reading)
         .app_data(service.readers)
+        .app_data(service.traces)
         .configure(routes)
         .default_service(web::to(not_found))
         .wrap(from_fn(answers::head_as_get))
         .wrap(from_fn(answers::errors_as_problems))
         .wrap(from_fn(answers::keep_payload))
+        .wrap(from_fn(traces::leave))
         .wrap(TracingLogger::<request_id::Spans>::new())
         .wrap(from_fn(request_id::assign))
 }
@@ -145,6 +152,7 @@ fn routes(service: &mut web::ServiceConfig) {
         .service(resource("/kills/{id}", READ, web::get().to(kills::read_one)))
         .service(resource("/kills/{id}/events", READ, web::get().to(events::follow)))
         .service(resource("/vendors", READ, web::get().to(reference::vendors)))
+        .service(resource("/me", READ, web::get().to(me::me)))
         .service(resource("/targets", READ, web::get().to(reference::targets)))
         .service(resource("/healthz", READ, web::get().to(health::live)))
         .service(resource("/readyz", READ, web::get().to(health::ready)))

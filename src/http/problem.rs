@@ -15,6 +15,9 @@ use crate::domain::{Problem, ProblemCode};
 /// The media type of every error.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 
+/// When to come again where nothing better is known, in seconds.
+const AGAIN: u64 = 1;
+
 /// An error as callers see it (RFC 9457). Match on `code`; the texts may change.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ProblemDocument {
@@ -144,7 +147,9 @@ impl ResponseError for Failure {
         let status = status(code);
         let mut response = HttpResponse::build(status);
         response.insert_header((header::CONTENT_TYPE, PROBLEM_JSON));
-        if let Some(seconds) = retry_after {
+        // What is away for now is worth another try, whoever found it so.
+        let is_away = status == StatusCode::SERVICE_UNAVAILABLE;
+        if let Some(seconds) = retry_after.or(is_away.then_some(AGAIN)) {
             response.insert_header((header::RETRY_AFTER, seconds));
         }
         if let Some(id) = self.kill_id {
@@ -194,6 +199,23 @@ mod tests {
     fn explains(part: &str, word: &str) -> bool {
         let (row, point) = (format!("| `{word}` | "), format!("- `{word}`: "));
         part.lines().any(|line| line.starts_with(&row) || line.starts_with(&point))
+    }
+
+    #[test]
+    fn whatever_is_away_is_worth_another_try_and_says_when() {
+        use ProblemCode::{AuditUnavailable, KeysUnavailable, Overloaded, RateLimited, UpstreamFailed};
+        for (problem, after) in [
+            (Problem::new(AuditUnavailable, "gone"), Some("1")),
+            (Problem::new(Overloaded, "full"), Some("1")),
+            (Problem::new(KeysUnavailable, "gone").retry_after(3), Some("3")),
+            (Problem::new(RateLimited, "much").retry_after(2), Some("2")),
+            (Problem::new(UpstreamFailed, "refused"), None),
+        ] {
+            let code = problem.code;
+            let answer = Failure::from(problem).error_response();
+            let given = answer.headers().get(header::RETRY_AFTER).map(|after| after.to_str().unwrap());
+            assert_eq!(given, after, "{}", code.as_str());
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use url::form_urlencoded;
 use crate::{
     domain::{Problem, ProblemCode},
     history::Wanted,
+    near::did_you_mean,
 };
 
 /// # Errors
@@ -31,8 +32,10 @@ pub(super) fn wanted<T: DeserializeOwned>(query: &str, own: &[&str]) -> Result<(
     let pairs = form_urlencoded::parse(query.as_bytes());
     let (own_pairs, filters): (Vec<_>, Vec<_>) = pairs.partition(|(name, _)| own.contains(&name.as_ref()));
     if let Some((name, _)) = filters.iter().find(|(name, _)| !Wanted::NAMES.contains(&name.as_ref())) {
-        let known = [own, Wanted::NAMES.as_slice()].concat().iter().map(|name| (*name).to_owned()).collect();
-        return Err(Problem::new(ProblemCode::Malformed, "unknown query parameter").at(name.as_ref()).supported(known));
+        let known = [own, Wanted::NAMES.as_slice()].concat();
+        let sentence = did_you_mean("unknown query parameter", name, known.iter().copied());
+        let known = known.iter().map(|name| (*name).to_owned()).collect();
+        return Err(Problem::new(ProblemCode::Malformed, sentence).at(name.as_ref()).supported(known));
     }
     Ok((read(filters)?, read(own_pairs)?))
 }

@@ -143,7 +143,7 @@ impl IntoResponses for KillProblems {
                 "422",
                 "`invalid`, `unsupported_selector`, `key_reused`: names the field. `upstream_rejected`: the vendor refused the parameters",
             ),
-            ("429", "`rate_limited`, `upstream_throttled`: with `Retry-After`; nothing was killed"),
+            ("429", "`rate_limited`, `upstream_throttled`: with `Retry-After`; this request killed nothing"),
             ("500", "`internal`: the gateway failed"),
             (
                 "502",
@@ -243,12 +243,11 @@ pub(super) struct StreamProblems;
 impl IntoResponses for StreamProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let mut responses = ReadProblems::responses();
-        responses.remove("429");
         responses.extend(problems(&[
             ("422", "`invalid`: names the header"),
             (
                 "503",
-                "`audit_unavailable`: the record could not be read. `overloaded`: too many callers follow kills; with `Retry-After`. `keys_unavailable`: no token can be checked",
+                "`audit_unavailable`: the record could not be read. `overloaded`: too many follow kills or read at once; with `Retry-After`. `keys_unavailable`: no token can be checked",
             ),
         ]));
         responses

@@ -19,6 +19,7 @@ use crate::{
         look::list::{Looked, Question},
         policy::targets::Named,
     },
+    near::did_you_mean,
     upstream::TABLE,
 };
 
@@ -33,6 +34,22 @@ use super::{
 const MAX_PIECE: usize = 1000;
 /// Most sessions that can be asked for.
 const MAX_LIMIT: usize = 1000;
+
+/// The parameters that there are at every vendor.
+const NAMES: [&str; 12] = [
+    "target",
+    "vendor",
+    "account",
+    "user",
+    "database",
+    "host",
+    "command",
+    "state",
+    "min_seconds",
+    "statement",
+    "limit",
+    "order",
+];
 
 /// Where to look, beside the coordinates.
 #[derive(Debug, IntoParams)]
@@ -123,7 +140,9 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, Failure> {
     caller.require(&[Scope::SessionsRead])?;
     let Asked { place, wanted } = Asked::parse(request.query_string())?;
-    let target = kills.targets().resolve(place).map_err(in_query)?;
+    let alias = if let Named::Alias(alias) = &place { Some(alias.clone()) } else { None };
+    let near = |problem| kills.targets().with_near_alias(&caller.0.subject, alias.as_deref(), problem);
+    let target = kills.targets().resolve(place).map_err(near).map_err(in_query)?;
     kills.targets().check_read(&caller.0.subject, &target)?;
     let allowance = kills.admit(&caller.0.subject, Counted::List);
     let [policy, left] = allowance::headers(&allowance);
@@ -169,7 +188,8 @@ impl Asked {
         let place = [given.remove("target"), given.remove("vendor"), given.remove("account")];
         let is_coordinate = |name: &String| TABLE.iter().any(|v| v.capabilities().has_coordinate(name));
         if let Some(unknown) = given.keys().find(|name| !is_coordinate(name)) {
-            return Err(Problem::new(ProblemCode::Malformed, "unknown query parameter").at(unknown));
+            let sentence = did_you_mean("unknown query parameter", unknown, NAMES);
+            return Err(Problem::new(ProblemCode::Malformed, sentence).at(unknown));
         }
         let place = match place {
             [Some(alias), None, None] if given.is_empty() => Named::Alias(alias),

@@ -45,6 +45,7 @@ use handle::Ticket;
 use in_flight::InFlight;
 use intake::{
     allowance::{Allowance, CallerLimits, Callers, Counted},
+    keyed::Keyed,
     request::MAX_IDS,
     submission::Submission,
     tally::{self, Tallies},
@@ -169,16 +170,32 @@ impl Kills {
         self.0.callers.admit(caller, counted)
     }
 
-    /// Records an attempt and, where it is a valid kill, starts it.
+    /// Takes one attempt of a caller, as far as its allowance goes: what came of it, and what is left of that. What
+    /// repeats a key takes nothing of it, within a limit of its own.
     ///
-    /// # Errors
-    /// `audit_unavailable` where the record could not be written: then nothing was sent. `overloaded` where too many
-    /// attempts of the caller wait for it. `in_progress` for an idempotency key that is being worked on.
-    pub async fn submit(&self, submission: Submission) -> Result<Ticket, Problem> {
-        self.begin(submission.read(self.targets())).await
+    /// The attempt may fail with `audit_unavailable` where the record could not be written: then nothing was sent; with
+    /// `overloaded` where too many attempts of the caller wait for it; with `in_progress` for an idempotency key that is
+    /// being worked on; and with `rate_limited` where it has no record of its own.
+    pub async fn attempt(&self, attempt: Submission, counted: Counted) -> (Result<Ticket, Problem>, Allowance) {
+        let caller = attempt.context.caller.clone();
+        let attempt = attempt.read(self.targets());
+        let allowance = self.admit(&caller, counted);
+        if let Err(limited) = allowance.check() {
+            return (self.turn_away(attempt, limited).await, allowance);
+        }
+        let ticket = self.submit(attempt).await;
+        let is_repetition = match &ticket {
+            Ok(ticket) => ticket.replayed,
+            Err(problem) => problem.code == ProblemCode::InProgress,
+        };
+        if is_repetition && self.0.callers.may_repeat(&caller) {
+            return (ticket, self.0.callers.give_back(&caller, &allowance));
+        }
+        (ticket, allowance)
     }
 
-    async fn begin(&self, submission: Submission) -> Result<Ticket, Problem> {
+    /// Records an attempt and, where it is a valid kill, starts it.
+    async fn submit(&self, submission: Submission) -> Result<Ticket, Problem> {
         let seat = self.0.beginning.take(&submission.context.caller).map_err(|_| {
             let sentence = "too many attempts of this caller wait for the record; nothing was killed";
             Problem::new(ProblemCode::Overloaded, sentence).retry_after(1)
@@ -187,17 +204,27 @@ impl Kills {
         self.start(submission, seat).await
     }
 
-    /// Turns away an attempt beyond its caller's limit: it is on record at once, or counted in the record of the next
-    /// second.
-    ///
-    /// # Errors
-    /// As [`Self::submit`]; `limited` itself where it has no record of its own.
-    pub async fn turn_away(&self, attempt: Submission, limited: Problem) -> Result<Ticket, Problem> {
+    /// Turns away an attempt beyond its caller's limit, unless its key stands for a kill: it is on record at once, or
+    /// counted in the record of the next second.
+    async fn turn_away(&self, mut attempt: Submission, mut limited: Problem) -> Result<Ticket, Problem> {
         let caller = attempt.context.caller.clone();
-        let attempt = attempt.read(self.targets()).refused(limited.clone());
+        if let Some(key) = attempt.context.key.take() {
+            if self.0.callers.may_repeat(&caller) {
+                match self.0.record.keyed(&caller, &key, self.0.clock.now()).await? {
+                    Some(Keyed::Repeated(answer)) => return answer,
+                    Some(Keyed::Reused(problem)) => return self.submit(attempt.refused(problem)).await,
+                    None => {}
+                }
+            } else {
+                // Nobody knows what became of the kill that it may stand for.
+                let sentence = "this caller asks for too much; this request did nothing, and its Idempotency-Key was not looked up";
+                sentence.clone_into(&mut limited.detail);
+            }
+        }
+        let attempt = attempt.refused(limited.clone());
         let Some(first) = self.0.tallies.count(attempt) else { return Err(limited) };
         drop(self.0.runtime.spawn(tally::record_tallies_of(Arc::clone(&self.0), caller)));
-        self.begin(first).await
+        self.submit(first).await
     }
 
     /// Runs an attempt where it outlives whoever asked for it.
@@ -207,6 +234,12 @@ impl Kills {
         let run = run::run(Arc::clone(&self.0), submission, opened, (under_way, seat));
         self.0.runtime.spawn(run.in_current_span());
         on_record.await.unwrap_or_else(|_| Err(internal()))
+    }
+
+    /// What each caller may ask for.
+    #[must_use]
+    pub fn caller_limits(&self) -> CallerLimits {
+        self.0.callers.limits()
     }
 
     /// The live sessions that meet what is wanted. Takes at most as long as a kill of one call.

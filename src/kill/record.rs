@@ -9,14 +9,18 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    audit::{Attempt, Audit, AuditError, Begun},
+    audit::{Attempt, Audit, AuditError, Begun, IdempotencyKey},
     domain::{Kill, KillId, Problem, ProblemCode, Sent},
     metrics::Metrics,
     notify::webhook::Webhooks,
     seats::Seats,
 };
 
-use super::{after::settle, intake::submission::Context, policy::targets::Targets};
+use super::{
+    after::settle,
+    intake::{keyed::Keyed, submission::Context},
+    policy::targets::Targets,
+};
 
 /// The first pause before an outcome is written again, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
@@ -126,12 +130,18 @@ impl Record {
         }
     }
 
-    /// Whether a caller's key stands for a kill.
+    /// What the key of that caller's attempt makes of it, where it stands for a kill.
     ///
     /// # Errors
     /// `audit_unavailable` where the record cannot be read.
-    pub(super) async fn stands(&self, caller: &str, key: &str, at: OffsetDateTime) -> Result<bool, Problem> {
-        self.audit.stands(caller, key, at).await.map_err(|error| self.unread(&error))
+    pub(super) async fn keyed(
+        &self,
+        caller: &str,
+        key: &IdempotencyKey,
+        at: OffsetDateTime,
+    ) -> Result<Option<Keyed>, Problem> {
+        let found = self.audit.keyed(caller, key, at).await.map_err(|error| self.unread(&error))?;
+        Ok(found.map(|(kill, same_request)| Keyed::of(kill, same_request)))
     }
 
     /// A recorded kill, before another one that rests on it.

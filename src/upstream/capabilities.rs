@@ -327,7 +327,7 @@ mod tests {
         let criteria = |user: Option<&str>, database: Option<&str>| {
             let [user, database] =
                 [user, database].map(|text| text.map(|text| AnyOf(vec![Glob::parse(text).unwrap()])));
-            Selector::Match(Criteria { user, database, ..Criteria::default() }.into())
+            Selector::Match(Box::new(Criteria { user, database, ..Criteria::default() }.into()))
         };
         assert!(!kind.covers(&criteria(Some("a*"), None)), "the vendor has no patterns");
         assert!(kind.covers(&criteria(Some("a"), None)));
@@ -335,7 +335,7 @@ mod tests {
         assert!(!kind.covers(&criteria(Some("a"), Some("b"))));
         assert!(!kind.covers(&criteria(None, None)));
         let limited = Match { limit: Some(1), ..Match::of_user("a") };
-        assert!(!kind.covers(&Selector::Match(limited)), "the vendor would end them all");
+        assert!(!kind.covers(&Selector::Match(Box::new(limited))), "the vendor would end them all");
         assert!(!kind.covers(&Selector::Intelligent));
     }
 

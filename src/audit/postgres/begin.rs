@@ -2,18 +2,17 @@
 
 use std::collections::HashSet;
 
-use sqlx::{Connection as _, PgConnection, Postgres, query::QueryScalar};
-use time::OffsetDateTime;
+use sqlx::{PgConnection, Postgres, query::QueryScalar};
 
 use super::{
-    read::{SNAPSHOT, among},
+    read::keyed,
     write::{column, has_no_month, make_month},
 };
 use crate::{
     audit::{
         Begun,
         record::{Claim, FirstEntry},
-        sql::{FIND_KEY, KEY_STANDS, claim_key},
+        sql::claim_key,
         timestamp::Timestamp,
     },
     domain::KillId,
@@ -35,30 +34,11 @@ pub(in crate::audit) async fn begin(connection: &mut PgConnection, first: &First
             }
             Err(error) => return Err(error),
         }
-        let mut tx = connection.begin_with(SNAPSHOT).await?;
-        let key: Option<(KillId, Vec<u8>)> =
-            sqlx::query_as(FIND_KEY).bind(&claim.caller).bind(&claim.key).fetch_optional(&mut *tx).await?;
         // Released between the two statements: try again.
-        let Some((kill, fingerprint)) = key else {
-            tx.rollback().await?;
-            continue;
-        };
-        let found = among(&mut tx, &[kill]).await?.pop();
-        tx.rollback().await?;
-        let (_, folded) = found.ok_or(sqlx::Error::RowNotFound)?;
-        let same_request = fingerprint == claim.fingerprint;
-        return Ok(Begun::Existing { kill: Box::new(folded?.kill()?), same_request });
+        if let Some((kill, same_request)) = keyed(connection, &claim.caller, &claim.key, first.at).await? {
+            return Ok(Begun::Existing { kill: Box::new(kill), same_request });
+        }
     }
-}
-
-/// Whether a key stands for a kill at that time.
-pub(in crate::audit) async fn stands(
-    connection: &mut PgConnection,
-    caller: &str,
-    key: &str,
-    at: OffsetDateTime,
-) -> sqlx::Result<bool> {
-    sqlx::query_scalar(KEY_STANDS).bind(caller).bind(key).bind(Timestamp(at)).fetch_one(connection).await
 }
 
 /// Records a kill if its key is nobody's; waits for whoever is claiming the same one.
@@ -67,8 +47,8 @@ async fn claim_and_record(connection: &mut PgConnection, first: &FirstEntry, cla
         .bind(first.webhooks.iter().map(String::as_str).collect::<Vec<_>>())
         .bind(vec![first.kill; first.webhooks.len()])
         .bind(&claim.caller)
-        .bind(&claim.key)
-        .bind(claim.fingerprint.as_slice())
+        .bind(&claim.key.key)
+        .bind(claim.key.fingerprint.as_slice())
         .bind(Timestamp(claim.expires_at))
         .fetch_all(connection)
         .await?;

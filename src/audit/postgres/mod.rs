@@ -36,12 +36,12 @@ mod upkeep;
 mod watch;
 mod write;
 
-pub(in crate::audit) use begin::{begin, stands};
+pub(in crate::audit) use begin::begin;
 pub(in crate::audit) use deliveries::{claim_deliveries, deliver_later, delivered, drop_deliveries};
 pub(in crate::audit) use index::{ended, index, misindexed, reindex, unindexed};
 pub(in crate::audit) use permits::take_permits;
 pub(in crate::audit) use read::{
-    events, find, ids, lines, newest_place, page, page_sql, progress, returns, standing, stats,
+    events, find, ids, keyed, lines, newest_place, page, page_sql, progress, returns, standing, stats,
 };
 pub(in crate::audit) use seal::{
     begin_sealing, block_before, blocks, heads, last_head, next_to_seal, removals, seal, waiting, waits_for,

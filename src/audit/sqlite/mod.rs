@@ -29,13 +29,15 @@ mod write;
 
 pub(in crate::audit) use deliveries::{claim_deliveries, deliver_later, delivered, drop_deliveries};
 pub(in crate::audit) use index::{ended, index, misindexed, ready, reindex, unindexed};
-pub(in crate::audit) use read::{events, find, ids, lines, newest_place, page, progress, returns, standing, stats};
+pub(in crate::audit) use read::{
+    events, find, ids, keyed, lines, newest_place, page, progress, returns, standing, stats,
+};
 pub(in crate::audit) use seal::{
     add, begin_sealing, block_before, blocks, due, heads, last_head, next_to_seal, removals, waiting, waits_for,
 };
 pub(in crate::audit) use upkeep::{claim, forget_keys, make_months, ping, versions};
 pub(in crate::audit) use watch::{claim_watches, note_look, watch};
-pub(in crate::audit) use write::{begin, stands};
+pub(in crate::audit) use write::begin;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 

@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use sqlx::{Connection as _, SqliteConnection};
 use time::OffsetDateTime;
 
-use super::{BEGIN, read::among};
+use super::{BEGIN, read::of_key};
 use crate::audit::{
     Begun,
     batch_writer::Entry,
     record::{Claim, FirstEntry, NextEntry},
-    sql::{FIND_KEY, KEY_STANDS, claim_key},
+    sql::claim_key,
     timestamp::Timestamp,
 };
 use crate::domain::KillId;
@@ -35,13 +35,10 @@ pub(in crate::audit) async fn begin(connection: &mut SqliteConnection, first: &F
     if let Some(claim) = &first.claim
         && !claimed(&mut tx, first, claim).await?
     {
-        let (kill, fingerprint): (KillId, Vec<u8>) =
-            sqlx::query_as(FIND_KEY).bind(&claim.caller).bind(&claim.key).fetch_one(&mut *tx).await?;
-        let found = among(&mut tx, &[kill]).await?.pop();
+        let found = of_key(&mut tx, &claim.caller, &claim.key, first.at).await?;
         tx.rollback().await?;
-        let (_, folded) = found.ok_or(sqlx::Error::RowNotFound)?;
-        let same_request = fingerprint == claim.fingerprint;
-        return Ok(Begun::Existing { kill: Box::new(folded?.kill()?), same_request });
+        let (kill, same_request) = found.ok_or(sqlx::Error::RowNotFound)?;
+        return Ok(Begun::Existing { kill: Box::new(kill), same_request });
     }
     record(&mut tx, first).await?;
     tx.commit().await?;
@@ -52,8 +49,8 @@ pub(in crate::audit) async fn begin(connection: &mut SqliteConnection, first: &F
 async fn claimed(tx: &mut SqliteConnection, first: &FirstEntry, claim: &Claim) -> sqlx::Result<bool> {
     let claimed = sqlx::query(CLAIM_KEY)
         .bind(&claim.caller)
-        .bind(&claim.key)
-        .bind(claim.fingerprint.as_slice())
+        .bind(&claim.key.key)
+        .bind(claim.key.fingerprint.as_slice())
         .bind(first.kill)
         .bind(Timestamp(first.at))
         .bind(Timestamp(claim.expires_at))
@@ -63,16 +60,6 @@ async fn claimed(tx: &mut SqliteConnection, first: &FirstEntry, claim: &Claim) -
 }
 
 const CLAIM_KEY: &str = claim_key!("VALUES ($1, $2, $3, $4, $5, $6)");
-
-/// Whether a key stands for a kill at that time.
-pub(in crate::audit) async fn stands(
-    connection: &mut SqliteConnection,
-    caller: &str,
-    key: &str,
-    at: OffsetDateTime,
-) -> sqlx::Result<bool> {
-    sqlx::query_scalar(KEY_STANDS).bind(caller).bind(key).bind(Timestamp(at)).fetch_one(connection).await
-}
 
 async fn record(tx: &mut SqliteConnection, first: &FirstEntry) -> sqlx::Result<()> {
     sqlx::query(LEASE)

@@ -10,10 +10,10 @@ use time::macros::datetime;
 use super::*;
 use crate::{
     audit::{Audit, Settings},
-    domain::{LiveSession, Outcome, Selector, Session, Status, VendorName},
+    domain::{LiveSession, Outcome, Selector, Session, SessionId, Status, VendorName},
     upstream::{
-        Content, Counting, HttpReply, IdRule, ListFilter, ListingKind, Own, Page, Payload, SelectorKind, Statement,
-        StatementResult, Statements,
+        Content, Counting, HttpReply, IdRule, ListFilter, Listing, ListingKind, Own, Page, Payload, SelectorKind,
+        Statement, StatementResult, Statements,
         account::{Carrier, Counted, Endpoint, Stamp, Times},
         cloud::huawei::Huawei,
         redact::Redactor,

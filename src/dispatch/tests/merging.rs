@@ -43,7 +43,7 @@ fn arrival() -> impl Strategy<Value = Arrival> {
     let selector = prop_oneof![
         8 => some_ids,
         1 => Just(Selector::Intelligent),
-        1 => Just(Selector::Match(by_user())),
+        1 => Just(Selector::Match(Box::new(by_user()))),
     ];
     let class = prop_oneof![4 => Just(Class::Kill), 1 => Just(Class::Urgent)];
     let after = prop_oneof![3 => Just(0), 1 => 0_u64..700];

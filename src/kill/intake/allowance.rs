@@ -1,6 +1,14 @@
 //! Limits for each caller, so that one bot in a loop cannot starve the DBA on call, nor a dashboard the bot.
+//!
+//! A repetition of a key takes nothing of them: it asks for a kill that there is. It has a limit of its own, as high as the
+//! one for kills, so that no flood of keys reads the record without end; beyond it a repetition counts as what it repeats.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{
+    collections::HashMap,
+    num::NonZeroU32,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use governor::{
     Quota, RateLimiter,
@@ -9,7 +17,10 @@ use governor::{
     state::keyed::DefaultKeyedStateStore,
 };
 
-use crate::domain::{Problem, ProblemCode};
+use crate::{
+    domain::{Problem, ProblemCode},
+    lock::lock,
+};
 
 /// What one caller may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,39 +102,103 @@ type Limiter = RateLimiter<String, DefaultKeyedStateStore<String>, DefaultClock,
 /// The allowances of all callers of this gateway.
 #[derive(Debug)]
 pub(in crate::kill) struct Callers {
-    limits: CallerLimits,
-    kills: Limiter,
-    lists: Limiter,
-    clock: DefaultClock,
+    kills: Limited,
+    lists: Limited,
+    repetitions: Limited,
 }
 
 impl Callers {
     pub(in crate::kill) fn new(limits: CallerLimits) -> Self {
-        let limiter = |limit: CallerLimit| {
-            RateLimiter::keyed(Quota::per_second(limit.per_second).allow_burst(limit.burst)).with_middleware()
-        };
-        Self { limits, kills: limiter(limits.kills), lists: limiter(limits.lists), clock: DefaultClock::default() }
+        let CallerLimits { kills, lists } = limits;
+        Self { kills: Limited::new(kills), lists: Limited::new(lists), repetitions: Limited::new(kills) }
+    }
+
+    pub(in crate::kill) const fn limits(&self) -> CallerLimits {
+        CallerLimits { kills: self.kills.limit, lists: self.lists.limit }
     }
 
     /// Counts one attempt of `caller`, the subject of its token.
     pub(in crate::kill) fn admit(&self, caller: &str, counted: Counted) -> Allowance {
-        let (limit, limiter) = match counted {
-            Counted::Kill => (self.limits.kills, &self.kills),
-            Counted::List => (self.limits.lists, &self.lists),
+        let limited = self.of(counted);
+        let (remaining, wait) = match limited.take(caller) {
+            Ok(remaining) => (remaining, None),
+            Err(wait) => (0, Some(wait)),
         };
-        let (remaining, wait) = match limiter.check_key(&caller.to_owned()) {
-            Ok(state) => (state.remaining_burst_capacity(), None),
-            Err(not_yet) => (0, Some(not_yet.wait_time_from(self.clock.now()))),
-        };
-        Allowance { counted, limit, remaining, wait }
+        Allowance { counted, limit: limited.limit, remaining, wait }
+    }
+
+    /// Takes back that an attempt was counted.
+    pub(in crate::kill) fn give_back(&self, caller: &str, taken: &Allowance) -> Allowance {
+        self.of(taken.counted).give_back(caller, Instant::now());
+        Allowance { remaining: (taken.remaining + 1).min(taken.limit.burst.get()), ..taken.clone() }
+    }
+
+    /// Counts one repetition of a key; whether it is within its limit.
+    pub(in crate::kill) fn may_repeat(&self, caller: &str) -> bool {
+        self.repetitions.take(caller).is_ok()
     }
 
     /// Forgets callers that have their whole burst again.
     pub(in crate::kill) fn forget_idle(&self) {
-        for limiter in [&self.kills, &self.lists] {
-            limiter.retain_recent();
-            limiter.shrink_to_fit();
+        for limited in [&self.kills, &self.lists, &self.repetitions] {
+            limited.limiter.retain_recent();
+            limited.limiter.shrink_to_fit();
+            lock(&limited.returned).retain(|_, (_, until)| *until > Instant::now());
         }
+    }
+
+    const fn of(&self, counted: Counted) -> &Limited {
+        match counted {
+            Counted::Kill => &self.kills,
+            Counted::List => &self.lists,
+        }
+    }
+}
+
+/// One limit, and what each caller has left of it.
+#[derive(Debug)]
+struct Limited {
+    limit: CallerLimit,
+    limiter: Limiter,
+    clock: DefaultClock,
+    /// What was given back to a caller, until its whole burst would have come back anyway.
+    returned: Mutex<HashMap<String, (u32, Instant)>>,
+}
+
+impl Limited {
+    fn new(limit: CallerLimit) -> Self {
+        let quota = Quota::per_second(limit.per_second).allow_burst(limit.burst);
+        let limiter = RateLimiter::keyed(quota).with_middleware();
+        Self { limit, limiter, clock: DefaultClock::default(), returned: Mutex::default() }
+    }
+
+    /// Takes one: how many are left.
+    ///
+    /// # Errors
+    /// How long until there is one, where there is none.
+    fn take(&self, caller: &str) -> Result<u32, Duration> {
+        let taken = self.limiter.check_key(&caller.to_owned());
+        let mut returned = lock(&self.returned);
+        let own = returned.get_mut(caller).filter(|(_, until)| *until > Instant::now()).map(|(many, _)| many);
+        match (taken, own) {
+            (Ok(state), own) => {
+                let all = state.remaining_burst_capacity() + own.map_or(0, |many| *many);
+                Ok(all.min(self.limit.burst.get().saturating_sub(1)))
+            }
+            (Err(_), Some(many)) if *many > 0 => {
+                *many -= 1;
+                Ok(*many)
+            }
+            (Err(not_yet), _) => Err(not_yet.wait_time_from(self.clock.now())),
+        }
+    }
+
+    fn give_back(&self, caller: &str, now: Instant) {
+        let until = now + Duration::from_secs(self.limit.window_seconds().into());
+        let mut returned = lock(&self.returned);
+        let own = returned.entry(caller.to_owned()).or_insert((0, until));
+        let many = if own.1 > now { own.0 } else { 0 };
+        *own = ((many + 1).min(self.limit.burst.get()), until);
     }
 }
 
@@ -146,6 +221,25 @@ mod tests {
         let callers = callers();
         while callers.admit("bot", Counted::List).check().is_ok() {}
         assert_eq!(callers.admit("bot", Counted::Kill).remaining, 2);
+    }
+
+    #[test]
+    fn what_was_given_back_can_be_taken_again_and_no_more() {
+        let callers = callers();
+        let taken = callers.admit("bot", Counted::Kill);
+        assert_eq!(callers.give_back("bot", &taken).remaining, 3);
+        let remaining: Vec<_> = (0..4).map(|_| callers.admit("bot", Counted::Kill)).collect();
+        let told: Vec<_> = remaining.iter().map(|one| (one.remaining, one.wait.is_none())).collect();
+        assert_eq!(told, [(2, true), (1, true), (0, true), (0, false)]);
+        assert!(callers.admit("dba", Counted::Kill).wait.is_none());
+    }
+
+    #[test]
+    fn repetitions_are_counted_by_themselves_and_not_without_end() {
+        let callers = callers();
+        while callers.admit("bot", Counted::Kill).check().is_ok() {}
+        assert_eq!((0..1000).filter(|_| callers.may_repeat("bot")).count(), 3);
+        assert!(callers.may_repeat("dba"));
     }
 
     fn callers() -> Callers {

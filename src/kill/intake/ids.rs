@@ -46,12 +46,11 @@ fn read_id(tree: Tree, at: &str, mistakes: &mut Mistakes) -> Option<GivenId> {
     match tree {
         Tree::Object(_) => {
             let mut members = Members::of(tree, at, mistakes)?;
-            let id = match members.take("id") {
-                Some(id) => plain_id(id, &members.at("id"), mistakes),
-                None => {
-                    mistakes.invalid(members.at("id"), "is required");
-                    None
-                }
+            let id = if let Some(id) = members.take("id") {
+                plain_id(id, &members.at("id"), mistakes)
+            } else {
+                mistakes.invalid(members.at("id"), "is required");
+                None
             };
             let (user, host) = (members.plain("user", MAX_NAME, mistakes), members.plain("host", MAX_NAME, mistakes));
             let started_before = members.text("started_before", mistakes);
@@ -97,12 +96,11 @@ pub(in crate::kill) fn check_ids(
             is_well = false;
         }
         if let Some(pin) = pin.filter(|pin| *pin != GivenPin::default()) {
-            match pin.check() {
-                Some(pin) => drop(pins.insert(SessionId(id.clone()), pin)),
-                None => {
-                    mistakes.invalid(format!("{}.started_before", at()), TIME);
-                    is_well = false;
-                }
+            if let Some(pin) = pin.check() {
+                pins.insert(SessionId(id.clone()), pin);
+            } else {
+                mistakes.invalid(format!("{}.started_before", at()), TIME);
+                is_well = false;
             }
         }
         ids.push(SessionId(id));

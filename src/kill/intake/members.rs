@@ -94,13 +94,12 @@ impl Members {
 
     /// A text, as it was written.
     pub(in crate::kill) fn text(&mut self, name: &str, mistakes: &mut Mistakes) -> Option<String> {
-        match self.take(name)? {
-            Tree::Text(text) => Some(text),
-            _ => {
-                mistakes.malformed(&self.at(name), "must be text");
-                None
-            }
+        let value = self.take(name)?;
+        if let Tree::Text(text) = value {
+            return Some(text);
         }
+        mistakes.malformed(&self.at(name), "must be text");
+        None
     }
 
     /// A text of 1 to `most` characters that can all be seen.
@@ -117,13 +116,12 @@ impl Members {
     }
 
     pub(in crate::kill) fn flag(&mut self, name: &str, mistakes: &mut Mistakes) -> Option<bool> {
-        match self.take(name)? {
-            Tree::Flag(flag) => Some(flag),
-            _ => {
-                mistakes.malformed(&self.at(name), "must be true or false");
-                None
-            }
+        let value = self.take(name)?;
+        if let Tree::Flag(flag) = value {
+            return Some(flag);
         }
+        mistakes.malformed(&self.at(name), "must be true or false");
+        None
     }
 
     /// The object that a member is.

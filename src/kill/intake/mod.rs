@@ -3,6 +3,7 @@
 pub mod allowance;
 pub mod document;
 pub mod ids;
+pub(super) mod keyed;
 pub(super) mod members;
 pub mod request;
 pub mod select;

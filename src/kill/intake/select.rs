@@ -37,7 +37,7 @@ const CRITERIA: [&str; 10] = [
 #[derive(Debug, Clone)]
 pub(in crate::kill) enum Select {
     Ids(Vec<GivenId>),
-    Match(Match),
+    Match(Box<Match>),
     Intelligent,
 }
 
@@ -52,7 +52,7 @@ impl Select {
             mistakes.invalid("select", "must have exactly one of ids, match, intelligent");
         }
         let ids = ids.and_then(|ids| read_ids(ids, mistakes));
-        let criteria = criteria.and_then(|criteria| read_match(criteria, mistakes));
+        let criteria = criteria.map(|criteria| read_match(criteria, mistakes));
         let is_intelligent = match intelligent {
             None => false,
             Some(Tree::Flag(true)) => true,
@@ -68,7 +68,7 @@ impl Select {
         members.finish(&["ids", "match", "intelligent"], mistakes);
         match (ids, criteria, is_intelligent) {
             (Some(ids), None, false) => Some(Self::Ids(ids)),
-            (None, Some(criteria), false) => Some(Self::Match(criteria)),
+            (None, Some(wanted), false) => Some(Self::Match(Box::new(wanted))),
             (None, None, true) => Some(Self::Intelligent),
             _ => None,
         }
@@ -82,13 +82,13 @@ impl Select {
     ) -> Option<(Selector, BTreeMap<SessionId, Pin>)> {
         match self {
             Self::Ids(ids) => check_ids(ids, rule, mistakes).map(|(ids, pins)| (Selector::Ids(ids), pins)),
-            Self::Match(criteria) => Some((Selector::Match(criteria), BTreeMap::new())),
+            Self::Match(wanted) => Some((Selector::Match(wanted), BTreeMap::new())),
             Self::Intelligent => Some((Selector::Intelligent, BTreeMap::new())),
         }
     }
 }
 
-fn read_match(mut members: Members, mistakes: &mut Mistakes) -> Option<Match> {
+fn read_match(mut members: Members, mistakes: &mut Mistakes) -> Match {
     let criteria = read_criteria(&mut members, mistakes);
     let except = members.object("except", mistakes).map(|mut members| {
         let except = read_criteria(&mut members, mistakes);
@@ -119,7 +119,7 @@ fn read_match(mut members: Members, mistakes: &mut Mistakes) -> Option<Match> {
     if criteria.given().is_empty() && !mistakes.are_about("select.match") {
         mistakes.invalid("select.match", "must have at least one criterion");
     }
-    Some(Match { criteria, except, limit, order })
+    Match { criteria, except, limit, order }
 }
 
 fn read_criteria(members: &mut Members, mistakes: &mut Mistakes) -> Criteria {

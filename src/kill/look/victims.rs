@@ -189,7 +189,7 @@ mod tests {
     fn what_the_vendors_kill_does_not_take_is_not_sent_and_keeps_no_other_back() {
         let list =
             List { sessions: vec![session(11, "app"), session(200, "app"), session(12, "repl")], complete: true };
-        let selector = Selector::Match(Criteria { min_seconds: Some(1), ..Criteria::default() }.into());
+        let selector = Selector::Match(Box::new(Criteria { min_seconds: Some(1), ..Criteria::default() }.into()));
         let victims = judge(&list, &BTreeMap::new(), &selector).taken_by(IdRule::Decimal { max: 100 });
         assert_eq!(victims.send, [id(11)]);
         let outcomes: Vec<_> = victims.sessions.iter().map(|session| session.outcome).collect();
@@ -229,7 +229,7 @@ mod tests {
                 .collect();
             let ids: Vec<_> = asked.into_iter().map(id).collect();
             let selector = by_user.clone().map_or(Selector::Ids(ids.clone()), |user| {
-                Selector::Match(Match::of_user(&user))
+                Selector::Match(Box::new(Match::of_user(&user)))
             });
             let victims = judge(&list, &pins, &selector);
             for sent in &victims.send {

@@ -129,7 +129,7 @@ impl Policy {
     /// `audit_unavailable` where the record could not be read.
     pub(in crate::kill) async fn vet(
         &self,
-        mut submission: Submission,
+        submission: Submission,
         record: &Record,
         now: OffsetDateTime,
     ) -> Result<Submission, Problem> {
@@ -144,16 +144,7 @@ impl Policy {
         {
             return Err(problem.clone());
         }
-        // What is not done must not take up a key; a key that stands for a kill already gives that kill, though the
-        // confirm may have run out since.
-        if vetted.is_err()
-            && let Some(key) = &submission.context.key
-            && !record.stands(caller, &key.key, now).await?
-        {
-            submission.context.key = None;
-        }
-        submission.asked = vetted;
-        Ok(submission)
+        Ok(Submission { asked: vetted, ..submission })
     }
 
     /// What is asked, about the sessions of its preview alone where it has a confirm.
@@ -176,7 +167,7 @@ impl Policy {
         };
         let preview = self.preview_of(caller, &asked, &given, record, now).await?;
         let listed_by = match &asked.order.selector {
-            Selector::Match(criteria) => criteria.clone(),
+            Selector::Match(criteria) => Match::clone(criteria),
             Selector::Ids(_) | Selector::Intelligent => Match::default(),
         };
         if asked.order.selector != Selector::Intelligent {

@@ -10,6 +10,7 @@ use crate::{
         has_unseen,
     },
     kill::intake::members::Mistakes,
+    near::did_you_mean,
     upstream::{self, Capabilities, Complaint, Site, Vendor, is_of, may_be_same_place},
 };
 
@@ -101,6 +102,16 @@ impl Targets {
             Some(reach) if reach.vendors.contains(name.as_str()) => Ok(given),
             Some(_) => Err(Problem::invalid("target.account", format!("has no endpoint for {name}"))),
         }
+    }
+
+    /// The same problem, with the alias that may have been meant by an unknown one: among those that the caller may use.
+    #[must_use]
+    pub fn with_near_alias(&self, caller: &str, given: Option<&str>, mut problem: Problem) -> Problem {
+        if let (ProblemCode::UnknownTarget, Some(given)) = (problem.code, given) {
+            let permitted = self.aliases.iter().filter(|(_, alias)| alias.permits(caller));
+            problem.detail = did_you_mean(&problem.detail, given, permitted.map(|(name, _)| name.as_str()));
+        }
+        problem
     }
 
     /// What a vendor can do for an account.

@@ -10,11 +10,12 @@ use tokio::sync::watch;
 use crate::{
     audit::{self, Attempt},
     dispatch::{Dispatcher, rate::limiter::Class, runner::Runner},
-    domain::{Blind, Kill, KillId, Problem, ProblemCode, Status, Target},
+    domain::{Blind, Kill, Problem, Status, Target},
     kill::{
         Gate,
         handle::Ticket,
         intake::{
+            keyed::Keyed,
             request::Asked,
             submission::{Context, Submission, first_record},
         },
@@ -31,6 +32,13 @@ pub(in crate::kill) struct Begun {
     pub(super) work: Option<(Box<Run>, watch::Sender<Arc<Kill>>)>,
 }
 
+impl Begun {
+    /// There is nothing to be done for it.
+    fn answered(ticket: Ticket) -> Self {
+        Self { ticket, work: None }
+    }
+}
+
 /// Vets an attempt and commits it.
 pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Submission) -> Result<Begun, Problem> {
     let now = gate.clock.now();
@@ -38,11 +46,21 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Submission) -> R
     let prepared = match submission.asked.as_ref().ok().map(|asked| prepare(&gate, asked)) {
         Some(Ok(prepared)) => Some(prepared),
         Some(Err(problem)) => {
-            submission = submission.refused(problem);
+            submission.asked = Err(problem);
             None
         }
         None => None,
     };
+    // What is not done takes up no key; one that stands for a kill gives that kill, though its confirm has run out since.
+    if submission.asked.is_err()
+        && let Some(key) = submission.context.key.take()
+    {
+        match gate.record.keyed(&submission.context.caller, &key, now).await? {
+            Some(Keyed::Repeated(answer)) => return answer.map(Begun::answered),
+            Some(Keyed::Reused(problem)) => submission.asked = Err(problem),
+            None => {}
+        }
+    }
     let now = gate.clock.now();
     let mut kill = first_record(&submission, now);
     kill.blind = prepared.as_ref().and_then(|prepared| prepared.blind);
@@ -90,20 +108,22 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Submission) -> R
     }
     match begun.map_err(|unheard| unheard.problem)? {
         audit::Begun::New => {}
-        audit::Begun::Existing { kill, same_request: true } => return taken_key(*kill),
-        audit::Begun::Existing { kill, same_request: false } => {
-            let attempt = key_reused(attempt, kill.id, now);
-            gate.record.begin(&attempt).await.map_err(|unheard| unheard.problem)?;
-            tell(&gate, &attempt.kill, Duration::ZERO);
-            let (_, ticket) = Ticket::new(Arc::new(attempt.kill));
-            return Ok(Begun { ticket, work: None });
-        }
+        audit::Begun::Existing { kill, same_request } => match Keyed::of(*kill, same_request) {
+            Keyed::Repeated(answer) => return answer.map(Begun::answered),
+            Keyed::Reused(problem) => {
+                let attempt = not_done(attempt, problem, now);
+                gate.record.begin(&attempt).await.map_err(|unheard| unheard.problem)?;
+                tell(&gate, &attempt.kill, Duration::ZERO);
+                let (_, ticket) = Ticket::new(Arc::new(attempt.kill));
+                return Ok(Begun::answered(ticket));
+            }
+        },
     }
     let Attempt { kill, deadline, is_marked: attempt_marked, .. } = attempt;
     let (updates, ticket) = Ticket::new(Arc::new(kill.clone()));
     let (Some(Prepared { runner, plan, .. }), Ok(asked)) = (prepared, asked) else {
         tell(&gate, &kill, Duration::ZERO);
-        return Ok(Begun { ticket, work: None });
+        return Ok(Begun::answered(ticket));
     };
     let marked = attempt_marked.then_some((now, deadline));
     let run = Run { marked, expected, ..Run::new(Job { gate, runner, asked, plan, class, literals }, kill) };
@@ -158,22 +178,12 @@ impl Prepared {
     }
 }
 
-/// The answer to a key that stands for this very request.
-fn taken_key(kill: Kill) -> Result<Begun, Problem> {
-    if kill.status == Status::Pending {
-        let sentence = "the kill with this Idempotency-Key is being worked on";
-        return Err(Problem::new(ProblemCode::InProgress, sentence).retry_after(1).kill(kill.id));
-    }
-    Ok(Begun { ticket: Ticket::replayed(Arc::new(kill)), work: None })
-}
-
-/// Another request under a key that stands for `taken`: an attempt of its own, on record without the key.
-fn key_reused(mut attempt: Attempt, taken: KillId, now: OffsetDateTime) -> Attempt {
-    let sentence = format!("this Idempotency-Key stands for another request, the kill {taken}");
+/// An attempt whose key stands for another request: on record without the key.
+fn not_done(mut attempt: Attempt, problem: Problem, now: OffsetDateTime) -> Attempt {
     attempt.key = None;
     attempt.kill.status = Status::Failed;
     attempt.kill.sessions.clear();
-    attempt.kill.problem = Some(Problem::new(ProblemCode::KeyReused, sentence).at("Idempotency-Key"));
+    attempt.kill.problem = Some(problem);
     attempt.kill.completed_at = Some(now);
     attempt
 }

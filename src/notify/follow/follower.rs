@@ -73,7 +73,10 @@ impl Follower {
                 return Ok(Some(Told::Event(Box::new(event))));
             }
             match std::mem::replace(&mut self.state, State::Nothing) {
-                State::First { is_over } => self.read(Come { seq: self.read, is_over, kill: None }).await?,
+                State::First { is_over } => {
+                    let come = Come { seq: self.read, is_over, ..Come::default() };
+                    self.read(come).await?;
+                }
                 State::Waiting => match self.wait().await {
                     Some(None) => {
                         self.state = State::Waiting;

@@ -63,8 +63,10 @@ struct Inner {
 struct Come {
     /// The number of its last event.
     seq: i32,
-    /// Whether nothing more is to be waited for.
+    /// Whether its status is final, or nobody looks after it any more.
     is_over: bool,
+    /// Whether its record will learn nothing more.
+    has_ended: bool,
     /// The kill as it was then; `None` where it was not read yet, or is not there any more.
     kill: Option<Arc<Kill>>,
 }
@@ -140,7 +142,7 @@ impl Following {
         let progress: HashMap<KillId, Progress> = progress.into_iter().map(|of| (of.kill, of)).collect();
         for &kill in kills {
             // A kill that is not there any more is over too.
-            let now = progress.get(&kill).copied().unwrap_or(Progress { kill, seq: 0, is_over: true });
+            let now = progress.get(&kill).copied().unwrap_or(Progress { kill, seq: 0, is_over: true, has_ended: true });
             if self.is_news(now) {
                 // One that cannot be read keeps no other's news: whoever waits for it has what was known.
                 let found = match self.0.audit.find(kill).await {
@@ -165,7 +167,8 @@ impl Following {
 
     fn tell(&self, now: Progress, kill: Option<Arc<Kill>>) {
         if let Some(known) = lock(&self.0.followed).get(&now.kill) {
-            known.send_replace(Come { seq: now.seq, is_over: now.is_over, kill });
+            let Progress { seq, is_over, has_ended, .. } = now;
+            known.send_replace(Come { seq, is_over, has_ended, kill });
         }
     }
 

@@ -1,4 +1,4 @@
-//! One caller that waits until a kill is settled.
+//! One caller that waits until a kill has ended: until it is settled, or nobody will look after it any more.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ impl Waiter {
         Self { come: following.watch(kill), stop: following.0.stop.subscribe(), _seat: seat }
     }
 
-    /// The kill once nothing more is to be waited for, or as far as it has come by then or when the gateway stops; `None`
+    /// The kill once it has ended, or as far as it has come by then or when the gateway stops; `None`
     /// where the record has no answer to it yet.
     pub async fn settled(mut self, until: Instant) -> Option<Arc<Kill>> {
         tokio::select! {
@@ -34,7 +34,7 @@ impl Waiter {
             _ = self.stop.wait_for(|stop| *stop) => {}
             () = sleep_until(until) => {}
             // Whoever asks the record lives as long as this.
-            _ = self.come.wait_for(|come| come.is_over) => {}
+            _ = self.come.wait_for(|come| come.has_ended) => {}
         }
         // An outcome that is known where it was learned may not be written yet.
         self.come.borrow().kill.clone().filter(|kill| kill.status != Status::Pending)

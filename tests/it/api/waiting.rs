@@ -31,11 +31,13 @@ use crate::support::{
 on_both_engines! {
     a_waiter_hears_of_a_kill_that_another_gateway_settled,
     whoever_waits_for_what_nobody_looks_after_is_answered_at_once,
+    whoever_waits_is_told_what_a_look_makes_of_an_unknown_kill,
 }
 
 on_one_engine! {
     one_caller_waits_for_so_many_at_a_time_and_for_none_that_it_has_left,
     a_stop_is_not_held_by_those_who_wait,
+    what_stays_unknown_is_answered_as_such,
 }
 
 /// The most that one caller waits for at a time.
@@ -79,6 +81,43 @@ async fn whoever_waits_for_what_nobody_looks_after_is_answered_at_once(engine: E
     let answered = gateway.kill_with(&[("Prefer", "wait=300")], &asked);
     let answer = timeout(PATIENCE / 2, answered).await.expect("an answer long before");
     assert_eq!((answer.status, &answer.body["status"]), (StatusCode::ACCEPTED, &"accepted".into()), "{}", answer.body);
+}
+
+async fn whoever_waits_is_told_what_a_look_makes_of_an_unknown_kill(engine: Engine) {
+    let more = "[vendors.taurusdb]\ntimeout_ms = 1500\n".to_owned();
+    let gateway = Gateway::start_with(engine, Setup { more, ..Setup::default() }).await;
+    gateway.clouds.misbehave_times(1, Action::TaurusdbKill, Behaviour::Drop);
+    let asked = kill_of("orders-ro", &[2_075_425]);
+    let waited = gateway.kill_with(&[("Prefer", "wait=300")], &asked).await;
+    assert_eq!((waited.status, &waited.body["status"]), (StatusCode::OK, &"succeeded".into()), "{}", waited.body);
+    assert_eq!(waited.body["sessions"][0]["detail"], "seen gone");
+    assert_eq!(waited.header("preference-applied"), Some("wait=300"));
+    assert_eq!(gateway.record(waited.kill_id()).await, waited.body);
+    assert_eq!(gateway.clouds.calls_for(Action::TaurusdbKill).len(), 1);
+}
+
+async fn what_stays_unknown_is_answered_as_such(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    gateway.clouds.misbehave_times(1, Action::TaurusdbKill, Behaviour::Drop);
+    gateway.clouds.misbehave(Action::TaurusdbProcesses, Behaviour::Deny);
+    let asked = kill_of("orders-ro", &[2_075_425]);
+    let keyed = [("Idempotency-Key", "unknown")];
+    let late = gateway.kill_with(&[keyed[0], ("Prefer", "wait=1")], &asked).await;
+    assert_eq!((late.status.as_u16(), late.code()), (504, "outcome_unknown"), "{}", late.body);
+    assert_eq!(late.header("preference-applied"), Some("wait=1"));
+    let again = gateway.kill_with(&keyed, &asked).await;
+    assert_eq!(
+        (again.status.as_u16(), again.kill_id()),
+        (504, late.kill_id()),
+        "without the wish nothing is waited for"
+    );
+
+    // Nobody can look for what was not seen before: the record is closed for it at once.
+    gateway.clouds.misbehave_times(1, Action::DasKill, Behaviour::Drop);
+    let asked = kill_of("shop", &[11_212]);
+    let answered = gateway.kill_with(&[("Prefer", "wait=300")], &asked);
+    let closed = timeout(PATIENCE / 2, answered).await.expect("an answer long before");
+    assert_eq!((closed.status.as_u16(), closed.code()), (504, "outcome_unknown"), "{}", closed.body);
 }
 
 /// Waits for the same kill on a connection that can be left.

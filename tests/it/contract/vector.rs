@@ -282,8 +282,10 @@ impl Vector {
         let selector = match self.order.select.as_ref().ok_or("has no select")? {
             Select::Ids(ids) => Selector::Ids(ids.iter().cloned().map(SessionId).collect()),
             Select::Match(Criteria { user, database }) => match (user, database) {
-                (Some(user), _) => Selector::Match(Match::of_user(user)),
-                (None, database) => Selector::Match(Match::in_database(database.as_deref().unwrap_or_default())),
+                (Some(user), _) => Selector::Match(Box::new(Match::of_user(user))),
+                (None, database) => {
+                    Selector::Match(Box::new(Match::in_database(database.as_deref().unwrap_or_default())))
+                }
             },
             Select::Intelligent(true) => Selector::Intelligent,
             Select::Intelligent(false) => return Err("intelligent is true or not there".to_owned()),

@@ -135,7 +135,9 @@ impl Callers {
                 // Nobody looks whether they are there, and none of them ever was.
                 body["look"] = false.into();
             } else {
-                ids.iter().for_each(|id| self.clouds.put(&place(target), &Session::new(*id, USER)));
+                for id in &ids {
+                    self.clouds.put(&place(target), &Session::new(*id, USER));
+                }
                 body["select"]["ids"] = ids.iter().map(|id| json!({ "id": id, "user": USER })).collect();
             }
             Asked { key, body }

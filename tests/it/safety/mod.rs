@@ -24,6 +24,7 @@ mod secrets;
 mod settled;
 mod shutdown;
 mod takeover;
+mod traces;
 mod wire;
 mod writing;
 

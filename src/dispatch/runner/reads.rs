@@ -1,0 +1,78 @@
+//! Reading: the pages of a list, and what the database would pick.
+
+use std::collections::HashSet;
+
+use tokio::time::Instant;
+
+use super::{Reader, Run, Runner};
+use crate::{
+    dispatch::{
+        rate::{budget::Budget, rows::First},
+        report::Stop,
+    },
+    domain::{SessionId, Target},
+    upstream::Listing,
+};
+
+impl Runner {
+    /// Reads one page after another until the list has ended. Each may wait for its permit as long as any call may, but none
+    /// beyond `until`.
+    pub(crate) async fn list(&self, listing: &mut Listing, reader: &Reader, until: Instant) -> Result<(), Stop> {
+        while let Some(call) = listing.call() {
+            let mut run = self.page(listing, reader, until);
+            self.exchange(&call, &mut run, |reply| listing.read(reply)).await?;
+        }
+        Ok(())
+    }
+
+    /// The same for whoever is the first in its row. `leaves` is called when the list is about to be asked for.
+    pub(crate) async fn list_first(
+        &self,
+        listing: &mut Listing,
+        reader: &Reader,
+        until: Instant,
+        first: First,
+        leaves: impl FnOnce() + Send,
+    ) -> Result<(), Stop> {
+        if let Some(call) = listing.call() {
+            let mut run = self.page(listing, reader, until);
+            run.permit = Some(self.permit_for(&call, &run).await?);
+            drop(first);
+            leaves();
+            self.exchange(&call, &mut run, |reply| listing.read(reply)).await?;
+        }
+        self.list(listing, reader, until).await
+    }
+
+    /// Waits to be the first of that reader's reads that wait for the permit of a list; `None` where it is not by `until`.
+    pub(crate) async fn first(&self, listing: &Listing, reader: &Reader, until: Instant) -> Option<First> {
+        let (call, caller) = (listing.call()?, reader.caller.as_ref()?);
+        let patience = until.min(Instant::now() + self.limit.max_wait);
+        self.limiter.rows.first(&Budget::of(&self.account, self.vendor, &call), caller, patience).await
+    }
+
+    fn page(&self, listing: &Listing, reader: &Reader, until: Instant) -> Run {
+        let patience = until.min(Instant::now() + self.limit.max_wait);
+        Run::new(self.instance(listing.target()), reader.clone(), patience)
+    }
+
+    /// The sessions that the database would pick now if it were left to it, each once; `None` where the vendor cannot be
+    /// asked.
+    pub(crate) async fn pick(
+        &self,
+        target: &Target,
+        reader: &Reader,
+        until: Instant,
+    ) -> Result<Option<Vec<SessionId>>, Stop> {
+        let Some(call) = self.vendor.pick(target) else { return Ok(None) };
+        let mut run = Run::new(self.instance(target), reader.clone(), until);
+        let ids = self.exchange(&call, &mut run, |reply| self.vendor.picked(reply)).await?;
+        Ok(Some(each_once(ids)))
+    }
+}
+
+/// Each id once, in the order in which they were named.
+fn each_once(ids: Vec<SessionId>) -> Vec<SessionId> {
+    let mut seen = HashSet::new();
+    ids.into_iter().filter(|id| seen.insert(id.clone())).collect()
+}
