@@ -152,17 +152,18 @@ fn guide(config: &Config, address: SocketAddr, clouds: &str) -> anyhow::Result<S
         database @ Database::Postgres(_) => (database.place(), "$KILLGATE__AUDIT__DATABASE_URL".to_owned()),
     };
     let bot = cli::token(config, "chatops-bot", "sessions:kill", TOKENS)?;
-    let dba = cli::token(config, "dba", "sessions:read", TOKENS)?;
+    // It may do all of it.
+    let dba = cli::token(config, "dba", "sessions:read sessions:kill kills:read kills:export", TOKENS)?;
     let auditor = cli::token(config, "auditor", "kills:read kills:export", TOKENS)?;
     let mut text = format!(
         "killgate demo: gateway http://{address}, documentation http://{address}/docs/, \
          simulated clouds {clouds}, record {record}\n\n\
-         Paste these three lines first:\n\n\
+         Paste these three lines first; the first token may do everything that is shown:\n\n\
          export DBA={dba}\n\
          export BOT={bot}\n\
          export AUDITOR={auditor}\n\
          \n# see before you kill: what has run for a minute, the longest first, without the literals\n\
-         curl -s 'http://{address}/sessions?target=orders-ro&min_seconds=60&order=longest' \
+         curl -s 'http://{address}/sessions?target=orders-ro&min_seconds=1m&order=longest' \
          -H \"Authorization: Bearer $DBA\"\n",
     );
     let kill = |prefer: &str, body: &str| {
@@ -214,9 +215,9 @@ const KILLS: [(&str, &str, &str); 6] = [
         r#"{"target":"ledger","select":{"ids":["10180","10185"]},"reason":"INC-4711 runaway report"}"#,
     ),
     (
-        "Huawei TaurusDB: one session that lives and one that does not",
+        "Huawei TaurusDB, looked at first: a session that lives, one that replicates and is spared, one that is not there",
         "",
-        r#"{"target":"orders-ro","select":{"ids":["2075425","99"]},"reason":"INC-4711 runaway report"}"#,
+        r#"{"target":"orders-ro","select":{"ids":["2075425","2075429","99"]},"reason":"INC-4711 runaway report"}"#,
     ),
     (
         "Huawei TaurusDB: the database picks; wait up to 5 seconds for the outcome",

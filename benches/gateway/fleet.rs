@@ -21,7 +21,7 @@ const KILLS: u64 = 300;
 const LIMIT: u32 = 20;
 const INSTANCE: &str = "tdsqlshard-fleet01";
 /// All of the budget is for everybody here, and nobody is turned away for waiting.
-const WHOLE_BUDGET: &str = "[vendors.dcdb]\nreserved_percent = 0\nmax_wait_ms = 60000\n";
+const WHOLE_BUDGET: &str = "[vendors.dcdb]\nlook = 'off'\nreserved_percent = 0\nmax_wait_ms = 60000\n";
 
 pub(crate) async fn measure(database: &Database, report: &mut Report) -> Result<()> {
     let clouds = Clouds::new();

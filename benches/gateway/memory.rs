@@ -17,7 +17,7 @@ const CONNECTIONS: u64 = 1000;
 /// How many kills are under way together where not all are.
 const TOGETHER: usize = 32;
 /// Here it is not the vendor who sets the limit.
-const UNLIMITED: &str = "[vendors.taurusdb]\nrequests_per_minute = 0\nrequests_per_second = 1000\n";
+const UNLIMITED: &str = "[vendors.taurusdb]\nlook = 'off'\nrequests_per_minute = 0\nrequests_per_second = 1000\n";
 
 /// Of gateways that did nothing before: one whose thousand callers come a few at a time, and one whose thousand callers
 /// come at once.

@@ -24,8 +24,8 @@ const TIME: Duration = Duration::from_secs(3);
 const PGBENCH_TIME: Duration = Duration::from_secs(5);
 
 /// As many calls as may be configured: here it is not the vendor who sets the limit.
-pub(crate) const UNLIMITED: &str = "[vendors.taurusdb]\nrequests_per_minute = 0\nrequests_per_second = 10000\n\
-                                    [vendors.dcdb]\nrequests_per_second = 10000\n";
+pub(crate) const UNLIMITED: &str = "[vendors.taurusdb]\nlook = 'off'\nrequests_per_minute = 0\nrequests_per_second = 10000\n\
+                                    [vendors.dcdb]\nlook = 'off'\nrequests_per_second = 10000\n";
 
 /// One target for each caller, so that kills share calls with nobody.
 pub(crate) fn own_target(caller: u64) -> String {

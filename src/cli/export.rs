@@ -55,8 +55,9 @@ pub async fn export(
     let files = || [Some(output), beside.as_deref()].into_iter().flatten();
     files().try_for_each(|file| replace.check(file))?;
     let filter = wanted.filter().map_err(|problem| {
-        let field = problem.field.unwrap_or_default().replace('_', "-");
-        anyhow::anyhow!("--{field}: {}", problem.detail)
+        let field = problem.field.unwrap_or_default();
+        let predicate = problem.detail.strip_prefix(&field).unwrap_or(&problem.detail).trim_start();
+        anyhow::anyhow!("--{}: {predicate}", field.replace('_', "-"))
     })?;
     if let Some(name) = form.out_of_place() {
         bail!("--{name}: goes with --format csv only");

@@ -1,4 +1,4 @@
-//! Patterns in which `*` stands for any run of characters, also none, and `\*` for a star.
+//! Patterns in which `*` stands for any run of characters, also none, `\*` for a star and `\\` for a backslash.
 
 /// A pattern such as `dba_*`; every other character stands for itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,7 @@ impl Glob {
     /// A pattern that this text fits and no other.
     #[must_use]
     pub fn exactly(text: &str) -> Self {
-        Self { source: text.replace('*', r"\*"), pieces: vec![text.to_owned()] }
+        Self { source: text.replace('\\', r"\\").replace('*', r"\*"), pieces: vec![text.to_owned()] }
     }
 
     fn of(pattern: &str) -> Self {
@@ -28,6 +28,7 @@ impl Glob {
         while let Some(next) = rest.chars().next() {
             let (literal, length) = match next {
                 '\\' if rest.starts_with(r"\*") => (Some('*'), 2),
+                '\\' if rest.starts_with(r"\\") => (Some('\\'), 2),
                 '*' => (None, 1),
                 other => (Some(other), other.len_utf8()),
             };
@@ -127,6 +128,7 @@ mod tests {
         assert!(fits(r"a\*b", "a*b") && !fits(r"a\*b", "axb"));
         assert!(fits(r"\**", "*x") && !fits(r"\**", "x"));
         assert!(fits(r"corp\ann", r"corp\ann"), "any other backslash stands for itself");
+        assert!(fits(r"corp\\*", r"corp\ann") && !fits(r"corp\*", r"corp\ann"));
         for text in ["a*b", "*", r"a\*", "plain"] {
             let exact = Glob::exactly(text);
             assert_eq!(exact.literal(), Some(text));

@@ -1,6 +1,6 @@
 //! Criteria that sessions are chosen by.
 //!
-//! The invariant: what is not known of a session meets no criterion, whether it is wanted or excepted.
+//! The invariant: what is not known of a session meets no criterion, and spares it where that is excepted.
 
 use std::{cmp::Reverse, collections::HashSet};
 
@@ -111,26 +111,33 @@ impl Criteria {
         given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect()
     }
 
-    /// Of each criterion that is given, whether the session meets it. Who blocks others is told by `blockers`.
+    /// Of each criterion that is given, whether the session meets it; `None` where that is not known.
     fn tests<'a>(
         &'a self,
         session: &'a LiveSession,
-        blockers: &'a HashSet<SessionId>,
-    ) -> impl Iterator<Item = bool> + 'a {
+        Blockers { ids, complete }: &'a Blockers,
+    ) -> impl Iterator<Item = Option<bool>> + 'a {
         type Fits = fn(&Glob, &str) -> bool;
-        let of_text = |wanted: &'a Option<AnyOf<Glob>>, held: &'a Option<String>, fits: Fits| {
-            let is = move |text: &String, wanted: &AnyOf<Glob>| wanted.0.iter().any(|glob| fits(glob, text));
-            wanted.as_ref().map(|wanted| held.as_ref().is_some_and(|held| is(held, wanted)))
+        // What could not be read may be anything.
+        let known = |text: &str, fits: bool| (fits || !text.contains(char::REPLACEMENT_CHARACTER)).then_some(fits);
+        let of_text = move |wanted: &'a Option<AnyOf<Glob>>, held: &'a Option<String>, fits: Fits| {
+            let is =
+                move |held: &String, wanted: &AnyOf<Glob>| known(held, wanted.0.iter().any(|glob| fits(glob, held)));
+            wanted.as_ref().map(|wanted| held.as_ref().and_then(|held| is(held, wanted)))
         };
-        let at_least =
-            |least: Option<u64>, held: Option<u64>| least.map(|least| held.is_some_and(|held| held >= least));
-        let at_host =
-            |wanted: &AnyOf<Glob>| wanted.0.iter().any(|glob| session.is_at(|host| glob.matches_any_case(host)));
+        let at_least = |least: Option<u64>, held: Option<u64>| least.map(|least| held.map(|held| held >= least));
+        let at_host = |wanted: &AnyOf<Glob>| {
+            let is = wanted.0.iter().any(|glob| session.is_at(|host| glob.matches_any_case(host)));
+            session.host.as_ref().and_then(|host| known(host, is))
+        };
         let runs = |wanted: &AnyOf<String>| {
-            let has = |held: &String| wanted.0.iter().any(|piece| held.contains(piece));
-            session.statement.as_ref().is_some_and(has)
+            let has = |held: &String| known(held, wanted.0.iter().any(|piece| held.contains(piece)));
+            session.statement.as_ref().and_then(has)
         };
-        let is_blocking = || session.blocked_by.is_none() && blockers.contains(&session.id);
+        let is_blocking = || {
+            let is = session.blocked_by.is_none() && ids.contains(&session.id);
+            (is || session.blocked_by.is_some() || *complete).then_some(is)
+        };
         let tests = [
             of_text(&self.user, &session.user, Glob::matches),
             of_text(&self.database, &session.database, Glob::matches),
@@ -140,11 +147,17 @@ impl Criteria {
             at_least(self.min_seconds, session.seconds),
             self.statement.as_ref().map(runs),
             at_least(self.min_transaction_seconds, session.transaction_seconds),
-            self.idle_in_transaction.map(|wanted| session.is_idle_in_transaction() == wanted),
-            self.blocking.map(|wanted| is_blocking() == wanted),
+            self.idle_in_transaction.map(|wanted| Some(session.is_idle_in_transaction() == wanted)),
+            self.blocking.map(|wanted| is_blocking().map(|is| is == wanted)),
         ];
         tests.into_iter().flatten()
     }
+}
+
+/// The sessions of a list that others wait for, and whether it holds everybody.
+struct Blockers {
+    ids: HashSet<SessionId>,
+    complete: bool,
 }
 
 /// Criteria that a session must meet, all of those given, and how many of those that do are meant.
@@ -233,10 +246,11 @@ impl Match {
         statement.is_some() || [user, database, host, command].into_iter().any(named)
     }
 
-    /// The sessions that are meant: those that meet every criterion, in order, and no more than the limit.
+    /// The sessions of a list that are meant: those that meet every criterion, in order, and no more than the limit. Whether
+    /// the list is `complete` decides what is known of who waits for whom.
     #[must_use]
-    pub fn pick(&self, sessions: &[LiveSession]) -> Vec<LiveSession> {
-        let mut met = self.met_by(sessions);
+    pub fn pick(&self, sessions: &[LiveSession], complete: bool) -> Vec<LiveSession> {
+        let mut met = self.met_by(sessions, complete);
         if let Some(order) = self.order {
             order.sort(&mut met);
         }
@@ -246,19 +260,25 @@ impl Match {
 
     /// All the sessions of a list that meet every criterion.
     #[must_use]
-    pub fn met_by(&self, sessions: &[LiveSession]) -> Vec<LiveSession> {
-        let needs_blockers = [Some(&self.criteria), self.except.as_ref()].into_iter().flatten();
-        let blockers: HashSet<SessionId> = if needs_blockers.clone().any(|criteria| criteria.blocking.is_some()) {
-            sessions.iter().filter_map(|session| session.blocked_by.clone()).collect()
-        } else {
-            HashSet::new()
+    pub fn met_by(&self, sessions: &[LiveSession], complete: bool) -> Vec<LiveSession> {
+        let blocked = sessions.iter().filter(|_| self.asks_who_blocks());
+        let blockers = Blockers { ids: blocked.filter_map(|session| session.blocked_by.clone()).collect(), complete };
+        // Whoever may be excepted is spared.
+        let may_be_spared = |session: &LiveSession| {
+            self.except
+                .as_ref()
+                .is_some_and(|except| except.tests(session, &blockers).any(|meets| meets != Some(false)))
         };
-        let is_spared = |session: &LiveSession| {
-            self.except.as_ref().is_some_and(|except| except.tests(session, &blockers).any(|meets| meets))
+        let is_met = |session: &&LiveSession| {
+            self.criteria.tests(session, &blockers).all(|meets| meets == Some(true)) && !may_be_spared(session)
         };
-        let is_met =
-            |session: &&LiveSession| self.criteria.tests(session, &blockers).all(|meets| meets) && !is_spared(session);
         sessions.iter().filter(is_met).cloned().collect()
+    }
+
+    /// Whether it matters who waits for whom: then the whole list is needed.
+    #[must_use]
+    pub fn asks_who_blocks(&self) -> bool {
+        [Some(&self.criteria), self.except.as_ref()].into_iter().flatten().any(|criteria| criteria.blocking.is_some())
     }
 }
 

@@ -144,6 +144,7 @@ pub(super) async fn manifest(
     caller.require(&[Scope::KillsExport])?;
     let own: Vec<&str> = OWN.into_iter().chain(["place"]).collect();
     let (wanted, Both { wish, made }) = query::wanted::<Both>(request.query_string(), &own)?;
+    traces::asks_for(&request, &wanted);
     let place = made.place.as_deref().map(str::parse::<Cursor>).transpose();
     let place = place.map_err(|_| Problem::invalid("place", "is not one that this gateway gave out"))?;
     let filter = Filter { place, ..wanted.filter()? };

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::{
     audit::{AuditError, IdempotencyKey},
     auth::{Caller, Scope},
-    domain::{Kill, Problem, ProblemCode, Status},
+    domain::{Kill, Problem, ProblemCode, Selector, Status},
     kill::{
         Kills,
         handle::Ticket,
@@ -234,8 +234,16 @@ pub(super) struct KillAnswer {
     confirm_until: Option<OffsetDateTime>,
 }
 
-/// A kill that asks for no look needs a scope for it.
+/// A kill that asks for no look needs a scope for it, and so does one that spares sessions by the literals of their statements:
+/// who may not see those would spare nobody.
 fn may_look_away(caller: &Authenticated, asked: &Asked) -> Result<(), Problem> {
+    if let Selector::Match(wanted) = &asked.order.selector
+        && wanted.except.as_ref().is_some_and(|except| except.statement.is_some())
+        && !caller.0.has(Scope::SessionsStatements)
+    {
+        let sentence = format!("select.match.except.statement needs the scope {}", Scope::SessionsStatements);
+        return Err(Problem::new(ProblemCode::Forbidden, sentence).at("select.match.except.statement"));
+    }
     if asked.look || caller.0.has(Scope::SessionsKillBlind) {
         return Ok(());
     }

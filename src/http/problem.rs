@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::domain::{Problem, ProblemCode};
+use crate::domain::{FieldError, Problem, ProblemCode};
 
 /// The media type of every error.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
@@ -31,13 +31,16 @@ pub(super) struct ProblemDocument {
     #[schema(example = 422)]
     pub(super) status: u16,
     /// What happened here, in one sentence.
-    #[schema(example = "must have 1 to 1000 ids")]
+    #[schema(example = "select.ids must have 1 to 1000 ids")]
     pub(super) detail: String,
     pub(super) code: ProblemCode,
     /// The field at fault, as a path into the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "select.ids")]
     pub(super) field: Option<String>,
+    /// Every mistake of the request, each with its field: at most 50.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) errors: Vec<FieldError>,
     /// The record of this attempt, wherever there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) kill_id: Option<Uuid>,
@@ -143,7 +146,12 @@ impl ResponseError for Failure {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let Problem { code, detail, field, retry_after, supported, .. } = (*self.problem).clone();
+        let Problem { code, detail, field, mut errors, retry_after, supported, .. } = (*self.problem).clone();
+        if errors.is_empty()
+            && let Some(field) = field.clone()
+        {
+            errors.push(FieldError { field, detail: detail.clone() });
+        }
         let status = status(code);
         let mut response = HttpResponse::build(status);
         response.insert_header((header::CONTENT_TYPE, PROBLEM_JSON));
@@ -165,6 +173,7 @@ impl ResponseError for Failure {
             detail,
             code,
             field,
+            errors,
             kill_id: self.kill_id,
             supported,
         };

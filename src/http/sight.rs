@@ -25,13 +25,13 @@ pub(super) fn seen_by(caller: &Authenticated, kill: Kill) -> Kill {
         kill.target = None;
     }
     let is_own = kill.caller == caller.0.subject;
-    if let Some(statement) = kill.select.as_mut().and_then(|select| select.pointer_mut("/match/statement"))
-        && !is_own
-        && !caller.0.has(Scope::SessionsStatements)
-        && statement.is_string()
-    {
-        // A piece of a statement may begin or end within a literal, so that none of it can be shown.
-        *statement = MASK.into();
+    if let Some(select) = kill.select.as_mut().filter(|_| !is_own && !caller.0.has(Scope::SessionsStatements)) {
+        for place in ["/match/statement", "/match/except/statement"] {
+            if let Some(statement) = select.pointer_mut(place) {
+                // A piece of a statement may begin or end within a literal, so that none of it can be shown.
+                *statement = MASK.into();
+            }
+        }
     }
     kill
 }

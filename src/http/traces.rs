@@ -20,7 +20,8 @@ use crate::{auth::Caller, history::Wanted, metrics::Metrics};
 use super::{seldom::Seldom, tokens};
 
 /// Where the record is read.
-const READS: [&str; 5] = ["/kills", "/kills/{id}", "/kills/{id}/events", "/kills/export", "/kills/stats"];
+const READS: [&str; 6] =
+    ["/kills", "/kills/{id}", "/kills/{id}/events", "/kills/export", "/kills/export/manifest", "/kills/stats"];
 /// Longest path that is told, in characters.
 const LONGEST: usize = 200;
 

@@ -164,7 +164,7 @@ impl ListingKind {
         let only = |name| of(name).and_then(AnyOf::only).map(str::to_owned);
         let narrow = ListFilter { user: only("user"), database: only("database") };
         if self.needs_one_of.is_empty() {
-            return Some(vec![narrow]);
+            return Some(vec![if wanted.asks_who_blocks() { ListFilter::default() } else { narrow }]);
         }
         let by = |name: &&str| {
             let each = |value: &str| match *name {

@@ -17,7 +17,10 @@ use super::{Call, Fault, Reply, Vendor};
 const OVERLAP: usize = 10;
 
 /// How often a page goes back further since too many rows had left.
-const RETREATS: u32 = 10;
+const RETREATS: u32 = 30;
+
+/// How often it does so where there is no row any more.
+const EMPTY: u32 = 3;
 
 /// Most rows that are read: no server has so many connections, and a list has an end.
 const MOST_ROWS: usize = 200_000;
@@ -95,6 +98,8 @@ pub struct Listing {
     /// Most rows that a page has had.
     widest: usize,
     retreats: u32,
+    /// How often there was no row where there had been some.
+    empty: u32,
     /// Whether the next page goes over rows that were read.
     goes_back: bool,
     /// Whether every page began as it should.
@@ -116,6 +121,7 @@ impl Listing {
             row: 0,
             widest: 0,
             retreats: 0,
+            empty: 0,
             goes_back: false,
             steady: true,
             ended: None,
@@ -154,25 +160,32 @@ impl Listing {
         let begin = self.begin();
         let can_go_back = self.overlap() > 0;
         let has_gap = match page.first() {
-            _ if begin == 0 => false,
+            // Sessions were there a moment ago.
+            None if begin == 0 => !self.sessions.is_empty(),
+            Some(_) if begin == 0 => false,
             Some(first) if can_go_back => !self.ids.contains(&first.id),
             Some(_) => true,
             None => can_go_back,
         };
         self.widest = self.widest.max(page.len());
         let known = self.sessions.len();
+        // No row where there were some is a list that most have left, or one that was cut off there, which stays so.
+        let have_left = self.empty < EMPTY && total.is_none_or(|total| total <= begin);
+        let is_worth_it = if page.is_empty() { have_left } else { self.retreats < RETREATS };
+        if has_gap && can_go_back && is_worth_it {
+            // Its rows come again, on a page that joins what was read.
+            self.retreats += 1;
+            self.empty += u32::from(page.is_empty());
+            self.goes_back = true;
+            // Where a page before it has none either, nobody knows how many are left.
+            let begin = if self.empty > 1 { 0 } else { begin.saturating_sub(self.widest) };
+            self.row = begin + OVERLAP.min(self.widest / 2).min(begin);
+            return;
+        }
         for session in page {
             if self.ids.insert(session.id.clone()) {
                 self.sessions.push(session);
             }
-        }
-        // No row where there were some may be a list that was cut off there.
-        if has_gap && can_go_back && known < self.sessions.len() && self.retreats < RETREATS {
-            self.retreats += 1;
-            self.goes_back = true;
-            let begin = begin.saturating_sub(self.widest);
-            self.row = begin + OVERLAP.min(self.widest / 2).min(begin);
-            return;
         }
         self.steady &= !has_gap;
         // Who goes back meets nobody new on the way.
@@ -181,6 +194,11 @@ impl Listing {
         match next {
             Next::Row(row) | Next::Perhaps(row) if row > self.row && is_new && row <= MOST_ROWS => self.row = row,
             Next::Perhaps(row) if row == self.row => self.ended = Some(Next::End),
+            // It ends sooner than it did: so it does if it does so once more.
+            Next::Perhaps(row) if row < self.row && self.retreats < RETREATS => {
+                self.retreats += 1;
+                self.row = row;
+            }
             Next::End if !is_short => self.ended = Some(Next::End),
             Next::Row(_) | Next::Perhaps(_) | Next::End | Next::Cut => self.ended = Some(Next::Cut),
         }
@@ -235,6 +253,28 @@ mod tests {
         let (list, _) = read((0..1000).collect(), |page, rows| drop(rows.drain(..if page < 8 { 60 } else { 0 })));
         let shown = |id: u64| list.sessions.iter().any(|session| session.id.0 == id.to_string());
         assert!(list.complete && (480..1000).all(shown), "{} of them", list.sessions.len());
+    }
+
+    #[test]
+    fn a_list_that_nearly_all_have_left_is_read_whole() {
+        let (list, _) = read((0..1000).collect(), |page, rows| {
+            if page == 9 {
+                drop(rows.drain(..995));
+            }
+        });
+        assert!(list.complete && (995..1000).all(|id: u64| list.sessions.iter().any(|one| one.id.0 == id.to_string())));
+        let (list, _) = read((0..1000).collect(), |page, rows| {
+            if page == 9 {
+                rows.clear();
+            }
+        });
+        assert!(!list.complete, "all of them at once: it may be cut off");
+        let (list, _) = read((0..1000).collect(), |page, rows| {
+            if page == 9 {
+                rows.truncate(813);
+            }
+        });
+        assert!(list.complete, "it ends sooner than it did");
     }
 
     #[test]

@@ -31,7 +31,7 @@ fn ids(sessions: &[LiveSession]) -> Vec<&str> {
 }
 
 fn meets(wanted: Criteria, session: &LiveSession) -> bool {
-    !Match::from(wanted).pick(std::slice::from_ref(session)).is_empty()
+    !Match::from(wanted).pick(std::slice::from_ref(session), true).is_empty()
 }
 
 #[test]
@@ -76,12 +76,30 @@ fn whoever_meets_one_of_the_exceptions_is_spared() {
         .map(|(id, user)| LiveSession { user: Some(user.to_owned()), ..session(id, Some(id.parse().unwrap())) })
         .collect();
     let but = |except: Criteria| {
-        ids(&Match { except: Some(except), ..Match::in_database("orders") }.pick(&sessions)).join(" ")
+        ids(&Match { except: Some(except), ..Match::in_database("orders") }.pick(&sessions, true)).join(" ")
     };
     assert_eq!(but(Criteria { user: Some(globs(&["rep*"])), ..Criteria::default() }), "1 3");
     let either = Criteria { user: Some(globs(&["rep*"])), min_seconds: Some(3), ..Criteria::default() };
     assert_eq!(but(either), "1");
     assert_eq!(but(Criteria { command: Some(globs(&["Sleep"])), ..Criteria::default() }), "1 2 3");
+}
+
+#[test]
+fn who_may_be_excepted_is_spared() {
+    let session = |user: Option<&str>, seconds| LiveSession { user: user.map(str::to_owned), ..session("1", seconds) };
+    let met = |except: Criteria, session: &LiveSession, complete| {
+        let wanted = Match { except: Some(except), ..Match::in_database("orders") };
+        !wanted.pick(std::slice::from_ref(session), complete).is_empty()
+    };
+    let user = || Criteria { user: Some(globs(&["backup"])), ..Criteria::default() };
+    assert!(met(user(), &session(Some("app"), None), true));
+    assert!(!met(user(), &session(None, None), true), "nobody knows whose it is");
+    assert!(!met(user(), &session(Some("b\u{FFFD}ckup"), None), true), "nor whether it is that user");
+    let long = || Criteria { min_seconds: Some(5), ..Criteria::default() };
+    assert!(met(long(), &session(None, Some(4)), true) && !met(long(), &session(None, None), true));
+    let heads = || Criteria { blocking: Some(true), ..Criteria::default() };
+    assert!(met(heads(), &session(None, None), true));
+    assert!(!met(heads(), &session(None, None), false), "whoever waits for it may be behind the cut");
 }
 
 #[test]
@@ -92,7 +110,7 @@ fn who_blocks_others_and_waits_for_nobody_is_the_head_of_a_queue() {
     };
     let queue = [waits("1", None), waits("2", Some("1")), waits("3", Some("2")), waits("4", None)];
     let heads = Criteria { blocking: Some(true), ..Criteria::default() };
-    assert_eq!(ids(&Match::from(heads).pick(&queue)), ["1"]);
+    assert_eq!(ids(&Match::from(heads).pick(&queue, true)), ["1"]);
 }
 
 #[test]
@@ -155,7 +173,7 @@ fn one_text_is_written_alone_and_several_as_a_list() {
 #[test]
 fn the_limit_takes_the_first_in_order() {
     let sessions = [("1", Some(5)), ("2", None), ("3", Some(9)), ("4", Some(5))].map(|(id, s)| session(id, s));
-    let pick = |order, limit| Match { limit, order, ..Match::default() }.pick(&sessions);
+    let pick = |order, limit| Match { limit, order, ..Match::default() }.pick(&sessions, true);
     assert_eq!(ids(&pick(None, Some(2))), ["1", "2"]);
     assert_eq!(ids(&pick(Some(Ranking::Longest), None)), ["3", "1", "4", "2"]);
     assert_eq!(ids(&pick(Some(Ranking::Longest), Some(1))), ["3"]);
@@ -171,5 +189,5 @@ fn the_newest_is_the_latest_to_begin_where_that_is_known() {
         began("3", Some(datetime!(2026-01-02 03:04:06 UTC)), 9),
     ];
     let newest = Match { order: Some(Ranking::Newest), ..Match::default() };
-    assert_eq!(ids(&newest.pick(&sessions)), ["3", "1", "2"]);
+    assert_eq!(ids(&newest.pick(&sessions, true)), ["3", "1", "2"]);
 }

@@ -197,7 +197,7 @@ impl Limited {
         let until = now + Duration::from_secs(self.limit.window_seconds().into());
         let mut returned = lock(&self.returned);
         let own = returned.entry(caller.to_owned()).or_insert((0, until));
-        let many = if own.1 > now { own.0 } else { 0 };
+        let (many, until) = if own.1 > now { *own } else { (0, until) };
         *own = ((many + 1).min(self.limit.burst.get()), until);
     }
 }

@@ -1,5 +1,7 @@
 //! Reading the members of a request, and what is wrong with them: all of it, and each with its place.
 
+use std::collections::HashSet;
+
 use crate::domain::{FieldError, Problem, ProblemCode, TextError, plain_text};
 
 use super::tree::Tree;
@@ -48,8 +50,8 @@ impl Mistakes {
         let mut whole = self.0.swap_remove(0);
         if many > 1 {
             whole.detail = format!("{}; and {} more: see errors", whole.detail, many - 1);
-            whole.errors = errors;
         }
+        whole.errors = errors;
         Some(whole)
     }
 }
@@ -71,11 +73,12 @@ impl Members {
             return None;
         };
         let mut of = Self { path: path.to_owned(), members: Vec::with_capacity(given.len()) };
+        let mut names = HashSet::with_capacity(given.len());
         for (name, value) in given {
-            if of.members.iter().any(|(known, _)| *known == name) {
-                mistakes.malformed(&of.at(&name), "is given twice");
-            } else {
+            if names.insert(name.clone()) {
                 of.members.push((name, value));
+            } else {
+                mistakes.malformed(&of.at(&name), "is given twice");
             }
         }
         Some(of)
@@ -175,6 +178,6 @@ mod tests {
         mistakes.invalid("select.ids[2]", "is given twice");
         assert!(mistakes.are_about("select") && mistakes.are_about("select.ids[2]") && !mistakes.are_about("sel"));
         let problem = mistakes.problem().unwrap();
-        assert_eq!((problem.detail.as_str(), problem.errors.len()), ("select.ids[2] is given twice", 0));
+        assert_eq!((problem.detail.as_str(), problem.errors.len()), ("select.ids[2] is given twice", 1));
     }
 }

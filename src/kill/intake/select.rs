@@ -98,11 +98,14 @@ fn read_match(mut members: Members, mistakes: &mut Mistakes) -> Match {
         }
         except
     });
-    let limit = members.take("limit").and_then(|limit| {
-        let whole = whole(&limit).and_then(|limit| usize::try_from(limit).ok());
-        let limit = whole.filter(|limit| (1..=MAX_IDS).contains(limit));
-        if limit.is_none() {
-            mistakes.invalid(members.at("limit"), format!("must be a whole number from 1 to {MAX_IDS}"));
+    let limit = members.take("limit").and_then(|given| {
+        let limit = whole(&given).and_then(|limit| usize::try_from(limit).ok());
+        let limit = limit.filter(|limit| (1..=MAX_IDS).contains(limit));
+        let predicate = format!("must be a whole number from 1 to {MAX_IDS}");
+        match (limit, &given) {
+            (Some(_), _) => {}
+            (None, Tree::Number(_)) => mistakes.invalid(members.at("limit"), predicate),
+            (None, _) => mistakes.malformed(&members.at("limit"), &predicate),
         }
         limit
     });
@@ -174,12 +177,12 @@ fn texts(members: &mut Members, name: &str, mistakes: &mut Mistakes) -> Option<V
 
 /// Seconds as a whole number, or a time such as `5m`.
 fn seconds(members: &mut Members, name: &str, mistakes: &mut Mistakes) -> Option<u64> {
-    let seconds = match members.take(name)? {
-        Tree::Text(text) => read_seconds(&text),
-        other => whole(&other),
-    };
-    if seconds.is_none() {
-        mistakes.invalid(members.at(name), SECONDS);
+    let given = members.take(name)?;
+    let seconds = if let Tree::Text(text) = &given { read_seconds(text) } else { whole(&given) };
+    match (seconds, &given) {
+        (Some(_), _) => {}
+        (None, Tree::Number(_) | Tree::Text(_)) => mistakes.invalid(members.at(name), SECONDS),
+        (None, _) => mistakes.malformed(&members.at(name), SECONDS),
     }
     seconds
 }
@@ -190,8 +193,11 @@ pub const SECONDS: &str = "must be a whole number of seconds, or a time such as 
 /// The seconds of a text such as `5m` or `1h30m`, or of a number alone; `None` where it is none, or too many.
 #[must_use]
 pub fn read_seconds(text: &str) -> Option<u64> {
+    // A month is no time that anybody means here, and its letter is easily written for minutes.
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || b" .dhms".contains(&byte));
     let seconds = match text.parse() {
         Ok(seconds) => seconds,
+        Err(_) if !is_plain => return None,
         Err(_) => humantime::parse_duration(text).ok().filter(|time| time.subsec_nanos() == 0)?.as_secs(),
     };
     (seconds <= MOST_SECONDS).then_some(seconds)
@@ -230,7 +236,7 @@ mod tests {
         ] {
             assert_eq!(read_seconds(text), Some(seconds), "{text}");
         }
-        for text in ["", "m", "-5m", "-5", "1ms", "5 parsecs", "99999999999999999999s", "40000d", "五m"] {
+        for text in ["", "m", "-5m", "-5", "1ms", "5 parsecs", "5M", "1y", "99999999999999999999s", "40000d", "五m"] {
             assert_eq!(read_seconds(text), None, "{text}");
         }
     }

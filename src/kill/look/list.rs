@@ -77,7 +77,7 @@ impl Looks {
             session.statement = session.statement.as_deref().map(|statement| cut(statement, MAX_STATEMENT));
             (session, protection)
         };
-        let picked = wanted.pick(&list.sessions);
+        let picked = wanted.pick(&list.sessions, list.complete);
         Ok(Looked { sessions: picked.into_iter().map(told).collect(), complete: list.complete })
     }
 

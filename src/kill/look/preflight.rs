@@ -179,6 +179,7 @@ impl Looks {
     ) -> Report {
         let reader = Reader::new(Purpose::List, &kill.caller);
         let filters = runner.able.listing.and_then(|listing| lists(listing, asked));
+        let mut unseen = None;
         if asked.order.selector == Selector::Intelligent {
             self.show_picks(runner, &asked.order.target, &reader, kill).await;
         } else if let Some(filters) = filters {
@@ -195,13 +196,13 @@ impl Looks {
                         session.outcome = Outcome::Alive;
                     }
                 }
-                Err(problem) => {
-                    tracing::info!(kill_id = %kill.id, code = problem.code.as_str(), "a preview saw nothing");
-                }
+                Err(problem) => unseen = Some(unlooked(problem, asked)),
             }
+        } else {
+            unseen = Some(cannot_be_listed(runner, asked, self.policy.targets.has_rules(&asked.order.target)));
         }
         let mut sessions = std::mem::take(&mut kill.sessions);
-        let problem = self.too_many(&asked.order.selector, &sessions).err();
+        let problem = unseen.or_else(|| self.too_many(&asked.order.selector, &sessions).err());
         sessions.truncate(MAX_IDS);
         Report { status: Status::Preview, sessions, problem, ..Report::nothing() }
     }
@@ -238,9 +239,9 @@ impl Preflight<'_> {
         let seen = looks.shared(runner, &asked.order.target, &plan.filters, reader).await;
         let seen = seen.map_err(|problem| unlooked(problem, asked))?;
         let victims = self.victims(&seen);
+        kill.matched = self.matched(&seen);
         check_found(victims.sessions.len())?;
         let many = victims.send.len();
-        kill.matched = self.matched(&seen);
         if matches!(asked.order.selector, Selector::Match(_)) {
             looks.policy.confirming.rules.check_match(many)?;
             looks.policy.caps.check_kill(many)?;
@@ -289,7 +290,10 @@ impl Preflight<'_> {
     fn matched(&self, seen: &Seen) -> Option<u32> {
         let Asked { order, select, .. } = self.asked;
         let many = match &order.selector {
-            Selector::Match(wanted) => wanted.met_by(&seen.list(self.literals).sessions).len(),
+            Selector::Match(wanted) => {
+                let list = seen.list(self.literals);
+                wanted.met_by(&list.sessions, list.complete).len()
+            }
             selector => {
                 select.as_ref()?.get("match")?;
                 selector.ids().len()

@@ -45,7 +45,7 @@ impl Preflight<'_> {
         let judge = Judge { list, by_user, is_narrowed, pins: &pins(asked, kill, ids), protection, at };
         let mut victims = judge.judge(&part.selector);
         if let (Selector::Match(criteria), None) = (&asked.order.selector, &asked.bound) {
-            let meant = criteria.met_by(&list.sessions);
+            let meant = criteria.met_by(&list.sessions, list.complete);
             let meant: HashSet<&str> = meant.iter().map(|session| session.id.as_str()).collect();
             let others = list.sessions.iter().map(|session| session.id.as_str()).filter(|id| !meant.contains(id));
             victims = victims.without(&others.collect::<HashSet<_>>());

@@ -7,7 +7,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -100,7 +103,11 @@ struct Place {
 
 /// Kills that wait for the same list.
 #[derive(Debug)]
-struct Round(watch::Sender<State>);
+struct Round {
+    state: watch::Sender<State>,
+    /// How many are in it.
+    members: AtomicUsize,
+}
 
 #[derive(Debug)]
 enum State {
@@ -112,13 +119,13 @@ enum State {
 
 impl Round {
     fn new() -> Arc<Self> {
-        Arc::new(Self(watch::Sender::new(State::Gathering)))
+        Arc::new(Self { state: watch::Sender::new(State::Gathering), members: AtomicUsize::new(0) })
     }
 
     /// Waits until its list was read, or nobody reads it any more.
     async fn is_over(&self) {
         // The sender lives in `self`.
-        let _ = self.0.subscribe().wait_for(|state| !matches!(state, State::Led)).await;
+        let _ = self.state.subscribe().wait_for(|state| !matches!(state, State::Led)).await;
     }
 }
 
@@ -127,7 +134,9 @@ impl Rounds {
     fn join(&self, wanted: &Wanted) -> (Arc<Round>, Option<Arc<Round>>) {
         let mut places = lock(&self.0);
         let place = places.entry(wanted.clone()).or_default();
-        (Arc::clone(place.gathering.get_or_insert_with(Round::new)), place.asked.clone())
+        let round = place.gathering.get_or_insert_with(Round::new);
+        round.members.fetch_add(1, Ordering::Relaxed);
+        (Arc::clone(round), place.asked.clone())
     }
 
     /// The list is being asked for: whoever comes now is too late for it.
@@ -138,15 +147,14 @@ impl Rounds {
         place.asked = Some(Arc::clone(round));
     }
 
-    /// Nothing of a round is to be remembered any more.
-    fn forget(&self, wanted: &Wanted, round: &Arc<Round>) {
+    /// One of a round is in it no more; the last one takes it along.
+    fn leave(&self, wanted: &Wanted, round: &Arc<Round>) {
         let mut places = lock(&self.0);
+        let is_last = round.members.fetch_sub(1, Ordering::Relaxed) == 1;
         if let Some(place) = places.get_mut(wanted) {
-            place.asked.take_if(|asked| Arc::ptr_eq(asked, round));
-            // Those that wait hold it too.
-            let is_alone =
-                |gathering: &mut Arc<Round>| Arc::ptr_eq(gathering, round) && Arc::strong_count(gathering) <= 2;
-            place.gathering.take_if(is_alone);
+            let is_read = !matches!(&*round.state.borrow(), State::Led);
+            place.asked.take_if(|asked| is_read && Arc::ptr_eq(asked, round));
+            place.gathering.take_if(|gathering| is_last && Arc::ptr_eq(gathering, round));
             if place.gathering.is_none() && place.asked.is_none() {
                 places.remove(wanted);
             }
@@ -170,7 +178,7 @@ struct Member<'r> {
 impl Member<'_> {
     /// Takes it upon itself to read the list, unless somebody does.
     fn lead(&mut self) -> bool {
-        self.is_leading = self.round.0.send_if_modified(|state| {
+        self.is_leading = self.round.state.send_if_modified(|state| {
             let is_free = matches!(state, State::Gathering);
             if is_free {
                 *state = State::Led;
@@ -183,7 +191,7 @@ impl Member<'_> {
     /// Tells all of them what came of the list.
     fn tell(mut self, read: Result<Arc<Seen>, Problem>) {
         self.is_leading = false;
-        self.round.0.send_replace(State::Read(read));
+        self.round.state.send_replace(State::Read(read));
     }
 }
 
@@ -191,9 +199,9 @@ impl Drop for Member<'_> {
     fn drop(&mut self) {
         if self.is_leading {
             // Another one reads it.
-            self.round.0.send_replace(State::Gathering);
+            self.round.state.send_replace(State::Gathering);
         }
-        self.rounds.forget(&self.wanted, &self.round);
+        self.rounds.leave(&self.wanted, &self.round);
     }
 }
 
@@ -228,7 +236,7 @@ impl Looks {
         let wanted = Wanted { target, filter: filter.clone(), class };
         let (round, asked) = self.rounds.join(&wanted);
         let mut member = Member { rounds: &self.rounds, wanted, round, is_leading: false };
-        let mut state = member.round.0.subscribe();
+        let mut state = member.round.state.subscribe();
         if let Some(asked) = asked {
             // In vain or not.
             let _ = timeout(GATHERING, asked.is_over()).await;
@@ -243,7 +251,9 @@ impl Looks {
             tokio::select! {
                 biased;
                 // The sender lives in the round.
-                _ = state.changed() => {}
+                changed = timeout_at(until, state.changed()) => {
+                    changed.map_err(|_| unread(&Stop::StillRunning))?.ok();
+                }
                 first = runner.first(&listing, reader, until), if is_free => {
                     let first = first.ok_or_else(|| unread(&Stop::NoPermit(SPAN)))?;
                     if member.lead() {
@@ -312,7 +322,7 @@ mod tests {
     }
 
     fn is_read(member: &Member<'_>) -> bool {
-        matches!(&*member.round.0.borrow(), State::Read(Ok(_)))
+        matches!(&*member.round.state.borrow(), State::Read(Ok(_)))
     }
 
     #[test]
@@ -323,8 +333,7 @@ mod tests {
         let third = member(&rounds);
         rounds.asked(&first.wanted, &first.round);
         let late = member(&rounds);
-        let (_, asked) = rounds.join(&wanted());
-        let asked = asked.unwrap();
+        let asked = lock(&rounds.0)[&wanted()].asked.clone().unwrap();
         assert!(asked.is_over().now_or_never().is_none(), "the next one gathers while this is read");
         first.tell(Ok(nothing()));
         assert!(is_read(&second) && is_read(&third) && !is_read(&late));

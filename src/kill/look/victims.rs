@@ -108,7 +108,9 @@ impl<P: Fn(&LiveSession) -> Option<String>> Judge<'_, P> {
                 let there: HashMap<&SessionId, &LiveSession> = there.map(|session| (&session.id, session)).collect();
                 ids.iter().map(|id| there.get(id).map_or_else(|| self.unseen(id), |session| seen(session))).collect()
             }
-            Selector::Match(criteria) => criteria.pick(&self.list.sessions).iter().map(seen).collect(),
+            Selector::Match(criteria) => {
+                criteria.pick(&self.list.sessions, self.list.complete).iter().map(seen).collect()
+            }
             // Nobody knows what the database will pick.
             Selector::Intelligent => vec![],
         };

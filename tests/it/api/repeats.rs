@@ -15,7 +15,7 @@ use super::{
     on_both_engines, on_one_engine,
 };
 use crate::support::{
-    gateway::{Answer, Client, Engine, Gateway, Setup, configuration, kill_of, record_at},
+    gateway::{Answer, BLIND, Client, Engine, Gateway, Setup, configuration, kill_of, record_at},
     patience::eventually,
 };
 
@@ -38,7 +38,7 @@ on_one_engine! {
 const FEW: &str = "[callers]\nkills_per_second = 1\nburst = 2\n";
 
 async fn started(engine: Engine, more: &str) -> Gateway {
-    Gateway::start_with(engine, Setup { more: more.to_owned(), ..Setup::default() }).await
+    Gateway::start_blind_with(engine, Setup { more: more.to_owned(), ..Setup::default() }).await
 }
 
 fn body() -> Value {
@@ -224,12 +224,12 @@ async fn a_preview_of_too_many_keeps_its_key(engine: Engine) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rule_that_came_since_keeps_no_key_from_its_kill() {
-    let gateway = Gateway::start(Engine::Postgres).await;
+    let gateway = Gateway::start_blind(Engine::Postgres).await;
     let asked = kill_of("shop", &[11_212]);
     let first = keyed(&gateway, "key", &asked).await;
     assert_eq!(first.status, StatusCode::ACCEPTED, "{}", first.body);
     let rule = "[[protect]]\ntarget = \"shop\"\nusers = [\"repl\"]\n";
-    let config = configuration(&record_at(&gateway.database_url()), &gateway.sandbox.url, rule);
+    let config = configuration(&record_at(&gateway.database_url()), &gateway.sandbox.url, &format!("{BLIND}{rule}"));
     let later = App::start(&config, Clock::system()).await.unwrap();
     let (client, token) = (Client::new(later.address()), Gateway::token("chatops-bot", "sessions:kill sessions:read"));
     let ask = async |key| client.post("/sessions/kill", &token, &[("Idempotency-Key", key)], asked.to_string()).await;

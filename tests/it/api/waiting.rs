@@ -85,19 +85,19 @@ async fn whoever_waits_for_what_nobody_looks_after_is_answered_at_once(engine: E
 
 async fn whoever_waits_is_told_what_a_look_makes_of_an_unknown_kill(engine: Engine) {
     let more = "[vendors.taurusdb]\ntimeout_ms = 1500\n".to_owned();
-    let gateway = Gateway::start_with(engine, Setup { more, ..Setup::default() }).await;
+    let gateway = Gateway::start_blind_with(engine, Setup { more, ..Setup::default() }).await;
     gateway.clouds.misbehave_times(1, Action::TaurusdbKill, Behaviour::Drop);
     let asked = kill_of("orders-ro", &[2_075_425]);
     let waited = gateway.kill_with(&[("Prefer", "wait=300")], &asked).await;
     assert_eq!((waited.status, &waited.body["status"]), (StatusCode::OK, &"succeeded".into()), "{}", waited.body);
-    assert_eq!(waited.body["sessions"][0]["detail"], "seen gone");
+    assert_eq!(waited.body["sessions"][0]["outcome"], "gone", "{}", waited.body);
     assert_eq!(waited.header("preference-applied"), Some("wait=300"));
     assert_eq!(gateway.record(waited.kill_id()).await, waited.body);
     assert_eq!(gateway.clouds.calls_for(Action::TaurusdbKill).len(), 1);
 }
 
 async fn what_stays_unknown_is_answered_as_such(engine: Engine) {
-    let gateway = Gateway::start(engine).await;
+    let gateway = Gateway::start_blind(engine).await;
     gateway.clouds.misbehave_times(1, Action::TaurusdbKill, Behaviour::Drop);
     gateway.clouds.misbehave(Action::TaurusdbProcesses, Behaviour::Deny);
     let asked = kill_of("orders-ro", &[2_075_425]);

@@ -1,6 +1,7 @@
 //! Looking before a kill: what is matched, what is pinned and what is protected, over real sockets.
 
 mod confirming;
+mod looked;
 mod matching;
 mod needing;
 mod never;
