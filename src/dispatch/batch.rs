@@ -27,6 +27,8 @@ pub(super) struct Waiting {
     pub(super) until: Instant,
     /// When its leave to be sent runs out.
     pub(super) leave: OffsetDateTime,
+    /// Whether others come with it.
+    pub(super) in_company: bool,
     /// How often no connection could be made for it.
     pub(super) reconnects: u32,
     /// Whether credentials were renewed for it.
@@ -38,8 +40,20 @@ pub(super) struct Waiting {
 
 impl Waiting {
     pub(super) fn new(entry: Entry, answer: oneshot::Sender<Option<Report>>) -> Self {
-        let Entry { caller, order, class, until, leave, .. } = entry;
-        Self { ticket: 0, caller, order, class, until, leave, reconnects: 0, renewed: false, fault: None, answer }
+        let Entry { caller, order, class, until, leave, in_company, .. } = entry;
+        Self {
+            ticket: 0,
+            caller,
+            order,
+            class,
+            until,
+            leave,
+            in_company,
+            reconnects: 0,
+            renewed: false,
+            fault: None,
+            answer,
+        }
     }
 
     fn answer(self, report: Report) {
@@ -92,6 +106,11 @@ impl Batch {
     pub(super) fn class(&self) -> Class {
         let is_urgent = self.waiting.iter().any(|kill| kill.class == Class::Urgent);
         if is_urgent { Class::Urgent } else { Class::Kill }
+    }
+
+    /// Whether it waits for others who come, as long as there is room for them among so many ids.
+    pub(super) fn gathers(&self, most: usize) -> bool {
+        self.ids.len() < most && self.waiting.iter().any(|kill| kill.in_company)
     }
 
     /// Whether others may join it.

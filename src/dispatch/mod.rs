@@ -104,6 +104,8 @@ pub(crate) struct Entry {
     pub(crate) leave: OffsetDateTime,
     /// It could have gone before, and by then its leave had run out: now it goes before its caller's others.
     pub(crate) again: bool,
+    /// Others for the same target come with it: it waits a moment for them, and shares their call.
+    pub(crate) in_company: bool,
 }
 
 /// One budget's queue, and what takes from it.

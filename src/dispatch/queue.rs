@@ -40,6 +40,8 @@ pub(super) struct Queue {
     ahead: Vec<Permit>,
     /// When one of them was last of no use in time.
     wasted: Option<Instant>,
+    /// Most ids of a call.
+    most_ids: usize,
 }
 
 /// How many calls to a target make a crowd of it, and how long a kill waits for the answer of one of them then.
@@ -63,6 +65,7 @@ impl Queue {
             return None;
         }
         self.tickets += 1;
+        self.most_ids = limit.max_ids_per_call;
         kill.ticket = self.tickets;
         let with = self.batches.iter_mut().find(|batch| batch.has_room_for(&kill.order, limit.max_ids_per_call));
         match with {
@@ -252,12 +255,12 @@ impl Queue {
     }
 
     /// While the budget has room, every batch may go at once, but for those of a crowd at one target: where some calls to it
-    /// are under way, kills wait for an answer, though not for long, and share the call after it. When the budget gets
+    /// are under way, or others are on their way to it, kills wait for that, though not for long, and share a call. When the budget gets
     /// short, they do behind any call.
     fn may_go_at(&self, batch: &Batch, now: Instant) -> Instant {
         let under_way = self.under_way.get(&batch.target).copied().filter(|_| batch.is_open()).unwrap_or(0);
         let short = self.last.filter(|permit| under_way > 0 && permit.is_short());
-        let crowd = (under_way >= CROWD.0).then(|| batch.since + CROWD.1);
+        let crowd = (under_way >= CROWD.0 || batch.gathers(self.most_ids)).then(|| batch.since + CROWD.1);
         self.hold.max(batch.rests_until).max(crowd).max(short.map(|permit| permit.at + SPAN)).unwrap_or(now)
     }
 

@@ -38,7 +38,10 @@ use super::{
     handle::Ticket,
     in_flight::UnderWay,
     intake::{request::Asked, submission::Submission},
-    look::preflight::{self, Plan, Preflight},
+    look::{
+        preflight::{self, Cleared, Plan, Preflight},
+        shared::Coming,
+    },
     record::Unwritten,
     times::calls_take,
 };
@@ -99,6 +102,10 @@ struct Run {
     calls: Vec<Sent>,
     /// Until it enters its dispatcher, where its permit is taken ahead.
     expected: Option<Expected<Runner>>,
+    /// Until it looks: others wait for it with their look.
+    coming: Option<Coming>,
+    /// Whether other kills of the place come with it.
+    in_company: bool,
 }
 
 impl Job {
@@ -114,7 +121,18 @@ impl Job {
 impl Run {
     fn new(job: Job, kill: Kill) -> Self {
         let started = Instant::now();
-        Self { job, kill, started, marked: None, look_good_until: None, counted: 0, calls: vec![], expected: None }
+        Self {
+            job,
+            kill,
+            started,
+            marked: None,
+            look_good_until: None,
+            counted: 0,
+            calls: vec![],
+            expected: None,
+            coming: None,
+            in_company: false,
+        }
     }
 
     /// Sees the kill through, records what became of it, and tells whoever waits.
@@ -162,18 +180,20 @@ impl Run {
         if asked.dry_run {
             return gate.looks.preview(runner, asked, *literals, kill).await;
         }
+        drop(self.coming.take());
         let Some(preflight) = job.preflight(&kill.caller) else {
             let order = asked.order.clone();
             // Nobody knows how many the database will pick.
             let many = if order.selector == Selector::Intelligent { 1 } else { order.selector.ids().len() };
             return self.send(&order, many).await;
         };
-        let (order, many) = match Box::pin(preflight.first(kill)).await {
+        let Cleared { order, many, in_company } = match Box::pin(preflight.first(kill)).await {
             Ok(Some(found)) => found,
             Ok(None) => return preflight::nothing_to_send(kill),
             Err(problem) => return preflight::not_sent(kill, &asked.order, problem),
         };
         self.looked();
+        self.in_company = in_company;
         let sent = self.send(&order, many).await;
         // Looked at again, none was left to be sent.
         let has_left = !self.calls.is_empty() || sent.problem.is_some();
@@ -235,7 +255,7 @@ impl Run {
                 // It waits for its turn as long as any other, however long the list took.
                 until += asked_at.elapsed();
             }
-            if self.expected.is_none() && dispatcher.is_free(&part.target) {
+            if self.expected.is_none() && !self.in_company && dispatcher.is_free(&part.target) {
                 self.expected = dispatcher.expect(&part.target, self.job.class);
             }
             let leave = self.confirm_leave(until, rest.len()).await;
@@ -246,7 +266,8 @@ impl Run {
                 Err(problem) => return Report::not_sent(&part, problem),
             };
             let caller = self.kill.caller.as_str().into();
-            let entry = Entry { caller, order: part.clone(), class: self.job.class, until, leave, again };
+            let (class, in_company) = (self.job.class, self.in_company);
+            let entry = Entry { caller, order: part.clone(), class, until, leave, again, in_company };
             if let Some(report) = dispatcher.kill(entry).await {
                 self.note_when(report.calls.last());
                 return report;
@@ -262,7 +283,7 @@ impl Run {
     async fn look_again(&mut self, part: Order, rest: &mut VecDeque<Order>) -> Result<Order, Box<Report>> {
         let Self { job, kill, .. } = self;
         let Some(preflight) = job.preflight(&kill.caller) else { return Ok(part) };
-        let (left, many) = match preflight.again(part.clone(), rest.len(), kill).await {
+        let Cleared { order: left, many, in_company } = match preflight.again(part.clone(), rest.len(), kill).await {
             Ok(Some(found)) => found,
             Ok(None) => return Err(Box::new(Report::nothing())),
             Err(problem) => return Err(Box::new(Report::not_sent(&part, problem))),
@@ -272,6 +293,7 @@ impl Run {
         let part = left.next().unwrap_or(part);
         left.rev().for_each(|later| rest.push_front(later));
         self.looked();
+        self.in_company = in_company;
         Ok(part)
     }
 

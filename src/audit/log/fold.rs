@@ -15,7 +15,7 @@ use crate::{
         words::words,
     },
     clock::{from_unix_millis, unix_millis, written_whole},
-    domain::{Found, Kill, KillId, Look, Outcome, ProblemCode, Session, Status, Upstream},
+    domain::{Found, Kill, KillId, Look, Outcome, Session, Status, Upstream},
 };
 
 /// A kill as its entries tell it. Words and numbers are not checked: a row that somebody tampered with can still be read, and
@@ -260,13 +260,7 @@ impl Folded {
     /// What it is found by.
     pub(in crate::audit) fn index(&self) -> IndexRow {
         let text = |name: &str| self.asked.get(name).and_then(Value::as_str);
-        // A place that its caller may not name is not told to it by what it is found by.
-        let is_hidden = self.problem.as_ref().is_some_and(|problem| {
-            problem.get("code").and_then(Value::as_str) == Some(ProblemCode::Forbidden.as_str())
-                && problem.get("field").and_then(Value::as_str) == Some("target")
-        });
-        let target = self.asked.get("target").filter(|_| !is_hidden);
-        let of_target = |name: &str| target?.get(name)?.as_str().map(cut);
+        let of_target = |name: &str| self.asked.get("target")?.get(name)?.as_str().map(cut);
         let selector = self.asked.get("select").map_or(0, |select| select.to_string().chars().count());
         IndexRow {
             id: self.id,

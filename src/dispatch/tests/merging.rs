@@ -120,7 +120,15 @@ fn play(account: Account, arrivals: Vec<Arrival>) -> (World, Vec<Answered>) {
             kills.push(tokio::spawn(async move {
                 let (asked, until) = (Instant::now(), Instant::now() + patience);
                 let leave = DAWN + time::Duration::DAY;
-                let entry = Entry { caller: caller.into(), order: order.clone(), class, until, leave, again: false };
+                let entry = Entry {
+                    caller: caller.into(),
+                    order: order.clone(),
+                    class,
+                    until,
+                    leave,
+                    again: false,
+                    in_company: false,
+                };
                 let report = dispatcher.kill(entry).await.expect("it has leave");
                 Answered { order, asked, until, at: Instant::now(), report }
             }));

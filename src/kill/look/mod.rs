@@ -4,7 +4,7 @@ pub mod list;
 mod picks;
 pub(super) mod preflight;
 mod recheck;
-mod shared;
+pub(super) mod shared;
 pub(super) mod victims;
 
 use std::sync::Arc;

@@ -216,6 +216,16 @@ impl Looks {
     }
 }
 
+/// What may be sent after a look.
+#[derive(Debug)]
+pub(in crate::kill) struct Cleared {
+    pub(in crate::kill) order: Order,
+    /// How many sessions it is about that were not counted yet.
+    pub(in crate::kill) many: usize,
+    /// Whether other kills of the place rest on the same list.
+    pub(in crate::kill) in_company: bool,
+}
+
 /// The look of one kill: what it is about, and for whom.
 #[derive(Debug)]
 pub(in crate::kill) struct Preflight<'a> {
@@ -229,12 +239,11 @@ pub(in crate::kill) struct Preflight<'a> {
 }
 
 impl Preflight<'_> {
-    /// Looks, records what was seen, and answers the order that may be sent and how many sessions it is about; `None`
-    /// where none may.
+    /// Looks, records what was seen, and answers what may be sent; `None` where nothing may.
     ///
     /// # Errors
     /// Why nothing may be sent.
-    pub(in crate::kill) async fn first(&self, kill: &mut Kill) -> Result<Option<(Order, usize)>, Problem> {
+    pub(in crate::kill) async fn first(&self, kill: &mut Kill) -> Result<Option<Cleared>, Problem> {
         let Self { looks, runner, asked, plan, literals, reader } = self;
         let seen = looks.shared(runner, &asked.order.target, &plan.filters, reader).await;
         let seen = seen.map_err(|problem| unlooked(problem, asked))?;
@@ -263,7 +272,7 @@ impl Preflight<'_> {
         let watch = looks.recurrence.watch(runner, kill, seen.list(*literals), &plan.filters);
         let (recorded, ()) = tokio::join!(looks.record.looked(kill, now, due), watch);
         recorded?;
-        Ok(Some((order, many)))
+        Ok(Some(Cleared { order, many, in_company: seen.in_company }))
     }
 
     /// Which sessions may be sent, and what was seen of them.

@@ -9,7 +9,7 @@ use crate::{
     kill::{
         intake::request::Asked,
         look::{
-            preflight::{Preflight, unlooked},
+            preflight::{Cleared, Preflight, unlooked},
             victims::{Judge, Pin, Victims},
         },
         times::calls_take,
@@ -30,7 +30,7 @@ impl Preflight<'_> {
         part: Order,
         after_it: usize,
         kill: &mut Kill,
-    ) -> Result<Option<(Order, usize)>, Problem> {
+    ) -> Result<Option<Cleared>, Problem> {
         let Self { looks, runner, asked, plan, literals, reader } = self;
         let Selector::Ids(ids) = &part.selector else {
             // In its own way the vendor is asked for what meets the criteria now.
@@ -56,7 +56,12 @@ impl Preflight<'_> {
         let now = looks.clock.now();
         looks.record.looked(kill, now, now + calls_take(runner.limit, after_it + 1, true)).await?;
         // These were counted before.
-        Ok((!send.is_empty()).then_some((Order { selector: Selector::Ids(send), ..part }, 0)))
+        let in_company = seen.in_company;
+        Ok((!send.is_empty()).then_some(Cleared {
+            order: Order { selector: Selector::Ids(send), ..part },
+            many: 0,
+            in_company,
+        }))
     }
 }
 

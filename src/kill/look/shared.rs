@@ -17,7 +17,7 @@ use std::{
 use time::OffsetDateTime;
 use tokio::{
     sync::watch,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use crate::{
@@ -37,6 +37,8 @@ use crate::{
 
 /// How long a round gathers behind a list of the same place that is being read.
 const GATHERING: Duration = Duration::from_millis(500);
+/// For how long nobody must have come before it goes on, where others were there before.
+const A_MOMENT: Duration = Duration::from_millis(20);
 
 /// A list that was read.
 #[derive(Debug)]
@@ -47,11 +49,13 @@ pub(in crate::kill) struct Seen {
     pub(in crate::kill) place: Target,
     /// When it was asked for.
     pub(in crate::kill) at: OffsetDateTime,
+    /// Whether several kills rest on it.
+    pub(in crate::kill) in_company: bool,
 }
 
 impl Seen {
     pub(in crate::kill) const fn new(list: List, place: Target, at: OffsetDateTime) -> Self {
-        Self { list, masked: OnceLock::new(), place, at }
+        Self { list, masked: OnceLock::new(), place, at, in_company: false }
     }
 
     /// The list, with statements as somebody may see them who may see their literals or not.
@@ -76,7 +80,8 @@ impl Seen {
         let at = lists.iter().map(|seen| seen.at).min()?;
         let place = lists.first()?.place.clone();
         let list = List::of_all(lists.iter().map(|seen| seen.list.clone()).collect());
-        Some(Arc::new(Self::new(list, place, at)))
+        let in_company = lists.iter().any(|seen| seen.in_company);
+        Some(Arc::new(Self { in_company, ..Self::new(list, place, at) }))
     }
 }
 
@@ -90,7 +95,29 @@ struct Wanted {
 
 /// The rounds of all places.
 #[derive(Debug, Default)]
-pub(in crate::kill) struct Rounds(Mutex<HashMap<Wanted, Place>>);
+pub(in crate::kill) struct Rounds {
+    places: Mutex<HashMap<Wanted, Place>>,
+    coming: Arc<Mutex<HashMap<Target, usize>>>,
+}
+
+/// A kill that is being recorded and will want a list of its target, for as long as it lives.
+#[derive(Debug)]
+pub(in crate::kill) struct Coming {
+    all: Arc<Mutex<HashMap<Target, usize>>>,
+    target: Target,
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        let mut all = lock(&self.all);
+        if let Some(many) = all.get_mut(&self.target) {
+            *many -= 1;
+            if *many == 0 {
+                all.remove(&self.target);
+            }
+        }
+    }
+}
 
 /// The rounds of one place.
 #[derive(Debug, Default)]
@@ -129,10 +156,32 @@ impl Round {
     }
 }
 
+impl Round {
+    /// Waits until nobody has come for a moment, and nobody is on the way.
+    async fn is_gathered(&self, anybody_comes: impl Fn() -> bool) {
+        let mut before = 0;
+        while before != self.members.load(Ordering::Relaxed) || anybody_comes() {
+            before = self.members.load(Ordering::Relaxed);
+            sleep(A_MOMENT).await;
+        }
+    }
+}
+
 impl Rounds {
+    /// Notes that a kill will want a list of that target in a moment: whoever wants one before it waits for it.
+    pub(in crate::kill) fn comes(&self, target: &Target) -> Coming {
+        let target = Target { alias: None, ..target.clone() };
+        *lock(&self.coming).entry(target.clone()).or_default() += 1;
+        Coming { all: Arc::clone(&self.coming), target }
+    }
+
+    fn anybody_comes(&self, target: &Target) -> bool {
+        lock(&self.coming).contains_key(target)
+    }
+
     /// The round that gathers for that list, and the one whose list is being read.
     fn join(&self, wanted: &Wanted) -> (Arc<Round>, Option<Arc<Round>>) {
-        let mut places = lock(&self.0);
+        let mut places = lock(&self.places);
         let place = places.entry(wanted.clone()).or_default();
         let round = place.gathering.get_or_insert_with(Round::new);
         round.members.fetch_add(1, Ordering::Relaxed);
@@ -141,7 +190,7 @@ impl Rounds {
 
     /// The list is being asked for: whoever comes now is too late for it.
     fn asked(&self, wanted: &Wanted, round: &Arc<Round>) {
-        let mut places = lock(&self.0);
+        let mut places = lock(&self.places);
         let place = places.entry(wanted.clone()).or_default();
         place.gathering.take_if(|gathering| Arc::ptr_eq(gathering, round));
         place.asked = Some(Arc::clone(round));
@@ -149,7 +198,7 @@ impl Rounds {
 
     /// One of a round is in it no more; the last one takes it along.
     fn leave(&self, wanted: &Wanted, round: &Arc<Round>) {
-        let mut places = lock(&self.0);
+        let mut places = lock(&self.places);
         let is_last = round.members.fetch_sub(1, Ordering::Relaxed) == 1;
         if let Some(place) = places.get_mut(wanted) {
             let is_read = !matches!(&*round.state.borrow(), State::Led);
@@ -163,7 +212,7 @@ impl Rounds {
 
     #[cfg(test)]
     fn is_empty(&self) -> bool {
-        lock(&self.0).is_empty()
+        lock(&self.places).is_empty()
     }
 }
 
@@ -237,9 +286,15 @@ impl Looks {
         let (round, asked) = self.rounds.join(&wanted);
         let mut member = Member { rounds: &self.rounds, wanted, round, is_leading: false };
         let mut state = member.round.state.subscribe();
-        if let Some(asked) = asked {
+        if asked.is_some() || self.rounds.anybody_comes(&member.wanted.target) {
             // In vain or not.
-            let _ = timeout(GATHERING, asked.is_over()).await;
+            let _ = timeout(GATHERING, async {
+                if let Some(asked) = asked {
+                    asked.is_over().await;
+                }
+                member.round.is_gathered(|| self.rounds.anybody_comes(&member.wanted.target)).await;
+            })
+            .await;
         }
         let listing = Listing::new(runner.vendor, member.wanted.target.clone(), filter.clone());
         loop {
@@ -291,7 +346,8 @@ impl Looks {
         };
         let read = read.map(|at| {
             let (place, at) = (listing.target().clone(), at.unwrap_or_else(|| self.clock.now()));
-            Arc::new(Seen::new(listing.into_list(), place, at))
+            let in_company = member.round.members.load(Ordering::Relaxed) > 1;
+            Arc::new(Seen { in_company, ..Seen::new(listing.into_list(), place, at) })
         });
         member.tell(read.clone());
         read
@@ -333,7 +389,7 @@ mod tests {
         let third = member(&rounds);
         rounds.asked(&first.wanted, &first.round);
         let late = member(&rounds);
-        let asked = lock(&rounds.0)[&wanted()].asked.clone().unwrap();
+        let asked = lock(&rounds.places)[&wanted()].asked.clone().unwrap();
         assert!(asked.is_over().now_or_never().is_none(), "the next one gathers while this is read");
         first.tell(Ok(nothing()));
         assert!(is_read(&second) && is_read(&third) && !is_read(&late));

@@ -61,6 +61,8 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Submission) -> R
             None => {}
         }
     }
+    let looks = submission.asked.as_ref().ok().zip(prepared.as_ref()).filter(|(_, prepared)| prepared.plan.is_some());
+    let coming = looks.map(|(asked, _)| gate.looks.rounds.comes(&asked.order.target));
     let now = gate.clock.now();
     let mut kill = first_record(&submission, now);
     kill.blind = prepared.as_ref().and_then(|prepared| prepared.blind);
@@ -126,7 +128,7 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Submission) -> R
         return Ok(Begun::answered(ticket));
     };
     let marked = attempt_marked.then_some((now, deadline));
-    let run = Run { marked, expected, ..Run::new(Job { gate, runner, asked, plan, class, literals }, kill) };
+    let run = Run { marked, expected, coming, ..Run::new(Job { gate, runner, asked, plan, class, literals }, kill) };
     Ok(Begun { ticket, work: Some((Box::new(run), updates)) })
 }
 
