@@ -30,7 +30,7 @@ pub(super) struct Me {
     #[schema(example = "scope")]
     scopes_from: Option<&'static str>,
     /// When the token expires.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "crate::clock::rfc3339")]
     expires_at: OffsetDateTime,
     limits: MyLimits,
     /// Whether it may name places by their coordinates at any account; at which is in `GET /vendors`.
