@@ -35,7 +35,7 @@ const SESSION: [&str; 7] = [
 ];
 
 /// The columns after them.
-const AFTER: [&str; 23] = [
+const AFTER: [&str; 25] = [
     "problem_code",
     "problem_detail",
     "upstream_http_status",
@@ -45,6 +45,8 @@ const AFTER: [&str; 23] = [
     "upstream_error_code",
     "upstream_error_message",
     "looked_at",
+    "blind",
+    "matched",
     "sent_at",
     "completed_at",
     "verified_at",
@@ -184,6 +186,8 @@ fn after(line: &Line) -> [String; AFTER.len()] {
         text(line.upstream.error_code.as_ref()),
         text(line.upstream.error_message.as_ref()),
         text(line.looked_at.as_ref()),
+        text(line.blind.as_ref()),
+        line.matched.map(|many| many.to_string()).unwrap_or_default(),
         text(line.sent_at.as_ref()),
         text(line.completed_at.as_ref()),
         text(line.verified_at.as_ref()),
