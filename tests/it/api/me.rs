@@ -42,7 +42,7 @@ async fn a_caller_is_told_who_it_is_and_what_it_may_do(engine: Engine) {
         "client_id": "portal",
         "scopes": ["sessions:kill", "sessions:read"],
         "scopes_from": "scope",
-        "expires_at": "2096-10-02T07:06:40Z",
+        "expires_at": "2096-10-02T07:06:40.000Z",
         "limits": { "kills": { "per_second": 3, "burst": 7 }, "lists": { "per_second": 2, "burst": 4 } },
         "by_coordinates": true,
     });
