@@ -26,6 +26,7 @@ use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use super::{order::ids_in, process::Served};
 use crate::support::{
+    dice::Dice,
     gateway::{Answer, Client, Engine, Gateway, Setup, kill_of},
     patience::eventually,
     postgres::Database,
@@ -57,31 +58,13 @@ const KILLS: [Action; 4] = [Action::GaussdbKill, Action::DasKill, Action::Taurus
 /// Whose sessions are there to be killed.
 const USER: &str = "report";
 
-/// Numbers that come again with their seed (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % sides
-    }
-
-    /// One for each use, so that what one of them throws does not depend on the others.
-    fn another(&mut self) -> Self {
-        Self(self.roll(u64::MAX))
-    }
-}
-
 /// From `KILLGATE_TEST_SEED`, or a new one; told, so that a failure can be tried again.
 fn dice() -> Dice {
     #[expect(clippy::disallowed_methods, reason = "tests have no configuration")]
     let given = std::env::var("KILLGATE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or_else(|| RandomState::new().build_hasher().finish());
     eprintln!("KILLGATE_TEST_SEED={seed}");
-    Dice(seed)
+    Dice::new(seed)
 }
 
 /// A request for a kill of sessions that no other request names.
@@ -127,8 +110,7 @@ impl Callers {
             let count = 1 + dice.roll(3);
             let first = self.next_id.fetch_add(count, Ordering::Relaxed);
             let ids: Vec<u64> = (first..first + count).collect();
-            let target = ["ledger", "shop", "orders-ro", "ledger", "shop", "orders-ro", "orders-shard-1"];
-            let target = target[usize::try_from(dice.roll(7)).unwrap()];
+            let target = dice.one(&["ledger", "shop", "orders-ro", "ledger", "shop", "orders-ro", "orders-shard-1"]);
             let key = (dice.roll(2) == 0).then(|| format!("key-{first}"));
             let mut body = kill_of(target, &ids);
             if dice.roll(2) == 0 {

@@ -7,7 +7,10 @@ use killgate::sandbox::{Action, Behaviour, Session};
 use serde_json::{Value, json};
 
 use super::{kill_by, on_both_engines, on_one_engine, outcomes, place};
-use crate::support::gateway::{Answer, Engine, Gateway, Setup, kill_of};
+use crate::support::{
+    dice::Dice,
+    gateway::{Answer, Engine, Gateway, Setup, kill_of},
+};
 
 on_both_engines!(a_kill_by_ids_spares_who_is_protected_and_knows_who_is_not_there);
 
@@ -271,28 +274,11 @@ async fn patterns_lists_exceptions_and_times_choose_as_they_say(engine: Engine) 
     assert!(met(json!({ "user": "e*l" })).await.contains(&4));
 }
 
-/// Numbers that come again with their seed (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % sides
-    }
-
-    fn one<T: Copy>(&mut self, of: &[T]) -> T {
-        of[usize::try_from(self.roll(of.len() as u64)).unwrap()]
-    }
-}
-
 /// Whatever lives where and whatever is asked, all but what the database itself picks.
 async fn a_protected_session_is_never_sent_whatever_is_asked(engine: Engine) {
     let more = "[[protect]]\nusers = ['dba_*']\n".to_owned();
     let gateway = Gateway::start_with(engine, Setup { more, ..Setup::default() }).await;
-    let mut dice = Dice(4711);
+    let mut dice = Dice::new(4711);
     let own =
         [("ledger", "rdsRepl"), ("shop", "rdsAdmin"), ("orders-ro", "rdsProxy"), ("orders-shard-1", "tdsqlsys_x")];
     let mut first = 5_000_000;
