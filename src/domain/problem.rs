@@ -133,6 +133,13 @@ impl Problem {
         Self::new(ProblemCode::Invalid, format!("{field} {}", predicate.as_ref())).at(field)
     }
 
+    /// An `invalid` problem with one field of the request whose word is none of these.
+    #[must_use]
+    pub fn no_such_word(field: impl Into<String>, words: &[&str]) -> Self {
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        Self::invalid(field, "has no such word").supported(words)
+    }
+
     #[must_use]
     pub fn at(mut self, field: impl Into<String>) -> Self {
         self.field = Some(field.into());

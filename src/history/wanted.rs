@@ -144,11 +144,11 @@ impl Wanted {
             database: several("database", self.database.as_deref(), exact)?,
             outcome: several("outcome", self.outcome.as_deref(), |field, word| {
                 exact(field, word)?;
-                Outcome::parse(word).ok_or_else(|| unknown(field, &Outcome::ALL.map(Outcome::as_str)))
+                Outcome::parse(word).ok_or_else(|| Problem::no_such_word(field, &Outcome::ALL.map(Outcome::as_str)))
             })?,
             status: several("status", self.status.as_deref(), |field, word| {
                 exact(field, word)?;
-                Status::parse(word).ok_or_else(|| unknown(field, &Status::ALL.map(Status::as_str)))
+                Status::parse(word).ok_or_else(|| Problem::no_such_word(field, &Status::ALL.map(Status::as_str)))
             })?,
             ever_unknown: match self.ever_unknown.as_deref() {
                 None => None,
@@ -202,11 +202,6 @@ fn exact(field: &str, text: &str) -> Result<String, Problem> {
 /// A name, or how names begin.
 fn name(field: &str, text: &str) -> Result<Name, Problem> {
     Name::read(text).ok_or_else(|| Problem::invalid(field, "takes * at its end only, for any run of characters"))
-}
-
-fn unknown(field: &str, words: &[&str]) -> Problem {
-    let words = words.iter().map(|word| (*word).to_owned()).collect();
-    Problem::invalid(field, "has no such word").supported(words)
 }
 
 fn time(field: &str, text: Option<&str>) -> Result<Option<OffsetDateTime>, Problem> {

@@ -173,14 +173,10 @@ const OWN: [&str; 3] = ["format", "rows", "excel"];
 impl Wish {
     /// How the file is written.
     fn form(&self) -> Result<Form, Problem> {
-        let unknown = |field: &str, words: [&str; 2]| {
-            let words = words.map(str::to_owned);
-            Problem::invalid(field, "has no such word").supported(words.into())
-        };
         let format = self.format.as_deref().map_or(Some(Format::Ndjson), Format::parse);
-        let format = format.ok_or_else(|| unknown("format", Format::ALL.map(Format::as_str)))?;
+        let format = format.ok_or_else(|| Problem::no_such_word("format", &Format::ALL.map(Format::as_str)))?;
         let rows = self.rows.as_deref().map_or(Some(Rows::default()), Rows::parse);
-        let rows = rows.ok_or_else(|| unknown("rows", Rows::ALL.map(Rows::as_str)))?;
+        let rows = rows.ok_or_else(|| Problem::no_such_word("rows", &Rows::ALL.map(Rows::as_str)))?;
         let excel = match self.excel.as_deref() {
             None | Some("false") => false,
             Some("true") => true,

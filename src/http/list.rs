@@ -123,9 +123,6 @@ impl Paging {
     fn order(&self) -> Result<KillOrder, Problem> {
         let Some(word) = self.order.as_deref() else { return Ok(KillOrder::Newest) };
         let order = KillOrder::ALL.into_iter().find(|order| order.as_str() == word);
-        order.ok_or_else(|| {
-            let words = KillOrder::ALL.map(|order| order.as_str().to_owned());
-            Problem::invalid("order", "has no such word").supported(words.into())
-        })
+        order.ok_or_else(|| Problem::no_such_word("order", &KillOrder::ALL.map(KillOrder::as_str)))
     }
 }

@@ -242,8 +242,7 @@ fn wanted(given: &mut BTreeMap<String, String>) -> Result<Match, Problem> {
     }
     if let Some(order) = given.remove("order") {
         let found = Ranking::ALL.into_iter().find(|ranking| ranking.as_str() == order);
-        let words = || Ranking::ALL.map(|ranking| ranking.as_str().to_owned()).into();
-        wanted.order = Some(found.ok_or_else(|| Problem::invalid("order", "has no such word").supported(words()))?);
+        wanted.order = Some(found.ok_or_else(|| Problem::no_such_word("order", &Ranking::ALL.map(Ranking::as_str)))?);
     }
     Ok(wanted)
 }

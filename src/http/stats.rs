@@ -188,17 +188,13 @@ fn item(count: Count, grouping: &Grouping, since: OffsetDateTime) -> KillCount {
 
 impl Wish {
     fn check(&self) -> Result<Grouping, Problem> {
-        let unknown = |field: &str, words: &[&str]| {
-            let words = words.iter().map(|word| (*word).to_owned()).collect();
-            Problem::invalid(field, "has no such word").supported(words)
-        };
         let by = self.by.as_deref().map(|words| words.split(',')).into_iter().flatten().map(|word| {
             let by = By::ALL.into_iter().find(|by| by.as_str() == word);
-            by.ok_or_else(|| unknown("by", &By::ALL.map(By::as_str)))
+            by.ok_or_else(|| Problem::no_such_word("by", &By::ALL.map(By::as_str)))
         });
         let per = self.per.as_deref().map(|word| {
             let per = Per::ALL.into_iter().find(|per| per.as_str() == word);
-            per.ok_or_else(|| unknown("per", &Per::ALL.map(Per::as_str)))
+            per.ok_or_else(|| Problem::no_such_word("per", &Per::ALL.map(Per::as_str)))
         });
         Ok(Grouping { by: by.collect::<Result<_, _>>()?, per: per.transpose()? })
     }
