@@ -89,12 +89,7 @@ impl Filter {
         for<'q> String: Encode<'q, DB> + Type<DB>,
         for<'q> i64: Encode<'q, DB> + Type<DB>,
     {
-        let mut query = QueryBuilder::new("");
-        if !self.session_id.is_empty() {
-            query.push("WITH ");
-            self.push_hits(&mut query, Some(many));
-            query.push(" ");
-        }
+        let mut query = self.hits(Some(many));
         query.push("SELECT k.id, k.size");
         self.push_source(&mut query);
         self.push_conditions(&mut query, dialect);
@@ -193,32 +188,35 @@ impl Filter {
         if self.oldest_first { "" } else { " DESC" }
     }
 
-    /// Where a session is wanted, a step `hits`: the kills that have it, the first of them only where nothing else narrows.
+    /// A query that begins, where a session is wanted, with a step `hits`: the kills that have it, the first of them only
+    /// where nothing else narrows.
     ///
     /// The narrow table first, as a step of its own: a planner that walked kills from the newest on and tried each for
     /// the session would read the whole history for a rare id.
-    pub(super) fn push_hits<DB>(&self, query: &mut QueryBuilder<DB>, limit: Option<u32>)
+    pub(super) fn hits<DB>(&self, limit: Option<u32>) -> QueryBuilder<DB>
     where
-        DB: Database,
+        DB: Database<Arguments: Default>,
         for<'q> Uuid: Encode<'q, DB> + Type<DB>,
         for<'q> String: Encode<'q, DB> + Type<DB>,
         for<'q> i64: Encode<'q, DB> + Type<DB>,
     {
+        let mut query = QueryBuilder::new("");
         if self.session_id.is_empty() {
-            return;
+            return query;
         }
         // A kill may have several of them.
         let each = if self.session_id.len() > 1 { "DISTINCT " } else { "" };
-        query.push("hits AS MATERIALIZED (SELECT ").push(each);
+        query.push("WITH hits AS MATERIALIZED (SELECT ").push(each);
         query.push("s.kill_id FROM kill_index_sessions s WHERE s.session_id IN (");
-        bind_texts(query, &self.session_id);
+        bind_texts(&mut query, &self.session_id);
         query.push(")");
-        self.push_range(query, "s.kill_id", "s.recorded_in");
+        self.push_range(&mut query, "s.kill_id", "s.recorded_in");
         if let Some(limit) = limit.filter(|_| !self.narrows_rows()) {
             query.push(" ORDER BY s.kill_id").push(self.direction()).push(" LIMIT ");
-            bind_number(query, limit);
+            bind_number(&mut query, limit);
         }
-        query.push(")");
+        query.push(") ");
+        query
     }
 
     /// `FROM` and what it is joined with.

@@ -210,12 +210,7 @@ impl Filter {
         for<'q> String: Encode<'q, DB> + Type<DB>,
         for<'q> i64: Encode<'q, DB> + Type<DB>,
     {
-        let mut query = QueryBuilder::new("");
-        if !self.session_id.is_empty() {
-            query.push("WITH ");
-            self.push_hits(&mut query, None);
-            query.push(" ");
-        }
+        let mut query = self.hits(None);
         let slot = match grouping.per {
             None => "CAST(NULL AS bigint)",
             Some(Per::Hour) => dialect.hour,

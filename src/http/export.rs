@@ -117,11 +117,7 @@ pub(super) async fn export(
 
 /// Where the manifest of the file is that begins at that place.
 fn manifest_link(request: &HttpRequest, place: &Cursor) -> String {
-    let asked = url::form_urlencoded::parse(request.query_string().as_bytes());
-    let query = url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(asked)
-        .append_pair("place", &place.to_string())
-        .finish();
+    let query = query::at(request, "place", place);
     format!("</kills/export/manifest?{query}>; rel=\"describedby\"; type=\"application/json\"")
 }
 
@@ -145,8 +141,7 @@ pub(super) async fn manifest(
     let own: Vec<&str> = OWN.into_iter().chain(["place"]).collect();
     let (wanted, Both { wish, made }) = query::wanted::<Both>(request.query_string(), &own)?;
     traces::asks_for(&request, &wanted);
-    let place = made.place.as_deref().map(str::parse::<Cursor>).transpose();
-    let place = place.map_err(|_| Problem::invalid("place", "is not one that this gateway gave out"))?;
+    let place = query::place("place", made.place.as_deref())?;
     let filter = Filter { place, ..wanted.filter()? };
     let form = wish.form()?;
     let seat = readers.files.take(&caller.0.subject).await?;

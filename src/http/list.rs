@@ -90,17 +90,12 @@ pub(super) async fn list(
     let filter = Filter { oldest_first, place, only_caller, ..wanted.filter()? };
     let seat = readers.pages.take(&caller.0.subject).await?;
     let page = kills.audit().page(&filter, limit).await.map_err(|error| unreadable_record(&error))?;
-    let next_cursor = page.next.map(|cursor| cursor.to_string());
     let mut response = HttpResponse::Ok();
-    if let Some(cursor) = &next_cursor {
-        let others =
-            url::form_urlencoded::parse(request.query_string().as_bytes()).filter(|(name, _)| name != "cursor");
-        let query = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(others)
-            .append_pair("cursor", cursor)
-            .finish();
+    if let Some(next) = &page.next {
+        let query = query::at(&request, "cursor", next);
         response.insert_header((header::LINK, format!("</kills?{query}>; rel=\"next\"")));
     }
+    let next_cursor = page.next.map(|cursor| cursor.to_string());
     let items = page.items.into_iter().map(|kill| seen_by(&caller, kill)).collect();
     let page = Held::json(&KillPage { items, next_cursor }, seat)?;
     Ok(response.content_type(header::ContentType::json()).body(page))
@@ -116,8 +111,7 @@ impl Paging {
     }
 
     fn place(&self) -> Result<Option<Cursor>, Problem> {
-        let place = self.cursor.as_deref().map(str::parse::<Cursor>).transpose();
-        place.map_err(|_| Problem::invalid("cursor", "is not one that this gateway gave out"))
+        query::place("cursor", self.cursor.as_deref())
     }
 
     fn order(&self) -> Result<KillOrder, Problem> {

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use url::form_urlencoded;
 
 use crate::{
+    audit::Cursor,
     domain::{Problem, ProblemCode},
     history::Wanted,
     near::did_you_mean,
@@ -38,6 +39,21 @@ pub(super) fn wanted<T: DeserializeOwned>(query: &str, own: &[&str]) -> Result<(
         return Err(Problem::new(ProblemCode::Malformed, sentence).at(name.as_ref()).supported(known));
     }
     Ok((read(filters)?, read(own_pairs)?))
+}
+
+/// A place in the history, as an answer before gave it out.
+///
+/// # Errors
+/// `invalid`, naming the parameter.
+pub(super) fn place(name: &str, text: Option<&str>) -> Result<Option<Cursor>, Problem> {
+    let place = text.map(str::parse).transpose();
+    place.map_err(|_| Problem::invalid(name, "is not one that this gateway gave out"))
+}
+
+/// The query string of a request with that place in it, for a link.
+pub(super) fn at(request: &HttpRequest, name: &str, place: &Cursor) -> String {
+    let others = form_urlencoded::parse(request.query_string().as_bytes()).filter(|(other, _)| other != name);
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(others).append_pair(name, &place.to_string()).finish()
 }
 
 fn read<T: DeserializeOwned>(pairs: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> Result<T, Problem> {
