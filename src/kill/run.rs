@@ -40,7 +40,7 @@ use super::{
     intake::{request::Asked, submission::Submission},
     look::{
         preflight::{self, Cleared, Plan, Preflight},
-        shared::Coming,
+        rounds::Coming,
     },
     record::Unwritten,
     times::calls_take,

@@ -107,7 +107,7 @@ impl Looks {
             let place = listing.target().clone();
             lists.push(Arc::new(Seen::new(listing.into_list(), place, at)));
         }
-        Seen::of_all(lists).ok_or_else(|| Problem::new(ProblemCode::Internal, "no list was asked for"))
+        Seen::of_all(lists)
     }
 }
 

@@ -4,6 +4,7 @@ pub mod list;
 mod picks;
 pub(super) mod preflight;
 mod recheck;
+pub(super) mod rounds;
 pub(super) mod shared;
 pub(super) mod victims;
 
@@ -21,5 +22,5 @@ pub(super) struct Looks {
     pub(super) record: Arc<Record>,
     pub(super) recurrence: Arc<Recurrence>,
     pub(super) clock: Clock,
-    pub(super) rounds: shared::Rounds,
+    pub(super) rounds: rounds::Rounds,
 }

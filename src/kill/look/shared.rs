@@ -6,39 +6,30 @@
 //! for before it wanted one.
 
 use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use time::OffsetDateTime;
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep, timeout, timeout_at},
-};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
     dispatch::{
-        rate::{
-            limiter::{Class, SPAN},
-            rows::First,
-        },
+        rate::{limiter::SPAN, rows::First},
         report::Stop,
         runner::{Reader, Runner},
     },
     domain::{Problem, ProblemCode, Target, masked},
-    kill::look::{Looks, list::unread},
-    lock::lock,
+    kill::look::{
+        Looks,
+        list::unread,
+        rounds::{Member, State, Wanted},
+    },
     upstream::{List, ListFilter, Listing},
 };
 
 /// How long a round gathers behind a list of the same place that is being read.
 const GATHERING: Duration = Duration::from_millis(500);
-/// For how long nobody must have come before it goes on, where others were there before.
-const A_MOMENT: Duration = Duration::from_millis(20);
 
 /// A list that was read.
 #[derive(Debug)]
@@ -72,185 +63,22 @@ impl Seen {
         })
     }
 
-    /// What several lists of one place show together.
-    pub(in crate::kill) fn of_all(mut lists: Vec<Arc<Self>>) -> Option<Arc<Self>> {
-        if lists.len() <= 1 {
-            return lists.pop();
+    /// What the lists of one place show together, of which there is one at least.
+    ///
+    /// # Errors
+    /// `internal` where there is none.
+    pub(in crate::kill) fn of_all(mut lists: Vec<Arc<Self>>) -> Result<Arc<Self>, Problem> {
+        let [first, others @ ..] = lists.as_slice() else {
+            return Err(Problem::new(ProblemCode::Internal, "no list was asked for"));
+        };
+        if others.is_empty() {
+            return Ok(lists.swap_remove(0));
         }
-        let at = lists.iter().map(|seen| seen.at).min()?;
-        let place = lists.first()?.place.clone();
+        let at = others.iter().map(|seen| seen.at).fold(first.at, OffsetDateTime::min);
+        let place = first.place.clone();
         let list = List::of_all(lists.iter().map(|seen| seen.list.clone()).collect());
         let in_company = lists.iter().any(|seen| seen.in_company);
-        Some(Arc::new(Self { in_company, ..Self::new(list, place, at) }))
-    }
-}
-
-/// What is listed, for kills of which class.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Wanted {
-    target: Target,
-    filter: ListFilter,
-    class: Class,
-}
-
-/// The rounds of all places.
-#[derive(Debug, Default)]
-pub(in crate::kill) struct Rounds {
-    places: Mutex<HashMap<Wanted, Place>>,
-    coming: Arc<Mutex<HashMap<Target, usize>>>,
-}
-
-/// A kill that is being recorded and will want a list of its target, for as long as it lives.
-#[derive(Debug)]
-pub(in crate::kill) struct Coming {
-    all: Arc<Mutex<HashMap<Target, usize>>>,
-    target: Target,
-}
-
-impl Drop for Coming {
-    fn drop(&mut self) {
-        let mut all = lock(&self.all);
-        if let Some(many) = all.get_mut(&self.target) {
-            *many -= 1;
-            if *many == 0 {
-                all.remove(&self.target);
-            }
-        }
-    }
-}
-
-/// The rounds of one place.
-#[derive(Debug, Default)]
-struct Place {
-    /// The one that gathers.
-    gathering: Option<Arc<Round>>,
-    /// The last whose list was asked for and is not read yet.
-    asked: Option<Arc<Round>>,
-}
-
-/// Kills that wait for the same list.
-#[derive(Debug)]
-struct Round {
-    state: watch::Sender<State>,
-    /// How many are in it.
-    members: AtomicUsize,
-}
-
-#[derive(Debug)]
-enum State {
-    Gathering,
-    /// One of them reads the list.
-    Led,
-    Read(Result<Arc<Seen>, Problem>),
-}
-
-impl Round {
-    fn new() -> Arc<Self> {
-        Arc::new(Self { state: watch::Sender::new(State::Gathering), members: AtomicUsize::new(0) })
-    }
-
-    /// Waits until its list was read, or nobody reads it any more.
-    async fn is_over(&self) {
-        // The sender lives in `self`.
-        let _ = self.state.subscribe().wait_for(|state| !matches!(state, State::Led)).await;
-    }
-}
-
-impl Round {
-    /// Waits until nobody has come for a moment, and nobody is on the way.
-    async fn is_gathered(&self, anybody_comes: impl Fn() -> bool) {
-        let mut before = 0;
-        while before != self.members.load(Ordering::Relaxed) || anybody_comes() {
-            before = self.members.load(Ordering::Relaxed);
-            sleep(A_MOMENT).await;
-        }
-    }
-}
-
-impl Rounds {
-    /// Notes that a kill will want a list of that target in a moment: whoever wants one before it waits for it.
-    pub(in crate::kill) fn comes(&self, target: &Target) -> Coming {
-        let target = Target { alias: None, ..target.clone() };
-        *lock(&self.coming).entry(target.clone()).or_default() += 1;
-        Coming { all: Arc::clone(&self.coming), target }
-    }
-
-    fn anybody_comes(&self, target: &Target) -> bool {
-        lock(&self.coming).contains_key(target)
-    }
-
-    /// The round that gathers for that list, and the one whose list is being read.
-    fn join(&self, wanted: &Wanted) -> (Arc<Round>, Option<Arc<Round>>) {
-        let mut places = lock(&self.places);
-        let place = places.entry(wanted.clone()).or_default();
-        let round = place.gathering.get_or_insert_with(Round::new);
-        round.members.fetch_add(1, Ordering::Relaxed);
-        (Arc::clone(round), place.asked.clone())
-    }
-
-    /// The list is being asked for: whoever comes now is too late for it.
-    fn asked(&self, wanted: &Wanted, round: &Arc<Round>) {
-        let mut places = lock(&self.places);
-        let place = places.entry(wanted.clone()).or_default();
-        place.gathering.take_if(|gathering| Arc::ptr_eq(gathering, round));
-        place.asked = Some(Arc::clone(round));
-    }
-
-    /// One of a round is in it no more; the last one takes it along.
-    fn leave(&self, wanted: &Wanted, round: &Arc<Round>) {
-        let mut places = lock(&self.places);
-        let is_last = round.members.fetch_sub(1, Ordering::Relaxed) == 1;
-        if let Some(place) = places.get_mut(wanted) {
-            let is_read = !matches!(&*round.state.borrow(), State::Led);
-            place.asked.take_if(|asked| is_read && Arc::ptr_eq(asked, round));
-            place.gathering.take_if(|gathering| is_last && Arc::ptr_eq(gathering, round));
-            if place.gathering.is_none() && place.asked.is_none() {
-                places.remove(wanted);
-            }
-        }
-    }
-
-    #[cfg(test)]
-    fn is_empty(&self) -> bool {
-        lock(&self.places).is_empty()
-    }
-}
-
-/// Whoever is in a round, for as long as it is.
-struct Member<'r> {
-    rounds: &'r Rounds,
-    wanted: Wanted,
-    round: Arc<Round>,
-    is_leading: bool,
-}
-
-impl Member<'_> {
-    /// Takes it upon itself to read the list, unless somebody does.
-    fn lead(&mut self) -> bool {
-        self.is_leading = self.round.state.send_if_modified(|state| {
-            let is_free = matches!(state, State::Gathering);
-            if is_free {
-                *state = State::Led;
-            }
-            is_free
-        });
-        self.is_leading
-    }
-
-    /// Tells all of them what came of the list.
-    fn tell(mut self, read: Result<Arc<Seen>, Problem>) {
-        self.is_leading = false;
-        self.round.state.send_replace(State::Read(read));
-    }
-}
-
-impl Drop for Member<'_> {
-    fn drop(&mut self) {
-        if self.is_leading {
-            // Another one reads it.
-            self.round.state.send_replace(State::Gathering);
-        }
-        self.rounds.leave(&self.wanted, &self.round);
+        Ok(Arc::new(Self { in_company, ..Self::new(list, place, at) }))
     }
 }
 
@@ -270,7 +98,7 @@ impl Looks {
         for filter in filters {
             lists.push(self.shared_list(runner, target, filter, reader).await?);
         }
-        Seen::of_all(lists).ok_or_else(|| Problem::new(ProblemCode::Internal, "no list was asked for"))
+        Seen::of_all(lists)
     }
 
     async fn shared_list(
@@ -283,8 +111,7 @@ impl Looks {
         let until = Instant::now() + runner.limit.max_wait + runner.limit.timeout;
         let (target, class) = (Target { alias: None, ..target.clone() }, reader.purpose.class());
         let wanted = Wanted { target, filter: filter.clone(), class };
-        let (round, asked) = self.rounds.join(&wanted);
-        let mut member = Member { rounds: &self.rounds, wanted, round, is_leading: false };
+        let (mut member, asked) = self.rounds.join(wanted);
         let mut state = member.round.state.subscribe();
         if asked.is_some() || self.rounds.anybody_comes(&member.wanted.target) {
             // In vain or not.
@@ -330,7 +157,7 @@ impl Looks {
     ) -> Result<Arc<Seen>, Problem> {
         let mut asked_at = None;
         let leaves = || {
-            self.rounds.asked(&member.wanted, &member.round);
+            member.asks();
             asked_at = Some(self.clock.now());
         };
         let read = timeout_at(until, runner.list_first(&mut listing, reader, until, first, leaves)).await;
@@ -346,67 +173,10 @@ impl Looks {
         };
         let read = read.map(|at| {
             let (place, at) = (listing.target().clone(), at.unwrap_or_else(|| self.clock.now()));
-            let in_company = member.round.members.load(Ordering::Relaxed) > 1;
+            let in_company = member.round.is_company();
             Arc::new(Seen { in_company, ..Seen::new(listing.into_list(), place, at) })
         });
         member.tell(read.clone());
         read
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_util::FutureExt as _;
-
-    use super::*;
-    use crate::domain::VendorName;
-
-    fn wanted() -> Wanted {
-        let target =
-            Target { alias: None, vendor: VendorName("dcdb"), account: "tencent".into(), coordinates: [].into() };
-        Wanted { target, filter: ListFilter::default(), class: Class::Kill }
-    }
-
-    fn member(rounds: &Rounds) -> Member<'_> {
-        let (round, _) = rounds.join(&wanted());
-        Member { rounds, wanted: wanted(), round, is_leading: false }
-    }
-
-    fn nothing() -> Arc<Seen> {
-        let list = List { sessions: vec![], complete: true };
-        Arc::new(Seen::new(list, wanted().target, OffsetDateTime::UNIX_EPOCH))
-    }
-
-    fn is_read(member: &Member<'_>) -> bool {
-        matches!(&*member.round.state.borrow(), State::Read(Ok(_)))
-    }
-
-    #[test]
-    fn one_of_a_round_reads_for_all_and_whoever_comes_later_is_in_the_next_one() {
-        let rounds = Rounds::default();
-        let (mut first, mut second) = (member(&rounds), member(&rounds));
-        assert!(first.lead() && !second.lead());
-        let third = member(&rounds);
-        rounds.asked(&first.wanted, &first.round);
-        let late = member(&rounds);
-        let asked = lock(&rounds.places)[&wanted()].asked.clone().unwrap();
-        assert!(asked.is_over().now_or_never().is_none(), "the next one gathers while this is read");
-        first.tell(Ok(nothing()));
-        assert!(is_read(&second) && is_read(&third) && !is_read(&late));
-        assert!(asked.is_over().now_or_never().is_some());
-        drop((second, third, late, asked));
-        assert!(rounds.is_empty());
-    }
-
-    #[test]
-    fn where_the_one_who_reads_goes_away_another_one_reads() {
-        let rounds = Rounds::default();
-        let (mut first, mut second) = (member(&rounds), member(&rounds));
-        assert!(first.lead());
-        drop(first);
-        assert!(second.lead());
-        rounds.asked(&second.wanted, &second.round);
-        drop(second);
-        assert!(rounds.is_empty());
     }
 }
