@@ -39,7 +39,8 @@ use super::{
     in_flight::UnderWay,
     intake::{request::Asked, submission::Submission},
     look::{
-        preflight::{self, Cleared, Plan, Preflight},
+        plan::Plan,
+        preflight::{self, Cleared, Preflight},
         rounds::Coming,
     },
     record::Unwritten,

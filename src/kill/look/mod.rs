@@ -2,6 +2,7 @@
 
 pub mod list;
 mod picks;
+pub(super) mod plan;
 pub(super) mod preflight;
 mod recheck;
 pub(super) mod rounds;

@@ -19,7 +19,7 @@ use crate::{
             request::Asked,
             submission::{Context, Submission, first_record},
         },
-        look::preflight::{self, Before, Plan},
+        look::plan::{self, Before, Plan},
         times::{SLACK, longest},
     },
 };
@@ -148,7 +148,7 @@ fn prepare(gate: &Gate, asked: &Asked) -> Result<Prepared, Problem> {
     if asked.dry_run {
         return Ok(Prepared { runner, plan: None, blind: None });
     }
-    match preflight::before(&gate.policy, &runner, asked)? {
+    match plan::before(&gate.policy, &runner, asked)? {
         Before::Look(plan) => Ok(Prepared { runner, plan: Some(plan), blind: None }),
         Before::Nothing(why) => Ok(Prepared { runner, plan: None, blind: Some(why) }),
     }
