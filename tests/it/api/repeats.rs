@@ -15,7 +15,8 @@ use super::{
     on_both_engines, on_one_engine,
 };
 use crate::support::{
-    gateway::{Answer, BLIND, Client, Engine, Gateway, Setup, configuration, kill_of, record_at},
+    configuration::{BLIND, configuration, record_at},
+    gateway::{Answer, Client, Engine, Gateway, Setup, kill_of},
     patience::eventually,
 };
 

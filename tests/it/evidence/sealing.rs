@@ -27,7 +27,8 @@ use super::{MOST, Sealed, seal_with, settled, settled_at};
 use crate::{
     audit::book::Book,
     support::{
-        gateway::{Client, Engine, Gateway, Setup, configuration, kill_of, on_both_engines, record_at},
+        configuration::{configuration, record_at},
+        gateway::{Client, Engine, Gateway, Setup, kill_of, on_both_engines},
         patience::eventually,
     },
 };

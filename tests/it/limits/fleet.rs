@@ -13,7 +13,8 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::{assert_accepted, ids, sent, shards};
 use crate::support::{
-    gateway::{Client, Engine, Gateway, configuration, record_at},
+    configuration::{configuration, record_at},
+    gateway::{Client, Engine, Gateway},
     lateness::Lateness,
     patience::eventually,
 };

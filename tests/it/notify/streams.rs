@@ -18,9 +18,10 @@ use super::{
 use crate::{
     safety::{process::Served, recorded_as},
     support::{
+        configuration::{BLIND, record_at},
         gateway::{
-            AUDIENCE, Answer, BLIND, Engine, Gateway, ISSUER, JWT_SECRET, Setup, kill_of, on_both_engines,
-            on_one_engine, record_at, url_of,
+            AUDIENCE, Answer, Engine, Gateway, ISSUER, JWT_SECRET, Setup, kill_of, on_both_engines, on_one_engine,
+            url_of,
         },
         patience::{eventually, in_time},
     },

@@ -11,7 +11,8 @@ use super::{
 use crate::{
     safety::process::Served,
     support::{
-        gateway::{BLIND, Engine, Gateway, Setup, kill_of, on_both_engines, record_at, url_of},
+        configuration::{BLIND, record_at},
+        gateway::{Engine, Gateway, Setup, kill_of, on_both_engines, url_of},
         patience::eventually,
     },
 };

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::process::{Ended, Process, Served};
 use crate::support::{
-    gateway::{Client, Gateway, configuration_text, kill_of},
+    configuration::configuration_text,
+    gateway::{Client, Gateway, kill_of},
     postgres::Database,
 };
 

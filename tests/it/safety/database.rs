@@ -13,7 +13,8 @@ use tokio::task::block_in_place;
 
 use super::{recorded_as, records};
 use crate::support::{
-    gateway::{Gateway, Setup, configuration_text, kill_of},
+    configuration::configuration_text,
+    gateway::{Gateway, Setup, kill_of},
     patience::{eventually, in_time},
     postgres::Cluster,
 };

@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use super::{process::Served, records};
 use crate::support::{
-    gateway::{Answer, BLIND, Client, Engine, Gateway, Setup, configuration, kill_of, record_at},
+    configuration::{BLIND, configuration, record_at},
+    gateway::{Answer, Client, Engine, Gateway, Setup, kill_of},
     patience::eventually,
 };
 

@@ -14,7 +14,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::{
-    gateway::{Answer, Client, Gateway, configuration_text},
+    configuration::configuration_text,
+    gateway::{Answer, Client, Gateway},
     patience::eventually,
 };
 

@@ -16,7 +16,8 @@ use crate::{
         on_both_engines,
     },
     support::{
-        gateway::{Engine, Gateway, Setup, configuration_text, kill_of},
+        configuration::configuration_text,
+        gateway::{Engine, Gateway, Setup, kill_of},
         patience::{eventually, in_time},
         postgres::{Database, Pooler},
     },

@@ -8,7 +8,8 @@ use sqlx::{Connection as _, PgConnection, QueryBuilder};
 
 use super::{Operation, echoes, operations, process::Served};
 use crate::support::{
-    gateway::{Answer, BLIND, Engine, Gateway, JWT_SECRET, Setup},
+    configuration::BLIND,
+    gateway::{Answer, Engine, Gateway, JWT_SECRET, Setup},
     patience::eventually,
     postgres::Cluster,
 };

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::{IMPATIENT, on_both_engines, on_one_engine, process::Served, recorded_as, records, url_of};
 use crate::support::{
-    gateway::{BLIND, Engine, Gateway, Setup, kill_of, record_at},
+    configuration::{BLIND, record_at},
+    gateway::{Engine, Gateway, Setup, kill_of},
     patience::eventually,
 };
 

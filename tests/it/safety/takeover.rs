@@ -15,7 +15,8 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{let_nobody_look, on_both_engines, process::Served, recorded_as, records, url_of};
 use crate::support::{
-    gateway::{BLIND, Engine, Gateway, Setup, kill_of, record_at},
+    configuration::{BLIND, record_at},
+    gateway::{Engine, Gateway, Setup, kill_of},
     patience::eventually,
 };
 

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use super::process::Served;
 use crate::support::{
-    gateway::{Gateway, kill_of, record_at, token_with},
+    configuration::record_at,
+    gateway::{Gateway, kill_of, token_with},
     patience::eventually,
 };
 use killgate::sandbox::{Clouds, Sandbox};

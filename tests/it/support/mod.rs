@@ -1,5 +1,6 @@
 //! What tests stand on.
 
+pub(crate) mod configuration;
 pub(crate) mod dice;
 pub(crate) mod gateway;
 pub(crate) mod lateness;

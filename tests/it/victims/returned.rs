@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::{kill_by, on_both_engines, on_one_engine, place};
 use crate::support::{
-    gateway::{BLIND, Engine, Gateway, Setup, kill_of},
+    configuration::BLIND,
+    gateway::{Engine, Gateway, Setup, kill_of},
     patience::eventually,
 };
 
