@@ -199,7 +199,7 @@ impl Ranking {
     }
 
     /// Equals stay as the vendor listed them.
-    fn sort(self, sessions: &mut [LiveSession]) {
+    fn sort(self, sessions: &mut [&LiveSession]) {
         match self {
             Self::Longest => sessions.sort_by_key(|session| Reverse(session.seconds)),
             Self::Newest => sessions.sort_by_key(|session| {
@@ -246,11 +246,16 @@ impl Match {
         statement.is_some() || [user, database, host, command].into_iter().any(named)
     }
 
-    /// The sessions of a list that are meant: those that meet every criterion, in order, and no more than the limit. Whether
-    /// the list is `complete` decides what is known of who waits for whom.
+    /// The sessions of a list that are meant: [those that meet every criterion](Self::met_by), in order, and no more than
+    /// the limit.
     #[must_use]
-    pub fn pick(&self, sessions: &[LiveSession], complete: bool) -> Vec<LiveSession> {
-        let mut met = self.met_by(sessions, complete);
+    pub fn pick<'s>(&self, sessions: &'s [LiveSession], complete: bool) -> Vec<&'s LiveSession> {
+        self.first_of(self.met_by(sessions, complete))
+    }
+
+    /// Of all the sessions that meet every criterion, those that are meant.
+    #[must_use]
+    pub fn first_of<'s>(&self, mut met: Vec<&'s LiveSession>) -> Vec<&'s LiveSession> {
         if let Some(order) = self.order {
             order.sort(&mut met);
         }
@@ -258,9 +263,10 @@ impl Match {
         met
     }
 
-    /// All the sessions of a list that meet every criterion.
+    /// All the sessions of a list that meet every criterion. Whether the list is `complete` decides what is known of who
+    /// waits for whom.
     #[must_use]
-    pub fn met_by(&self, sessions: &[LiveSession], complete: bool) -> Vec<LiveSession> {
+    pub fn met_by<'s>(&self, sessions: &'s [LiveSession], complete: bool) -> Vec<&'s LiveSession> {
         let blocked = sessions.iter().filter(|_| self.asks_who_blocks());
         let blockers = Blockers { ids: blocked.filter_map(|session| session.blocked_by.clone()).collect(), complete };
         // Whoever may be excepted is spared.
@@ -269,10 +275,10 @@ impl Match {
                 .as_ref()
                 .is_some_and(|except| except.tests(session, &blockers).any(|meets| meets != Some(false)))
         };
-        let is_met = |session: &&LiveSession| {
+        let is_met = |session: &&'s LiveSession| {
             self.criteria.tests(session, &blockers).all(|meets| meets == Some(true)) && !may_be_spared(session)
         };
-        sessions.iter().filter(is_met).cloned().collect()
+        sessions.iter().filter(is_met).collect()
     }
 
     /// Whether it matters who waits for whom: then the whole list is needed.

@@ -3,9 +3,10 @@
 //! Pages are read one after another while sessions come and go, so rows can move from a page that is still to come
 //! into one that was read. Each page after the first therefore begins some rows before the end of those that were read.
 //! As long as its first row is one of them, fewer have left than it goes back, and none has slipped by; new sessions join
-//! at the end. Where it is not, the next page goes back by a whole one, a few times. A page behind the first that shows nobody new although there should be more is the answer of a vendor that
-//! repeats itself: the reading ends there. The invariant: a list is called complete only where the vendor said so, every
-//! page began like that, and there are as many sessions as the vendor told.
+//! at the end. Where it is not, the next page goes back by a whole one, a few times. A page behind the first that shows
+//! nobody new although there should be more is the answer of a vendor that repeats itself: the reading ends there. The
+//! invariant: a list is called complete only where the vendor said so, every page began like that, and there are as many
+//! sessions as the vendor told.
 
 use std::collections::HashSet;
 

@@ -26,7 +26,7 @@ fn pieces(pieces: &[&str]) -> AnyOf<String> {
     AnyOf(pieces.iter().map(|&piece| piece.to_owned()).collect())
 }
 
-fn ids(sessions: &[LiveSession]) -> Vec<&str> {
+fn ids<'s>(sessions: &[&'s LiveSession]) -> Vec<&'s str> {
     sessions.iter().map(|session| session.id.as_str()).collect()
 }
 

@@ -72,8 +72,9 @@ impl Looks {
         let filters = filters(target, runner.able.listing, wanted)?;
         let seen = self.read(&runner, target, &filters, reader).await?;
         let list = seen.list(literals);
-        let told = |mut session: LiveSession| {
-            let protection = self.policy.targets.protection(target, &session);
+        let told = |session: &LiveSession| {
+            let protection = self.policy.targets.protection(target, session);
+            let mut session = session.clone();
             session.statement = session.statement.as_deref().map(|statement| cut(statement, MAX_STATEMENT));
             (session, protection)
         };

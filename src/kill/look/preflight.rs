@@ -43,7 +43,7 @@ impl Looks {
                 Ok(seen) => {
                     let victims = preflight.victims(&seen);
                     kill.look = Some(look(&seen));
-                    kill.matched = preflight.matched(&seen);
+                    kill.matched = preflight.matched(&victims);
                     kill.sessions = victims.sessions;
                     for session in kill.sessions.iter_mut().filter(|session| session.outcome == Outcome::Unknown) {
                         session.outcome = Outcome::Alive;
@@ -101,7 +101,7 @@ impl Preflight<'_> {
         let seen = looks.shared(runner, &asked.order.target, &plan.filters, reader).await;
         let seen = seen.map_err(|problem| unlooked(problem, asked))?;
         let victims = self.victims(&seen);
-        kill.matched = self.matched(&seen);
+        kill.matched = self.matched(&victims);
         check_found(victims.sessions.len())?;
         let many = victims.send.len();
         if matches!(asked.order.selector, Selector::Match(_)) {
@@ -149,19 +149,10 @@ impl Preflight<'_> {
     }
 
     /// How many sessions met a `match`; of one that is bound to its preview, how many were shown in it to be ended.
-    fn matched(&self, seen: &Seen) -> Option<u32> {
+    fn matched(&self, victims: &Victims) -> Option<u32> {
         let Asked { order, select, .. } = self.asked;
-        let many = match &order.selector {
-            Selector::Match(wanted) => {
-                let list = seen.list(self.literals);
-                wanted.met_by(&list.sessions, list.complete).len()
-            }
-            selector => {
-                select.as_ref()?.get("match")?;
-                selector.ids().len()
-            }
-        };
-        u32::try_from(many).ok()
+        let shown = || select.as_ref()?.get("match").map(|_| order.selector.ids().len());
+        u32::try_from(victims.met.or_else(shown)?).ok()
     }
 }
 

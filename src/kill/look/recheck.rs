@@ -50,7 +50,7 @@ impl Preflight<'_> {
             let others = list.sessions.iter().map(|session| session.id.as_str()).filter(|id| !meant.contains(id));
             victims = victims.without(&others.collect::<HashSet<_>>());
         }
-        let Victims { send, sessions } = victims;
+        let Victims { send, sessions, .. } = victims;
         kill.note(&sessions);
         kill.look = Some(Look { at, complete: list.complete, to_kill_ms: None });
         let now = looks.clock.now();

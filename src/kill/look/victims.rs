@@ -51,6 +51,8 @@ pub(in crate::kill) struct Victims {
     pub(in crate::kill) send: Vec<SessionId>,
     /// Every session that the kill is about: those that may be sent as `unknown`, all others with their outcomes.
     pub(in crate::kill) sessions: Vec<Session>,
+    /// How many sessions met a `match`, whatever its limit.
+    pub(in crate::kill) met: Option<usize>,
 }
 
 impl Victims {
@@ -101,6 +103,7 @@ impl<P: Fn(&LiveSession) -> Option<String>> Judge<'_, P> {
             }
         }
         let seen = |session: &LiveSession| self.seen(session, blocked.get(&session.id).map_or(&[], Vec::as_slice));
+        let mut met = None;
         let sessions: Vec<Session> = match selector {
             Selector::Ids(ids) => {
                 let asked: HashSet<&SessionId> = ids.iter().collect();
@@ -109,13 +112,15 @@ impl<P: Fn(&LiveSession) -> Option<String>> Judge<'_, P> {
                 ids.iter().map(|id| there.get(id).map_or_else(|| self.unseen(id), |session| seen(session))).collect()
             }
             Selector::Match(criteria) => {
-                criteria.pick(&self.list.sessions, self.list.complete).iter().map(seen).collect()
+                let all = criteria.met_by(&self.list.sessions, self.list.complete);
+                met = Some(all.len());
+                criteria.first_of(all).into_iter().map(seen).collect()
             }
             // Nobody knows what the database will pick.
             Selector::Intelligent => vec![],
         };
         let may_go = sessions.iter().filter(|session| session.outcome == Outcome::Unknown);
-        Victims { send: may_go.map(|session| SessionId(session.id.clone())).collect(), sessions }
+        Victims { send: may_go.map(|session| SessionId(session.id.clone())).collect(), sessions, met }
     }
 
     fn seen(&self, session: &LiveSession, blocked: &[&SessionId]) -> Session {

@@ -121,13 +121,13 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Submission) -> R
             }
         },
     }
-    let Attempt { kill, deadline, is_marked: attempt_marked, .. } = attempt;
+    let Attempt { kill, deadline, .. } = attempt;
     let (updates, ticket) = Ticket::new(Arc::new(kill.clone()));
     let (Some(Prepared { runner, plan, .. }), Ok(asked)) = (prepared, asked) else {
         tell(&gate, &kill, Duration::ZERO);
         return Ok(Begun::answered(ticket));
     };
-    let marked = attempt_marked.then_some((now, deadline));
+    let marked = is_marked.then_some((now, deadline));
     let run = Run { marked, expected, coming, ..Run::new(Job { gate, runner, asked, plan, class, literals }, kill) };
     Ok(Begun { ticket, work: Some((Box::new(run), updates)) })
 }
@@ -165,9 +165,7 @@ impl Prepared {
             None => longest(limit, sessions, false),
         }
     }
-}
 
-impl Prepared {
     /// Where a kill goes through and to which target, if nothing stands between the record and the call: no look, no cap,
     /// and nobody who waits there. Then the mark that it may leave goes with what is recorded first.
     fn free_way<'a>(&self, gate: &Gate, asked: &'a Asked) -> Option<(Arc<Dispatcher<Runner>>, &'a Target)> {
