@@ -1,7 +1,7 @@
 //! Putting a gateway together from its configuration, and taking it down in order.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     io,
     net::SocketAddr,
     num::NonZeroU32,
@@ -41,7 +41,7 @@ use crate::{
     },
     upstream::{
         self, Complaint,
-        account::{Account, CloudAccount, Settings},
+        account::{Account, CloudAccount, Settings, server::ServerAccount},
         transport::{Request, Transport},
     },
 };
@@ -210,17 +210,22 @@ pub fn audit_settings(config: &Config) -> audit::Settings {
 
 fn accounts(config: &Config, transport: &Transport, clock: &Clock) -> BTreeMap<String, Arc<Account>> {
     let account = |account: &config::Account| {
-        let settings = Settings {
-            name: account.name.clone(),
-            cloud: account.cloud,
-            site: account.site,
-            region: account.region.clone(),
-            project_id: account.identity.project_id.clone(),
-            endpoints: account.endpoints.clone(),
-            credentials: account.identity.credentials.clone(),
-        };
-        let carrier = CloudAccount::new(settings, transport.clone(), clock.clone());
-        Arc::new(Account::new(account.name.clone(), carrier))
+        let name = account.name.clone();
+        Arc::new(match &account.place {
+            config::Place::Cloud(at) => {
+                let settings = Settings {
+                    name: name.clone(),
+                    cloud: at.cloud,
+                    site: at.site,
+                    region: at.region.clone(),
+                    project_id: at.identity.project_id.clone(),
+                    endpoints: at.endpoints.clone(),
+                    credentials: at.identity.credentials.clone(),
+                };
+                Account::new(name, CloudAccount::new(settings, transport.clone(), clock.clone()))
+            }
+            config::Place::Servers { settings, .. } => Account::new(name, ServerAccount::new(settings.clone())),
+        })
     };
     config.accounts.iter().map(|(name, config)| (name.clone(), account(config))).collect()
 }
@@ -252,7 +257,7 @@ fn confirming(config: &Config) -> Confirming {
 fn limits(config: &Config) -> HashMap<(String, &'static str), Limit> {
     let mut limits = HashMap::new();
     for account in config.accounts.values() {
-        for vendor in upstream::TABLE.iter().filter(|vendor| account.endpoints.contains_key(vendor.name().as_str())) {
+        for vendor in upstream::TABLE.iter().filter(|vendor| account.reaches(vendor.name().as_str())) {
             let limit = config.limits(vendor.name().as_str(), &account.name, vendor.capabilities());
             let limit = Limit {
                 requests_per_second: NonZeroU32::new(limit.requests_per_second).unwrap_or(NonZeroU32::MIN),
@@ -283,12 +288,16 @@ pub fn targets(config: &Config) -> anyhow::Result<Targets> {
     let mut targets = Targets { access, protected: protected.collect(), ..Targets::default() };
     for account in config.accounts.values() {
         let reached = upstream::TABLE.iter().map(|vendor| vendor.name().as_str());
-        let vendors = reached.filter(|vendor| account.endpoints.contains_key(*vendor)).collect();
-        targets.accounts.insert(account.name.clone(), Reach { site: account.site, vendors });
+        let vendors = reached.filter(|vendor| account.reaches(vendor)).collect();
+        let nodes = match &account.place {
+            config::Place::Cloud(_) => BTreeSet::new(),
+            config::Place::Servers { settings, .. } => settings.nodes.keys().cloned().collect(),
+        };
+        targets.accounts.insert(account.name.clone(), Reach { site: account.site(), vendors, nodes });
     }
     for (alias, configured) in &config.targets {
         let vendor = upstream::find(&configured.vendor).with_context(|| format!("targets.{alias}.vendor"))?;
-        let site = config.accounts.get(&configured.account).map(|account| account.site).unwrap_or_default();
+        let site = config.accounts.get(&configured.account).map(config::Account::site).unwrap_or_default();
         let coordinates =
             upstream::coordinates(vendor, site, &configured.coordinates).map_err(|complaint| match complaint {
                 Complaint::Unknown { name, expected } => {
@@ -300,6 +309,7 @@ pub fn targets(config: &Config) -> anyhow::Result<Targets> {
             })?;
         let account = configured.account.clone();
         let target = crate::domain::Target { alias: Some(alias.clone()), vendor: vendor.name(), account, coordinates };
+        let target = targets.at_node(target).map_err(|detail| anyhow::anyhow!("targets.{alias}.node: {detail}"))?;
         targets
             .aliases
             .insert(alias.clone(), Alias { target, look: configured.look, callers: configured.callers.clone() });

@@ -89,6 +89,7 @@ fn attempt(target: &Value, now: OffsetDateTime) -> Attempt {
             matched: None,
             sessions_known: None,
             note: None,
+            end: None,
             blind: None,
             look: None,
             confirms: None,

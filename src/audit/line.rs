@@ -42,6 +42,9 @@ pub struct Line {
     /// Of a `match`, how many sessions met it then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matched: Option<u64>,
+    /// What of each session was to be ended, where that was not the whole of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<String>,
     /// Why they were not looked at before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blind: Option<String>,

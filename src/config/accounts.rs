@@ -1,4 +1,4 @@
-//! `[accounts.NAME]`: credentials, region and endpoints at one cloud.
+//! `[accounts.NAME]`: credentials, region and endpoints at one cloud, or a login at database servers.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -7,10 +7,11 @@ use url::Url;
 use super::{
     LimitOverrides, Vendors, address,
     section::{Naming, Section},
-    vendors,
+    servers, vendors,
 };
 use crate::upstream::{
     Cloud, Site,
+    account::server,
     cloud::{self, Identity, Service},
 };
 
@@ -21,10 +22,26 @@ pub(super) const NAME: Naming<fn(&str) -> bool> =
         (1..=64).contains(&name.len()) && name.bytes().all(fine)
     });
 
-/// Credentials, region and endpoints at one cloud.
+/// Who killgate is, and where.
 #[derive(Debug, Clone)]
 pub struct Account {
     pub name: String,
+    pub place: Place,
+    /// Limits for this account, by vendor.
+    pub vendors: BTreeMap<String, LimitOverrides>,
+}
+
+/// Where an account is.
+#[derive(Debug, Clone)]
+pub enum Place {
+    Cloud(AtCloud),
+    /// At database servers: the engine that they are, and how to reach them.
+    Servers { engine: String, settings: server::Settings },
+}
+
+/// Credentials, region and endpoints at one cloud.
+#[derive(Debug, Clone)]
+pub struct AtCloud {
     pub cloud: &'static dyn Cloud,
     pub region: String,
     /// Where nothing is said, what its endpoints say.
@@ -33,12 +50,40 @@ pub struct Account {
     pub identity: Identity,
     /// Base addresses by vendor, and by service of the cloud.
     pub endpoints: BTreeMap<String, Url>,
-    /// Limits for this account, by vendor.
-    pub vendors: BTreeMap<String, LimitOverrides>,
 }
 
 impl Account {
     pub(super) fn read(name: &str, section: &mut Section<'_>, vendors: &Vendors) -> Option<Self> {
+        let place = if section.has("engine") {
+            servers::read(section, vendors).map(|(engine, settings)| Place::Servers { engine, settings })
+        } else {
+            AtCloud::read(section, vendors).map(Place::Cloud)
+        };
+        let limits = section.tables("vendors", vendors::known_as(vendors), LimitOverrides::read);
+        Some(Self { name: name.to_owned(), place: place?, vendors: limits })
+    }
+
+    /// Whether it can reach that vendor.
+    #[must_use]
+    pub fn reaches(&self, vendor: &str) -> bool {
+        match &self.place {
+            Place::Cloud(cloud) => cloud.endpoints.contains_key(vendor),
+            Place::Servers { engine, .. } => engine == vendor,
+        }
+    }
+
+    /// Which of its cloud's sites it is at, where there are several.
+    #[must_use]
+    pub fn site(&self) -> Site {
+        match &self.place {
+            Place::Cloud(cloud) => cloud.site,
+            Place::Servers { .. } => Site::default(),
+        }
+    }
+}
+
+impl AtCloud {
+    fn read(section: &mut Section<'_>, vendors: &Vendors) -> Option<Self> {
         section.require(&["cloud", "region", "endpoints"]);
         let Some(cloud) = section.parsed("cloud", &expected(), cloud::find) else {
             section.ignore_rest();
@@ -56,17 +101,9 @@ impl Account {
             section.require(&needed);
             endpoints(section, cloud, allow_http, vendors)
         });
-        let limits = section.tables("vendors", vendors::known_as(vendors), LimitOverrides::read);
-        let identity = identity?;
-        Some(Self {
-            name: name.to_owned(),
-            cloud,
-            region: region?,
-            site: identity.site.unwrap_or_else(|| site_of(cloud, &endpoints)),
-            identity,
-            endpoints,
-            vendors: limits,
-        })
+        let (identity, region) = (identity?, region?);
+        let site = identity.site.unwrap_or_else(|| site_of(cloud, &endpoints));
+        Some(Self { cloud, region, site, identity, endpoints })
     }
 }
 
@@ -92,7 +129,7 @@ fn endpoints(
     allow_http: bool,
     vendors: &Vendors,
 ) -> BTreeMap<String, Url> {
-    let of_cloud = vendors.iter().filter(|(_, of)| *of == cloud).map(|(name, _)| *name);
+    let of_cloud = vendors.iter().filter(|(_, by)| by.cloud() == Some(cloud)).map(|(name, _)| *name);
     let names = of_cloud.chain(cloud.services().iter().map(|service| service.name));
     names
         .filter_map(|name| {
@@ -104,19 +141,21 @@ fn endpoints(
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{HUAWEI, TENCENT, problems, read};
+    use super::super::tests::{HUAWEI, TENCENT, at_cloud, problems, read};
     use super::*;
     use crate::upstream::{credentials::Credentials, sign::Keys};
 
     #[test]
     fn a_huawei_account_takes_a_key_pair_or_a_user() {
-        let account = read(HUAWEI).accounts.remove("h").unwrap();
-        assert_eq!((account.name.as_str(), account.cloud.name(), account.region.as_str()), ("h", "huawei", "r-1"));
+        let config = read(HUAWEI);
+        let account = at_cloud(&config.accounts["h"]);
+        assert_eq!((account.cloud.name(), account.region.as_str()), ("huawei", "r-1"));
         assert!(matches!(account.identity.credentials, Credentials::Keys(Keys { token: None, .. })));
         let user = "[accounts.h]\ncloud = 'huawei'\nregion = 'r'\n\
                     iam = { domain = 'd', username = 'u', password = 'canary' }\n\
                     endpoints = { das = 'https://das:8443/p', iam = 'http://127.0.0.1:1' }";
-        let account = read(user).accounts.remove("h").unwrap();
+        let config = read(user);
+        let account = at_cloud(&config.accounts["h"]);
         assert_eq!(account.identity.project_id, None);
         assert_eq!(account.endpoints["das"].as_str(), "https://das:8443/p");
         assert!(matches!(&account.identity.credentials, Credentials::Login(login) if login.who() == ["d", "u"]));
@@ -132,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_tencent_account_is_at_the_site_that_it_or_its_endpoint_says() {
-        let site = |toml: &str| read(toml).accounts["t"].site;
+        let site = |toml: &str| read(toml).accounts["t"].site();
         let intl = TENCENT.replace("https://dcdb.", "https://dcdb.intl.");
         let said = |site| format!("{TENCENT}site = '{site}'");
         assert_eq!((site(TENCENT), site(&intl)), (Site::Mainland, Site::International));

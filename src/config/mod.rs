@@ -18,6 +18,7 @@ mod network;
 mod protect;
 mod returned;
 mod seal;
+mod servers;
 mod secret;
 mod section;
 mod server;
@@ -32,7 +33,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use accounts::Account;
+pub use accounts::{Account, AtCloud, Place};
 pub use address::without_query;
 pub use audit::{Audit, Database};
 pub use auth::{Auth, Keys};
@@ -51,15 +52,15 @@ pub use webhooks::Webhook;
 
 use crate::{
     domain::Access,
-    upstream::{self, Capabilities, Cloud},
+    upstream::{self, By, Capabilities},
 };
 use section::{Reading, Section};
 
 /// The file that is read when none is named; it need not exist.
 pub const DEFAULT_FILE: &str = "killgate.toml";
 
-/// The names of vendors and whose credentials they take: what configuration has to know of the vendor table.
-type Vendors = [(&'static str, &'static dyn Cloud)];
+/// The names of vendors and how they are reached: what configuration has to know of the vendor table.
+type Vendors = [(&'static str, By)];
 
 /// Everything an operator can set, checked.
 #[derive(Debug, Clone)]
@@ -104,8 +105,8 @@ pub fn parse(text: &str, env: BTreeMap<String, String>) -> Result<Config, Config
     read(&known_vendors(), None, source::parse("<text>".into(), text)?, env)
 }
 
-fn known_vendors() -> Vec<(&'static str, &'static dyn Cloud)> {
-    upstream::TABLE.iter().map(|vendor| (vendor.name().as_str(), vendor.capabilities().cloud)).collect()
+fn known_vendors() -> Vec<(&'static str, By)> {
+    upstream::TABLE.iter().map(|vendor| (vendor.name().as_str(), vendor.capabilities().by)).collect()
 }
 
 fn load_for(vendors: &Vendors, path: Option<&Path>, env: BTreeMap<String, String>) -> Result<Config, ConfigError> {
@@ -136,6 +137,7 @@ impl Config {
         let confirm = root.table("confirm", Confirm::read);
         let limits = root.tables("vendors", vendors::known_as(vendors), LimitOverrides::read);
         let accounts = root.tables("accounts", accounts::NAME, |name, section| Account::read(name, section, vendors));
+        servers::refuse_shared(root, &accounts);
         let access = root.table("access", |section| access::access(section, &accounts, vendors));
         let targets = root.tables("targets", targets::ALIAS, |_, section| Target::read(section, &accounts, vendors));
         let webhooks = root.tables("webhooks", accounts::NAME, |name, section| Webhook::read(name, section, &accounts));

@@ -68,6 +68,11 @@ impl<'a> Section<'a> {
         self.reading.note(join(&self.path, key), message);
     }
 
+    /// Notes that the value at a whole path is wrong.
+    pub(super) fn problem_at(&self, path: &str, message: impl Into<String>) {
+        self.reading.note(path.to_owned(), message);
+    }
+
     /// Notes that the section as a whole is wrong.
     pub(super) fn problem_here(&self, message: impl Into<String>) {
         self.reading.note(self.path.clone(), message);
@@ -226,6 +231,41 @@ impl<'a> Section<'a> {
             }
             tables
         })
+    }
+
+    /// What `parse` makes of each text under `key`, by name.
+    pub(super) fn named_texts<T>(
+        &mut self,
+        key: &'static str,
+        Naming(naming, fits): Naming<impl Fn(&str) -> bool>,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> BTreeMap<String, T> {
+        self.table(key, |section| {
+            let mut texts = BTreeMap::new();
+            for (name, value) in std::mem::take(&mut section.table) {
+                if !fits(&name) {
+                    section.problem(&name, naming.clone());
+                }
+                match value.as_str().and_then(&parse) {
+                    Some(text) => drop(texts.insert(name, text)),
+                    None => section.problem(&name, expected),
+                }
+            }
+            texts
+        })
+    }
+
+    /// What stands in the file that `key` names.
+    pub(super) fn file(&mut self, key: &'static str) -> Option<Vec<u8>> {
+        let path = self.text(key)?;
+        match std::fs::read(path) {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                self.problem(key, format!("cannot be read: {}", error.kind()));
+                None
+            }
+        }
     }
 
     /// What `read` makes of each table in the list under `key`.

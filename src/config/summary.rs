@@ -1,6 +1,6 @@
 //! The configuration in a few lines, for the log at the start and for `killgate check`.
 
-use super::{Config, Confirm, Keys, Seal, Webhook, without_query};
+use super::{AtCloud, Config, Confirm, Keys, Place, Seal, Webhook, without_query};
 use crate::{
     chain::hex,
     domain::{Access, Glob},
@@ -21,10 +21,7 @@ impl Config {
             format!("confirm: {}", self.confirm.describe()),
         ];
         for account in self.accounts.values() {
-            let with = account.identity.credentials.describe();
-            let endpoints: Vec<_> = account.endpoints.iter().map(|(name, url)| format!("{name} {url}")).collect();
-            let (cloud, region) = (account.cloud.name(), &account.region);
-            lines.push(format!("account {}: {cloud} {region}, {with}, {}", account.name, endpoints.join(", ")));
+            lines.push(format!("account {}: {}", account.name, account.place.describe()));
         }
         for (alias, target) in &self.targets {
             lines.push(format!("target {alias}: {} of {}", target.vendor, target.account));
@@ -43,6 +40,22 @@ fn describe_access(access: &Access) -> String {
     match (access.coordinates.len(), access.grants.len()) {
         (0, 0) => "aliases only".to_owned(),
         (callers, grants) => format!("aliases, and coordinates by {callers} patterns for callers and {grants} grants"),
+    }
+}
+
+impl Place {
+    fn describe(&self) -> String {
+        match self {
+            Self::Cloud(AtCloud { cloud, region, identity, endpoints, .. }) => {
+                let endpoints: Vec<_> = endpoints.iter().map(|(name, url)| format!("{name} {url}")).collect();
+                let with = identity.credentials.describe();
+                format!("{} {region}, {with}, {}", cloud.name(), endpoints.join(", "))
+            }
+            Self::Servers { engine, settings } => {
+                let nodes: Vec<_> = settings.nodes.iter().map(|(name, at)| format!("{name} {}", at.usual)).collect();
+                format!("{engine} as {}, tls {:?}, {}", settings.username, settings.tls, nodes.join(", "))
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
-    Account, Vendors,
+    Account, Place, Vendors,
     section::{Naming, Section},
 };
 use crate::domain::Glob;
@@ -44,8 +44,11 @@ impl Target {
         let look = super::vendors::look(section);
         let coordinates = section.remaining_texts();
         let vendor = vendor?;
-        let account =
-            if named { served_by(section, account?, &vendor, accounts) } else { the_only(section, &vendor, accounts) };
+        let account = if named {
+            served_by(section, account?, &vendor, accounts)
+        } else {
+            the_only(section, &vendor, accounts, vendors)
+        };
         Some(Self { vendor, account: account?, coordinates, look, callers })
     }
 
@@ -72,7 +75,10 @@ fn served_by(
 ) -> Option<String> {
     match accounts.get(&name) {
         None => section.problem("account", format!("there is no [accounts.{name}]")),
-        Some(Some(account)) if !account.endpoints.contains_key(vendor) => {
+        Some(Some(Account { place: Place::Servers { engine, .. }, .. })) if engine != vendor => {
+            section.problem("account", format!("accounts.{name} is at servers of {engine}"));
+        }
+        Some(Some(account)) if !account.reaches(vendor) => {
             section.problem("account", format!("accounts.{name}.endpoints.{vendor} is not set"));
         }
         Some(_) => return Some(name),
@@ -81,14 +87,21 @@ fn served_by(
 }
 
 /// The one account with an endpoint for the vendor.
-fn the_only(section: &Section<'_>, vendor: &str, accounts: &BTreeMap<String, Option<Account>>) -> Option<String> {
-    let fits = |account: &&Account| account.endpoints.contains_key(vendor);
+fn the_only(
+    section: &Section<'_>,
+    vendor: &str,
+    accounts: &BTreeMap<String, Option<Account>>,
+    vendors: &Vendors,
+) -> Option<String> {
+    let fits = |account: &&Account| account.reaches(vendor);
     let mut fitting = accounts.values().flatten().filter(fits).map(|account| &account.name);
     match (fitting.next(), fitting.next()) {
         (Some(only), None) => return Some(only.clone()),
         (Some(_), Some(_)) => section.problem("account", format!("required: more than one account serves {vendor}")),
         (None, _) if accounts.values().all(Option::is_some) => {
-            section.problem("account", format!("no account has endpoints.{vendor}"));
+            let of_engine = vendors.iter().any(|(name, by)| *name == vendor && by.cloud().is_none());
+            let needed = if of_engine { format!("engine = \"{vendor}\"") } else { format!("endpoints.{vendor}") };
+            section.problem("account", format!("no account has {needed}"));
         }
         (None, _) => {}
     }

@@ -4,12 +4,18 @@ use secrecy::ExposeSecret;
 
 use super::*;
 use crate::upstream::{
-    Counting, IdRule, Own,
+    Counting, IdRule, Own, Protocol,
     cloud::{huawei::Huawei, tencent::Tencent},
     credentials::Credentials,
 };
 
-const VENDORS: &Vendors = &[("gaussdb", &Huawei), ("das", &Huawei), ("taurusdb", &Huawei), ("dcdb", &Tencent)];
+const VENDORS: &Vendors = &[
+    ("gaussdb", By::Cloud(&Huawei)),
+    ("das", By::Cloud(&Huawei)),
+    ("taurusdb", By::Cloud(&Huawei)),
+    ("dcdb", By::Cloud(&Tencent)),
+    ("postgresql", By::Protocol(Protocol::Postgres)),
+];
 
 pub(super) const TENCENT: &str = "[accounts.t]\ncloud = 'tencent'\nregion = 'ap-guangzhou'\nsecret_id = 'canary-id'\n\
      secret_key = 'canary-key'\nendpoints.dcdb = 'https://dcdb.tencentcloudapi.com'\n";
@@ -20,7 +26,7 @@ pub(super) const HUAWEI: &str = "[accounts.h]\ncloud = 'huawei'\nregion = 'r-1'\
 
 pub(super) const DCDB: Capabilities = Capabilities {
     product: "",
-    cloud: &Tencent,
+    by: By::Cloud(&Tencent),
     coordinates: &[],
     tells_apart: &[],
     session_id: IdRule::Token,
@@ -33,7 +39,16 @@ pub(super) const DCDB: Capabilities = Capabilities {
     can_follow_up: true,
     listing: None,
     own: Own { users: &[], commands: &[], applications: &[] },
+    checks_marks: false,
+    cancels: false,
 };
+
+pub(super) fn at_cloud(account: &Account) -> &AtCloud {
+    match &account.place {
+        Place::Cloud(cloud) => cloud,
+        Place::Servers { .. } => panic!("no cloud: {account:?}"),
+    }
+}
 
 pub(super) fn read_with(toml: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
@@ -113,7 +128,7 @@ const SECRETS: [(&str, &str); 4] = [
 #[test]
 fn the_documented_sample_is_read_and_shows_no_secret() {
     let config = read_with(SAMPLE, &SECRETS).unwrap();
-    let Credentials::Keys(keys) = &config.accounts["tencent-prod"].identity.credentials else { panic!() };
+    let Credentials::Keys(keys) = &at_cloud(&config.accounts["tencent-prod"]).identity.credentials else { panic!() };
     assert_eq!((keys.id.as_str(), keys.secret.expose_secret()), ("007123", "canary-b"), "digits stay text");
     assert_eq!(config.targets["orders-shard-1"].coordinates["shard_id"], "shard-ljilb4st");
     assert_eq!(config.protect[0].sessions.commands[0].as_str(), "Binlog Dump*");
@@ -139,9 +154,9 @@ fn the_environment_goes_before_the_file() {
     assert_eq!(config.server.listen.to_string(), "0.0.0.0:80");
     assert_eq!((config.audit.migrate, config.audit.database.place().as_str()), (false, "postgres at elsewhere/k"));
     assert_eq!(config.limits("dcdb", "tencent-prod", &DCDB).requests_per_second, 7);
-    let Credentials::Keys(keys) = &config.accounts["tencent-prod"].identity.credentials else { panic!() };
+    let Credentials::Keys(keys) = &at_cloud(&config.accounts["tencent-prod"]).identity.credentials else { panic!() };
     assert_eq!(keys.secret.expose_secret(), "12345");
-    assert_eq!(config.accounts["huawei-prod"].endpoints["das"].port(), Some(1));
+    assert_eq!(at_cloud(&config.accounts["huawei-prod"]).endpoints["das"].port(), Some(1));
     assert!(config.targets["orders-shard-1"].is_open_to("ops-7"));
 }
 

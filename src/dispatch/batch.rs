@@ -121,7 +121,11 @@ impl Batch {
     pub(super) fn has_room_for(&self, order: &Order, most: usize) -> bool {
         let Selector::Ids(ids) = &order.selector else { return false };
         let new = || ids.iter().filter(|id| !self.ids.contains(*id)).count();
-        self.is_open() && self.target.is_named_like(&order.target) && self.ids.len() + new() <= most
+        let is_like = |other: &Waiting| other.order.end == order.end && !contradict(&other.order, order);
+        self.is_open()
+            && self.target.is_named_like(&order.target)
+            && self.ids.len() + new() <= most
+            && self.waiting.iter().all(is_like)
     }
 
     pub(super) fn add(&mut self, kill: Waiting) {
@@ -142,7 +146,8 @@ impl Batch {
         let mut seen = HashSet::with_capacity(self.ids.len());
         let all = self.waiting.iter().flat_map(|kill| kill.order.selector.ids());
         let ids = all.filter(|id| seen.insert(*id)).cloned().collect();
-        Some(Order { target: first.order.target.clone(), selector: Selector::Ids(ids) })
+        let marks = self.waiting.iter().flat_map(|kill| kill.order.marks.clone()).collect();
+        Some(Order { selector: Selector::Ids(ids), marks, ..first.order.clone() })
     }
 
     pub(super) fn take_out(&mut self, which: impl Fn(&Waiting) -> bool) -> Vec<Waiting> {
@@ -181,6 +186,21 @@ impl Batch {
         for kill in self.waiting {
             kill.fail(stop);
         }
+    }
+}
+
+/// Whether they were looked at at different times, and mean different sessions by the same id.
+fn contradict(one: &Order, other: &Order) -> bool {
+    let both = one.marks.iter().filter_map(|(id, mark)| Some((mark, other.marks.get(id)?)));
+    let has_bare = |marked: &Order, bare: &Order| {
+        !marked.marks.is_empty() && bare.selector.ids().iter().any(|id| marked.marks.contains_key(id))
+    };
+    match (one.marks.is_empty(), other.marks.is_empty()) {
+        (true, true) => false,
+        // One of them was not looked at, and asks for less than the other.
+        (false, true) => has_bare(one, other),
+        (true, false) => has_bare(other, one),
+        (false, false) => both.into_iter().any(|(mark, other)| mark != other),
     }
 }
 

@@ -1,6 +1,9 @@
 //! What is known of an order after its script was run, or why it was not.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use time::OffsetDateTime;
 
@@ -56,10 +59,23 @@ impl Report {
 
     /// The same, of a call of that order that left then.
     pub(crate) fn sent(mut self, order: &Order, at: OffsetDateTime) -> Self {
-        let ids = order.selector.ids().iter().map(|id| id.0.clone()).collect();
         let refused = self.problem.is_some() && self.status != Status::Unknown;
-        let answered = self.upstream.http_status.is_some() || self.upstream.error_code.is_some();
-        self.calls = vec![Sent { at, ids, task_id: self.upstream.task_id.clone(), answered, refused }];
+        let is_answer = self.problem.is_none();
+        let answered = is_answer || self.upstream.http_status.is_some() || self.upstream.error_code.is_some();
+        // Of an answer to a part of them the rest was lost on its way, or was not sent.
+        let lost = self.sessions.iter().filter(|session| is_answer && session.outcome == Outcome::Unknown);
+        let lost: HashSet<&str> = lost.map(|session| session.id.as_str()).collect();
+        let ids = order.selector.ids().iter().map(|id| id.0.clone());
+        let (lost, told): (Vec<_>, Vec<_>) = ids.partition(|id| lost.contains(id.as_str()));
+        let call = |ids, answered| Sent { at, ids, task_id: self.upstream.task_id.clone(), answered, refused };
+        let mut calls = vec![];
+        if !told.is_empty() || lost.is_empty() {
+            calls.push(call(told, answered));
+        }
+        if !lost.is_empty() {
+            calls.push(call(lost, false));
+        }
+        self.calls = calls;
         self
     }
 
@@ -143,8 +159,9 @@ impl Report {
         own.sessions = ids.iter().filter_map(|id| outcomes.get(id.as_str()).copied().cloned()).collect();
         own.status = Status::of(&own.sessions);
         for call in &mut own.calls {
-            call.ids = ids.iter().map(|id| id.0.clone()).collect();
+            call.ids.retain(|id| ids.iter().any(|own| own.0 == *id));
         }
+        own.calls.retain(|call| !call.ids.is_empty());
         own
     }
 
@@ -209,7 +226,7 @@ const IN_PART: &str = "what became of some of the sessions is not known, since t
 pub(crate) fn parts(order: &Order, most: usize) -> Vec<Order> {
     match &order.selector {
         Selector::Ids(ids) => {
-            let part = |ids: &[_]| Order { target: order.target.clone(), selector: Selector::Ids(ids.to_vec()) };
+            let part = |ids: &[_]| order.of_ids(ids.to_vec());
             ids.chunks(most.max(1)).map(part).collect()
         }
         Selector::Match(_) | Selector::Intelligent => vec![order.clone()],
@@ -231,7 +248,7 @@ mod tests {
     fn order(ids: &[&str]) -> Order {
         let (vendor, account, coordinates) = (VendorName("gaussdb"), "huawei".to_owned(), [].into());
         let ids = ids.iter().map(|id| SessionId((*id).to_owned())).collect();
-        Order { target: Target { alias: None, vendor, account, coordinates }, selector: Selector::Ids(ids) }
+        Order::new(Target { alias: None, vendor, account, coordinates }, Selector::Ids(ids))
     }
 
     /// A call of that id that left and was answered so.

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Outcome, Problem, Session};
+use super::{End, Outcome, Problem, Session};
 
 /// A kill's id: a UUIDv7, so ids sort by the time they were made.
 pub type KillId = Uuid;
@@ -171,6 +171,9 @@ pub struct Kill {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "no session met the match, so nothing was sent")]
     pub note: Option<&'static str>,
+    /// What of each session was to be ended, where that was not the whole of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<End>,
     /// Why its sessions were not looked at before it; absent where they were.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blind: Option<Blind>,
@@ -267,6 +270,7 @@ impl Kill {
             matched: None,
             sessions_known: None,
             note: None,
+            end: None,
             blind: None,
             look: None,
             found: Found::new(),

@@ -43,6 +43,34 @@ pub struct LiveSession {
     /// What the client calls itself, where the vendor tells it.
     #[schema(example = "psql")]
     pub application: Option<String>,
+    /// What tells the statement that it runs from those before and after it, where the server tells that.
+    #[serde(skip)]
+    pub statement_id: Option<String>,
+}
+
+/// What tells a session, and the statement that it runs, from others that have the same id before or after it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// The database user, as the server tells it.
+    pub user: Option<String>,
+    /// The client's address, with its port.
+    pub host: Option<String>,
+    /// When the session began, as exactly as the server tells it.
+    pub started_at: Option<OffsetDateTime>,
+    /// See [`LiveSession::statement_id`].
+    pub statement_id: Option<String>,
+}
+
+impl Mark {
+    #[must_use]
+    pub fn of(session: &LiveSession) -> Self {
+        Self {
+            user: session.user.clone(),
+            host: session.host.clone(),
+            started_at: session.started_at,
+            statement_id: session.statement_id.clone(),
+        }
+    }
 }
 
 impl LiveSession {
@@ -62,6 +90,7 @@ impl LiveSession {
             transaction_seconds: None,
             blocked_by: None,
             application: None,
+            statement_id: None,
         }
     }
 

@@ -18,6 +18,8 @@ pub enum ProblemCode {
     MethodNotAllowed,
     InProgress,
     TargetBusy,
+    /// A node is not the server, or not in the role, that its account expects.
+    TargetChanged,
     TooLarge,
     UnsupportedMediaType,
     Invalid,
@@ -52,6 +54,7 @@ impl ProblemCode {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::InProgress => "in_progress",
             Self::TargetBusy => "target_busy",
+            Self::TargetChanged => "target_changed",
             Self::TooLarge => "too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Invalid => "invalid",

@@ -1,10 +1,14 @@
 //! Where the sessions live.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
+use utoipa::ToSchema;
 
-use super::Selector;
+use super::{LiveSession, Mark, Selector, SessionId};
 
 /// The name of a vendor in the vendor table, such as `gaussdb`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,9 +71,67 @@ impl Target {
     }
 }
 
+/// What of a session is to be ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// The whole of it, with its connection.
+    #[default]
+    Session,
+    /// What it runs now; its connection stays.
+    Statement,
+}
+
+impl End {
+    pub const ALL: [Self; 2] = [Self::Session, Self::Statement];
+
+    /// The word in requests, answers and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Statement => "statement",
+        }
+    }
+
+    /// The one with that word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|end| end.as_str() == word)
+    }
+}
+
 /// A kill as asked, always valid for its vendor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
     pub target: Target,
     pub selector: Selector,
+    pub end: End,
+    /// What tells each of its sessions from others under the same id, as they were last seen: for vendors whose kills can ask
+    /// for it. None of a session that was not looked at.
+    pub marks: BTreeMap<SessionId, Mark>,
+}
+
+impl Order {
+    /// The end of sessions that nobody has looked at.
+    #[must_use]
+    pub const fn new(target: Target, selector: Selector) -> Self {
+        Self { target, selector, end: End::Session, marks: BTreeMap::new() }
+    }
+
+    /// The same for some of its sessions.
+    #[must_use]
+    pub fn of_ids(&self, ids: Vec<SessionId>) -> Self {
+        let marks = ids.iter().filter_map(|id| Some((id.clone(), self.marks.get(id)?.clone()))).collect();
+        Self { target: self.target.clone(), selector: Selector::Ids(ids), end: self.end, marks }
+    }
+
+    /// The same with what tells each of its sessions apart that is among these.
+    #[must_use]
+    pub fn marked_among(mut self, sessions: &[LiveSession]) -> Self {
+        let ids: HashSet<&SessionId> = self.selector.ids().iter().collect();
+        let seen = sessions.iter().filter(|session| ids.contains(&session.id));
+        self.marks = seen.map(|session| (session.id.clone(), Mark::of(session))).collect();
+        self
+    }
 }

@@ -59,7 +59,7 @@ pub(super) const fn status(code: ProblemCode) -> StatusCode {
         ProblemCode::UnknownTarget | ProblemCode::TargetNotFound | ProblemCode::NotFound => StatusCode::NOT_FOUND,
         ProblemCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ProblemCode::TooSlow => StatusCode::REQUEST_TIMEOUT,
-        ProblemCode::InProgress | ProblemCode::TargetBusy => StatusCode::CONFLICT,
+        ProblemCode::InProgress | ProblemCode::TargetBusy | ProblemCode::TargetChanged => StatusCode::CONFLICT,
         ProblemCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ProblemCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ProblemCode::Invalid
@@ -87,6 +87,7 @@ const fn title(code: ProblemCode) -> &'static str {
         ProblemCode::MethodNotAllowed => "Method not allowed",
         ProblemCode::InProgress => "The same idempotency key is being worked on",
         ProblemCode::TargetBusy => "The target's state forbids it now",
+        ProblemCode::TargetChanged => "The node is another server",
         ProblemCode::TooLarge => "The body is too large",
         ProblemCode::UnsupportedMediaType => "The body must be JSON",
         ProblemCode::Invalid => "A field has a value that cannot be used",

@@ -20,7 +20,7 @@ pub(super) struct VendorInfo {
     pub(super) name: &'static str,
     pub(super) product: &'static str,
     #[schema(example = "tencent")]
-    pub(super) cloud: &'static str,
+    pub(super) cloud: Option<&'static str>,
     pub(super) coordinates: Vec<CoordinateInfo>,
     /// What a session id looks like.
     #[schema(example = "a whole number from 0 to 9223372036854775807")]
@@ -168,7 +168,7 @@ fn describe(vendor: &dyn Vendor, caller: &Authenticated, kills: &Kills) -> Vendo
         Some(AccountLimits {
             account: account.clone(),
             by_coordinates: kills.targets().access.permits(&caller.0.subject, vendor.name().as_str(), account),
-            site: able.cloud.sites().map(|_| site.as_str()),
+            site: able.by.cloud().and_then(|cloud| cloud.sites()).map(|_| site.as_str()),
             coordinates: able.coordinates.iter().map(|coordinate| coordinate.name).collect(),
             selectors: able.forms(),
             listing: able.listing.map(shown),
@@ -185,7 +185,7 @@ fn describe(vendor: &dyn Vendor, caller: &Authenticated, kills: &Kills) -> Vendo
     VendorInfo {
         name: vendor.name().as_str(),
         product: able.product,
-        cloud: able.cloud.name(),
+        cloud: able.by.cloud().map(|cloud| cloud.name()),
         coordinates: coordinates.collect(),
         session_id: able.session_id.expected(),
         selectors: able.selectors.iter().map(|kind| kind.describe()).collect(),

@@ -2,9 +2,10 @@
 //!
 //! It sends a call once and gives back the reply. It knows nothing of sessions, reads no meaning into a reply and repeats
 //! nothing: whether a call may be sent again is for [`crate::dispatch`] to say. What carries the calls is a [`Carrier`]:
-//! the HTTP of a [cloud](CloudAccount), and whatever else can carry a [`Call`].
+//! the HTTP of a [cloud](CloudAccount), or the protocol of [database servers](server::ServerAccount).
 
 mod cloud;
+pub mod server;
 
 use std::{fmt, time::Duration};
 

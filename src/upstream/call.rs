@@ -61,13 +61,22 @@ pub struct Statements {
     pub statements: Vec<Statement>,
 }
 
-/// One statement.
+/// One statement, or several of one message of which the last one's result counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// Nothing that a caller wrote is in it but ids that were checked.
+    /// Nothing that a caller wrote is in it but ids that were checked, and literals of no other letters than digits and those
+    /// of hexadecimal numbers and times.
     pub text: String,
-    /// What stands for its parameters, in order.
-    pub parameters: Vec<Value>,
+    /// For how long it is asked again, every few milliseconds, as long as it gives rows; `None` for once.
+    pub while_rows: Option<Duration>,
+}
+
+impl Statement {
+    /// A statement that is run once.
+    #[must_use]
+    pub const fn once(text: String) -> Self {
+        Self { text, while_rows: None }
+    }
 }
 
 impl Call {
@@ -142,7 +151,8 @@ pub struct Reply {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     Http(HttpReply),
-    /// One for each statement that was run: none of those behind one that broke off the connection.
+    /// One for each statement that was answered: at the first one that was not, the connection broke off or its time was up,
+    /// and what came behind it was not sent. There is one at least.
     Results(Vec<StatementResult>),
 }
 
@@ -160,9 +170,9 @@ pub struct HttpReply {
 /// What a database server answered to one statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StatementResult {
-    /// Its rows, each an object with a member for each column; none where it has none.
+    /// Its rows, each an object with a member for each column, which is text or null; none where it has none.
     Rows(Vec<Value>),
-    /// It was refused, with the server's code and text.
+    /// It was refused, with the server's code (an SQLSTATE, or a number of MySQL's) and text.
     Refused { code: String, message: String },
 }
 

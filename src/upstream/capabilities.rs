@@ -34,6 +34,35 @@ impl Site {
     }
 }
 
+/// How a vendor is reached.
+#[derive(Debug, Clone, Copy)]
+pub enum By {
+    /// By the HTTP of a cloud, whose credentials and signatures it takes.
+    Cloud(&'static dyn Cloud),
+    /// By the protocol of a database server: an engine.
+    Protocol(Protocol),
+}
+
+impl By {
+    /// The cloud, where it is one.
+    #[must_use]
+    pub const fn cloud(self) -> Option<&'static dyn Cloud> {
+        match self {
+            Self::Cloud(cloud) => Some(cloud),
+            Self::Protocol(_) => None,
+        }
+    }
+}
+
+/// The protocols of database servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    Postgres,
+    MySql,
+    /// As MySQL's, of a server that lists and kills otherwise.
+    MariaDb,
+}
+
 /// Whether a coordinate must be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
@@ -224,8 +253,7 @@ impl Own {
 pub struct Capabilities {
     /// The product, for people.
     pub product: &'static str,
-    /// Whose credentials and signatures it takes.
-    pub cloud: &'static dyn Cloud,
+    pub by: By,
     pub coordinates: &'static [Coordinate],
     /// The coordinates that tell places apart: targets in which one of them differs are surely different places. Another
     /// value of any other may be another name for the same place, and proves nothing.
@@ -246,6 +274,10 @@ pub struct Capabilities {
     /// How live sessions are listed; `None` where they cannot be.
     pub listing: Option<ListingKind>,
     pub own: Own,
+    /// Whether its kill can ask that each session is the one that was seen, see [`Order::marks`](crate::domain::Order::marks).
+    pub checks_marks: bool,
+    /// Whether it can cancel a statement and leave the session.
+    pub cancels: bool,
 }
 
 /// What a vendor counts together, of the calls under one set of credentials.

@@ -17,6 +17,8 @@ pub enum FaultKind {
     TargetNotFound,
     /// The target's state forbids it, or another operation is running.
     TargetBusy,
+    /// The node is another server than the account expects, or not in that role: nothing was sent.
+    TargetChanged,
     /// The vendor refuses the parameters.
     Rejected,
     /// Permission, signature or credentials.
@@ -47,11 +49,12 @@ pub enum Replay {
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Throttled,
         Self::TooLate,
         Self::TargetNotFound,
         Self::TargetBusy,
+        Self::TargetChanged,
         Self::Rejected,
         Self::Denied,
         Self::TokenExpired,
@@ -70,6 +73,7 @@ impl FaultKind {
             Self::TokenExpired => Replay::AfterRenewal,
             Self::TargetNotFound
             | Self::TargetBusy
+            | Self::TargetChanged
             | Self::Rejected
             | Self::Denied
             | Self::Refused
@@ -86,6 +90,7 @@ impl FaultKind {
             Self::Throttled | Self::TooLate => Status::RateLimited,
             Self::TargetNotFound
             | Self::TargetBusy
+            | Self::TargetChanged
             | Self::Rejected
             | Self::Denied
             | Self::TokenExpired
@@ -103,6 +108,7 @@ impl FaultKind {
             | Self::TooLate
             | Self::TargetNotFound
             | Self::TargetBusy
+            | Self::TargetChanged
             | Self::Rejected
             | Self::Denied
             | Self::TokenExpired
@@ -120,6 +126,7 @@ impl FaultKind {
             Self::TooLate => ProblemCode::RateLimited,
             Self::TargetNotFound => ProblemCode::TargetNotFound,
             Self::TargetBusy => ProblemCode::TargetBusy,
+            Self::TargetChanged => ProblemCode::TargetChanged,
             Self::Rejected => ProblemCode::UpstreamRejected,
             Self::Denied | Self::TokenExpired => ProblemCode::UpstreamDenied,
             Self::Refused | Self::NotConnected => ProblemCode::UpstreamFailed,
@@ -135,6 +142,7 @@ impl FaultKind {
             | Self::TooLate
             | Self::TargetNotFound
             | Self::TargetBusy
+            | Self::TargetChanged
             | Self::Rejected
             | Self::Denied
             | Self::TokenExpired
@@ -152,6 +160,7 @@ impl FaultKind {
             Self::TooLate => "the gateway is too busy to keep to the vendor's limit",
             Self::TargetNotFound => "the vendor does not know this instance, node, component or shard",
             Self::TargetBusy => "the target's state forbids it now, or another operation is running",
+            Self::TargetChanged => "the node is not the server, or not in the role, that its account expects",
             Self::Rejected => "the vendor refused the parameters",
             Self::Denied | Self::TokenExpired => "the vendor refused the gateway's permission or credentials",
             Self::Refused => "the vendor refused the call",
@@ -180,6 +189,9 @@ impl FaultKind {
             Self::TargetBusy => {
                 "the target's state forbids it now, or another operation is running; nothing was killed"
             }
+            Self::TargetChanged => {
+                "the node is not the server, or not in the role, that its account expects; nothing was killed"
+            }
             Self::Rejected => "the vendor refused the parameters; nothing was killed",
             Self::Denied | Self::TokenExpired => {
                 "the vendor refused the gateway's permission or credentials; nothing was killed"
@@ -206,6 +218,7 @@ impl FaultKind {
             Self::TooLate => "too_late",
             Self::TargetNotFound => "target_not_found",
             Self::TargetBusy => "target_busy",
+            Self::TargetChanged => "target_changed",
             Self::Rejected => "rejected",
             Self::Denied => "denied",
             Self::TokenExpired => "token_expired",

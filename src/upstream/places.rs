@@ -52,7 +52,11 @@ pub fn naming(target: &Target) -> impl Iterator<Item = &'static dyn Vendor> {
 }
 
 fn is_of_same_cloud(one: &dyn Vendor, other: &dyn Vendor) -> bool {
-    one.capabilities().cloud == other.capabilities().cloud
+    match (one.capabilities().by.cloud(), other.capabilities().by.cloud()) {
+        (Some(one), Some(other)) => one == other,
+        // Servers are their accounts'.
+        _ => one.name() == other.name(),
+    }
 }
 
 /// The coordinates that tell places apart for both.

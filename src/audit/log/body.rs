@@ -22,6 +22,7 @@ pub(in crate::audit) fn asked(attempt: &Attempt) -> Value {
         "target": kill.target.as_ref().map(readable),
         "select": kill.select.as_ref().map(readable),
         "confirms": kill.confirms,
+        "end": kill.end,
         "blind": kill.blind,
         "request": request,
         "dry_run": dry_run,

@@ -176,6 +176,7 @@ impl Folded {
             looked_at: self.look.map(|(at, _)| written_whole(at)),
             list_complete: self.look.map(|(_, complete)| complete),
             matched: self.matched,
+            end: text("end"),
             blind: text("blind"),
             sent_at: self.sent_at.map(written_whole),
             completed_at: self.completed_at.map(written_whole),
@@ -220,6 +221,7 @@ impl Folded {
             matched: self.matched.map(u32::try_from).transpose().map_err(|_| damaged("matched"))?,
             sessions_known: None,
             note: None,
+            end: self.asked.get("end").map(|end| of("end", end)).transpose()?,
             blind: self.asked.get("blind").map(|blind| of("blind", blind)).transpose()?,
             look: self.look.map(|(at, complete)| {
                 // Until it is known when the last call left, it may have left from the mark on.

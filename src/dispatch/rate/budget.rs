@@ -77,7 +77,7 @@ mod tests {
             let Counting::ByAction { kill } = vendor.capabilities().counting else { continue };
             let target = Target { alias: None, vendor: vendor.name(), account: "any".into(), coordinates: [].into() };
             let selector = Selector::Ids(vec![SessionId("1".into())]);
-            assert_eq!(vendor.open(&Order { target, selector }).action, kill, "{}", vendor.name());
+            assert_eq!(vendor.open(&Order::new(target, selector)).action, kill, "{}", vendor.name());
         }
     }
 

@@ -12,10 +12,9 @@ use crate::{
     audit::{Audit, Settings},
     domain::{LiveSession, Outcome, Selector, Session, SessionId, Status, VendorName},
     upstream::{
-        Content, Counting, HttpReply, IdRule, ListFilter, Listing, ListingKind, Own, Page, Payload, SelectorKind,
+        By, Content, Counting, HttpReply, IdRule, ListFilter, Listing, ListingKind, Own, Page, Payload, Protocol, SelectorKind,
         Statement, StatementResult, Statements,
         account::{Carrier, Counted, Endpoint, Stamp, Times},
-        cloud::huawei::Huawei,
         redact::Redactor,
     },
 };
@@ -26,7 +25,7 @@ struct Engine;
 
 static CAPABILITIES: Capabilities = Capabilities {
     product: "a database server",
-    cloud: &Huawei,
+    by: By::Protocol(Protocol::MySql),
     coordinates: &[],
     tells_apart: &["node"],
     session_id: IdRule::Decimal { max: u64::MAX },
@@ -39,10 +38,12 @@ static CAPABILITIES: Capabilities = Capabilities {
     can_follow_up: false,
     listing: Some(ListingKind { needs_one_of: &[], most: None, tells: &[] }),
     own: Own { users: &[], commands: &[], applications: &[] },
+    checks_marks: false,
+    cancels: false,
 };
 
 fn statements(stage: &'static str, effect: Effect, target: &Target, texts: Vec<String>) -> Call {
-    let statements = texts.into_iter().map(|text| Statement { text, parameters: vec![] }).collect();
+    let statements = texts.into_iter().map(|text| Statement::once(text)).collect();
     let node = target.coordinates.get("node").cloned();
     Call { stage, effect, action: stage, payload: Payload::Statements(Statements { node, statements }) }
 }
@@ -205,10 +206,8 @@ impl World {
 
     /// Ends those sessions on the primary.
     async fn kill(&self, ids: &[&str]) -> Report {
-        let order = Order {
-            target: primary(),
-            selector: Selector::Ids(ids.iter().map(|id| SessionId((*id).into())).collect()),
-        };
+        let ids = ids.iter().map(|id| SessionId((*id).into())).collect();
+        let order = Order::new(primary(), Selector::Ids(ids));
         let budget = Budget::of_kills(&self.runner.account, &Engine, &order.target);
         let permit = self.runner.permit(&budget, Class::Kill, 1, self.runner.limit.max_wait).await.unwrap();
         self.runner.kill(&order, Class::Kill, permit).await.unwrap()

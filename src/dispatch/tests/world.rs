@@ -200,7 +200,7 @@ impl Calls for World {
 pub(super) fn order(place: u8, selector: Selector) -> Order {
     let coordinates = [("instance_id", place.to_string())].into();
     let target = Target { alias: None, vendor: VendorName("dcdb"), account: "tencent".into(), coordinates };
-    Order { target, selector }
+    Order::new(target, selector)
 }
 
 pub(super) fn ids(ids: impl IntoIterator<Item = u8>) -> Selector {

@@ -22,7 +22,7 @@ use crate::{
         runner::{Reader, Runner},
         upstreams::Upstreams,
     },
-    domain::{Found, Kill, Order, Selector, Sent, Session, SessionId, Status, Target},
+    domain::{Found, Kill, Order, Sent, Session, SessionId, Status, Target},
     seats::{Seat, Seats},
     upstream::{Known, List, ListFilter, Listing},
 };
@@ -247,7 +247,7 @@ fn still_open(order: &Order, call: &Sent, sessions: &[Session]) -> Option<Order>
     }
     let open = sessions.iter().filter(|session| settle::is_open(session) && call.ids.contains(&session.id));
     let ids: Vec<_> = open.map(|session| SessionId(session.id.clone())).collect();
-    (!ids.is_empty()).then(|| Order { target: order.target.clone(), selector: Selector::Ids(ids) })
+    (!ids.is_empty()).then(|| order.of_ids(ids))
 }
 
 #[cfg(test)]
@@ -260,7 +260,7 @@ pub(in crate::kill) mod tests {
     use crate::{
         audit::{Attempt, Audit, Settings},
         clock::Clock,
-        domain::{Outcome, ProblemCode},
+        domain::{Outcome, ProblemCode, Selector},
         kill::{
             Kills, Parts,
             intake::allowance::{CallerLimit, CallerLimits},
@@ -329,7 +329,7 @@ pub(in crate::kill) mod tests {
             account: "tencent".into(),
             coordinates: [].into(),
         };
-        let order = Order { target, selector: Selector::Ids(vec![id("7"), id("8"), id("9")]) };
+        let order = Order::new(target, Selector::Ids(vec![id("7"), id("8"), id("9")]));
         let sessions = [("7", Outcome::Accepted), ("8", Outcome::Killed), ("9", Outcome::Accepted)];
         let sessions = sessions.map(|(name, outcome)| Session::new(&id(name), outcome)).to_vec();
         let told = |ids: &[&str], task: Option<&str>| {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::{
-    domain::{Order, Problem, ProblemCode, SessionId, Target},
+    domain::{End, Order, Problem, ProblemCode, SessionId, Target},
     kill::{
         intake::{
             ids::recorded_select,
@@ -125,14 +125,18 @@ impl KillRequest {
         if dry_run && !look {
             mistakes.invalid("look", "must not be false with dry_run: a preview is a look");
         }
+        let end = end.map_or(Some(End::Session), |word| End::parse(&word));
+        if end.is_none() {
+            mistakes.invalid("end", "must be session or statement");
+        }
         let target = target.and_then(|named| targets.resolve(named).map_err(|problem| mistakes.add(problem)).ok());
         let vendor = target.as_ref().and_then(|target| upstream::find(target.vendor.as_str()));
         let found = target.zip(vendor);
         let checked = found.and_then(|(target, vendor)| {
             let able = targets.able(vendor, &target.account);
             let (selector, pins) = select?.check(able.session_id, &mut mistakes)?;
-            let order = Order { target, selector };
-            let asks = Asks { dry_run, is_bound: confirm.is_some(), end: end.as_deref(), pins: !pins.is_empty() };
+            let order = Order { end: end?, ..Order::new(target, selector) };
+            let asks = Asks { dry_run, is_bound: confirm.is_some(), pins: !pins.is_empty() };
             if let Err(problem) = asks.check(able, &order) {
                 mistakes.add(problem);
             }
@@ -151,24 +155,19 @@ impl KillRequest {
 }
 
 /// What of a request not every vendor can do.
-struct Asks<'a> {
+struct Asks {
     dry_run: bool,
     is_bound: bool,
-    end: Option<&'a str>,
     pins: bool,
 }
 
-impl Asks<'_> {
+impl Asks {
     fn check(&self, able: &Capabilities, order: &Order) -> Result<(), Problem> {
         let vendor = order.target.vendor;
         let unsupported = |sentence: String| Problem::new(ProblemCode::UnsupportedSelector, sentence);
-        match self.end {
-            None | Some("session") => {}
-            Some("statement") => {
-                let sentence = format!("{vendor} ends sessions and cannot cancel a statement alone");
-                return Err(unsupported(sentence).at("end").supported(vec!["session".to_owned()]));
-            }
-            Some(_) => return Err(Problem::invalid("end", "must be session or statement")),
+        if order.end == End::Statement && !able.cancels {
+            let sentence = format!("{vendor} ends sessions and cannot cancel a statement alone");
+            return Err(unsupported(sentence).at("end").supported(vec![End::Session.as_str().to_owned()]));
         }
         if !able.selectors.iter().any(|kind| kind.covers(&order.selector)) && !able.lists_for(&order.selector) {
             let field = format!("select.{}", order.selector.kind());
@@ -228,11 +227,13 @@ pub fn recorded_order(target: &Value, select: &Value) -> Option<Order> {
     let select = Members::of(select.into(), "select", &mut mistakes)?;
     let select = Select::read(select, &mut mistakes)?;
     let (selector, _) = select.check(vendor.capabilities().session_id, &mut mistakes)?;
-    mistakes.problem().is_none().then_some(Order { target, selector })
+    mistakes.problem().is_none().then(|| Order::new(target, selector))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::json;
 
     use super::*;
@@ -240,7 +241,11 @@ mod tests {
 
     fn targets() -> Targets {
         let reach =
-            |vendors: &[&'static str]| Reach { site: Site::Mainland, vendors: vendors.iter().copied().collect() };
+            |vendors: &[&'static str]| Reach {
+                site: Site::Mainland,
+                vendors: vendors.iter().copied().collect(),
+                nodes: BTreeSet::new(),
+            };
         Targets {
             accounts: [("h".to_owned(), reach(&["gaussdb", "das", "taurusdb"])), ("t".to_owned(), reach(&["dcdb"]))]
                 .into(),

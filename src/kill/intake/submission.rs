@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use crate::{
     audit::IdempotencyKey,
     clock::id_at,
-    domain::{Found, Kill, Outcome, Problem, ProblemCode, Selector, Session, Status, Upstream, is_unseen},
+    domain::{End, Found, Kill, Outcome, Problem, ProblemCode, Selector, Session, Status, Upstream, is_unseen},
     kill::{
         intake::{
             members::Mistakes,
@@ -121,6 +121,7 @@ pub(in crate::kill) fn first_record(submission: &Submission, now: OffsetDateTime
         matched: None,
         sessions_known: None,
         note: None,
+        end: None,
         blind: None,
         look: None,
         found: Found::new(),
@@ -133,6 +134,7 @@ pub(in crate::kill) fn first_record(submission: &Submission, now: OffsetDateTime
     match &submission.asked {
         Ok(asked) => {
             kill.reason = Some(asked.reason.clone());
+            kill.end = Some(asked.order.end).filter(|end| *end != End::Session);
             kill.on_behalf_of = submission.context.person().or_else(|| asked.on_behalf_of.clone());
             kill.confirms = asked.bound.as_ref().map(|bound| bound.preview);
             if let (false, Selector::Ids(ids)) = (asked.dry_run, &asked.order.selector) {
@@ -165,6 +167,7 @@ pub fn fingerprint(asked: &Asked) -> [u8; 32] {
         "on_behalf_of": on_behalf_of,
         "dry_run": dry_run,
         "look": look,
+        "end": order.end,
         "confirm": confirm.as_ref().map(Given::expose),
     });
     let mut fingerprint = [0; 32];

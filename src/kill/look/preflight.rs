@@ -18,7 +18,7 @@ use crate::{
         },
         times::longest,
     },
-    upstream,
+    upstream::{self, List},
 };
 
 impl Looks {
@@ -119,13 +119,19 @@ impl Preflight<'_> {
         }
         let selector = if own_way { asked.order.selector.clone() } else { Selector::Ids(victims.send) };
         // It goes to the node that was looked at, whichever is the primary by then.
-        let order = Order { target: seen.place.clone(), selector };
+        let order = Order { end: asked.order.end, ..Order::new(seen.place.clone(), selector) };
+        let order = self.marked(order, seen.list(*literals));
         let now = looks.clock.now();
         let due = now + longest(runner.limit, order.selector.ids().len(), true);
         let watch = looks.recurrence.watch(runner, kill, seen.list(*literals), &plan.filters);
         let (recorded, ()) = tokio::join!(looks.record.looked(kill, now, due), watch);
         recorded?;
         Ok(Some(Cleared { order, many, in_company: seen.in_company }))
+    }
+
+    /// The same order with what tells its sessions apart, where the vendor's kill can ask for that.
+    pub(super) fn marked(&self, order: Order, list: &List) -> Order {
+        if self.runner.able.checks_marks { order.marked_among(&list.sessions) } else { order }
     }
 
     /// Which sessions may be sent, and what was seen of them.
@@ -228,7 +234,7 @@ fn with_decided(kill: &Kill, order: &Order, rest: impl FnOnce(&Order) -> Report)
     }
     let undecided = kill.sessions.iter().filter(|session| session.outcome == Outcome::Unknown);
     let undecided = undecided.map(|session| SessionId(session.id.clone())).collect();
-    let order = Order { selector: Selector::Ids(undecided), ..order.clone() };
+    let order = order.of_ids(undecided);
     with_unsent(&kill.sessions, rest(&order))
 }
 

@@ -58,7 +58,7 @@ impl Preflight<'_> {
         // These were counted before.
         let in_company = seen.in_company;
         Ok((!send.is_empty()).then_some(Cleared {
-            order: Order { selector: Selector::Ids(send), ..part },
+            order: self.marked(part.of_ids(send), list),
             many: 0,
             in_company,
         }))

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     clock::{from_unix_millis, unix_millis},
-    domain::KillId,
+    domain::{End, KillId},
 };
 
 /// What every token begins with, so that one can be known wherever it turns up.
@@ -84,13 +84,14 @@ pub(in crate::kill) struct Terms([[u8; HASH]; 3]);
 
 impl Terms {
     /// A target is the same by its alias and by its coordinates; a selector is the same as recorded.
-    pub(in crate::kill) fn of(caller: &str, target: &Value, select: &Value) -> Self {
+    pub(in crate::kill) fn of(caller: &str, target: &Value, select: &Value, end: End) -> Self {
         let mut place = target.clone();
         if let Some(members) = place.as_object_mut() {
             members.remove("alias");
         }
         // Members of a JSON object are sorted here, so what comes back from the record reads the same.
-        Self([caller.to_owned(), place.to_string(), select.to_string()].map(|text| hash(text.as_bytes())))
+        let what = format!("{} {select}", end.as_str());
+        Self([caller.to_owned(), place.to_string(), what].map(|text| hash(text.as_bytes())))
     }
 }
 
@@ -202,7 +203,7 @@ mod tests {
         if let Some(alias) = alias {
             target["alias"] = alias.into();
         }
-        Terms::of(caller, &target, &json!({ "ids": ids }))
+        Terms::of(caller, &target, &json!({ "ids": ids }), End::Session)
     }
 
     fn preview() -> KillId {

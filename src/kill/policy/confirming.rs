@@ -118,7 +118,7 @@ impl Policy {
         let can_go = is_intelligent || many > 0 && self.caps.check_kill(many).is_ok();
         let can_go = can_go && kill.problem.is_none();
         let is_good = kill.status == Status::Preview && can_go && now < until;
-        let token = || key.mint(kill.id, until, &Terms::of(&kill.caller, target, select));
+        let token = || key.mint(kill.id, until, &Terms::of(&kill.caller, target, select, kill.end.unwrap_or_default()));
         is_good.then(|| Confirm { token: token(), until })
     }
 
@@ -195,7 +195,7 @@ impl Policy {
     ) -> Result<Kill, Problem> {
         let wrong = |sentence: &str| Problem::invalid("confirm", sentence);
         let target = serde_json::to_value(&asked.order.target).unwrap_or_default();
-        let terms = Terms::of(caller, &target, asked.select.as_ref().unwrap_or_default());
+        let terms = Terms::of(caller, &target, asked.select.as_ref().unwrap_or_default(), asked.order.end);
         let id = self.confirming.key.check(given.expose(), now, &terms);
         let id = id.map_err(|refusal| wrong(refusal.sentence()))?;
         let preview = record.find(id).await?.filter(|kill| kill.status == Status::Preview && kill.caller == caller);

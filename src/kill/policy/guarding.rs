@@ -34,7 +34,7 @@ fn guarding(place: Target) -> Targets {
 
 /// Whether each of the guards holds there: callers, rules, confirm.
 fn guards(targets: &Targets, target: Target) -> [bool; 4] {
-    let order = Order { target, selector: Selector::Ids(vec![]) };
+    let order = Order::new(target, Selector::Ids(vec![]));
     let session = LiveSession { user: Some("repl".to_owned()), ..LiveSession::new(SessionId("7".to_owned())) };
     let rules = Rules { targets: globs("guarded"), ..Rules::default() };
     [

@@ -37,6 +37,8 @@ pub struct Reach {
     pub site: Site,
     /// The vendors that the account has an endpoint for.
     pub vendors: BTreeSet<&'static str>,
+    /// The servers that it names; none at a cloud.
+    pub nodes: BTreeSet<String>,
 }
 
 /// Every alias and account of the configuration.
@@ -78,9 +80,30 @@ impl Targets {
                 let vendor = find_vendor(vendor.as_deref())?;
                 let account = self.account(vendor, account)?;
                 let coordinates = upstream::coordinates(vendor, self.site(&account), &coordinates).map_err(complain)?;
-                Ok(Target { alias: None, vendor: vendor.name(), account, coordinates })
+                let nodes = self.accounts.get(&account).map(|reach| reach.nodes.iter().cloned().collect());
+                let target = Target { alias: None, vendor: vendor.name(), account, coordinates };
+                let at = self.at_node(target);
+                at.map_err(|detail| Problem::invalid("target.node", detail).supported(nodes.unwrap_or_default()))
             }
         }
+    }
+
+    /// The target at the server that it names, or at the only one that its account has: one place has one name.
+    ///
+    /// # Errors
+    /// What is expected of `node`.
+    pub fn at_node(&self, mut target: Target) -> Result<Target, &'static str> {
+        let nodes = self.accounts.get(&target.account).map(|reach| &reach.nodes).filter(|nodes| !nodes.is_empty());
+        match (nodes, target.node()) {
+            (None, _) => {}
+            (Some(nodes), Some(node)) if !nodes.contains(node) => return Err("is none of the account's nodes"),
+            (Some(_), Some(_)) => {}
+            (Some(nodes), None) => match nodes.first().filter(|_| nodes.len() == 1) {
+                Some(only) => drop(target.coordinates.insert("node", only.clone())),
+                None => return Err("is required: the account has several nodes"),
+            },
+        }
+        Ok(target)
     }
 
     /// The account meant: the one that was given, or the only one that fits.
@@ -250,7 +273,11 @@ mod tests {
 
     fn targets() -> Targets {
         let reach =
-            |vendors: &[&'static str]| Reach { site: Site::Mainland, vendors: vendors.iter().copied().collect() };
+            |vendors: &[&'static str]| Reach {
+                site: Site::Mainland,
+                vendors: vendors.iter().copied().collect(),
+                nodes: BTreeSet::new(),
+            };
         let accounts = [
             ("huawei-prod".to_owned(), reach(&["das", "taurusdb"])),
             ("huawei-test".to_owned(), reach(&["das"])),
@@ -303,7 +330,7 @@ mod tests {
         let by_alias = targets.resolve(Named::Alias("orders".into())).unwrap();
         let in_full = targets.resolve(shard(None)).unwrap();
         for target in [by_alias, in_full] {
-            let order = Order { target, selector: Selector::Ids(vec![]) };
+            let order = Order::new(target, Selector::Ids(vec![]));
             assert_eq!(targets.check("dba-ann", &order), Ok(()));
             assert_eq!(targets.check("chatops", &order).unwrap_err().code, ProblemCode::Forbidden);
         }
@@ -315,7 +342,7 @@ mod tests {
         let with = |alias: Option<&str>, vendor: Option<&str>| {
             let rule =
                 Protected { alias: alias.map(Into::into), vendor: vendor.map(Into::into), ..Protected::default() };
-            let order = Order { target: target.clone(), selector: Selector::Intelligent };
+            let order = Order::new(target.clone(), Selector::Intelligent);
             Targets { protected: vec![rule], ..targets() }.check("dba-ann", &order)
         };
         assert_eq!(with(None, Some("das")), Ok(()));

@@ -103,7 +103,7 @@ async fn a_kill_whose_work_breaks_off_is_concluded_and_answered() {
     let coordinates = [].into();
     let target = Target { alias: None, vendor: VendorName("gaussdb"), account: "huawei".into(), coordinates };
     let asked = Asked {
-        order: Order { target, selector: Selector::Ids(vec![id]) },
+        order: Order::new(target, Selector::Ids(vec![id])),
         pins: [].into(),
         select: None,
         reason: "INC-4711".into(),

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::domain::{AnyOf, Glob, Order, Outcome, Selector, Target, VendorName};
 
 use crate::upstream::{
-    Answer, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListFilter, ListingKind,
+    Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListFilter, ListingKind,
     Own, Page, Reply, SelectorKind, Step, Vendor, cloud::huawei, json, process::Row,
 };
 
@@ -20,7 +20,7 @@ pub(super) struct Das;
 
 static CAPABILITIES: Capabilities = Capabilities {
     product: "Huawei Cloud DAS, for RDS for MySQL",
-    cloud: &huawei::Huawei,
+    by: By::Cloud(&huawei::Huawei),
     coordinates: &[INSTANCE, DB_USER],
     // A `db_user_id` is a handle on the instance, and there can be many.
     tells_apart: &["instance_id"],
@@ -36,6 +36,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     can_follow_up: false,
     listing: Some(ListingKind { needs_one_of: &["user", "database"], most: None, tells: &[] }),
     own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS, applications: &[] },
+    checks_marks: false,
+    cancels: false,
 };
 
 /// "Built-in accounts" of RDS for MySQL in the user guide (2024), and MySQL's own.

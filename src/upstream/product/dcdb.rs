@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::domain::{Order, Outcome, Target, VendorName};
 
 use crate::upstream::{
-    Answer, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListFilter, ListingKind,
+    Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListFilter, ListingKind,
     Need, Next, Own, Page, Reply, SelectorKind, Site, Stage, Step, Vendor, cloud::tencent, json, process::Row,
 };
 
@@ -21,7 +21,7 @@ pub(super) struct Dcdb;
 
 const MAINLAND: Capabilities = Capabilities {
     product: "Tencent Cloud DCDB (TDSQL for MySQL)",
-    cloud: &tencent::Tencent,
+    by: By::Cloud(&tencent::Tencent),
     coordinates: &[INSTANCE, SHARD, SERIAL, NODE],
     // A shard has an id and a serial id, each of which is its own; a node is one of a shard's, and without it the primary
     // is meant.
@@ -38,6 +38,8 @@ const MAINLAND: Capabilities = Capabilities {
     can_follow_up: true,
     listing: Some(ListingKind { needs_one_of: &[], most: None, tells: &[] }),
     own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS, applications: &[] },
+    checks_marks: false,
+    cancels: false,
 };
 
 static CAPABILITIES: Capabilities = MAINLAND;

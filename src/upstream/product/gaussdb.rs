@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use crate::domain::{LiveSession, Order, Outcome, Session, SessionId, Target, VendorName};
 
 use crate::upstream::{
-    Answer, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListFilter, ListingKind,
+    Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListFilter, ListingKind,
     Next, Own, Page, Reply, SelectorKind, Step, Vendor,
     cloud::huawei,
     json,
@@ -24,7 +24,7 @@ pub(super) struct GaussDb;
 
 static CAPABILITIES: Capabilities = Capabilities {
     product: "Huawei Cloud GaussDB",
-    cloud: &huawei::Huawei,
+    by: By::Cloud(&huawei::Huawei),
     coordinates: &[INSTANCE, NODE, COMPONENT],
     // Components are numbered within an instance. The node goes with the component and proves nothing by itself.
     tells_apart: &["instance_id", "component_id"],
@@ -46,6 +46,8 @@ static CAPABILITIES: Capabilities = Capabilities {
         tells: &["min_transaction_seconds", "idle_in_transaction", "blocking"],
     }),
     own: Own { users: OWN_USERS, commands: OWN_THREADS, applications: OWN_APPLICATIONS },
+    checks_marks: false,
+    cancels: false,
 };
 
 /// "System accounts for DB instances" in the product description (2025).

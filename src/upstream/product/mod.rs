@@ -2,10 +2,12 @@
 
 mod das;
 mod dcdb;
+mod engine;
 mod gaussdb;
+mod postgresql;
 mod taurusdb;
 
 use super::Vendor;
 
 /// Every vendor there is.
-pub static TABLE: &[&dyn Vendor] = &[&gaussdb::GaussDb, &das::Das, &taurusdb::TaurusDb, &dcdb::Dcdb];
+pub static TABLE: &[&dyn Vendor] = &[&gaussdb::GaussDb, &das::Das, &taurusdb::TaurusDb, &dcdb::Dcdb, &postgresql::PostgreSql];

@@ -16,7 +16,7 @@ use crate::{
 };
 
 use crate::upstream::{
-    Answer, Call, Capabilities, Coordinate, Counting, Effect, Fault, IdRule, Known, ListFilter, ListingKind, Own, Page,
+    Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, IdRule, Known, ListFilter, ListingKind, Own, Page,
     Reply, SelectorKind, Step, Vendor, cloud::huawei, json, process::Row,
 };
 
@@ -26,7 +26,7 @@ pub(super) struct TaurusDb;
 
 static CAPABILITIES: Capabilities = Capabilities {
     product: "Huawei Cloud TaurusDB",
-    cloud: &huawei::Huawei,
+    by: By::Cloud(&huawei::Huawei),
     coordinates: &[INSTANCE, NODE],
     // Every node is a server of its own.
     tells_apart: &["instance_id", "node_id"],
@@ -43,6 +43,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     can_follow_up: true,
     listing: Some(ListingKind { needs_one_of: &[], most: None, tells: &[] }),
     own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS, applications: &[] },
+    checks_marks: false,
+    cancels: false,
 };
 
 /// "System accounts" of the user guide (2025), and MySQL's own.

@@ -150,6 +150,7 @@ pub(crate) fn attempt(at: OffsetDateTime) -> Attempt {
             matched: None,
             sessions_known: None,
             note: None,
+            end: None,
             blind: None,
             look: None,
             confirms: None,

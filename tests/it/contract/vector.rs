@@ -297,7 +297,7 @@ impl Vector {
         if !capabilities.selectors.iter().any(|kind| kind.covers(&selector)) {
             return Err(format!("{} has no such selector: {selector:?}", self.folder));
         }
-        Ok((vendor, Order { target, selector }))
+        Ok((vendor, Order::new(target, selector)))
     }
 
     /// What is known at each step: as remembered, or a kill that was sent a second ago.

@@ -100,6 +100,7 @@ fn abandoned(now: OffsetDateTime, deadline: OffsetDateTime) -> Attempt {
         matched: None,
         sessions_known: None,
         note: None,
+        end: None,
         blind: None,
         look: None,
         confirms: None,

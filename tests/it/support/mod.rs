@@ -6,3 +6,4 @@ pub(crate) mod gateway;
 pub(crate) mod lateness;
 pub(crate) mod patience;
 pub(crate) mod postgres;
+pub(crate) mod servers;

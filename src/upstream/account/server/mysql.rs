@@ -1,0 +1,128 @@
+//! The protocol of MySQL and MariaDB.
+
+use futures_util::TryStreamExt;
+use secrecy::ExposeSecret;
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Either, MySqlConnection, Row,
+    mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode},
+};
+
+use super::{
+    Address, Settings, Tls,
+    login::Refusal,
+    wire::{Broken, object},
+};
+use crate::upstream::{Protocol, StatementResult};
+
+/// See the module.
+pub(super) struct MySql(MySqlConnection);
+
+impl MySql {
+    /// Logs in at an address.
+    ///
+    /// # Errors
+    /// What the server, or the way there, had against it.
+    pub(super) async fn connect(settings: &Settings, address: &Address) -> Result<Self, Refusal> {
+        let mut options = MySqlConnectOptions::new()
+            .host(&address.host)
+            .port(address.port)
+            .username(&settings.username)
+            .password(settings.password.expose_secret())
+            .statement_cache_capacity(0)
+            // Look-alikes refuse what is usually set behind the login.
+            .pipes_as_concat(false)
+            .no_engine_substitution(false)
+            .timezone(None)
+            .set_names(false)
+            .ssl_mode(match settings.tls {
+                Tls::Verify => MySqlSslMode::VerifyIdentity,
+                Tls::VerifyCa => MySqlSslMode::VerifyCa,
+                Tls::Off => MySqlSslMode::Disabled,
+            })
+            .disable_statement_logging();
+        if let Some(authorities) = &settings.authorities {
+            options = options.ssl_ca_from_pem(authorities.clone());
+        }
+        if let Some(database) = &settings.database {
+            options = options.database(database);
+        }
+        let mut connection = Self(options.connect().await.map_err(|error| refusal(&error))?);
+        for setting in settings_of(settings.protocol) {
+            // A setting that this version has not is none that could be in the way.
+            let set = connection.ask(setting).await;
+            set.map_err(|Broken| Refusal::unreached("the server ended the connection behind the login"))?;
+        }
+        Ok(connection)
+    }
+
+    /// See [`Wire::ask`](super::wire::Wire::ask).
+    pub(super) async fn ask(&mut self, text: &str) -> Result<StatementResult, Broken> {
+        let mut answers = sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(&mut self.0);
+        let (mut rows, mut last) = (vec![], vec![]);
+        loop {
+            match answers.try_next().await {
+                Ok(Some(Either::Right(row))) => {
+                    let bytes = |at| row.try_get_unchecked::<Option<Vec<u8>>, _>(at).ok().flatten();
+                    rows.push(object(&row, bytes));
+                }
+                Ok(Some(Either::Left(_))) => last = std::mem::take(&mut rows),
+                Ok(None) => return Ok(StatementResult::Rows(last)),
+                Err(sqlx::Error::Database(error)) => {
+                    let code = error.try_downcast_ref::<MySqlDatabaseError>().map_or(0, MySqlDatabaseError::number);
+                    if ENDS_CONNECTION.contains(&code) {
+                        return Err(Broken);
+                    }
+                    return Ok(StatementResult::Refused { code: code.to_string(), message: error.message().to_owned() });
+                }
+                Err(_) => return Err(Broken),
+            }
+        }
+    }
+
+    pub(super) async fn close(self) {
+        // It goes anyway.
+        let _ = self.0.close().await;
+    }
+}
+
+/// Shutdown, killed by somebody else, idle too long.
+const ENDS_CONNECTION: [u16; 3] = [1053, 1927, 4031];
+
+/// What holds on the connection whatever was set for the account: that nobody waits for a statement for ever.
+const fn settings_of(protocol: Protocol) -> &'static [&'static str] {
+    match protocol {
+        Protocol::MySql => &["SET NAMES utf8mb4", "SET max_execution_time = 10000", "SET lock_wait_timeout = 3"],
+        Protocol::MariaDb | Protocol::Postgres => {
+            &["SET NAMES utf8mb4", "SET max_statement_time = 10", "SET lock_wait_timeout = 3"]
+        }
+    }
+}
+
+/// What the server says of itself.
+pub(super) const fn identity(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::MySql => {
+            "SELECT NULL AS system_identifier, @@server_uuid AS server_uuid, @@read_only = 0 AS writable, \
+             CONCAT(VERSION(), ' ', @@version_comment) AS behind"
+        }
+        Protocol::MariaDb | Protocol::Postgres => {
+            "SELECT NULL AS system_identifier, @@server_uid AS server_uuid, @@read_only = 0 AS writable, \
+             CONCAT(VERSION(), ' ', @@version_comment) AS behind"
+        }
+    }
+}
+
+/// Why somebody could not log in. Numbers are those of the manuals' error references.
+fn refusal(error: &sqlx::Error) -> Refusal {
+    let sqlx::Error::Database(told) = error else { return Refusal::of_way(error) };
+    let number = told.try_downcast_ref::<MySqlDatabaseError>().map_or(0, MySqlDatabaseError::number);
+    let code = number.to_string();
+    match number {
+        1040 | 1203 | 1226 => Refusal::full(&code),
+        1053 => Refusal::busy(&code, "the server is stopping"),
+        1044 | 1045 | 1049 | 1129 | 1130 | 1227 | 1251 | 1698 | 1820 | 1862 | 3118 | 3159 | 4151 => {
+            Refusal::denied(&code)
+        }
+        _ => Refusal::wrong(&code, "the server refused the login"),
+    }
+}

@@ -1,0 +1,116 @@
+//! PostgreSQL's protocol.
+
+use futures_util::TryStreamExt;
+use secrecy::ExposeSecret;
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Either, PgConnection, Row, ValueRef,
+    postgres::{PgConnectOptions, PgDatabaseError, PgRow, PgSeverity, PgSslMode},
+};
+
+use super::{
+    Address, Settings, Tls,
+    login::Refusal,
+    wire::{Broken, object},
+};
+use crate::upstream::StatementResult;
+
+/// See the module.
+pub(super) struct Postgres(PgConnection);
+
+/// What holds on the connection whatever was set for the role: that times are told in UTC, that nobody waits for a
+/// statement for ever, and that names mean what they should.
+const SETTINGS: [(&str, &str); 6] = [
+    ("statement_timeout", "10000"),
+    ("lock_timeout", "3000"),
+    ("idle_session_timeout", "0"),
+    ("search_path", "pg_catalog"),
+    ("datestyle", "ISO"),
+    ("timezone", "UTC"),
+];
+
+/// What the server says of itself.
+pub(super) const IDENTITY: &str = "\
+SELECT (SELECT system_identifier FROM pg_control_system()) AS system_identifier, NULL AS server_uuid, \
+NOT pg_is_in_recovery() AS writable, NULL AS behind";
+
+impl Postgres {
+    /// Logs in at an address.
+    ///
+    /// # Errors
+    /// What the server, or the way there, had against it.
+    pub(super) async fn connect(settings: &Settings, address: &Address) -> Result<Self, Refusal> {
+        let mut options = PgConnectOptions::new_without_pgpass()
+            .host(&address.host)
+            .port(address.port)
+            .username(&settings.username)
+            .password(settings.password.expose_secret())
+            .database(settings.database.as_deref().unwrap_or("postgres"))
+            .application_name("killgate")
+            .statement_cache_capacity(0)
+            .ssl_mode(match settings.tls {
+                Tls::Verify => PgSslMode::VerifyFull,
+                Tls::VerifyCa => PgSslMode::VerifyCa,
+                Tls::Off => PgSslMode::Disable,
+            })
+            .disable_statement_logging();
+        if let Some(authorities) = &settings.authorities {
+            options = options.ssl_root_cert_from_pem(authorities.clone());
+        }
+        let mut connection = Self(options.connect().await.map_err(|error| refusal(&error))?);
+        for (name, value) in SETTINGS {
+            // A setting that this version has not is none that could be in the way.
+            let set = connection.ask(&format!("SET {name} = '{value}'")).await;
+            set.map_err(|Broken| Refusal::unreached("the server ended the connection behind the login"))?;
+        }
+        Ok(connection)
+    }
+
+    /// See [`Wire::ask`](super::wire::Wire::ask).
+    pub(super) async fn ask(&mut self, text: &str) -> Result<StatementResult, Broken> {
+        let mut answers = sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(&mut self.0);
+        let (mut rows, mut last) = (vec![], vec![]);
+        loop {
+            match answers.try_next().await {
+                Ok(Some(Either::Right(row))) => rows.push(object(&row, |at| bytes(&row, at))),
+                Ok(Some(Either::Left(_))) => last = std::mem::take(&mut rows),
+                Ok(None) => return Ok(StatementResult::Rows(last)),
+                Err(sqlx::Error::Database(error)) => {
+                    let of_postgres = error.try_downcast_ref::<PgDatabaseError>();
+                    // It ends the connection with it.
+                    if of_postgres.is_none_or(|error| error.severity() != PgSeverity::Error) {
+                        return Err(Broken);
+                    }
+                    let code = error.code().map(|code| code.into_owned()).unwrap_or_default();
+                    return Ok(StatementResult::Refused { code, message: error.message().to_owned() });
+                }
+                Err(_) => return Err(Broken),
+            }
+        }
+    }
+
+    pub(super) async fn close(self) {
+        // It goes anyway.
+        let _ = self.0.close().await;
+    }
+}
+
+fn bytes(row: &PgRow, at: usize) -> Option<Vec<u8>> {
+    let value = row.try_get_raw(at).ok().filter(|value| !value.is_null())?;
+    value.as_bytes().ok().map(<[u8]>::to_vec)
+}
+
+/// Why somebody could not log in. Codes are the manual's appendix "PostgreSQL Error Codes".
+fn refusal(error: &sqlx::Error) -> Refusal {
+    let sqlx::Error::Database(told) = error else { return Refusal::of_way(error) };
+    let code = told.code().unwrap_or_default();
+    match code.as_ref() {
+        "53300" => Refusal::full(&code),
+        // Starting up, shutting down, recovering.
+        "57P01" | "57P02" | "57P03" => Refusal::busy(&code, "the server is starting or stopping"),
+        "28P01" | "28000" | "42501" | "3D000" | "55000" => Refusal::denied(&code),
+        "08P01" if told.message().contains("startup parameter") => {
+            Refusal::wrong(&code, "a pooler is at this address: its process ids are not the server's")
+        }
+        _ => Refusal::wrong(&code, "the server refused the login"),
+    }
+}

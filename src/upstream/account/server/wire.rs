@@ -1,0 +1,49 @@
+//! One connection to a server, whichever protocol it speaks.
+
+use serde_json::{Map, Value};
+use sqlx::{Column, Database, Row};
+
+use super::{mysql::MySql, postgres::Postgres};
+use crate::upstream::StatementResult;
+
+/// A connection that somebody is logged in on.
+pub(super) enum Wire {
+    Postgres(Postgres),
+    MySql(MySql),
+}
+
+/// The answer to a statement was not read to its end: the connection must not be used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Broken;
+
+impl Wire {
+    /// Runs one message of statements: the last one's rows, or the first refusal.
+    ///
+    /// # Errors
+    /// No answer came, or the server ended the connection.
+    pub(super) async fn ask(&mut self, text: &str) -> Result<StatementResult, Broken> {
+        match self {
+            Self::Postgres(connection) => connection.ask(text).await,
+            Self::MySql(connection) => connection.ask(text).await,
+        }
+    }
+
+    /// Says goodbye: a server counts and logs those who just go.
+    pub(super) async fn close(self) {
+        match self {
+            Self::Postgres(connection) => connection.close().await,
+            Self::MySql(connection) => connection.close().await,
+        }
+    }
+}
+
+/// A row as an object. `bytes` gives those of one column; whatever they are in, they are read as UTF-8, and what is none
+/// becomes the sign for that.
+pub(super) fn object<R: Row>(row: &R, bytes: impl Fn(usize) -> Option<Vec<u8>>) -> Value {
+    let column = |at: usize, column: &<R::Database as Database>::Column| {
+        let text = bytes(at).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        (column.name().to_owned(), text.map_or(Value::Null, Value::String))
+    };
+    let columns = row.columns().iter().enumerate();
+    Value::Object(columns.map(|(at, of)| column(at, of)).collect::<Map<_, _>>())
+}

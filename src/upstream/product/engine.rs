@@ -1,0 +1,110 @@
+//! What database servers have in common that are reached by their own protocol: calls of statements, one for each session,
+//! and one more that is asked until none of them is left.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::{
+    domain::{Order, Outcome, Session, SessionId, Target},
+    upstream::{
+        Call, Coordinate, Effect, Fault, FaultKind, Need, Payload, Reply, Statement, StatementResult, Statements,
+    },
+};
+
+/// Calls a second to one server by default: nobody counts them, and each is a few statements on the one connection.
+pub(super) const CALLS_PER_SECOND: u32 = 100;
+
+/// How long a call waits for its sessions to be gone. What dies longer is looked for later.
+pub(super) const GONE_WITHIN: Duration = Duration::from_millis(300);
+
+pub(super) const NODE: Coordinate = Coordinate {
+    name: "node",
+    need: Need::Optional,
+    expected: "the name of one of its account's nodes: 1 to 64 of 0-9 a-z _ -",
+    example: "primary",
+    check: |name| {
+        let fine = |b: u8| b.is_ascii_digit() || b.is_ascii_lowercase() || matches!(b, b'_' | b'-');
+        (1..=64).contains(&name.len()) && name.bytes().all(fine)
+    },
+};
+
+/// The call that ends the sessions of an order.
+pub(super) fn kill(order: &Order, statements: Vec<Statement>) -> Call {
+    call("kill", Effect::Kill, &order.target, statements)
+}
+
+/// The call that lists sessions.
+pub(super) fn list(target: &Target, text: String) -> Call {
+    call("list", Effect::Read, target, vec![Statement::once(text)])
+}
+
+fn call(stage: &'static str, effect: Effect, target: &Target, statements: Vec<Statement>) -> Call {
+    let node = target.node().map(str::to_owned);
+    Call { stage, effect, action: stage, payload: Payload::Statements(Statements { node, statements }) }
+}
+
+/// The rows of a list.
+///
+/// # Errors
+/// The server refused it, or the answer is something else.
+pub(super) fn rows(reply: &Reply) -> Result<&[Value], Fault> {
+    match reply.results()? {
+        [StatementResult::Rows(rows)] => Ok(rows),
+        [StatementResult::Refused { code, message }] => {
+            Err(Fault::of(FaultKind::Refused, reply).saying(Some(code.clone()), Some(message.clone())))
+        }
+        _ => Err(Fault::unreadable(reply)),
+    }
+}
+
+/// Whether a session was seen gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gone {
+    Yes,
+    No,
+    /// The server did not say.
+    Unheard,
+}
+
+/// What came back for a call of one statement for each session and one more for what is left.
+#[derive(Debug)]
+pub(super) struct Asked<'r> {
+    results: &'r [StatementResult],
+    killed: usize,
+}
+
+impl<'r> Asked<'r> {
+    /// # Errors
+    /// The reply is no such thing.
+    pub(super) fn read(order: &Order, reply: &'r Reply) -> Result<Self, Fault> {
+        let (results, killed) = (reply.results()?, order.selector.ids().len());
+        if results.is_empty() || results.len() > killed + 1 {
+            return Err(Fault::unreadable(reply));
+        }
+        Ok(Self { results, killed })
+    }
+
+    /// The answer to the statement of that session.
+    pub(super) fn killing(&self, at: usize) -> Option<&'r StatementResult> {
+        self.results.get(at).filter(|_| at < self.killed)
+    }
+
+    /// What is known of a session whose statement has no answer.
+    pub(super) fn unheard(&self, at: usize, id: &SessionId) -> Session {
+        if at == self.results.len() {
+            Session::new(id, Outcome::Unknown).because("the answer to its statement was lost")
+        } else {
+            Session::new(id, Outcome::Failed).because("not sent: the connection broke off before it")
+        }
+    }
+
+    /// Whether the session is among those that were left.
+    pub(super) fn gone(&self, id: &SessionId) -> Gone {
+        match self.results.get(self.killed) {
+            Some(StatementResult::Rows(left)) if left.iter().all(|row| row["id"] != *id.as_str()) => Gone::Yes,
+            Some(StatementResult::Rows(_)) => Gone::No,
+            Some(StatementResult::Refused { .. }) | None => Gone::Unheard,
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! PostgreSQL by its own protocol: `pg_stat_activity`, `pg_terminate_backend`, `pg_cancel_backend`.
+//!
+//! A session is its process id and the microsecond in which it began; the id alone comes again. Both are asked for in the
+//! statement that ends it, so that no other session can be meant. That statement says that a signal was sent and not that
+//! the session is gone, so one more asks for it until it is. Facts: the manual's chapters "System Administration Functions"
+//! and "The Cumulative Statistics System" (13 to 18), and measurements on 15, 17 and 18.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::engine::{self, Asked, GONE_WITHIN, Gone, NODE};
+use crate::{
+    domain::{End, LiveSession, Mark, Order, Outcome, Session, SessionId, Target, VendorName},
+    upstream::{
+        Answer, By, Call, Capabilities, Counting, Fault, FaultKind, IdRule, Known, ListFilter, ListingKind, Next, Own,
+        Page, Protocol, Reply, SelectorKind, Statement, StatementResult, Step, Vendor,
+    },
+};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct PostgreSql;
+
+static CAPABILITIES: Capabilities = Capabilities {
+    product: "PostgreSQL",
+    by: By::Protocol(Protocol::Postgres),
+    coordinates: &[NODE],
+    tells_apart: &["node"],
+    // A process id is an `int4`, and none is 0; a server's own process that is listed is ended by nobody.
+    session_id: IdRule::Decimal { max: 2_147_483_647 },
+    selectors: &[SelectorKind::Ids],
+    max_ids_per_call: 100,
+    most_ids_per_call: None,
+    requests_per_second: engine::CALLS_PER_SECOND,
+    requests_per_minute: None,
+    counting: Counting::Together,
+    can_follow_up: false,
+    listing: Some(ListingKind {
+        needs_one_of: &[],
+        most: None,
+        tells: &["min_transaction_seconds", "idle_in_transaction", "blocking"],
+    }),
+    own: Own { users: OWN_USERS, commands: OWN_COMMANDS, applications: &[] },
+    checks_marks: true,
+    cancels: true,
+};
+
+/// Accounts that providers keep for themselves: Amazon RDS, Google Cloud SQL, Azure.
+const OWN_USERS: &[&str] = &["rdsadmin", "rdsrepladmin", "cloudsqladmin", "cloudsqlagent", "cloudsqlreplica", "cloudsqlimportexport", "azuresu"];
+
+/// What `backend_type` says of replication, and [`ITSELF`]. All other kinds of processes that are no client's are listed
+/// without a user.
+const OWN_COMMANDS: &[&str] = &["walsender", ITSELF];
+
+/// What the gateway's own connections are listed as.
+const ITSELF: &str = "killgate";
+
+/// One row for each session and each process. `query` is in the encoding of its session's database, and nothing may
+/// convert it: the server would refuse the whole list for one session's letters. Parallel workers are parts of a session:
+/// whoever ends one ends another session's statement.
+const LIST: &str = "\
+SELECT s.pid AS id, coalesce(s.usename::text, 'oid ' || s.usesysid::text) AS \"user\", s.datname AS database, \
+host(s.client_addr) AS address, s.client_port AS port, s.application_name AS application, s.backend_type AS kind, \
+s.usesysid = (SELECT oid FROM pg_roles WHERE rolname = current_user) AND s.application_name = 'killgate' AS is_own, \
+s.state, s.wait_event_type, \
+to_char(s.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS started_at, \
+to_char(s.query_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS statement_at, \
+floor(extract(epoch FROM clock_timestamp() - CASE WHEN s.state = 'active' THEN s.query_start ELSE s.state_change END)) \
+AS seconds, \
+floor(extract(epoch FROM clock_timestamp() - s.xact_start)) AS transaction_seconds, \
+CASE WHEN s.wait_event_type = 'Lock' THEN array_to_string(pg_blocking_pids(s.pid), ' ') END AS blocked_by, \
+pg_has_role(current_user, 'pg_read_all_stats', 'usage') AS sees_all, s.query AS statement \
+FROM pg_stat_activity s WHERE s.backend_type IS DISTINCT FROM 'parallel worker'";
+
+impl Vendor for PostgreSql {
+    fn name(&self) -> VendorName {
+        VendorName("postgresql")
+    }
+
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    fn open(&self, order: &Order) -> Call {
+        let ids = order.selector.ids();
+        let mut statements: Vec<_> = ids.iter().map(|id| Statement::once(kill(order, id))).collect();
+        statements.push(Statement { text: left(order), while_rows: Some(GONE_WITHIN) });
+        engine::kill(order, statements)
+    }
+
+    fn follow_up(&self, _: &Order, _: &Known) -> Option<Call> {
+        None // A list is all there is.
+    }
+
+    fn next(&self, order: &Order, _: &Known, reply: &Reply) -> Result<Step, Fault> {
+        let asked = Asked::read(order, reply)?;
+        let sessions = order.selector.ids().iter().enumerate().map(|(at, id)| {
+            let Some(result) = asked.killing(at) else { return asked.unheard(at, id) };
+            match result {
+                StatementResult::Rows(rows) => answered(order.end, id, rows.first(), asked.gone(id)),
+                StatementResult::Refused { code, .. } => refused(id, code),
+            }
+        });
+        Ok(Step::Done(Answer::each(sessions.collect())))
+    }
+
+    fn list(&self, target: &Target, _: &ListFilter, _: usize) -> Option<Call> {
+        Some(engine::list(target, LIST.to_owned()))
+    }
+
+    fn page(&self, _: &Target, _: usize, reply: &Reply) -> Result<Page, Fault> {
+        let rows = engine::rows(reply)?;
+        if rows.iter().any(|row| row["sees_all"] == "f") {
+            let why = "the account's role is no member of pg_read_all_stats, so it does not see whose sessions these are";
+            return Err(Fault::of(FaultKind::Denied, reply).saying(Some(NO_RIGHT.to_owned()), Some(why.to_owned())));
+        }
+        let sessions = rows.iter().map(session).collect::<Option<_>>().ok_or_else(|| Fault::unreadable(reply))?;
+        Ok(Page::Sessions { sessions, next: Next::End, total: None })
+    }
+}
+
+/// `insufficient_privilege`: the session is a superuser's or another role's that the account's own may not touch.
+const NO_RIGHT: &str = "42501";
+
+/// Ends one session, or what it runs, if it is the one that was seen: `same` says whether it is, `sent` whether a signal
+/// went out. No row: there is no such process.
+fn kill(order: &Order, id: &SessionId) -> String {
+    let function = match order.end {
+        End::Session => "pg_terminate_backend",
+        End::Statement => "pg_cancel_backend",
+    };
+    let Some(is_same) = order.marks.get(id).and_then(|mark| same(order.end, mark)) else {
+        let is_there = if order.end == End::Statement { "state = 'active'" } else { "true" };
+        return format!("SELECT true AS same, {function}(pid) AS sent FROM pg_stat_get_activity({id}) WHERE {is_there}");
+    };
+    // A function that acts is called in the branch alone.
+    format!("SELECT {is_same} AS same, CASE WHEN {is_same} THEN {function}(pid) END AS sent FROM pg_stat_get_activity({id})")
+}
+
+/// Those that are still there.
+fn left(order: &Order) -> String {
+    let is_running = if order.end == End::Statement { " AND state = 'active'" } else { "" };
+    let one = |id: &SessionId| {
+        let mark = order.marks.get(id).and_then(|mark| same(order.end, mark));
+        let is_same = mark.map_or_else(String::new, |is_same| format!(" AND {is_same}"));
+        format!("pid = {id}{is_running}{is_same}")
+    };
+    let mut text = "SELECT pid AS id FROM pg_stat_get_activity(NULL) WHERE false".to_owned();
+    for id in order.selector.ids() {
+        // Writing to a String cannot fail.
+        let _ = write!(text, " OR ({})", one(id));
+    }
+    text
+}
+
+/// What holds of the session that was seen and of no other.
+fn same(end: End, mark: &Mark) -> Option<String> {
+    let started = mark.started_at?.format(&Rfc3339).ok()?;
+    let session = format!("backend_start = timestamptz '{started}'");
+    match (end, &mark.statement_id) {
+        (End::Session, _) | (End::Statement, None) => Some(session),
+        (End::Statement, Some(began)) => {
+            Some(format!("({session} AND state = 'active' AND query_start = timestamptz '{began}')"))
+        }
+    }
+}
+
+/// What became of a session whose statement was answered.
+fn answered(end: End, id: &SessionId, row: Option<&Value>, gone: Gone) -> Session {
+    let told = |outcome, why: &'static str| Session::new(id, outcome).because(why);
+    let Some(row) = row else { return told(Outcome::NotFound, "not there when it was to be ended") };
+    let is_true = |name: &str| row[name] == "t";
+    match (end, is_true("same"), is_true("sent"), gone) {
+        (End::Session, false, ..) => told(Outcome::Changed, "its id is another session's by now"),
+        (End::Statement, false, ..) => told(Outcome::NotFound, "its statement had ended before"),
+        (End::Session, true, _, Gone::Yes) => Session::new(id, Outcome::Killed).because("seen gone"),
+        (End::Statement, true, _, Gone::Yes) => told(Outcome::Killed, "its statement was seen to have ended"),
+        (_, true, false, _) => told(Outcome::Failed, "the server has no such process to be ended by anybody"),
+        (End::Session, true, true, _) => told(Outcome::Accepted, "the signal was sent, and it is still there"),
+        (End::Statement, true, true, Gone::No) => told(Outcome::Alive, "the signal was sent, and its statement goes on"),
+        (End::Statement, true, true, Gone::Unheard) => Session::new(id, Outcome::Unknown),
+    }
+}
+
+/// What a refusal of one session's statement means: it surely did nothing.
+fn refused(id: &SessionId, code: &str) -> Session {
+    let why = match code {
+        NO_RIGHT => "the server does not let this account end it: it may be a superuser's (42501)".to_owned(),
+        code => format!("the server answered {code}"),
+    };
+    Session::new(id, Outcome::Failed).because(why)
+}
+
+fn session(row: &Value) -> Option<LiveSession> {
+    let text = |name: &str| row[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let number = |name: &str| row[name].as_str()?.parse::<i64>().ok()?.try_into().ok();
+    let kind = text("kind");
+    let is_client = matches!(kind.as_deref(), Some("client backend" | "walsender"));
+    let port = text("port").filter(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    let host = text("address").map(|ip| port.map_or_else(|| ip.clone(), |port| format!("{}:{port}", bracketed(&ip))));
+    let state = text("state");
+    Some(LiveSession {
+        user: text("user").filter(|_| is_client),
+        database: text("database"),
+        host,
+        command: if row["is_own"] == "t" { Some(ITSELF.to_owned()) } else { kind },
+        seconds: number("seconds"),
+        // Of an idle session it is the last one, which is over.
+        statement: text("statement").filter(|_| state.as_deref() != Some("idle")),
+        started_at: row["started_at"].as_str().and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok()),
+        transaction_seconds: number("transaction_seconds"),
+        blocked_by: text("blocked_by").and_then(|ids| ids.split(' ').next().map(|id| SessionId(id.to_owned()))),
+        application: text("application"),
+        statement_id: text("statement_at").filter(|_| state.as_deref() == Some("active")),
+        state,
+        ..LiveSession::new(SessionId(text("id")?))
+    })
+}
+
+/// An address as it stands before a port.
+fn bracketed(ip: &str) -> String {
+    if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() }
+}

@@ -1,0 +1,79 @@
+//! Real database servers as targets: logins for a gateway, and sessions to be ended.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, postgres::PgConnectOptions};
+
+use super::postgres::Database;
+
+/// The PostgreSQL of all tests as a target: a login for the gateway, an ordinary user, and a database of their own.
+#[derive(Debug)]
+pub(crate) struct PgServer {
+    database: Database,
+    /// Whom the gateway logs in as.
+    pub(crate) gateway: String,
+    /// Whose sessions are ended.
+    pub(crate) app: String,
+}
+
+/// The password of every login here.
+pub(crate) const PASSWORD: &str = "a-password-only-tests-know";
+
+impl PgServer {
+    pub(crate) async fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = format!("{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let (gateway, app) = (format!("killgate_{number}"), format!("app_{number}"));
+        let server = Self { database: Database::empty().await, gateway, app };
+        let mut owner = server.owner().await;
+        for sql in [
+            format!("CREATE ROLE {} LOGIN PASSWORD '{PASSWORD}'", server.gateway),
+            format!("GRANT pg_read_all_stats, pg_signal_backend TO {}", server.gateway),
+            format!("CREATE ROLE {} LOGIN PASSWORD '{PASSWORD}'", server.app),
+            format!("GRANT CREATE ON SCHEMA public TO {}", server.app),
+        ] {
+            owner.execute(AssertSqlSafe(sql)).await.expect("a statement of the owner's");
+        }
+        server
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> String {
+        let options: PgConnectOptions = self.database.url().parse().expect("a URL");
+        format!("{}:{}", options.get_host(), options.get_port())
+    }
+
+    /// An account and a target of these names, with more lines of the account's.
+    pub(crate) fn configuration(&self, name: &str, more: &str) -> String {
+        format!(
+            "\n[accounts.{name}-pg]\nengine = \"postgresql\"\nusername = \"{}\"\npassword = \"{PASSWORD}\"\n\
+             nodes.primary = \"{}\"\ntls = \"off\"\n{more}\n\
+             [targets.{name}]\nvendor = \"postgresql\"\naccount = \"{name}-pg\"\n",
+            self.gateway,
+            self.address()
+        )
+    }
+
+    /// A session of the cluster's owner, who is a superuser.
+    pub(crate) async fn owner(&self) -> PgConnection {
+        PgConnection::connect(&self.database.url()).await.expect("the owner's login")
+    }
+
+    /// A session of the ordinary user, and its process id.
+    pub(crate) async fn session(&self) -> (PgConnection, i32) {
+        let options: PgConnectOptions = self.database.url().parse().expect("a URL");
+        let options = options.username(&self.app).password(PASSWORD).application_name("till");
+        let session = PgConnection::connect_with(&options).await.expect("the user's login");
+        with_id(session).await
+    }
+}
+
+pub(crate) async fn with_id(mut session: PgConnection) -> (PgConnection, i32) {
+    let id = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut session).await.expect("its id");
+    (session, id)
+}
+
+/// Whether the session has been ended.
+pub(crate) async fn is_ended(session: &mut PgConnection) -> bool {
+    session.execute("SELECT 1").await.is_err()
+}
