@@ -36,7 +36,10 @@ pub struct Account {
 pub enum Place {
     Cloud(AtCloud),
     /// At database servers: the engine that they are, and how to reach them.
-    Servers { engine: String, settings: server::Settings },
+    Servers {
+        engine: String,
+        settings: server::Settings,
+    },
 }
 
 /// Credentials, region and endpoints at one cloud.

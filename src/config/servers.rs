@@ -4,11 +4,7 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 
-use super::{
-    Account, Place, Vendors,
-    accounts::NAME,
-    section::Section,
-};
+use super::{Account, Place, Vendors, accounts::NAME, section::Section};
 use crate::upstream::{
     By,
     account::server::{Address, Addresses, Expected, Settings, Tls},
@@ -19,7 +15,8 @@ const ADDRESS: &str = "must be HOST:PORT, an IPv6 address in brackets";
 /// The engine of an account, and how to reach its servers.
 pub(super) fn read(section: &mut Section<'_>, vendors: &Vendors) -> Option<(String, Settings)> {
     section.require(&["username", "password", "nodes"]);
-    let engines = || vendors.iter().filter_map(|(name, by)| if let By::Protocol(it) = by { Some((*name, *it)) } else { None });
+    let engines =
+        || vendors.iter().filter_map(|(name, by)| if let By::Protocol(it) = by { Some((*name, *it)) } else { None });
     let names: Vec<_> = engines().map(|(name, _)| name).collect();
     let expected = format!("must be one of {}", names.join(", "));
     let engine = section.parsed("engine", &expected, |text| engines().find(|(name, _)| *name == text));
@@ -124,7 +121,10 @@ mod tests {
         let settings = servers(&format!("{ORDERS}reserved.primary = 'db1.example.com:15432'\nexpect.writable = true"));
         let shown: Vec<_> = settings.nodes.iter().map(|(name, at)| format!("{name} {}", at.usual)).collect();
         assert_eq!(shown, ["primary db1.example.com:5432", "replica [fd00::2]:5433"]);
-        assert_eq!(settings.nodes["primary"].reserved.as_ref().map(ToString::to_string).unwrap(), "db1.example.com:15432");
+        assert_eq!(
+            settings.nodes["primary"].reserved.as_ref().map(ToString::to_string).unwrap(),
+            "db1.example.com:15432"
+        );
         assert_eq!((settings.tls, settings.expected.writable), (Tls::Verify, Some(true)));
         assert!(!format!("{settings:?}").contains("canary"));
         assert!(!read(ORDERS).summary().concat().contains("canary"));

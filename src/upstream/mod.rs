@@ -28,7 +28,9 @@ pub use call::{
     Answer, Call, Content, Effect, HttpCall, HttpReply, Known, Payload, Reply, Stage, Statement, StatementResult,
     Statements, Step,
 };
-pub use capabilities::{By, Capabilities, Coordinate, Counting, IdRule, ListingKind, Need, Own, Protocol, SelectorKind, Site};
+pub use capabilities::{
+    By, Capabilities, Coordinate, Counting, IdRule, ListingKind, Need, Own, Protocol, SelectorKind, Site,
+};
 pub use cloud::Cloud;
 pub use coordinates::{Complaint, coordinates};
 pub use fault::{Fault, FaultKind, Replay};

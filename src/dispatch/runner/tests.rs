@@ -12,8 +12,8 @@ use crate::{
     audit::{Audit, Settings},
     domain::{LiveSession, Outcome, Selector, Session, SessionId, Status, VendorName},
     upstream::{
-        By, Content, Counting, HttpReply, IdRule, ListFilter, Listing, ListingKind, Own, Page, Payload, Protocol, SelectorKind,
-        Statement, StatementResult, Statements,
+        By, Content, Counting, HttpReply, IdRule, ListFilter, Listing, ListingKind, Own, Page, Payload, Protocol,
+        SelectorKind, Statement, StatementResult, Statements,
         account::{Carrier, Counted, Endpoint, Stamp, Times},
         redact::Redactor,
     },

@@ -240,12 +240,11 @@ mod tests {
     use crate::{kill::policy::targets::Reach, upstream::Site};
 
     fn targets() -> Targets {
-        let reach =
-            |vendors: &[&'static str]| Reach {
-                site: Site::Mainland,
-                vendors: vendors.iter().copied().collect(),
-                nodes: BTreeSet::new(),
-            };
+        let reach = |vendors: &[&'static str]| Reach {
+            site: Site::Mainland,
+            vendors: vendors.iter().copied().collect(),
+            nodes: BTreeSet::new(),
+        };
         Targets {
             accounts: [("h".to_owned(), reach(&["gaussdb", "das", "taurusdb"])), ("t".to_owned(), reach(&["dcdb"]))]
                 .into(),

@@ -272,12 +272,11 @@ mod tests {
     use super::*;
 
     fn targets() -> Targets {
-        let reach =
-            |vendors: &[&'static str]| Reach {
-                site: Site::Mainland,
-                vendors: vendors.iter().copied().collect(),
-                nodes: BTreeSet::new(),
-            };
+        let reach = |vendors: &[&'static str]| Reach {
+            site: Site::Mainland,
+            vendors: vendors.iter().copied().collect(),
+            nodes: BTreeSet::new(),
+        };
         let accounts = [
             ("huawei-prod".to_owned(), reach(&["das", "taurusdb"])),
             ("huawei-test".to_owned(), reach(&["das"])),

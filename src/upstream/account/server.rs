@@ -140,12 +140,7 @@ impl Carrier for ServerAccount {
         Endpoint(address.unwrap_or_default())
     }
 
-    fn send<'a>(
-        &'a self,
-        _: VendorName,
-        call: &'a Call,
-        times: Times,
-    ) -> BoxFuture<'a, (Stamp, Result<Reply, Fault>)> {
+    fn send<'a>(&'a self, _: VendorName, call: &'a Call, times: Times) -> BoxFuture<'a, (Stamp, Result<Reply, Fault>)> {
         let stamp = Stamp { stage: call.stage, timeout: times.timeout, generation: 0 };
         async move { (stamp, self.carry(call, times).await) }.boxed()
     }

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use crate::domain::{AnyOf, Glob, Order, Outcome, Selector, Target, VendorName};
 
 use crate::upstream::{
-    Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListFilter, ListingKind,
-    Own, Page, Reply, SelectorKind, Step, Vendor, cloud::huawei, json, process::Row,
+    Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListFilter,
+    ListingKind, Own, Page, Reply, SelectorKind, Step, Vendor, cloud::huawei, json, process::Row,
 };
 
 /// See the module.

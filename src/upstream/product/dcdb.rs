@@ -11,8 +11,9 @@ use serde_json::{Map, Value, json};
 use crate::domain::{Order, Outcome, Target, VendorName};
 
 use crate::upstream::{
-    Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListFilter, ListingKind,
-    Need, Next, Own, Page, Reply, SelectorKind, Site, Stage, Step, Vendor, cloud::tencent, json, process::Row,
+    Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListFilter,
+    ListingKind, Need, Next, Own, Page, Reply, SelectorKind, Site, Stage, Step, Vendor, cloud::tencent, json,
+    process::Row,
 };
 
 /// See the module.

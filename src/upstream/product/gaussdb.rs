@@ -11,8 +11,8 @@ use time::OffsetDateTime;
 use crate::domain::{LiveSession, Order, Outcome, Session, SessionId, Target, VendorName};
 
 use crate::upstream::{
-    Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListFilter, ListingKind,
-    Next, Own, Page, Reply, SelectorKind, Step, Vendor,
+    Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListFilter,
+    ListingKind, Next, Own, Page, Reply, SelectorKind, Step, Vendor,
     cloud::huawei,
     json,
     process::{self, Row},

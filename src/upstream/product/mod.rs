@@ -10,4 +10,5 @@ mod taurusdb;
 use super::Vendor;
 
 /// Every vendor there is.
-pub static TABLE: &[&dyn Vendor] = &[&gaussdb::GaussDb, &das::Das, &taurusdb::TaurusDb, &dcdb::Dcdb, &postgresql::PostgreSql];
+pub static TABLE: &[&dyn Vendor] =
+    &[&gaussdb::GaussDb, &das::Das, &taurusdb::TaurusDb, &dcdb::Dcdb, &postgresql::PostgreSql];

@@ -48,7 +48,8 @@ static CAPABILITIES: Capabilities = Capabilities {
 };
 
 /// Accounts that providers keep for themselves: Amazon RDS, Google Cloud SQL, Azure.
-const OWN_USERS: &[&str] = &["rdsadmin", "rdsrepladmin", "cloudsqladmin", "cloudsqlagent", "cloudsqlreplica", "cloudsqlimportexport", "azuresu"];
+const OWN_USERS: &[&str] =
+    &["rdsadmin", "cloudsqladmin", "cloudsqlagent", "cloudsqlreplica", "cloudsqlimportexport", "azuresu"];
 
 /// What `backend_type` says of replication, and [`ITSELF`]. All other kinds of processes that are no client's are listed
 /// without a user.
@@ -113,7 +114,8 @@ impl Vendor for PostgreSql {
     fn page(&self, _: &Target, _: usize, reply: &Reply) -> Result<Page, Fault> {
         let rows = engine::rows(reply)?;
         if rows.iter().any(|row| row["sees_all"] == "f") {
-            let why = "the account's role is no member of pg_read_all_stats, so it does not see whose sessions these are";
+            let why =
+                "the account's role is no member of pg_read_all_stats, so it does not see whose sessions these are";
             return Err(Fault::of(FaultKind::Denied, reply).saying(Some(NO_RIGHT.to_owned()), Some(why.to_owned())));
         }
         let sessions = rows.iter().map(session).collect::<Option<_>>().ok_or_else(|| Fault::unreadable(reply))?;
@@ -133,10 +135,14 @@ fn kill(order: &Order, id: &SessionId) -> String {
     };
     let Some(is_same) = order.marks.get(id).and_then(|mark| same(order.end, mark)) else {
         let is_there = if order.end == End::Statement { "state = 'active'" } else { "true" };
-        return format!("SELECT true AS same, {function}(pid) AS sent FROM pg_stat_get_activity({id}) WHERE {is_there}");
+        return format!(
+            "SELECT true AS same, {function}(pid) AS sent FROM pg_stat_get_activity({id}) WHERE {is_there}"
+        );
     };
     // A function that acts is called in the branch alone.
-    format!("SELECT {is_same} AS same, CASE WHEN {is_same} THEN {function}(pid) END AS sent FROM pg_stat_get_activity({id})")
+    format!(
+        "SELECT {is_same} AS same, CASE WHEN {is_same} THEN {function}(pid) END AS sent FROM pg_stat_get_activity({id})"
+    )
 }
 
 /// Those that are still there.
@@ -160,7 +166,9 @@ fn same(end: End, mark: &Mark) -> Option<String> {
     let started = mark.started_at?.format(&Rfc3339).ok()?;
     let session = format!("backend_start = timestamptz '{started}'");
     match (end, &mark.statement_id) {
-        (End::Session, _) | (End::Statement, None) => Some(session),
+        (End::Session, _) => Some(session),
+        // It ran nothing when it was seen, and what it runs by now is something else.
+        (End::Statement, None) => Some("false".to_owned()),
         (End::Statement, Some(began)) => {
             Some(format!("({session} AND state = 'active' AND query_start = timestamptz '{began}')"))
         }
@@ -179,7 +187,9 @@ fn answered(end: End, id: &SessionId, row: Option<&Value>, gone: Gone) -> Sessio
         (End::Statement, true, _, Gone::Yes) => told(Outcome::Killed, "its statement was seen to have ended"),
         (_, true, false, _) => told(Outcome::Failed, "the server has no such process to be ended by anybody"),
         (End::Session, true, true, _) => told(Outcome::Accepted, "the signal was sent, and it is still there"),
-        (End::Statement, true, true, Gone::No) => told(Outcome::Alive, "the signal was sent, and its statement goes on"),
+        (End::Statement, true, true, Gone::No) => {
+            told(Outcome::Alive, "the signal was sent, and its statement goes on")
+        }
         (End::Statement, true, true, Gone::Unheard) => Session::new(id, Outcome::Unknown),
     }
 }

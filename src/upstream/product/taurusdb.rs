@@ -16,8 +16,8 @@ use crate::{
 };
 
 use crate::upstream::{
-    Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, IdRule, Known, ListFilter, ListingKind, Own, Page,
-    Reply, SelectorKind, Step, Vendor, cloud::huawei, json, process::Row,
+    Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, IdRule, Known, ListFilter, ListingKind, Own,
+    Page, Reply, SelectorKind, Step, Vendor, cloud::huawei, json, process::Row,
 };
 
 /// See the module.

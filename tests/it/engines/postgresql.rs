@@ -36,7 +36,11 @@ async fn a_session_is_ended_and_stands_on_record(engine: Engine) {
     assert!(is_ended(&mut session).await);
     let record = gateway.record(answer.kill_id()).await;
     let identity = &record["sessions"][0]["identity"];
-    assert_eq!((&identity["user"], &identity["state"]), (&json!(server.app), &json!("idle in transaction")), "{record}");
+    assert_eq!(
+        (&identity["user"], &identity["state"]),
+        (&json!(server.app), &json!("idle in transaction")),
+        "{record}"
+    );
     for name in ["host", "database", "command", "started_at"] {
         assert!(identity[name].is_string(), "{name}: {record}");
     }
@@ -57,15 +61,24 @@ async fn who_is_there_is_told_with_all_that_is_known(engine: Engine) {
     let seen = items.iter().find(|item| item["id"] == id.to_string()).unwrap();
     assert_eq!(
         (&seen["user"], &seen["command"], &seen["state"], &seen["application"], &seen["statement"]),
-        (&json!(server.app), &json!("client backend"), &json!("idle in transaction"), &json!("till"), &json!("SELECT 'Alice'")),
+        (
+            &json!(server.app),
+            &json!("client backend"),
+            &json!("idle in transaction"),
+            &json!("till"),
+            &json!("SELECT 'Alice'")
+        ),
     );
     assert!(seen["host"].as_str().unwrap().starts_with("127.0.0.1:"), "{seen}");
-    assert!(seen["seconds"].is_u64() && seen["transaction_seconds"].is_u64() && seen["started_at"].is_string(), "{seen}");
-    assert_eq!(seen["protected"], json!(null), "{seen}");
+    assert!(
+        seen["seconds"].is_u64() && seen["transaction_seconds"].is_u64() && seen["started_at"].is_string(),
+        "{seen}"
+    );
+    assert_eq!(seen["protected"], json!(false), "{seen}");
     let own = items.iter().filter(|item| item["user"] == server.gateway.as_str()).collect::<Vec<_>>();
-    assert!(own.len() == 1 && own[0]["protected"].as_str().is_some_and(|why| why.contains("killgate")), "{own:?}");
+    assert!(own.len() == 1 && own[0]["protected_by"].as_str().is_some_and(|why| why.contains("killgate")), "{own:?}");
     let writer = items.iter().find(|item| item["command"] == "walwriter").unwrap();
-    assert!(writer["protected"].is_string(), "{writer}");
+    assert!(writer["protected_by"].is_string(), "{writer}");
     let body = by_ids("orders", &[own[0]["id"].as_str().unwrap().parse().unwrap()]);
     let answer = kill(&gateway, &body).await;
     assert_eq!(answer.body["sessions"][0]["outcome"], "protected", "{}", answer.body);
@@ -136,8 +149,12 @@ async fn what_keeps_the_gateway_from_a_server_is_told(engine: Engine) {
     assert!(!answer.body.to_string().contains("canary"), "{}", answer.body);
     let answer = kill(&gateway, &at("down")).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "upstream_failed"), "{}", answer.body);
-    let answer = kill(&gateway, &json!({ "target": { "vendor": "postgresql", "account": "orders-pg", "node": "x" },
-        "select": { "ids": [7] }, "reason": "no such node" })).await;
+    let answer = kill(
+        &gateway,
+        &json!({ "target": { "vendor": "postgresql", "account": "orders-pg", "node": "x" },
+        "select": { "ids": [7] }, "reason": "no such node" }),
+    )
+    .await;
     assert_eq!((answer.status, answer.code()), (StatusCode::UNPROCESSABLE_ENTITY, "invalid"), "{}", answer.body);
     assert_eq!(answer.body["errors"][0]["field"], "target.node", "{}", answer.body);
 }

@@ -72,7 +72,10 @@ impl MySql {
                     if ENDS_CONNECTION.contains(&code) {
                         return Err(Broken);
                     }
-                    return Ok(StatementResult::Refused { code: code.to_string(), message: error.message().to_owned() });
+                    return Ok(StatementResult::Refused {
+                        code: code.to_string(),
+                        message: error.message().to_owned(),
+                    });
                 }
                 Err(_) => return Err(Broken),
             }

@@ -149,7 +149,9 @@ impl Node {
         // Their connection ids are not those of a server.
         let behind = said("behind").unwrap_or_default();
         match ["TiDB", "ProxySQL"].into_iter().find(|name| behind.contains(name)) {
-            Some(name) => Err(Refusal::wrong("", &format!("{name} is at this address: its connection ids are its own"))),
+            Some(name) => {
+                Err(Refusal::wrong("", &format!("{name} is at this address: its connection ids are its own")))
+            }
             None => Ok(()),
         }
     }
