@@ -49,10 +49,9 @@ pub struct Identity {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "SELECT * FROM orders WHERE day > ?")]
     pub statement: Option<String>,
-    /// The session it waited for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub blocked_by: Option<String>,
+    /// The sessions it waited for: at most 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked_by: Vec<String>,
     /// Sessions that waited for it: at most 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<String>,
@@ -77,7 +76,7 @@ impl Identity {
             started_at: session.started_at,
             statement_digest: session.statement.as_deref().and_then(statement_digest),
             statement: session.statement.as_deref().map(|statement| cut(&masked(statement), MAX_STATEMENT)),
-            blocked_by: session.blocked_by.as_ref().map(|id| id.0.clone()),
+            blocked_by: session.blocked_by.iter().take(MAX_BLOCKED).map(|id| id.0.clone()).collect(),
             blocks: vec![],
         }
     }
@@ -129,7 +128,7 @@ impl Identity {
 
 /// The first half of the SHA-256 of a statement without its literals and comments, any white space as one space, in hex;
 /// `None` for no statement. Of a statement and of its masked form it is the same.
-fn statement_digest(statement: &str) -> Option<String> {
+pub(super) fn statement_digest(statement: &str) -> Option<String> {
     let masked = masked(statement);
     let normal = masked.split_whitespace().collect::<Vec<_>>().join(" ");
     let hash = digest(&SHA256, normal.as_bytes());

@@ -1,6 +1,6 @@
 //! A session as it lives at its vendor, in one shape for all of them, and what protects it.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
@@ -37,15 +37,21 @@ pub struct LiveSession {
     /// Whole seconds for which its transaction has been open; null where it has none, or where that is not told.
     #[schema(example = 1902)]
     pub transaction_seconds: Option<u64>,
-    /// The session it waits for.
-    #[schema(value_type = Option<String>)]
-    pub blocked_by: Option<SessionId>,
+    /// The sessions it waits for; null where it waits for nobody, or where that is not told. One that is none of the list is a
+    /// transaction that outlived its session, such as `0` of PostgreSQL's prepared ones.
+    #[serde(serialize_with = "null_for_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub blocked_by: Vec<SessionId>,
     /// What the client calls itself, where the vendor tells it.
     #[schema(example = "psql")]
     pub application: Option<String>,
     /// What tells the statement that it runs from those before and after it, where the server tells that.
     #[serde(skip)]
     pub statement_id: Option<String>,
+}
+
+fn null_for_none<S: Serializer>(ids: &Vec<SessionId>, serializer: S) -> Result<S::Ok, S::Error> {
+    Some(ids).filter(|ids| !ids.is_empty()).serialize(serializer)
 }
 
 /// What tells a session, and the statement that it runs, from others that have the same id before or after it.
@@ -88,10 +94,16 @@ impl LiveSession {
             statement: None,
             started_at: None,
             transaction_seconds: None,
-            blocked_by: None,
+            blocked_by: vec![],
             application: None,
             statement_id: None,
         }
+    }
+
+    /// Whether it runs a statement now.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.state.as_deref() == Some("active") || matches!(self.command.as_deref(), Some("Query" | "Execute"))
     }
 
     /// Whether it does nothing and its transaction is open.

@@ -2,11 +2,11 @@
 //!
 //! The invariant: what is not known of a session meets no criterion, and spares it where that is excepted.
 
-use std::{cmp::Reverse, collections::HashSet};
+use std::cmp::Reverse;
 
 use serde::{Serialize, Serializer};
 
-use super::{Glob, LiveSession, SessionId};
+use super::{Glob, LiveSession, Queues};
 
 /// What a text must be: any of these. In JSON one text stands alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +115,7 @@ impl Criteria {
     fn tests<'a>(
         &'a self,
         session: &'a LiveSession,
-        Blockers { ids, complete }: &'a Blockers,
+        Blockers { queues, complete }: &'a Blockers<'_>,
     ) -> impl Iterator<Item = Option<bool>> + 'a {
         type Fits = fn(&Glob, &str) -> bool;
         // What could not be read may be anything.
@@ -135,8 +135,9 @@ impl Criteria {
             session.statement.as_ref().and_then(has)
         };
         let is_blocking = || {
-            let is = session.blocked_by.is_none() && ids.contains(&session.id);
-            (is || session.blocked_by.is_some() || *complete).then_some(is)
+            let waits = !session.blocked_by.is_empty();
+            let is = !waits && !queues.behind(&session.id).is_empty();
+            (is || waits || *complete).then_some(is)
         };
         let tests = [
             of_text(&self.user, &session.user, Glob::matches),
@@ -154,9 +155,9 @@ impl Criteria {
     }
 }
 
-/// The sessions of a list that others wait for, and whether it holds everybody.
-struct Blockers {
-    ids: HashSet<SessionId>,
+/// Who waits for whom on a list, and whether it holds everybody.
+struct Blockers<'s> {
+    queues: Queues<'s>,
     complete: bool,
 }
 
@@ -263,12 +264,12 @@ impl Match {
         met
     }
 
-    /// All the sessions of a list that meet every criterion. Whether the list is `complete` decides what is known of who
+    /// All the sessions of a list that meet every criterion; of those that others wait for, the head of the longest queue first. Whether the list is `complete` decides what is known of who
     /// waits for whom.
     #[must_use]
     pub fn met_by<'s>(&self, sessions: &'s [LiveSession], complete: bool) -> Vec<&'s LiveSession> {
-        let blocked = sessions.iter().filter(|_| self.asks_who_blocks());
-        let blockers = Blockers { ids: blocked.filter_map(|session| session.blocked_by.clone()).collect(), complete };
+        let queues = if self.asks_who_blocks() { Queues::of(sessions) } else { Queues::default() };
+        let blockers = Blockers { queues, complete };
         // Whoever may be excepted is spared.
         let may_be_spared = |session: &LiveSession| {
             self.except
@@ -278,7 +279,11 @@ impl Match {
         let is_met = |session: &&'s LiveSession| {
             self.criteria.tests(session, &blockers).all(|meets| meets == Some(true)) && !may_be_spared(session)
         };
-        sessions.iter().filter(is_met).collect()
+        let mut met: Vec<_> = sessions.iter().filter(is_met).collect();
+        if self.criteria.blocking == Some(true) {
+            met.sort_by_key(|session| Reverse(blockers.queues.length(&session.id)));
+        }
+        met
     }
 
     /// Whether it matters who waits for whom: then the whole list is needed.

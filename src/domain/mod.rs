@@ -4,6 +4,7 @@
 //! coordinate its vendor asks for, an [`Order`] names sessions in a way its vendor accepts.
 
 mod access;
+mod busiest;
 mod glob;
 mod identity;
 mod kill;
@@ -12,12 +13,14 @@ mod masking;
 mod matching;
 mod outcome;
 mod problem;
+mod queues;
 mod selector;
 mod sent;
 mod target;
 mod text;
 
 pub use access::{Access, Grant};
+pub use busiest::{LEAST_SECONDS, busiest};
 pub use glob::Glob;
 pub use identity::Identity;
 pub use kill::{Blind, Found, Kill, KillId, LOOKED_AFTER, Look, Status, Upstream};
@@ -26,6 +29,7 @@ pub use masking::{cut, masked};
 pub use matching::{AnyOf, Criteria, Match, Ranking};
 pub use outcome::{Outcome, Session};
 pub use problem::{FieldError, Problem, ProblemCode};
+pub use queues::Queues;
 pub use selector::{Selector, SessionId};
 pub use sent::Sent;
 pub use target::{Coordinates, End, Order, Target, VendorName};

@@ -135,7 +135,8 @@ impl IntoResponses for KillProblems {
             ("408", "`too_slow`: the body did not arrive in time"),
             (
                 "409",
-                "`in_progress`: the same idempotency key is being worked on. `target_busy`: the instance's state forbids it now",
+                "`in_progress`: the same idempotency key is being worked on. `target_busy`: the instance's state forbids it now. \
+                 `target_changed`: a node is not the server that its account expects",
             ),
             ("413", "`too_large`: over 64 KiB"),
             ("415", "`unsupported_media_type`: not JSON, or encoded: then with `Accept-Encoding`"),
@@ -181,7 +182,11 @@ impl IntoResponses for SessionProblems {
             ("403", "`forbidden`: the token lacks the scope, or the target is for other callers"),
             ("404", "`unknown_target`: no such alias or account. `target_not_found`: the vendor does not know it"),
             METHOD,
-            ("409", "`target_busy`: the instance's state forbids it now"),
+            (
+                "409",
+                "`target_busy`: the instance's state forbids it now. `target_changed`: a node is not the server that its \
+                 account expects",
+            ),
             ("422", "`invalid`: names the parameter. `upstream_rejected`: the vendor refused the parameters"),
             (
                 "429",

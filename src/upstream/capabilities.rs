@@ -297,11 +297,23 @@ impl Counting {
 }
 
 impl Capabilities {
+    /// Whether the sessions of an `intelligent` kill, where there is such a thing, are the database's to pick. Of a server whose
+    /// list tells what each session runs, and who waits for whom, the gateway chooses them.
+    #[must_use]
+    pub const fn picks(&self) -> bool {
+        !matches!(self.by, By::Protocol(_))
+    }
+
     /// Whether the gateway can find the sessions of that selector in a list.
     #[must_use]
     pub fn lists_for(&self, selector: &Selector) -> bool {
-        let (Some(listing), Selector::Match(wanted)) = (self.listing, selector) else { return false };
-        listing.does_not_tell(wanted).is_none() && listing.for_match(wanted).is_some()
+        match (self.listing, selector) {
+            (Some(listing), Selector::Match(wanted)) => {
+                listing.does_not_tell(wanted).is_none() && listing.for_match(wanted).is_some()
+            }
+            (Some(_), Selector::Intelligent) => !self.picks(),
+            _ => false,
+        }
     }
 
     /// A criterion of that selector that the vendor's list does not tell.
@@ -319,7 +331,8 @@ impl Capabilities {
             [] => "match".to_owned(),
             names => format!("match with {}", names.join(" or ")),
         });
-        own.chain(listed).collect()
+        let chosen = (!self.picks()).then(|| SelectorKind::Intelligent.describe());
+        own.chain(listed).chain(chosen).collect()
     }
 
     /// Whether a target of this vendor can have a coordinate of that name.

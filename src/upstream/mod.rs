@@ -91,6 +91,13 @@ pub trait Vendor: Debug + Send + Sync {
     }
 }
 
+/// Whether it is the database itself that picks the sessions of an `intelligent` kill there; elsewhere the gateway chooses
+/// them from a list.
+#[must_use]
+pub fn picks(target: &Target) -> bool {
+    find(target.vendor.as_str()).is_none_or(|vendor| vendor.capabilities().picks())
+}
+
 /// The vendor of that name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static dyn Vendor> {

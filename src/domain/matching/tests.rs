@@ -3,6 +3,7 @@
 use time::macros::datetime;
 
 use super::*;
+use crate::domain::SessionId;
 
 fn session(id: &str, seconds: Option<u64>) -> LiveSession {
     let text = |text: &str| Some(text.to_owned());
@@ -105,7 +106,7 @@ fn who_may_be_excepted_is_spared() {
 #[test]
 fn who_blocks_others_and_waits_for_nobody_is_the_head_of_a_queue() {
     let waits = |id: &str, on: Option<&str>| LiveSession {
-        blocked_by: on.map(|id| SessionId(id.to_owned())),
+        blocked_by: on.iter().map(|id| SessionId((*id).to_owned())).collect(),
         ..session(id, None)
     };
     let queue = [waits("1", None), waits("2", Some("1")), waits("3", Some("2")), waits("4", None)];

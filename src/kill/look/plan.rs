@@ -13,7 +13,7 @@ use crate::{
         look::victims::Pin,
         policy::Policy,
     },
-    upstream::{ListFilter, ListingKind},
+    upstream::{self, ListFilter, ListingKind},
 };
 
 /// How the sessions of a kill are to be looked at.
@@ -52,7 +52,7 @@ pub(super) fn lists(listing: ListingKind, asked: &Asked) -> Option<Vec<ListFilte
         (Selector::Ids(ids), Some(bound)) => confirmed(listing, ids, pins, &bound.listed_by),
         (Selector::Ids(ids), None) => listing.of_users(ids.iter().map(|id| pins.get(id)?.user.as_ref())),
         (Selector::Match(wanted), _) => listing.for_match(wanted),
-        (Selector::Intelligent, _) => None,
+        (Selector::Intelligent, _) => (!upstream::picks(&order.target)).then(|| vec![ListFilter::default()]),
     }
 }
 
@@ -83,7 +83,7 @@ pub(in crate::kill) fn before(policy: &Policy, runner: &Runner, asked: &Asked) -
     let has_rules = policy.targets.has_rules(&order.target);
     let has_own_way = runner.able.selectors.iter().any(|kind| kind.covers(&order.selector));
     let is_plain = pins.is_empty() && bound.is_none();
-    if order.selector == Selector::Intelligent {
+    if order.selector == Selector::Intelligent && has_own_way {
         return Ok(Before::Nothing(Blind::Picked));
     }
     if !look {
@@ -143,7 +143,7 @@ fn may_be_blind(policy: &Policy, asked: &Asked, has_own_way: bool) -> Result<(),
     if !asked.pins.is_empty() || asked.bound.is_some() {
         return invalid("must not be false: only a look tells whether pinned or confirmed sessions are the same still");
     }
-    if !matches!(asked.order.selector, Selector::Match(_)) {
+    if matches!(asked.order.selector, Selector::Ids(_)) {
         return Ok(());
     }
     if !has_own_way {

@@ -33,7 +33,7 @@ impl Looks {
         let reader = Reader::new(Purpose::List, &kill.caller);
         let filters = runner.able.listing.and_then(|listing| lists(listing, asked));
         let mut unseen = None;
-        if asked.order.selector == Selector::Intelligent {
+        if asked.order.selector == Selector::Intelligent && upstream::picks(&asked.order.target) {
             self.show_picks(runner, &asked.order.target, &reader, kill).await;
         } else if let Some(filters) = filters {
             let plan = Plan { filters, own_way: false };
@@ -62,7 +62,7 @@ impl Looks {
 
     /// Whether the sessions of a preview are few enough for a kill.
     fn too_many(&self, selector: &Selector, sessions: &[Session]) -> Result<(), Problem> {
-        if matches!(selector, Selector::Match(_)) {
+        if !matches!(selector, Selector::Ids(_)) {
             check_found(sessions.len())?;
         }
         self.policy.caps.check_kill(sessions.iter().filter(|session| session.outcome == Outcome::Alive).count())
@@ -104,7 +104,7 @@ impl Preflight<'_> {
         kill.matched = self.matched(&victims);
         check_found(victims.sessions.len())?;
         let many = victims.send.len();
-        if matches!(asked.order.selector, Selector::Match(_)) {
+        if !matches!(asked.order.selector, Selector::Ids(_)) {
             looks.policy.confirming.rules.check_match(many)?;
             looks.policy.caps.check_kill(many)?;
         }

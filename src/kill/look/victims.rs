@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
-    domain::{Identity, LiveSession, Outcome, Selector, Session, SessionId},
+    domain::{Identity, LiveSession, Outcome, Queues, Selector, Session, SessionId, busiest},
     upstream::{IdRule, List},
 };
 
@@ -96,13 +96,8 @@ pub(in crate::kill) struct Judge<'a, P> {
 impl<P: Fn(&LiveSession) -> Option<String>> Judge<'_, P> {
     /// Judges every session that is asked for.
     pub(in crate::kill) fn judge(&self, selector: &Selector) -> Victims {
-        let mut blocked: HashMap<&SessionId, Vec<&SessionId>> = HashMap::new();
-        for session in &self.list.sessions {
-            if let Some(blocker) = &session.blocked_by {
-                blocked.entry(blocker).or_default().push(&session.id);
-            }
-        }
-        let seen = |session: &LiveSession| self.seen(session, blocked.get(&session.id).map_or(&[], Vec::as_slice));
+        let queues = Queues::of(&self.list.sessions);
+        let seen = |session: &LiveSession| self.seen(session, queues.behind(&session.id));
         let mut met = None;
         let sessions: Vec<Session> = match selector {
             Selector::Ids(ids) => {
@@ -116,8 +111,14 @@ impl<P: Fn(&LiveSession) -> Option<String>> Judge<'_, P> {
                 met = Some(all.len());
                 criteria.first_of(all).into_iter().map(seen).collect()
             }
-            // Nobody knows what the database will pick.
-            Selector::Intelligent => vec![],
+            // Where the database picks, nobody asks here.
+            Selector::Intelligent => {
+                let may_go = |session: &LiveSession| (self.protection)(session).is_none();
+                let chosen = busiest(&self.list.sessions, may_go);
+                let chosen: Vec<_> = chosen.map(|(session, why)| seen(session).because(why)).collect();
+                met = Some(chosen.len());
+                chosen
+            }
         };
         let may_go = sessions.iter().filter(|session| session.outcome == Outcome::Unknown);
         Victims { send: may_go.map(|session| SessionId(session.id.clone())).collect(), sessions, met }

@@ -19,6 +19,7 @@ use crate::{
         },
         record::Record,
     },
+    upstream,
 };
 
 /// Who needs a confirm, and how long one is good.
@@ -113,9 +114,10 @@ impl Policy {
         let Confirming { key, rules } = &self.confirming;
         let until = kill.requested_at + rules.ttl;
         let (target, select) = (kill.target.as_ref()?, kill.select.as_ref()?);
-        let is_intelligent = select.get("intelligent").is_some();
+        let picks = || upstream::find(target.get("vendor")?.as_str()?)?.capabilities().picks().then_some(());
+        let is_left_to_database = select.get("intelligent").is_some() && picks().is_some();
         let many = alive(kill).count();
-        let can_go = is_intelligent || many > 0 && self.caps.check_kill(many).is_ok();
+        let can_go = is_left_to_database || many > 0 && self.caps.check_kill(many).is_ok();
         let can_go = can_go && kill.problem.is_none();
         let is_good = kill.status == Status::Preview && can_go && now < until;
         let token = || key.mint(kill.id, until, &Terms::of(&kill.caller, target, select, kill.end.unwrap_or_default()));
@@ -170,7 +172,7 @@ impl Policy {
             Selector::Match(criteria) => Match::clone(criteria),
             Selector::Ids(_) | Selector::Intelligent => Match::default(),
         };
-        if asked.order.selector != Selector::Intelligent {
+        if asked.order.selector != Selector::Intelligent || !upstream::picks(&asked.order.target) {
             let pins = alive(&preview).map(|session| {
                 let id = SessionId(session.id.clone());
                 let given = asked.pins.get(&id).cloned().unwrap_or_default();

@@ -158,7 +158,8 @@ impl Targets {
     /// As [`Self::check_read`]; `forbidden` too for `intelligent` where a rule protects sessions.
     pub fn check(&self, caller: &str, order: &Order) -> Result<(), Problem> {
         self.check_read(caller, &order.target)?;
-        if order.selector == Selector::Intelligent && self.has_rules(&order.target) {
+        let is_left_to_database = order.selector == Selector::Intelligent && upstream::picks(&order.target);
+        if is_left_to_database && self.has_rules(&order.target) {
             let sentence = "a protection rule covers this target, and nobody knows what the database would pick";
             return Err(Problem::new(ProblemCode::Forbidden, sentence).at("select.intelligent"));
         }

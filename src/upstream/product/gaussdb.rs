@@ -203,7 +203,7 @@ fn session(row: &Value) -> Option<LiveSession> {
         started_at: row["back_end_start"].as_i64().and_then(moment),
         transaction_seconds: in_transaction(row),
         application: json::text(&row["application_name"]),
-        blocked_by: blocker.and_then(|id| IdRule::Token.parse(&id)).map(SessionId),
+        blocked_by: blocker.and_then(|id| IdRule::Token.parse(&id)).map(SessionId).into_iter().collect(),
         ..session
     })
 }

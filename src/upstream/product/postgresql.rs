@@ -5,7 +5,7 @@
 //! the session is gone, so one more asks for it until it is. Facts: the manual's chapters "System Administration Functions"
 //! and "The Cumulative Statistics System" (13 to 18), and measurements on 15, 17 and 18.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -221,12 +221,18 @@ fn session(row: &Value) -> Option<LiveSession> {
         statement: text("statement").filter(|_| state.as_deref() != Some("idle")),
         started_at: row["started_at"].as_str().and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok()),
         transaction_seconds: number("transaction_seconds"),
-        blocked_by: text("blocked_by").and_then(|ids| ids.split(' ').next().map(|id| SessionId(id.to_owned()))),
+        blocked_by: blocked_by(text("blocked_by").as_deref().unwrap_or_default()),
         application: text("application"),
         statement_id: text("statement_at").filter(|_| state.as_deref() == Some("active")),
         state,
         ..LiveSession::new(SessionId(text("id")?))
     })
+}
+
+/// Each once: a session that works in parallel stands there several times.
+fn blocked_by(ids: &str) -> Vec<SessionId> {
+    let ids: BTreeSet<&str> = ids.split_whitespace().collect();
+    ids.into_iter().map(|id| SessionId(id.to_owned())).collect()
 }
 
 /// An address as it stands before a port.

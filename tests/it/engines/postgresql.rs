@@ -1,13 +1,16 @@
 //! PostgreSQL by its own protocol.
 
+use std::sync::Arc;
+
 use actix_web::http::StatusCode;
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::Executor;
 
 use super::{by_ids, kill, list, outcomes};
 use crate::support::{
-    gateway::{Engine, Gateway, Setup, on_both_engines, on_one_engine},
-    servers::{PASSWORD, PgServer, is_ended, with_id},
+    gateway::{Answer, Engine, Gateway, Setup, on_both_engines, on_one_engine},
+    postgres::Cluster,
+    servers::{PASSWORD, PgServer, is_ended, until, with_id},
 };
 
 on_both_engines!(a_session_is_ended_and_stands_on_record);
@@ -18,6 +21,11 @@ on_one_engine! {
     a_pin_is_held_by_the_server_itself,
     a_statement_is_cancelled_and_its_session_lives,
     what_keeps_the_gateway_from_a_server_is_told,
+    the_head_of_a_queue_is_found_and_ended,
+    the_busiest_statements_are_chosen_shown_and_bound_by_a_confirm,
+    a_full_server_is_told_and_a_kept_connection_still_ends_sessions,
+    a_server_that_restarts_between_look_and_kill_loses_nobody_else,
+    a_server_that_is_not_the_expected_one_takes_no_kill,
 }
 
 async fn gateway(engine: Engine, server: &PgServer, more: &str) -> Gateway {
@@ -81,7 +89,8 @@ async fn who_is_there_is_told_with_all_that_is_known(engine: Engine) {
     assert!(writer["protected_by"].is_string(), "{writer}");
     let body = by_ids("orders", &[own[0]["id"].as_str().unwrap().parse().unwrap()]);
     let answer = kill(&gateway, &body).await;
-    assert_eq!(answer.body["sessions"][0]["outcome"], "protected", "{}", answer.body);
+    assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "forbidden"), "{}", answer.body);
+    assert!(answer.body["detail"].as_str().unwrap().contains("protected"), "{}", answer.body);
 }
 
 async fn a_superusers_session_is_not_ended_and_the_reason_is_told(engine: Engine) {
@@ -121,10 +130,7 @@ async fn a_statement_is_cancelled_and_its_session_lives(engine: Engine) {
     let (mut busy, busy_id) = server.session().await;
     let work = tokio::spawn(async move { (busy.execute("SELECT pg_sleep(600)").await.err(), busy) });
     let mut owner = server.owner().await;
-    let is_busy = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {busy_id} AND state = 'active'");
-    while sqlx::query_scalar::<_, i64>(AssertSqlSafe(is_busy.clone())).fetch_one(&mut owner).await.unwrap() == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(&mut owner, &format!("SELECT 1 FROM pg_stat_activity WHERE pid = {busy_id} AND state = 'active'")).await;
     let mut body = by_ids("orders", &[busy_id, idle_id]);
     body["end"] = json!("statement");
     let answer = kill(&gateway, &body).await;
@@ -157,4 +163,142 @@ async fn what_keeps_the_gateway_from_a_server_is_told(engine: Engine) {
     .await;
     assert_eq!((answer.status, answer.code()), (StatusCode::UNPROCESSABLE_ENTITY, "invalid"), "{}", answer.body);
     assert_eq!(answer.body["errors"][0]["field"], "target.node", "{}", answer.body);
+}
+
+async fn the_head_of_a_queue_is_found_and_ended(engine: Engine) {
+    let server = PgServer::new().await;
+    let gateway = gateway(engine, &server, "").await;
+    let (mut head, first) = server.session().await;
+    let (mut second, second_id) = server.session().await;
+    let (mut third, third_id) = server.session().await;
+    head.execute("CREATE TABLE stock (id int)").await.unwrap();
+    head.execute("BEGIN; LOCK TABLE stock").await.unwrap();
+    let second = tokio::spawn(async move { second.execute("BEGIN; LOCK TABLE stock; COMMIT").await.is_ok() });
+    let mut owner = server.owner().await;
+    let waits = |id| format!("SELECT 1 FROM pg_stat_activity WHERE pid = {id} AND wait_event_type = 'Lock'");
+    until(&mut owner, &waits(second_id)).await;
+    let third = tokio::spawn(async move { third.execute("SELECT * FROM stock").await.is_ok() });
+    until(&mut owner, &waits(third_id)).await;
+    let answer = list(&gateway, &format!("orders&blocking=true&user={}", server.app)).await;
+    let items = answer.body["items"].as_array().unwrap();
+    assert_eq!(
+        items.iter().map(|item| &item["id"]).collect::<Vec<_>>(),
+        [&json!(first.to_string())],
+        "{}",
+        answer.body
+    );
+    let all = list(&gateway, &format!("orders&user={}", server.app)).await;
+    let of = |id: i32| all.body["items"].as_array().unwrap().iter().find(|item| item["id"] == id.to_string()).unwrap();
+    assert_eq!(of(second_id)["blocked_by"], json!([first.to_string()]), "{}", all.body);
+    let third_waits = of(third_id)["blocked_by"].as_array().unwrap();
+    assert!(third_waits.contains(&json!(second_id.to_string())), "{}", all.body);
+    let body = json!({ "target": "orders", "reason": "INC-4712",
+        "select": { "match": { "user": server.app, "blocking": true, "idle_in_transaction": true } } });
+    let answer = kill(&gateway, &body).await;
+    assert_eq!(outcomes(&answer), [(first.to_string().as_str(), "killed")], "{}", answer.body);
+    assert_eq!(answer.body["matched"], 1);
+    let record = gateway.record(answer.kill_id()).await;
+    assert_eq!(record["sessions"][0]["identity"]["blocks"][0], second_id.to_string(), "{record}");
+    assert!(second.await.unwrap() && third.await.unwrap() && is_ended(&mut head).await);
+}
+
+async fn the_busiest_statements_are_chosen_shown_and_bound_by_a_confirm(engine: Engine) {
+    let cluster = Arc::new(Cluster::start());
+    let server = PgServer::on(&cluster).await;
+    let gateway = gateway(engine, &server, "").await;
+    let (mut idle, _) = server.session().await;
+    let mut busy = vec![];
+    for seconds in [600, 700] {
+        let (mut session, id) = server.session().await;
+        busy.push((
+            id,
+            tokio::spawn(async move {
+                session.execute(sqlx::AssertSqlSafe(format!("SELECT pg_sleep({seconds})"))).await.is_err()
+            }),
+        ));
+    }
+    let mut owner = server.owner().await;
+    for (id, _) in &busy {
+        let old = format!(
+            "SELECT 1 FROM pg_stat_activity WHERE pid = {id} AND state = 'active' AND query_start < clock_timestamp() - interval '6 s'"
+        );
+        until(&mut owner, &old).await;
+    }
+    let mut body = json!({ "target": "orders", "select": { "intelligent": true }, "reason": "slow", "dry_run": true });
+    let preview = kill(&gateway, &body).await;
+    assert_eq!(preview.status, StatusCode::OK, "{}", preview.body);
+    let mut ids: Vec<_> = busy.iter().map(|(id, _)| id.to_string()).collect();
+    ids.sort();
+    let told = |answer: &Answer| {
+        let mut told: Vec<_> = outcomes(answer).into_iter().map(|(id, it)| (id.to_owned(), it.to_owned())).collect();
+        told.sort();
+        told
+    };
+    let each = |outcome: &str| ids.iter().map(|id| (id.clone(), outcome.to_owned())).collect::<Vec<_>>();
+    assert_eq!(told(&preview), each("alive"), "{}", preview.body);
+    assert!(preview.body["sessions"][0]["detail"].as_str().unwrap().starts_with("2 sessions run this statement"));
+    let (mut late, late_id) = server.session().await;
+    let late_work = tokio::spawn(async move { late.execute("SELECT pg_sleep(3600)").await.is_err() });
+    until(&mut owner, &format!("SELECT 1 FROM pg_stat_activity WHERE pid = {late_id} AND query_start < clock_timestamp() - interval '6 s' AND state = 'active'")).await;
+    body.as_object_mut().unwrap().remove("dry_run");
+    body["confirm"] = preview.body["confirm"].clone();
+    let answer = kill(&gateway, &body).await;
+    assert_eq!(told(&answer), each("killed"), "{}", answer.body);
+    for (_, work) in busy {
+        assert!(work.await.unwrap());
+    }
+    assert!(!late_work.is_finished() && !is_ended(&mut idle).await, "nobody else");
+    late_work.abort();
+}
+
+async fn a_full_server_is_told_and_a_kept_connection_still_ends_sessions(engine: Engine) {
+    let cluster = Arc::new(Cluster::start());
+    let server = PgServer::on(&cluster).await;
+    let gateway = gateway(engine, &server, "").await;
+    let mut owner = server.owner().await;
+    let limit = format!("ALTER ROLE {} CONNECTION LIMIT 0", server.gateway);
+    owner.execute(sqlx::AssertSqlSafe(limit.clone())).await.unwrap();
+    let (mut session, id) = server.session().await;
+    let answer = kill(&gateway, &by_ids("orders", &[id])).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::CONFLICT, "target_busy"), "{}", answer.body);
+    assert!(!is_ended(&mut session).await);
+    owner.execute(sqlx::AssertSqlSafe(limit.replace("LIMIT 0", "LIMIT 1"))).await.unwrap();
+    assert_eq!(list(&gateway, "orders").await.status, StatusCode::OK);
+    owner.execute(sqlx::AssertSqlSafe(limit)).await.unwrap();
+    let answer = kill(&gateway, &by_ids("orders", &[id])).await;
+    assert_eq!(outcomes(&answer), [(id.to_string().as_str(), "killed")], "{}", answer.body);
+}
+
+async fn a_server_that_restarts_between_look_and_kill_loses_nobody_else(engine: Engine) {
+    let cluster = Arc::new(Cluster::start());
+    let server = PgServer::on(&cluster).await;
+    let gateway = gateway(engine, &server, "").await;
+    let (_session, id) = server.session().await;
+    let mut preview = by_ids("orders", &[id]);
+    preview["dry_run"] = json!(true);
+    let confirm = kill(&gateway, &preview).await.body["confirm"].clone();
+    cluster.stop();
+    cluster.restart();
+    let (mut other, other_id) = server.session().await;
+    let mut body = by_ids("orders", &[id]);
+    body["confirm"] = confirm;
+    let answer = kill(&gateway, &body).await;
+    let outcome = outcomes(&answer)[0].1;
+    let expected = if other_id == id { "changed" } else { "not_found" };
+    assert_eq!(outcome, expected, "{}", answer.body);
+    assert!(!is_ended(&mut other).await);
+}
+
+async fn a_server_that_is_not_the_expected_one_takes_no_kill(engine: Engine) {
+    let server = PgServer::new().await;
+    let expect = "expect.system_identifier = \"1\"\n";
+    let gateway = gateway(engine, &server, expect).await;
+    let (mut session, id) = server.session().await;
+    let mut body = by_ids("orders", &[id]);
+    for look in [true, false] {
+        body["look"] = json!(look);
+        let answer = kill(&gateway, &body).await;
+        assert_eq!((answer.status, answer.code()), (StatusCode::CONFLICT, "target_changed"), "{}", answer.body);
+    }
+    assert!(!is_ended(&mut session).await);
 }

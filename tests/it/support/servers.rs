@@ -1,30 +1,54 @@
 //! Real database servers as targets: logins for a gateway, and sessions to be ended.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, postgres::PgConnectOptions};
 
-use super::postgres::Database;
+use super::postgres::{Cluster, Database};
 
 /// The PostgreSQL of all tests as a target: a login for the gateway, an ordinary user, and a database of their own.
 #[derive(Debug)]
 pub(crate) struct PgServer {
-    database: Database,
+    /// As its owner.
+    url: String,
+    _home: Home,
     /// Whom the gateway logs in as.
     pub(crate) gateway: String,
     /// Whose sessions are ended.
     pub(crate) app: String,
 }
 
+/// What goes with the server.
+#[expect(dead_code, reason = "kept only to be removed with the test")]
+#[derive(Debug)]
+enum Home {
+    Shared(Database),
+    Own(Arc<Cluster>),
+}
+
 /// The password of every login here.
 pub(crate) const PASSWORD: &str = "a-password-only-tests-know";
 
 impl PgServer {
+    /// On the server of all tests, in a database of its own.
     pub(crate) async fn new() -> Self {
+        let database = Database::empty().await;
+        Self::at(database.url(), Home::Shared(database)).await
+    }
+
+    /// On a server of its own, to be filled, stopped and chosen from.
+    pub(crate) async fn on(cluster: &Arc<Cluster>) -> Self {
+        Self::at(cluster.url().to_owned(), Home::Own(Arc::clone(cluster))).await
+    }
+
+    async fn at(url: String, home: Home) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = format!("{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let (gateway, app) = (format!("killgate_{number}"), format!("app_{number}"));
-        let server = Self { database: Database::empty().await, gateway, app };
+        let server = Self { url, _home: home, gateway, app };
         let mut owner = server.owner().await;
         for sql in [
             format!("CREATE ROLE {} LOGIN PASSWORD '{PASSWORD}'", server.gateway),
@@ -39,7 +63,7 @@ impl PgServer {
 
     /// Where it listens.
     pub(crate) fn address(&self) -> String {
-        let options: PgConnectOptions = self.database.url().parse().expect("a URL");
+        let options: PgConnectOptions = self.url.parse().expect("a URL");
         format!("{}:{}", options.get_host(), options.get_port())
     }
 
@@ -56,15 +80,22 @@ impl PgServer {
 
     /// A session of the cluster's owner, who is a superuser.
     pub(crate) async fn owner(&self) -> PgConnection {
-        PgConnection::connect(&self.database.url()).await.expect("the owner's login")
+        PgConnection::connect(&self.url).await.expect("the owner's login")
     }
 
     /// A session of the ordinary user, and its process id.
     pub(crate) async fn session(&self) -> (PgConnection, i32) {
-        let options: PgConnectOptions = self.database.url().parse().expect("a URL");
+        let options: PgConnectOptions = self.url.parse().expect("a URL");
         let options = options.username(&self.app).password(PASSWORD).application_name("till");
         let session = PgConnection::connect_with(&options).await.expect("the user's login");
         with_id(session).await
+    }
+}
+
+/// Waits until a query gives a row, as the owner sees it.
+pub(crate) async fn until(owner: &mut PgConnection, query: &str) {
+    while sqlx::query(AssertSqlSafe(query)).fetch_optional(&mut *owner).await.expect("an answer").is_none() {
+        tokio::task::yield_now().await;
     }
 }
 

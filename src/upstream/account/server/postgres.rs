@@ -18,15 +18,11 @@ use crate::upstream::StatementResult;
 pub(super) struct Postgres(PgConnection);
 
 /// What holds on the connection whatever was set for the role: that times are told in UTC, that nobody waits for a
-/// statement for ever, and that names mean what they should.
-const SETTINGS: [(&str, &str); 6] = [
-    ("statement_timeout", "10000"),
-    ("lock_timeout", "3000"),
-    ("idle_session_timeout", "0"),
-    ("search_path", "pg_catalog"),
-    ("datestyle", "ISO"),
-    ("timezone", "UTC"),
-];
+/// statement for ever, and that names mean what they should. A setting that a version has not is left out.
+const SETTINGS: &str = "\
+SELECT set_config(name, value, false) FROM (VALUES ('statement_timeout', '10000'), ('lock_timeout', '3000'), \
+('idle_session_timeout', '0'), ('search_path', 'pg_catalog'), ('datestyle', 'ISO'), ('timezone', 'UTC')) \
+AS setting(name, value) WHERE current_setting(name, true) IS NOT NULL";
 
 /// What the server says of itself.
 pub(super) const IDENTITY: &str = "\
@@ -57,11 +53,8 @@ impl Postgres {
             options = options.ssl_root_cert_from_pem(authorities.clone());
         }
         let mut connection = Self(options.connect().await.map_err(|error| refusal(&error))?);
-        for (name, value) in SETTINGS {
-            // A setting that this version has not is none that could be in the way.
-            let set = connection.ask(&format!("SET {name} = '{value}'")).await;
-            set.map_err(|Broken| Refusal::unreached("the server ended the connection behind the login"))?;
-        }
+        let set = connection.ask(SETTINGS).await;
+        set.map_err(|Broken| Refusal::unreached("the server ended the connection behind the login"))?;
         Ok(connection)
     }
 
