@@ -239,3 +239,112 @@ fn blocked_by(ids: &str) -> Vec<SessionId> {
 fn bracketed(ip: &str) -> String {
     if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::{
+        domain::{Selector, Status},
+        upstream::{Content, Effect},
+    };
+
+    fn order(ids: &[&str], end: End) -> Order {
+        let coordinates = [("node", "primary".to_owned())].into();
+        let target = Target { alias: None, vendor: VendorName("postgresql"), account: "o".to_owned(), coordinates };
+        let ids: Vec<_> = ids.iter().map(|id| SessionId((*id).to_owned())).collect();
+        Order { end, ..Order::new(target, Selector::Ids(ids)) }
+    }
+
+    fn texts(order: &Order) -> Vec<String> {
+        let call = PostgreSql.open(order);
+        call.statements().unwrap().statements.iter().map(|statement| statement.text.clone()).collect()
+    }
+
+    fn next(order: &Order, results: Vec<StatementResult>) -> Result<Answer, Fault> {
+        let reply = Reply { stage: "kill", effect: Effect::Kill, content: Content::Results(results) };
+        let now = datetime!(2026-01-02 03:04:05 UTC);
+        match PostgreSql.next(order, &Known { task_id: None, sent_at: now, now }, &reply)? {
+            Step::Done(answer) => Ok(answer),
+            step => panic!("{step:?}"),
+        }
+    }
+
+    #[test]
+    fn the_statement_that_kills_asks_for_the_session_that_was_seen_to_the_microsecond() {
+        let mut order = order(&["4711"], End::Session);
+        assert_eq!(
+            texts(&order)[0],
+            "SELECT true AS same, pg_terminate_backend(pid) AS sent FROM pg_stat_get_activity(4711) WHERE true"
+        );
+        let started_at = Some(datetime!(2026-01-02 03:04:05.678901 UTC));
+        order.marks = [(SessionId("4711".into()), Mark { started_at, ..Mark::default() })].into();
+        let is_same = "backend_start = timestamptz '2026-01-02T03:04:05.678901Z'";
+        assert_eq!(
+            texts(&order),
+            [
+                format!(
+                    "SELECT {is_same} AS same, CASE WHEN {is_same} THEN pg_terminate_backend(pid) END AS sent FROM pg_stat_get_activity(4711)"
+                ),
+                format!("SELECT pid AS id FROM pg_stat_get_activity(NULL) WHERE false OR (pid = 4711 AND {is_same})"),
+            ]
+        );
+    }
+
+    #[test]
+    fn of_what_was_not_answered_one_is_unknown_and_the_rest_was_not_sent() {
+        let order = order(&["1", "2", "3"], End::Session);
+        let sent = StatementResult::Rows(vec![json!({"same": "t", "sent": "t"})]);
+        let told = |answer: &Answer| answer.sessions.iter().map(|session| session.outcome).collect::<Vec<_>>();
+        let answer = next(&order, vec![sent.clone()]).unwrap();
+        assert_eq!(told(&answer), [Outcome::Accepted, Outcome::Unknown, Outcome::Failed]);
+        assert_eq!(answer.status, Status::Unknown);
+        let refused = StatementResult::Refused { code: "42501".into(), message: "permission denied".into() };
+        let left = StatementResult::Rows(vec![json!({"id": "1"})]);
+        let answer = next(&order, vec![sent.clone(), refused, StatementResult::Rows(vec![]), left]).unwrap();
+        assert_eq!(told(&answer), [Outcome::Accepted, Outcome::Failed, Outcome::NotFound]);
+        let gone = StatementResult::Rows(vec![]);
+        let answer = next(&order, vec![sent.clone(), sent.clone(), sent, gone]).unwrap();
+        assert_eq!((told(&answer), answer.status), (vec![Outcome::Killed; 3], Status::Succeeded));
+    }
+
+    #[test]
+    fn a_list_of_whoever_may_not_see_all_is_no_list() {
+        let row = json!({"id": "7", "kind": "client backend", "sees_all": "f", "is_own": "f"});
+        let content = Content::Results(vec![StatementResult::Rows(vec![row])]);
+        let target = order(&["7"], End::Session).target;
+        let fault = PostgreSql.page(&target, 0, &Reply { stage: "list", effect: Effect::Read, content }).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Denied);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_back_each_id_has_one_outcome_and_none_is_killed_that_was_not_sent(
+            results in prop::collection::vec(prop_oneof![
+                Just(StatementResult::Rows(vec![])),
+                (any::<bool>(), any::<bool>(), "[0-9]{0,2}").prop_map(|(same, sent, id)| {
+                    let letter = |is| if is { "t" } else { "f" };
+                    StatementResult::Rows(vec![json!({"same": letter(same), "sent": letter(sent), "id": id})])
+                }),
+                Just(StatementResult::Rows(vec![json!(null), json!([1]), json!({"same": 7})])),
+                "[0-9A-Z]{5}".prop_map(|code| StatementResult::Refused { code, message: String::new() }),
+            ], 0..5),
+            cancels in any::<bool>(),
+        ) {
+            let order = order(&["1", "2"], if cancels { End::Statement } else { End::Session });
+            if let Ok(answer) = next(&order, results.clone()) {
+                let told: Vec<_> = answer.sessions.iter().map(|session| session.id.as_str()).collect();
+                prop_assert_eq!(told, ["1", "2"]);
+                for (at, session) in answer.sessions.iter().enumerate() {
+                    let was_sent = matches!(
+                        results.get(at), Some(StatementResult::Rows(rows)) if rows.first().is_some_and(|row| row["same"] == "t")
+                    );
+                    prop_assert!(session.outcome != Outcome::Killed || was_sent, "{session:?}");
+                }
+            }
+        }
+    }
+}

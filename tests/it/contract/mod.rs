@@ -2,7 +2,7 @@
 //!
 //! Each file in `tests/vectors/<vendor>/` is one order or one list, the calls it must lead to, what the vendor answers
 //! and what is then known. They are played through [`Vendor`](killgate::upstream::Vendor) purely: nothing is signed,
-//! sent or waited for.
+//! sent or waited for. Engines have none: what a database server answers, a real one answers in `engines`.
 
 mod play;
 mod vector;
@@ -36,7 +36,7 @@ fn every_vector_holds() {
 #[test]
 fn every_vendor_has_vectors_for_what_it_can_do_and_how_it_says_no() {
     let mut wrong = vec![];
-    for vendor in TABLE {
+    for vendor in TABLE.iter().filter(|vendor| vendor.capabilities().by.cloud().is_some()) {
         let name = vendor.name().as_str();
         for wanted in Shows::wanted(vendor.capabilities()) {
             if !VECTORS.iter().any(|vector| vector.folder == name && vector.shows.contains(&wanted)) {
