@@ -263,7 +263,7 @@ macro_rules! reading {
 
         /// The place before all kills that are committed by now, newest first.
         pub(in crate::audit) async fn newest_place(connection: &mut $Connection) -> sqlx::Result<Cursor> {
-            Ok(Cursor { after: KillId::max(), seen: seen(connection).await? })
+            Ok(Cursor { after: KillId::max(), seen: seen(connection).await?, oldest_first: false })
         }
 
         /// The first kills of a range that are not in the index and may pass the filter, and the rest of the range where there
