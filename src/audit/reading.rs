@@ -306,6 +306,8 @@ macro_rules! reading {
                         others.extend(grouping.counts(&row));
                     }
                 }
+                // What is behind so many counts is not answered, however many there are.
+                others = together(others, [], limit);
             }
             tx.rollback().await?;
             Ok(Some(together(indexed, others, limit)))
