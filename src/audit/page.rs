@@ -55,7 +55,7 @@ impl Candidate {
 
     /// One that is not indexed yet, where it passes the filter.
     pub(super) fn unindexed(folded: Folded, filter: &Filter) -> Option<Self> {
-        let row = folded.index();
+        let row = filter.row_of(&folded);
         filter.meets(&row).then_some(Self { id: row.id, size: row.size, folded: Some(folded) })
     }
 }

@@ -301,7 +301,7 @@ macro_rules! reading {
                 let (found, rest) = leased(&mut tx, filter, range).await?;
                 more = rest;
                 for folded in of_filter(found, filter)? {
-                    let row = folded.index();
+                    let row = filter.row_of(&folded);
                     if filter.meets(&row) {
                         others.extend(grouping.counts(&row));
                     }

@@ -15,7 +15,7 @@ use crate::{
         words::words,
     },
     clock::{from_unix_millis, unix_millis, written_whole},
-    domain::{Found, Kill, KillId, Look, Outcome, Session, Status, Upstream},
+    domain::{Found, Kill, KillId, Look, Outcome, ProblemCode, Session, Status, Upstream},
 };
 
 /// A kill as its entries tell it. Words and numbers are not checked: a row that somebody tampered with can still be read, and
@@ -258,6 +258,12 @@ impl Folded {
     }
 
     /// What it is found by.
+    /// Whether it was refused because its caller may not use its target.
+    pub(in crate::audit) fn is_of_a_forbidden_target(&self) -> bool {
+        let is = |name: &str, word: &str| self.problem.as_ref().is_some_and(|problem| problem[name] == word);
+        self.status == Status::Refused.as_str() && is("code", ProblemCode::Forbidden.as_str()) && is("field", "target")
+    }
+
     pub(in crate::audit) fn index(&self) -> IndexRow {
         let text = |name: &str| self.asked.get(name).and_then(Value::as_str);
         let of_target = |name: &str| self.asked.get("target")?.get(name)?.as_str().map(cut);
