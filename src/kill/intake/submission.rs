@@ -9,10 +9,7 @@ use crate::{
     clock::id_at,
     domain::{Found, Kill, Outcome, Problem, ProblemCode, Selector, Session, Status, Upstream, is_unseen},
     kill::{
-        intake::{
-            members::Mistakes,
-            request::{Asked, MAX_REASON},
-        },
+        intake::request::{Asked, MAX_REASON},
         policy::{
             confirm::Given,
             targets::{Named, Targets},
@@ -74,7 +71,7 @@ pub struct Submission {
 impl Submission {
     /// The same attempt, with what is understood of it: the whole order, or at least a target that there is.
     pub(in crate::kill) fn read(mut self, targets: &Targets) -> Self {
-        let named = || Named::read(self.request.as_ref()?.get("target")?.into(), &mut Mistakes::default());
+        let named = || Named::read_whole(self.request.as_ref()?.get("target")?.into());
         let (target, select) = match &self.asked {
             Ok(asked) => (Some(asked.order.target.clone()), asked.select.clone()),
             Err(_) => (named().and_then(|named| targets.resolve(named).ok()), None),
