@@ -109,6 +109,15 @@ impl KillRequest {
         self
     }
 
+    /// Whether that caller may use the target that is named: else nothing is told of what such a target wants.
+    ///
+    /// # Errors
+    /// As [`Targets::check_read`].
+    pub fn may_name(&self, targets: &Targets, caller: &str) -> Result<(), Problem> {
+        let target = self.target.clone().and_then(|named| targets.resolve(named).ok());
+        target.map_or(Ok(()), |target| targets.check_read(caller, &target))
+    }
+
     /// Checks everything that a vendor could refuse without being asked.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ on_both_engines! {
     a_caller_that_may_only_kill_sees_its_own_kills,
     whoever_may_read_sees_everybodys_kills,
     what_a_caller_may_not_use_it_neither_finds_nor_counts_by,
+    whatever_else_is_wrong_a_target_that_is_not_for_its_caller_stays_hidden,
 }
 
 on_one_engine! {
@@ -101,5 +102,29 @@ async fn what_a_caller_may_not_use_it_neither_finds_nor_counts_by(engine: Engine
         let all = gateway.client().get("/kills?status=refused", &own).await;
         assert_eq!((all.body["items"].as_array().unwrap().len(), &all.body["items"][0]["target"]), (1, &Value::Null));
         gateway.app.kills().audit().index_all(10).await.unwrap();
+    }
+}
+
+async fn whatever_else_is_wrong_a_target_that_is_not_for_its_caller_stays_hidden(engine: Engine) {
+    let more = "[targets.kept]\nvendor = 'dcdb'\ninstance_id = 'tdsqlshard-kept'\nshard_id = 's'\n\
+                callers = ['dba-*']\n";
+    let gateway = Gateway::start_blind_with(engine, Setup { more: more.to_owned(), ..Setup::default() }).await;
+    let (own, unscoped) = (Gateway::token("anna", "sessions:kill"), Gateway::token("anna", ""));
+    let without_reason = json!({ "target": "kept", "select": { "ids": ["1"] } });
+    let with_wrong_ids = json!({ "target": "kept", "select": { "ids": ["x y"] }, "reason": "load" });
+    for (token, headers, body) in [
+        (&own, vec![], &without_reason),
+        (&own, vec![], &with_wrong_ids),
+        (&own, vec![("Content-Type", "text/plain")], &without_reason),
+        (&own, vec![("Idempotency-Key", "")], &kill_of("kept", &[1])),
+        (&unscoped, vec![], &kill_of("kept", &[1])),
+    ] {
+        let answer = gateway.client().post("/sessions/kill", token, &headers, body.to_string()).await;
+        assert!(answer.status.is_client_error(), "{body}: {}", answer.body);
+        assert!(!answer.body.to_string().contains("whole number"), "its vendor is told: {}", answer.body);
+        let read = gateway.client().get(&format!("/kills/{}", answer.kill_id()), &own).await;
+        assert_eq!((read.status, &read.body["target"]), (StatusCode::OK, &Value::Null), "{headers:?} {}", read.body);
+        let found = gateway.client().get("/kills?vendor=dcdb", &own).await;
+        assert_eq!(found.body["items"], json!([]), "{headers:?}");
     }
 }
