@@ -298,15 +298,16 @@ pub fn targets(config: &Config) -> anyhow::Result<Targets> {
     for (alias, configured) in &config.targets {
         let vendor = upstream::find(&configured.vendor).with_context(|| format!("targets.{alias}.vendor"))?;
         let site = config.accounts.get(&configured.account).map(config::Account::site).unwrap_or_default();
-        let coordinates =
-            upstream::coordinates(vendor, site, &configured.coordinates).map_err(|complaint| match complaint {
-                Complaint::Unknown { name, expected } => {
-                    anyhow::anyhow!(
-                        "targets.{alias}.{name}: unknown key, expected one of vendor, account, callers, look, {expected}"
-                    )
-                }
-                Complaint::Wrong { name, detail } => anyhow::anyhow!("targets.{alias}.{name}: {detail}"),
-            })?;
+        let complain = |complaint: Complaint| match complaint {
+            Complaint::Unknown { name, expected } => {
+                format!(
+                    "targets.{alias}.{name}: unknown key, expected one of vendor, account, callers, look, {expected}"
+                )
+            }
+            Complaint::Wrong { name, detail } => format!("targets.{alias}.{name}: {detail}"),
+        };
+        let coordinates = upstream::coordinates(vendor, site, &configured.coordinates)
+            .map_err(|all| anyhow::anyhow!(all.into_iter().map(complain).collect::<Vec<_>>().join("; ")))?;
         let account = configured.account.clone();
         let target = crate::domain::Target { alias: Some(alias.clone()), vendor: vendor.name(), account, coordinates };
         let target = targets.at_node(target).map_err(|detail| anyhow::anyhow!("targets.{alias}.node: {detail}"))?;

@@ -18,6 +18,8 @@ use crate::{
 pub struct Cursor {
     pub(super) after: KillId,
     pub(super) seen: Snapshot,
+    /// In which order the list goes: in the other one it is no place.
+    pub(super) oldest_first: bool,
 }
 
 /// What had been committed at some moment, by the numbers under which kills are recorded: transactions on Postgres,
@@ -71,6 +73,14 @@ const fn unix_seconds_of_9999() -> i64 {
 #[error("is not a cursor of this list")]
 pub struct CursorError;
 
+impl Cursor {
+    /// Whether it is a place of the list that goes from the oldest on.
+    #[must_use]
+    pub const fn is_oldest_first(&self) -> bool {
+        self.oldest_first
+    }
+}
+
 impl Audit {
     /// The place before all kills that are committed by now, newest first: from there on, pages show these and no others.
     pub async fn newest_place(&self) -> Result<Cursor, AuditError> {
@@ -81,7 +91,8 @@ impl Audit {
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Snapshot { at, end, open } = &self.seen;
-        let mut bytes = self.after.as_bytes().to_vec();
+        let mut bytes = vec![u8::from(self.oldest_first)];
+        bytes.extend(self.after.as_bytes());
         bytes.extend(unix_millis(*at).to_be_bytes());
         bytes.extend(end.to_be_bytes());
         for number in open {
@@ -97,19 +108,20 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Self, CursorError> {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError)?;
-        let (after, rest) = bytes.split_first_chunk::<16>().ok_or(CursorError)?;
+        let (order, rest) = bytes.split_first().ok_or(CursorError)?;
+        let (after, rest) = rest.split_first_chunk::<16>().ok_or(CursorError)?;
         let (at, rest) = rest.split_first_chunk::<8>().ok_or(CursorError)?;
         let (end, rest) = rest.split_first_chunk::<8>().ok_or(CursorError)?;
         let end = i64::from_be_bytes(*end);
         let at = i64::from_be_bytes(*at);
         let (before_end, []) = rest.as_chunks::<4>() else { return Err(CursorError) };
-        if !MILLIS.contains(&at) || end < 0 || before_end.len() > MOST_OPEN {
+        if *order > 1 || !MILLIS.contains(&at) || end < 0 || before_end.len() > MOST_OPEN {
             return Err(CursorError);
         }
         let open = before_end.iter().map(|bytes| end.checked_sub(u32::from_be_bytes(*bytes).into()));
         let open = open.collect::<Option<_>>().ok_or(CursorError)?;
         let seen = Snapshot { at: from_unix_millis(at), end, open };
-        Ok(Self { after: Uuid::from_bytes(*after), seen })
+        Ok(Self { after: Uuid::from_bytes(*after), seen, oldest_first: *order == 1 })
     }
 }
 
@@ -127,11 +139,14 @@ mod tests {
         let at = datetime!(2026-01-02 03:04:05.678 UTC);
         let seen = Snapshot::read(&format!("{}:97:102:97,99", unix_millis(at))).unwrap();
         assert_eq!(seen, Snapshot { at, end: 102, open: vec![97, 99] });
-        let cursor = Cursor { after: id_at(at), seen };
-        assert_eq!(cursor.to_string().parse(), Ok(cursor.clone()));
-        for text in ["", "AAAA", "not a cursor", &format!("{cursor}A"), &format!("{cursor}="), &cursor.to_string()[3..]]
-        {
-            assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text}");
+        for oldest_first in [false, true] {
+            let cursor = Cursor { after: id_at(at), seen: seen.clone(), oldest_first };
+            assert_eq!(cursor.to_string().parse(), Ok(cursor.clone()));
+            for text in
+                ["", "AAAA", "not a cursor", &format!("{cursor}A"), &format!("{cursor}="), &cursor.to_string()[3..]]
+            {
+                assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text}");
+            }
         }
     }
 
@@ -147,7 +162,8 @@ mod tests {
 
         #[test]
         fn whatever_a_cursor_says_it_saw_is_a_filter_or_no_cursor(at: i64, end: i64, open in vec(any::<u32>(), 0..4)) {
-            let mut bytes = id_at(datetime!(2026-01-02 0:00 UTC)).as_bytes().to_vec();
+            let mut bytes = vec![0];
+            bytes.extend(id_at(datetime!(2026-01-02 0:00 UTC)).as_bytes());
             bytes.extend(at.to_be_bytes());
             bytes.extend(end.to_be_bytes());
             bytes.extend(open.iter().flat_map(|number| number.to_be_bytes()));

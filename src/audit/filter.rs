@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::{
     cursor::{Cursor, Snapshot},
-    index::LONGEST,
+    index::{IndexRow, LONGEST},
+    log::Folded,
     name::{Name, bind_texts, push_names},
     page::first_id_from,
 };
@@ -45,7 +46,8 @@ pub struct Filter {
     pub oldest_first: bool,
     /// Only what follows this place.
     pub place: Option<Cursor>,
-    /// The only caller whose kills may be seen, whatever `caller` asks for.
+    /// The only caller whose kills may be seen, whatever `caller` asks for. It finds none of them by a target that it may not
+    /// use, nor counts them by that.
     pub only_caller: Option<String>,
 }
 
@@ -65,6 +67,8 @@ pub(super) struct Dialect {
     /// Joins a row with each value of a list, or with none where it is empty: around the column, and around the name that
     /// the values are given.
     pub(super) each: [&'static str; 3],
+    /// The condition that whoever asked for a kill `k` may not use its target.
+    pub(super) forbidden: &'static str,
     /// Finds a text in the body of an entry `e`.
     pub(super) finds: [&'static str; 2],
     /// The beginning of the hour and of the day in which a kill was asked for, in milliseconds since 1970.
@@ -239,6 +243,9 @@ impl Filter {
         for (column, names) in self.columns() {
             push_names(query, column, &names);
         }
+        if self.only_caller.is_some() && self.asks_for_a_target() {
+            query.push(" AND NOT ").push(dialect.forbidden);
+        }
         for (column, wanted) in self.lists() {
             let [before, between, after] = dialect.has_any;
             query.push(" AND ").push(before).push(column).push(between);
@@ -274,6 +281,21 @@ impl Filter {
             ("k.vendor", exactly(&self.vendor)),
             ("k.account", exactly(&self.account)),
         ]
+    }
+
+    /// Whether it asks for something that a kill has from its target.
+    fn asks_for_a_target(&self) -> bool {
+        let Self { vendor, account, target, instance_id, .. } = self;
+        !(vendor.is_empty() && account.is_empty() && target.is_empty() && instance_id.is_empty())
+    }
+
+    /// What a kill is found by, for whoever asks.
+    pub(super) fn row_of(&self, folded: &Folded) -> IndexRow {
+        let row = folded.index();
+        if self.only_caller.is_none() || !folded.is_of_a_forbidden_target() {
+            return row;
+        }
+        IndexRow { vendor: None, account: None, alias: None, instance_id: None, ..row }
     }
 
     /// The lists of the index that must have one of certain values.

@@ -104,7 +104,15 @@ pub struct LineEvent {
     pub kind: String,
     pub status: String,
     pub gateway: Option<String>,
+    /// Whether nobody looks after the kill from then on; left out where somebody does.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ends: bool,
     pub detail: Value,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl Line {
@@ -141,10 +149,10 @@ mod tests {
     use super::*;
     use crate::chain::hex;
 
-    const LINE: &str = r#"{"id":"01a20145-0be1-7823-a957-937f06d75d66","status":"unknown","target":{"alias":"orders"},"select":{"ids":["7"]},"sessions":[{"id":"7","outcome":"unknown","detail":null}],"caller":"bot","on_behalf_of":null,"reason":"runaway","upstream":{"http_status":200,"request_id":"r","task_id":null,"evidence_url":null,"error_code":null,"error_message":null},"problem":null,"requested_at":"2026-03-04T12:00:00.123Z","sent_at":"2026-03-04T12:00:00.124Z","completed_at":null,"dry_run":false,"request":"{}","client_address":null,"client_id":null,"token_id":null,"request_id":"q","idempotency_key":null,"gateway":"here","events":[{"seq":1,"at":"2026-03-04T12:00:00.123Z","kind":"recorded","status":"pending","gateway":"here","detail":{}},{"seq":2,"at":"2026-03-04T12:00:00.124Z","kind":"sent","status":"pending","gateway":"here","detail":{}}]}"#;
+    const LINE: &str = r#"{"id":"01a20145-0be1-7823-a957-937f06d75d66","status":"unknown","target":{"alias":"orders"},"select":{"ids":["7"]},"sessions":[{"id":"7","outcome":"unknown","detail":null}],"caller":"bot","on_behalf_of":null,"reason":"runaway","upstream":{"http_status":200,"request_id":"r","task_id":null,"evidence_url":null,"error_code":null,"error_message":null},"problem":null,"requested_at":"2026-03-04T12:00:00.123Z","sent_at":"2026-03-04T12:00:00.124Z","completed_at":null,"dry_run":false,"request":"{}","client_address":null,"client_id":null,"token_id":null,"request_id":"q","idempotency_key":null,"gateway":"here","events":[{"seq":1,"at":"2026-03-04T12:00:00.123Z","kind":"recorded","status":"pending","gateway":"here","detail":{}},{"seq":2,"at":"2026-03-04T12:00:00.124Z","kind":"sent","status":"pending","gateway":"here","detail":{}},{"seq":3,"at":"2026-03-04T12:00:00.125Z","kind":"answered","status":"unknown","gateway":"here","ends":true,"detail":{}}]}"#;
 
     /// Computed with Python's hashlib over the text.
-    const HASH: &str = "b1eaecfb08162fbdbab3a86ec3fdc804d99336733b19a5fc8e0b6f22752a6761";
+    const HASH: &str = "e7c9ed6ddc11a74b71beecdcf6b07536f55f6524f85a5929c146bb2d04bc6794";
 
     #[test]
     fn a_line_reads_back_to_the_byte_and_has_the_leaf_that_other_programs_make_of_it() {

@@ -55,7 +55,7 @@ impl Candidate {
 
     /// One that is not indexed yet, where it passes the filter.
     pub(super) fn unindexed(folded: Folded, filter: &Filter) -> Option<Self> {
-        let row = folded.index();
+        let row = filter.row_of(&folded);
         filter.meets(&row).then_some(Self { id: row.id, size: row.size, folded: Some(folded) })
     }
 }
@@ -64,6 +64,7 @@ impl Candidate {
 pub(super) struct Chosen {
     of_page: Vec<Candidate>,
     more: bool,
+    oldest_first: bool,
 }
 
 impl Chosen {
@@ -82,7 +83,7 @@ impl Chosen {
             held += i64::from(candidate.size);
             of_page.push(candidate);
         }
-        Self { more: is_cut || of_page.len() < all, of_page }
+        Self { more: is_cut || of_page.len() < all, of_page, oldest_first: filter.oldest_first }
     }
 
     /// Those that are still to be read.
@@ -101,6 +102,7 @@ impl Chosen {
         as_item: impl Fn(Folded) -> sqlx::Result<T>,
     ) -> sqlx::Result<Page<T>> {
         let mut read: HashMap<KillId, sqlx::Result<Folded>> = read.into_iter().collect();
+        let oldest_first = self.oldest_first;
         let last = self.of_page.last().map(|kill| kill.id).filter(|_| self.more);
         let mut items = Vec::with_capacity(self.of_page.len());
         for Candidate { id, folded, .. } in self.of_page {
@@ -110,7 +112,7 @@ impl Chosen {
                 items.push(as_item(folded?)?);
             }
         }
-        Ok(Page { items, next: last.map(|after| Cursor { after, seen }) })
+        Ok(Page { items, next: last.map(|after| Cursor { after, seen, oldest_first }) })
     }
 }
 

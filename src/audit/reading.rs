@@ -263,7 +263,7 @@ macro_rules! reading {
 
         /// The place before all kills that are committed by now, newest first.
         pub(in crate::audit) async fn newest_place(connection: &mut $Connection) -> sqlx::Result<Cursor> {
-            Ok(Cursor { after: KillId::max(), seen: seen(connection).await? })
+            Ok(Cursor { after: KillId::max(), seen: seen(connection).await?, oldest_first: false })
         }
 
         /// The first kills of a range that are not in the index and may pass the filter, and the rest of the range where there
@@ -301,11 +301,13 @@ macro_rules! reading {
                 let (found, rest) = leased(&mut tx, filter, range).await?;
                 more = rest;
                 for folded in of_filter(found, filter)? {
-                    let row = folded.index();
+                    let row = filter.row_of(&folded);
                     if filter.meets(&row) {
                         others.extend(grouping.counts(&row));
                     }
                 }
+                // What is behind so many counts is not answered, however many there are.
+                others = together(others, [], limit);
             }
             tx.rollback().await?;
             Ok(Some(together(indexed, others, limit)))

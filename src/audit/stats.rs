@@ -81,6 +81,11 @@ impl By {
         }
     }
 
+    /// Whether a kill has it from its target.
+    const fn is_of_a_target(self) -> bool {
+        matches!(self, Self::Vendor | Self::Account | Self::Target)
+    }
+
     /// What a row counts as: one value or several, and none where it has none.
     fn values(self, row: &IndexRow) -> Vec<Option<String>> {
         let each = |list: &Vec<String>| list.iter().cloned().map(Some).collect::<Vec<_>>();
@@ -219,6 +224,12 @@ impl Filter {
         query.push("SELECT ").push(slot);
         for by in &grouping.by {
             match by.source() {
+                Source::Column(column) if self.only_caller.is_some() && by.is_of_a_target() => query
+                    .push(", CASE WHEN ")
+                    .push(dialect.forbidden)
+                    .push(" THEN NULL ELSE ")
+                    .push(column)
+                    .push(" END"),
                 Source::Column(column) => query.push(", ").push(column),
                 Source::List(_) => query.push(", by_").push(by.as_str()).push(".value"),
             };

@@ -47,10 +47,10 @@ impl Glob {
         if let [only] = self.pieces.as_slice() { Some(only) } else { None }
     }
 
-    /// Whether every text fits.
+    /// Whether it has a letter or a digit: stars and what stands between parts of a name name nobody.
     #[must_use]
-    pub fn fits_all(&self) -> bool {
-        self.pieces.iter().all(String::is_empty)
+    pub fn names(&self) -> bool {
+        self.pieces.iter().any(|piece| names(piece))
     }
 
     /// Whether the whole of `text` fits, upper and lower case being different.
@@ -81,6 +81,12 @@ impl Glob {
     pub fn as_str(&self) -> &str {
         &self.source
     }
+}
+
+/// Whether a text says more than what may stand in every text of its kind.
+#[must_use]
+pub(super) fn names(text: &str) -> bool {
+    text.chars().any(char::is_alphanumeric)
 }
 
 /// First and last piece are anchored, those between are sought from left to right: linear, whatever the text.
@@ -134,8 +140,8 @@ mod tests {
             assert_eq!(exact.literal(), Some(text));
             assert!(Glob::parse(exact.as_str()).is_some_and(|glob| glob.literal() == Some(text)), "{text}");
         }
-        let fits_all = |pattern: &str| Glob::parse(pattern).unwrap().fits_all();
-        assert!(fits_all("*") && fits_all("**") && !fits_all(r"\*") && !fits_all("a*"));
+        let names = |pattern: &str| Glob::parse(pattern).unwrap().names();
+        assert!(!names("*") && !names("**") && !names(r"\*") && !names("*.*") && names("a*") && names("*7*"));
     }
 
     #[test]

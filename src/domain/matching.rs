@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 
 use serde::{Serialize, Serializer};
 
-use super::{Glob, LiveSession, Queues};
+use super::{Glob, LiveSession, Queues, glob};
 
 /// What a text must be: any of these. In JSON one text stands alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +31,9 @@ impl AnyOf<Glob> {
         if let [only] = self.0.as_slice() { only.literal() } else { None }
     }
 
-    fn fits_all(&self) -> bool {
-        self.0.iter().any(Glob::fits_all)
+    /// Whether each of them says something: any may be what a session is met by.
+    fn all_name(&self) -> bool {
+        self.0.iter().all(Glob::names)
     }
 }
 
@@ -239,12 +240,14 @@ impl Match {
         self.criteria.given().into_iter().chain(others).collect()
     }
 
-    /// Whether it says whose sessions are meant, or what they do: not only how long, or in which state.
+    /// Whether it says whose sessions are meant, or what they do: not only how long, in which state, or whose are not, and
+    /// not with stars and separators alone.
     #[must_use]
     pub fn names_something(&self) -> bool {
         let Criteria { user, database, host, command, statement, .. } = &self.criteria;
-        let named = |of: &Option<AnyOf<Glob>>| of.as_ref().is_some_and(|of| !of.fits_all());
-        statement.is_some() || [user, database, host, command].into_iter().any(named)
+        let named = |of: &Option<AnyOf<Glob>>| of.as_ref().is_some_and(AnyOf::all_name);
+        let runs = statement.as_ref().is_some_and(|pieces| pieces.0.iter().all(|piece| glob::names(piece)));
+        runs || [user, database, host, command].into_iter().any(named)
     }
 
     /// The sessions of a list that are meant: [those that meet every criterion](Self::met_by), in order, and no more than

@@ -143,6 +143,12 @@ impl Problem {
         Self::invalid(field, "has no such word").supported(words)
     }
 
+    /// Whether it says that the caller may not use the target.
+    #[must_use]
+    pub fn forbids_target(&self) -> bool {
+        self.code == ProblemCode::Forbidden && self.field.as_deref() == Some("target")
+    }
+
     #[must_use]
     pub fn at(mut self, field: impl Into<String>) -> Self {
         self.field = Some(field.into());

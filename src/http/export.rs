@@ -141,7 +141,7 @@ pub(super) async fn manifest(
     let own: Vec<&str> = OWN.into_iter().chain(["place"]).collect();
     let (wanted, Both { wish, made }) = query::wanted::<Both>(request.query_string(), &own)?;
     traces::asks_for(&request, &wanted);
-    let place = query::place("place", made.place.as_deref())?;
+    let place = query::place("place", made.place.as_deref(), false)?;
     let filter = Filter { place, ..wanted.filter()? };
     let form = wish.form()?;
     let seat = readers.files.take(&caller.0.subject).await?;

@@ -137,7 +137,11 @@ async fn take(request: HttpRequest, payload: web::Payload, kills: web::Data<Kill
     let asked = may_kill
         .and_then(|()| query::none(&request))
         .and(whole)
-        .and_then(|body| KillRequest::parse(&body)?.with(confirm).check(kills.targets()))
+        .and_then(|body| {
+            let request = KillRequest::parse(&body)?.with(confirm);
+            request.may_name(kills.targets(), &caller.0.subject)?;
+            request.check(kills.targets())
+        })
         .map_err(|problem| kills.targets().with_near_alias(&caller.0.subject, alias_of(sent.as_ref()), problem))
         .and_then(|asked| vouched_for(&caller.0, asked))
         .and_then(|asked| kills.targets().check(&caller.0.subject, &asked.order).map(|()| asked))

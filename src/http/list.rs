@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    audit::{Cursor, Filter},
+    audit::Filter,
     domain::{Kill, Problem},
     history::Wanted,
     kill::Kills,
@@ -30,7 +30,7 @@ pub(super) struct Paging {
     /// 1 to 500 kills; a page of kills with many sessions ends sooner.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 50)]
     pub(super) limit: Option<String>,
-    /// `next_cursor` of the page before, with the same filters and order.
+    /// `next_cursor` of the page before, with the same filters; one of the other order is refused.
     pub(super) cursor: Option<String>,
     /// Which come first.
     #[param(value_type = Option<KillOrder>, default = "newest")]
@@ -86,7 +86,8 @@ pub(super) async fn list(
     traces::asks_for(&request, &wanted);
     may_ask(&caller, wanted.asks_for_identities())?;
     let limit = paging.limit()?;
-    let (place, oldest_first) = (paging.place()?, paging.order()? == KillOrder::Oldest);
+    let oldest_first = paging.order()? == KillOrder::Oldest;
+    let place = query::place("cursor", paging.cursor.as_deref(), oldest_first)?;
     let filter = Filter { oldest_first, place, only_caller, ..wanted.filter()? };
     let seat = readers.pages.take(&caller.0.subject).await?;
     let page = kills.audit().page(&filter, limit).await.map_err(|error| unreadable_record(&error))?;
@@ -108,10 +109,6 @@ impl Paging {
             Some(Ok(limit @ 1..=500)) => Ok(limit),
             Some(_) => Err(Problem::invalid("limit", "must be a whole number from 1 to 500")),
         }
-    }
-
-    fn place(&self) -> Result<Option<Cursor>, Problem> {
-        query::place("cursor", self.cursor.as_deref())
     }
 
     fn order(&self) -> Result<KillOrder, Problem> {

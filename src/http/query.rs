@@ -41,13 +41,19 @@ pub(super) fn wanted<T: DeserializeOwned>(query: &str, own: &[&str]) -> Result<(
     Ok((read(filters)?, read(own_pairs)?))
 }
 
-/// A place in the history, as an answer before gave it out.
+/// A place in the history, as an answer before gave it out in that order.
 ///
 /// # Errors
 /// `invalid`, naming the parameter.
-pub(super) fn place(name: &str, text: Option<&str>) -> Result<Option<Cursor>, Problem> {
-    let place = text.map(str::parse).transpose();
-    place.map_err(|_| Problem::invalid(name, "is not one that this gateway gave out"))
+pub(super) fn place(name: &str, text: Option<&str>, oldest_first: bool) -> Result<Option<Cursor>, Problem> {
+    let place: Option<Cursor> = text
+        .map(str::parse)
+        .transpose()
+        .map_err(|_| Problem::invalid(name, "is not one that this gateway gave out"))?;
+    if place.as_ref().is_some_and(|place| place.is_oldest_first() != oldest_first) {
+        return Err(Problem::invalid(name, "is of a list in the other order: go on in its own, or begin anew"));
+    }
+    Ok(place)
 }
 
 /// The query string of a request with that place in it, for a link.

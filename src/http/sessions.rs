@@ -165,7 +165,9 @@ pub(super) async fn list(
 
 /// A target's members are parameters of their own here.
 fn in_query(mut problem: Problem) -> Problem {
-    problem.field = problem.field.map(|field| field.strip_prefix("target.").unwrap_or(&field).to_owned());
+    let of_query = |field: String| field.strip_prefix("target.").unwrap_or(&field).to_owned();
+    problem.field = problem.field.map(of_query);
+    problem.errors.iter_mut().for_each(|error| error.field = of_query(std::mem::take(&mut error.field)));
     problem
 }
 

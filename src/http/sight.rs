@@ -21,7 +21,7 @@ pub(super) fn seen_by(caller: &Authenticated, kill: Kill) -> Kill {
     if !sees_identities(caller) {
         kill.sessions.iter_mut().for_each(hide);
     }
-    if is_of_a_forbidden_target(&kill) && !caller.0.has(Scope::KillsRead) {
+    if kill.problem.as_ref().is_some_and(Problem::forbids_target) && !caller.0.has(Scope::KillsRead) {
         kill.target = None;
     }
     let is_own = kill.caller == caller.0.subject;
@@ -34,11 +34,6 @@ pub(super) fn seen_by(caller: &Authenticated, kill: Kill) -> Kill {
         }
     }
     kill
-}
-
-fn is_of_a_forbidden_target(kill: &Kill) -> bool {
-    let is_target = |problem: &Problem| problem.field.as_deref() == Some("target");
-    kill.problem.as_ref().is_some_and(|problem| problem.code == ProblemCode::Forbidden && is_target(problem))
 }
 
 /// Whether that caller may ask for kills by whose their sessions were; `field` is the parameter by which it does.

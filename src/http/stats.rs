@@ -41,8 +41,8 @@ const MAX_COUNTS: usize = 10_000;
 #[into_params(parameter_in = Query)]
 pub(super) struct Wish {
     /// What to count by, with commas between them. By `user`, `database` and `outcome` a kill counts once for each of its
-    /// values, and once without any where it has none; so such counts may add up to more than there are kills. `target` is
-    /// the alias.
+    /// values, and once without any where it has none; so such counts may add up to more than there are kills. `user` and
+    /// `database` do not go together. `target` is the alias.
     #[param(value_type = Option<Vec<By>>, style = Form, explode = false, example = json!(["status", "vendor"]))]
     pub(super) by: Option<String>,
     /// UTC; the whole window together where it is left out.
@@ -196,6 +196,11 @@ impl Wish {
             let per = Per::ALL.into_iter().find(|per| per.as_str() == word);
             per.ok_or_else(|| Problem::no_such_word("per", &Per::ALL.map(Per::as_str)))
         });
-        Ok(Grouping { by: by.collect::<Result<_, _>>()?, per: per.transpose()? })
+        let grouping = Grouping { by: by.collect::<Result<_, _>>()?, per: per.transpose()? };
+        if [By::User, By::Database].iter().all(|by| grouping.by.contains(by)) {
+            // A thousand of each would make a million counts of one kill, and who was where they would not tell.
+            return Err(Problem::invalid("by", "takes user or database, not both at once"));
+        }
+        Ok(grouping)
     }
 }

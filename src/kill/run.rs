@@ -4,6 +4,7 @@
 //! that another gateway may have settled meanwhile; and whatever happens on the way, the kill is concluded and answered.
 
 mod begin;
+mod left_out;
 
 use std::{
     collections::VecDeque,
@@ -199,7 +200,7 @@ impl Run {
         // Looked at again, none was left to be sent.
         let has_left = !self.calls.is_empty() || sent.problem.is_some();
         if has_left {
-            preflight::with_unsent(&self.kill.sessions, sent)
+            self.settle_left_out(preflight::with_unsent(&self.kill.sessions, sent)).await
         } else {
             preflight::nothing_to_send(&self.kill)
         }

@@ -18,63 +18,58 @@ pub enum Complaint {
 /// Checks that `given` has every coordinate that `vendor` needs at that site, well formed, and no other.
 ///
 /// # Errors
-/// The first [`Complaint`], in the order in which the vendor lists its coordinates.
+/// Every [`Complaint`]: first what the vendor does not have, then the rest in the order in which it lists its coordinates.
 pub fn coordinates(
     vendor: &dyn Vendor,
     site: Site,
     given: &BTreeMap<String, String>,
-) -> Result<Coordinates, Complaint> {
+) -> Result<Coordinates, Vec<Complaint>> {
     let known = vendor.capabilities_at(site).coordinates;
-    if let Some(name) = given.keys().find(|name| known.iter().all(|c| c.name != name.as_str())) {
-        let expected = known.iter().map(|c| c.name).collect::<Vec<_>>().join(", ");
-        let of_another = TABLE.iter().any(|v| v.capabilities().coordinates.iter().any(|c| c.name == name.as_str()));
-        return Err(if of_another {
-            Complaint::Wrong {
-                name: name.clone(),
-                detail: if vendor.capabilities().has_coordinate(name) {
-                    let site = site.as_str();
-                    format!("{} has no such coordinate at the {site} site; it has {expected}", vendor.name())
-                } else {
-                    format!("{} has no such coordinate; it has {expected}", vendor.name())
-                },
-            }
-        } else {
-            Complaint::Unknown { name: name.clone(), expected }
-        });
-    }
-    for coordinate in known {
-        check_need(coordinate, known, given)?;
-    }
+    let strange = given.keys().filter(|name| known.iter().all(|c| c.name != name.as_str()));
+    let mut complaints: Vec<Complaint> = strange.map(|name| strange_to(vendor, site, name)).collect();
     let mut checked = Coordinates::new();
     for coordinate in known {
-        let Some(value) = given.get(coordinate.name) else { continue };
-        if !(coordinate.check)(value) {
-            let detail = format!("must be {}", coordinate.expected);
-            return Err(Complaint::Wrong { name: coordinate.name.to_owned(), detail });
+        let (name, value) = (coordinate.name, given.get(coordinate.name));
+        let detail = missing(coordinate, known, given).or_else(|| {
+            value.is_some_and(|value| !(coordinate.check)(value)).then(|| format!("must be {}", coordinate.expected))
+        });
+        match (detail, value) {
+            (Some(detail), _) => complaints.push(Complaint::Wrong { name: name.to_owned(), detail }),
+            (None, Some(value)) => drop(checked.insert(name, value.clone())),
+            (None, None) => {}
         }
-        checked.insert(coordinate.name, value.clone());
     }
-    Ok(checked)
+    if complaints.is_empty() { Ok(checked) } else { Err(complaints) }
 }
 
-fn check_need(
-    coordinate: &Coordinate,
-    known: &[Coordinate],
-    given: &BTreeMap<String, String>,
-) -> Result<(), Complaint> {
-    let wrong = |detail: String| Err(Complaint::Wrong { name: coordinate.name.to_owned(), detail });
+/// What is wrong with a coordinate that the vendor does not have there.
+fn strange_to(vendor: &dyn Vendor, site: Site, name: &str) -> Complaint {
+    let known = vendor.capabilities_at(site).coordinates;
+    let expected = known.iter().map(|c| c.name).collect::<Vec<_>>().join(", ");
+    if !TABLE.iter().any(|v| v.capabilities().has_coordinate(name)) {
+        return Complaint::Unknown { name: name.to_owned(), expected };
+    }
+    let detail = if vendor.capabilities().has_coordinate(name) {
+        format!("{} has no such coordinate at the {} site; it has {expected}", vendor.name(), site.as_str())
+    } else {
+        format!("{} has no such coordinate; it has {expected}", vendor.name())
+    };
+    Complaint::Wrong { name: name.to_owned(), detail }
+}
+
+/// That a coordinate, or one of its group, has to be given and is not; the first of a group speaks for it.
+fn missing(coordinate: &Coordinate, known: &[Coordinate], given: &BTreeMap<String, String>) -> Option<String> {
     match coordinate.need {
-        Need::Required if !given.contains_key(coordinate.name) => {
-            wrong(format!("is required: {}", coordinate.expected))
+        Need::Required => {
+            (!given.contains_key(coordinate.name)).then(|| format!("is required: {}", coordinate.expected))
         }
         Need::OneOf(group) => {
             let names: Vec<_> = known.iter().filter(|c| c.need == Need::OneOf(group)).map(|c| c.name).collect();
-            match names.iter().filter(|name| given.contains_key(**name)).count() {
-                1 => Ok(()),
-                _ => wrong(format!("exactly one of {} is required", names.join(", "))),
-            }
+            let many = names.iter().filter(|name| given.contains_key(**name)).count();
+            let speaks = names.first() == Some(&coordinate.name);
+            (speaks && many != 1).then(|| format!("exactly one of {} is required", names.join(", ")))
         }
-        Need::Required | Need::Optional => Ok(()),
+        Need::Optional => None,
     }
 }
 
@@ -83,13 +78,13 @@ mod tests {
     use super::*;
     use crate::upstream::find;
 
-    fn check(vendor: &str, given: &[(&str, &str)]) -> Result<Coordinates, Complaint> {
+    fn check(vendor: &str, given: &[(&str, &str)]) -> Result<Coordinates, Vec<Complaint>> {
         let given = given.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         coordinates(find(vendor).unwrap(), Site::Mainland, &given)
     }
 
-    fn wrong(result: Result<Coordinates, Complaint>) -> String {
-        match result.unwrap_err() {
+    fn wrong(result: Result<Coordinates, Vec<Complaint>>) -> String {
+        match result.unwrap_err().swap_remove(0) {
             Complaint::Wrong { name, .. } => name,
             other @ Complaint::Unknown { .. } => panic!("{other:?}"),
         }
@@ -135,10 +130,8 @@ mod tests {
     fn a_coordinate_that_one_site_lacks_is_named_with_it() {
         let given = [("instance_id", "a"), ("shard_id", "b"), ("node_id", "c")];
         let given = given.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-        let Err(Complaint::Wrong { name, detail }) = coordinates(find("dcdb").unwrap(), Site::International, &given)
-        else {
-            panic!("it is taken")
-        };
+        let complaints = coordinates(find("dcdb").unwrap(), Site::International, &given).unwrap_err();
+        let [Complaint::Wrong { name, detail }] = complaints.as_slice() else { panic!("{complaints:?}") };
         assert_eq!(name, "node_id");
         assert!(detail.contains("at the international site"), "{detail}");
     }
@@ -148,7 +141,7 @@ mod tests {
         let instance = "3d39c18788b54a919bab633874c159dfin14";
         assert_eq!(wrong(check("taurusdb", &[("instance_id", instance), ("node_id", "x")])), "instance_id");
         assert_eq!(wrong(check("das", &[("instance_id", instance), ("component_id", "cn_5001")])), "component_id");
-        let unknown = check("das", &[("instnce_id", instance)]);
-        assert!(matches!(unknown, Err(Complaint::Unknown { name, .. }) if name == "instnce_id"));
+        let unknown = check("das", &[("instnce_id", instance)]).unwrap_err();
+        assert!(matches!(&unknown[0], Complaint::Unknown { name, .. } if name == "instnce_id"), "{unknown:?}");
     }
 }

@@ -40,6 +40,9 @@ pub use product::TABLE;
 
 use crate::domain::{Order, SessionId, Target, VendorName};
 
+/// Said of a session that a vendor's answer names neither as ended nor as anything else.
+pub const NOT_REPORTED: &str = "not reported as killed";
+
 /// How one vendor lists and ends database sessions. Pure: it says what to send and what an answer means.
 pub trait Vendor: Debug + Send + Sync {
     /// The name callers, configuration and records use.

@@ -6,6 +6,7 @@
 
 mod compared;
 mod functions;
+mod refused;
 mod row;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -22,6 +23,7 @@ use crate::domain::KillId;
 
 pub(super) use compared::Compared;
 pub(super) use functions::{SessionRow, index_functions};
+pub(super) use refused::Refused;
 pub(super) use row::{IndexRow, Indexed, LONGEST, cut, each_once, index_columns, of_sessions, plain};
 
 /// The rows of kills that have ended. One that cannot be read has a row too, which says nothing of it: it would else be tried
@@ -44,7 +46,8 @@ pub(super) const AT_ONCE: u32 = 200;
 /// kill is taken whatever it has.
 const HEAVY: i64 = 1 << 20;
 const MANY_SESSIONS: usize = 20_000;
-/// How many kills are refused one by one, even without what is known of them, before it is the index that takes nothing.
+/// How many kills are refused one by one, even without what is known of them, before others are tried another time: it may be
+/// the index that takes nothing.
 const REFUSALS: u32 = 5;
 
 /// How often it is asked whether a month is indexed, and how long is waited in between.
@@ -54,8 +57,8 @@ const A_MOMENT: Duration = Duration::from_millis(200);
 /// Which kills go into the index together.
 #[derive(Debug, Clone)]
 pub(super) enum Batch {
-    /// The first of those that have ended.
-    First,
+    /// The first of those that have ended, but for these.
+    First(Vec<KillId>),
     /// These, as far as they wait.
     These(Vec<KillId>),
     /// One that is refused otherwise: it is found by its id alone.
@@ -110,7 +113,8 @@ fn halves(mut kills: Vec<KillId>) -> [Vec<KillId>; 2] {
 impl Audit {
     /// Puts some of the kills that have ended into the index; answers how many. Of several gateways each takes others.
     ///
-    /// One that cannot be read, or that the index refuses, is found by its id alone, and keeps no other from the index.
+    /// One that cannot be read, or that the index refuses, is found by its id alone, and keeps no other from the index. One that
+    /// is refused even so waits, and is left out for a while.
     ///
     /// # Errors
     /// The database cannot be reached, or takes none of them.
@@ -132,16 +136,30 @@ impl Audit {
     }
 
     async fn index_some(&self) -> Result<Taken, AuditError> {
-        match self.index_batch(Batch::First).await {
-            Err(error) if !error.may_pass() => self.index_by_halves(error).await,
-            taken => taken,
+        let (others, is_any_due) = self.refused().left_out();
+        match self.index_batch(Batch::First(others.clone())).await {
+            Err(error) if !error.may_pass() => self.index_by_halves(error, others).await,
+            taken => {
+                if is_any_due && taken.is_ok() {
+                    self.refused().clear();
+                }
+                taken
+            }
+        }
+    }
+
+    /// The kills that the index took in no form.
+    fn refused(&self) -> &Refused {
+        match self {
+            Self::Postgres(engine) => &engine.refused,
+            Self::Sqlite(engine) => &engine.refused,
         }
     }
 
     /// Puts what has ended into the index in ever smaller batches, down to those that are refused by themselves.
-    async fn index_by_halves(&self, why: AuditError) -> Result<Taken, AuditError> {
+    async fn index_by_halves(&self, why: AuditError, others: Vec<KillId>) -> Result<Taken, AuditError> {
         tracing::warn!(error = %why, "kills were refused by the index, so they are tried in smaller batches");
-        let ended: Vec<KillId> = on_engine!(self, indexer / readers, ended(&Batch::First))?;
+        let ended: Vec<KillId> = on_engine!(self, indexer / readers, ended(&Batch::First(others)))?;
         let (mut taken, mut refused) = (Taken::default(), 0);
         let mut parts = vec![ended];
         while let Some(part) = parts.pop() {
@@ -158,8 +176,11 @@ impl Audit {
                     taken.kills += done.kills;
                     taken.is_full |= done.is_full;
                 }
-                Err(error) if error.may_pass() || refused >= REFUSALS => return Err(error),
+                Err(error) if error.may_pass() => return Err(error),
                 Err(_) => refused += 1,
+            }
+            if refused > REFUSALS && taken.kills == 0 {
+                break;
             }
         }
         if taken.kills == 0 && refused > 0 { Err(why) } else { Ok(taken) }
@@ -173,7 +194,11 @@ impl Audit {
             Ok(_) => {
                 tracing::error!(%kill_id, error = %why, "a kill cannot be indexed, so it is found by its id alone");
             }
-            Err(error) => tracing::error!(%kill_id, %error, "a kill cannot be indexed at all, and waits"),
+            Err(error) if error.may_pass() => {}
+            Err(error) => {
+                tracing::error!(%kill_id, %error, "a kill cannot be indexed at all, and waits");
+                self.refused().add(*kill_id);
+            }
         }
         indexed
     }

@@ -15,7 +15,7 @@ use crate::{
         words::words,
     },
     clock::{from_unix_millis, unix_millis, written_whole},
-    domain::{Found, Kill, KillId, Look, Outcome, Session, Status, Upstream},
+    domain::{Found, Kill, KillId, Look, Outcome, ProblemCode, Session, Status, Upstream},
 };
 
 /// A kill as its entries tell it. Words and numbers are not checked: a row that somebody tampered with can still be read, and
@@ -53,6 +53,7 @@ struct Event {
     kind: String,
     status: String,
     gateway: String,
+    ends: bool,
     detail: Value,
 }
 
@@ -74,7 +75,7 @@ pub(in crate::audit) fn fold(entries: Vec<LogRow>) -> Folded {
         }
         folded.learn(&mut detail, &mut places);
         (folded.status, folded.ends) = (status.clone(), ends);
-        folded.events.push(Event { seq, at, kind, status, gateway, detail });
+        folded.events.push(Event { seq, at, kind, status, gateway, ends, detail });
     }
     folded
 }
@@ -259,6 +260,12 @@ impl Folded {
         self.events.into_iter().filter(|event| event.seq > after).map(Event::shown).collect()
     }
 
+    /// Whether it was refused because its caller may not use its target.
+    pub(in crate::audit) fn is_of_a_forbidden_target(&self) -> bool {
+        let is = |name: &str, word: &str| self.problem.as_ref().is_some_and(|problem| problem[name] == word);
+        self.status == Status::Refused.as_str() && is("code", ProblemCode::Forbidden.as_str()) && is("field", "target")
+    }
+
     /// What it is found by.
     pub(in crate::audit) fn index(&self) -> IndexRow {
         let text = |name: &str| self.asked.get(name).and_then(Value::as_str);
@@ -288,8 +295,8 @@ impl Folded {
 
 impl Event {
     fn line(self) -> LineEvent {
-        let Self { seq, at, kind, status, gateway, detail } = self;
-        LineEvent { seq, at: written_whole(at), kind, status, gateway: Some(gateway), detail }
+        let Self { seq, at, kind, status, gateway, ends, detail } = self;
+        LineEvent { seq, at: written_whole(at), kind, status, gateway: Some(gateway), ends, detail }
     }
 
     /// A part of the detail that does not read as what it should be is left out.

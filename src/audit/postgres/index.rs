@@ -31,14 +31,15 @@ pub(in crate::audit) async fn index(connection: &mut PgConnection, batch: &Batch
 /// The kills of a batch that have ended. Those that another gateway has at hand are left to it.
 pub(in crate::audit) async fn ended(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<Vec<KillId>> {
     let ended = match batch {
-        Batch::First => sqlx::query_scalar(ENDED).bind(i64::from(AT_ONCE)),
+        Batch::First(others) => sqlx::query_scalar(ENDED).bind(i64::from(AT_ONCE)).bind(others),
         Batch::These(ids) => sqlx::query_scalar(ENDED_OF).bind(ids),
         Batch::Damaged(id) => sqlx::query_scalar(ENDED_OF).bind(vec![*id]),
     };
     ended.fetch_all(connection).await
 }
 
-const ENDED: &str = "SELECT kill_id FROM kill_leases WHERE ended ORDER BY kill_id LIMIT $1 FOR UPDATE SKIP LOCKED";
+const ENDED: &str = "SELECT kill_id FROM kill_leases WHERE ended AND kill_id <> ALL($2) ORDER BY kill_id LIMIT $1 \
+     FOR UPDATE SKIP LOCKED";
 const ENDED_OF: &str = "SELECT kill_id FROM kill_leases WHERE kill_id = ANY($1) AND ended ORDER BY kill_id \
      FOR UPDATE SKIP LOCKED";
 

@@ -21,6 +21,7 @@ use super::{
     AuditError,
     batch_writer::{BatchWriter, Sure},
     connections::{Connect, Connections, Trouble},
+    index::Refused,
     migrations,
     trials::Trials,
 };
@@ -79,6 +80,7 @@ pub struct Postgres {
     pub(in crate::audit) readers: Connections<sqlx::Postgres>,
     fitness: Arc<Fitness>,
     pub(in crate::audit) trials: Trials,
+    pub(in crate::audit) refused: Refused,
 }
 
 /// How many can write batches of a kind. One does, and one that the network swallowed leaves others to write.
@@ -146,6 +148,7 @@ impl Postgres {
             writers,
             fitness,
             trials: Trials::default(),
+            refused: Refused::default(),
         })
     }
 

@@ -61,6 +61,8 @@ const DIALECT: Dialect = Dialect {
     one_text: |words| words.join(" "),
     has_any: ["", " && ARRAY[", "]::text[]"],
     each: [" LEFT JOIN LATERAL unnest(", ") AS ", " (value) ON TRUE"],
+    forbidden: "(k.status = 'refused' AND EXISTS (SELECT FROM kill_log f WHERE f.kill_id = k.id AND f.seq = 1 \
+        AND f.body #>> '{problem,code}' = 'forbidden' AND f.body #>> '{problem,field}' = 'target'))",
     finds: ["strpos(e.body::text, ", ") > 0"],
     hour: "floor(extract(epoch FROM k.requested_at) / 3600)::bigint * 3600000",
     day: "floor(extract(epoch FROM k.requested_at) / 86400)::bigint * 86400000",

@@ -45,14 +45,15 @@ pub(in crate::audit) async fn index(connection: &mut SqliteConnection, rows: &[I
 /// The kills of a batch that have ended.
 pub(in crate::audit) async fn ended(connection: &mut SqliteConnection, batch: &Batch) -> sqlx::Result<Vec<KillId>> {
     let ended = match batch {
-        Batch::First => sqlx::query_scalar(ENDED).bind(i64::from(AT_ONCE)),
+        Batch::First(others) => sqlx::query_scalar(ENDED).bind(i64::from(AT_ONCE)).bind(as_json(others)),
         Batch::These(ids) => sqlx::query_scalar(ENDED_OF).bind(as_json(ids)),
         Batch::Damaged(id) => sqlx::query_scalar(ENDED_OF).bind(as_json(&[*id])),
     };
     ended.fetch_all(connection).await
 }
 
-const ENDED: &str = "SELECT kill_id FROM kill_leases WHERE ended ORDER BY kill_id LIMIT $1";
+const ENDED: &str = "SELECT kill_id FROM kill_leases WHERE ended \
+     AND kill_id NOT IN (SELECT unhex(value) FROM json_each($2)) ORDER BY kill_id LIMIT $1";
 const ENDED_OF: &str = "SELECT kill_id FROM kill_leases WHERE kill_id IN (SELECT unhex(value) FROM json_each($1)) \
      AND ended ORDER BY kill_id";
 

@@ -15,6 +15,7 @@ use super::{
     AuditError,
     batch_writer::BatchWriter,
     connections::{Connect, Connections, Trouble},
+    index::Refused,
     migrations,
     trials::Trials,
 };
@@ -55,6 +56,7 @@ pub struct Sqlite {
     /// For what kills have to read.
     pub(in crate::audit) inner: Connections<sqlx::Sqlite>,
     pub(in crate::audit) trials: Trials,
+    pub(in crate::audit) refused: Refused,
 }
 
 /// How many connections read what kills have to.
@@ -76,7 +78,7 @@ impl Sqlite {
         first.close().await.map_err(failed)?;
         let batches =
             BatchWriter::start(&writer, None, 1, |connection, entries| Box::pin(write::write(connection, entries)));
-        Ok(Self { batches, writer, readers, inner, trials: Trials::default() })
+        Ok(Self { batches, writer, readers, inner, trials: Trials::default(), refused: Refused::default() })
     }
 
     /// The same for those who work on kills, whose reads wait for no reader.

@@ -51,6 +51,8 @@ const DIALECT: Dialect = Dialect {
     one_text: |words| words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" "),
     has_any: ["EXISTS (SELECT 1 FROM json_each(", ") WHERE value IN (", "))"],
     each: [" LEFT JOIN json_each(", ") AS ", " ON TRUE"],
+    forbidden: "(k.status = 'refused' AND EXISTS (SELECT 1 FROM kill_log f WHERE f.kill_id = k.id AND f.seq = 1 \
+        AND f.body ->> '$.problem.code' = 'forbidden' AND f.body ->> '$.problem.field' = 'target'))",
     finds: ["instr(e.body, ", ") > 0"],
     hour: "k.requested_at / 3600000 * 3600000",
     day: "k.requested_at / 86400000 * 86400000",

@@ -158,6 +158,27 @@ fn what_fits_everybody_names_nothing() {
     assert!(names(Criteria { user: Some(globs(&["app"])), ..Criteria::default() }));
     assert!(names(Criteria { statement: Some(pieces(&["select"])), ..Criteria::default() }));
     assert!(!names(Criteria { user: Some(globs(&["app", "*"])), ..Criteria::default() }));
+    for text in ["*", "**", "*.*", "*:*", "*.*.*.*:*", "?", "%", "_*", "-", "\\*", "\\\\", "*@*", " * ", "\u{3000}*"] {
+        let (all, also) = (Some(globs(&[text])), Some(globs(&["app", text])));
+        for of_all in [all, also] {
+            assert!(!names(Criteria { user: of_all.clone(), ..Criteria::default() }), "{text}");
+            assert!(!names(Criteria { database: of_all.clone(), ..Criteria::default() }), "{text}");
+            assert!(!names(Criteria { host: of_all.clone(), ..Criteria::default() }), "{text}");
+            assert!(!names(Criteria { command: of_all, ..Criteria::default() }), "{text}");
+        }
+    }
+    for piece in [" ", "%", "(", "*", "--", ";", "=?"] {
+        assert!(!names(Criteria { statement: Some(pieces(&[piece])), ..Criteria::default() }), "{piece}");
+        assert!(!names(Criteria { statement: Some(pieces(&["select", piece])), ..Criteria::default() }), "{piece}");
+    }
+    for text in ["10.*", "*:3306", "_a", "\u{7528}*", "*\\**x"] {
+        assert!(names(Criteria { host: Some(globs(&[text])), ..Criteria::default() }), "{text}");
+    }
+    let but = |criteria: Criteria| Match {
+        except: Some(criteria),
+        ..Criteria { min_seconds: Some(0), ..Criteria::default() }.into()
+    };
+    assert!(!but(Criteria { user: Some(globs(&["app"])), ..Criteria::default() }).names_something());
     assert!(!names(Criteria { min_seconds: Some(0), state: Some(globs(&["active"])), ..Criteria::default() }));
 }
 

@@ -12,7 +12,7 @@ use crate::{
     dispatch::runner::Runner,
     domain::{self, Kill, LiveSession, Outcome, Problem, ProblemCode, Sent, Session, Status},
     kill::times::longest,
-    upstream::{Answer, Capabilities, List, ListFilter},
+    upstream::{Answer, Capabilities, List, ListFilter, NOT_REPORTED},
 };
 
 pub(in crate::kill) const LOOKED_AFTER: Duration = domain::LOOKED_AFTER.unsigned_abs();
@@ -21,6 +21,7 @@ const GONE: &str = "seen gone";
 const NOT_THERE: &str = "not there when it was looked for afterwards; whether this kill ended it cannot be told";
 const OTHER: &str = "its id is another session's by now";
 const STAYED: &str = "still there when it was last looked for";
+const IN_VAIN: &str = "not reported as killed, and still there afterwards";
 
 /// Whether what became of the session may still be learned.
 pub(in crate::kill) fn is_open(session: &Session) -> bool {
@@ -30,10 +31,25 @@ pub(in crate::kill) fn is_open(session: &Session) -> bool {
 /// What a list has to be asked for that shows every session of the kill that is still open; `None` where there is no
 /// such session or no such list.
 pub(in crate::kill) fn wanted(able: &Capabilities, kill: &Kill) -> Option<Vec<ListFilter>> {
-    let listing = able.listing?;
-    let mut open = kill.sessions.iter().filter(|session| is_open(session)).peekable();
-    open.peek()?;
-    listing.of_users(open.map(|session| session.identity.as_ref()?.user.as_ref()))
+    lists_of(able, kill.sessions.iter().filter(|session| is_open(session)))
+}
+
+/// The same for those that the vendor's answer left out.
+pub(in crate::kill) fn of_left_out(able: &Capabilities, sessions: &[Session]) -> Option<Vec<ListFilter>> {
+    lists_of(able, sessions.iter().filter(|session| is_left_out(session)))
+}
+
+fn lists_of<'s>(able: &Capabilities, sessions: impl Iterator<Item = &'s Session>) -> Option<Vec<ListFilter>> {
+    let mut sessions = sessions.peekable();
+    sessions.peek()?;
+    able.listing?.of_users(sessions.map(|session| session.identity.as_ref()?.user.as_ref()))
+}
+
+/// Whether the vendor answered and did not say what became of the session, which its list had shown before: one that it does
+/// not list could not be told from one that is gone.
+fn is_left_out(session: &Session) -> bool {
+    let is_unsaid = session.detail.as_deref() == Some(NOT_REPORTED);
+    session.outcome == Outcome::Failed && is_unsaid && session.identity.is_some()
 }
 
 /// When to look for the first time after the vendor's answer, or the lack of one; `None` where nobody can.
@@ -137,6 +153,19 @@ pub(in crate::kill) fn learn(kill: &mut Kill, answer: Answer, now: OffsetDateTim
     stand(kill, status, now);
 }
 
+/// Adds what a list shows of the sessions that the vendor's answer left out. `calls` are as below; the list was asked for after
+/// the answer.
+pub(in crate::kill) fn learn_of_left_out(sessions: &mut [Session], calls: &[Sent], list: &List) {
+    for session in sessions.iter_mut().filter(|session| is_left_out(session)) {
+        let seen = list.sessions.iter().find(|seen| seen.id.as_str() == session.id);
+        if let Some(why) = gone(session, seen, list.complete) {
+            end(session, calls, why);
+        } else if seen.is_some() {
+            session.detail = Some(IN_VAIN.into());
+        }
+    }
+}
+
 /// Adds what a list shows, and what it does not show, to what was known. `calls` are all that are known to have left for the
 /// kill; `now` is a time after the list was read.
 pub(in crate::kill) fn learn_from_list(kill: &mut Kill, calls: &[Sent], list: &List, now: OffsetDateTime) {
@@ -145,10 +174,7 @@ pub(in crate::kill) fn learn_from_list(kill: &mut Kill, calls: &[Sent], list: &L
     for session in kill.sessions.iter_mut().filter(|session| is_open(session)) {
         let seen = shown.get(session.id.as_str()).copied();
         if let Some(why) = gone(session, seen, list.complete) {
-            // Somebody else may have ended it, or it itself, unless it was there and a call for it arrived.
-            let is_ours = session.identity.is_some() && has_arrived(calls, &session.id);
-            let (outcome, why) = if is_ours { (Outcome::Killed, why) } else { (Outcome::Gone, NOT_THERE) };
-            (session.outcome, session.detail) = (outcome, Some(why.into()));
+            end(session, calls, why);
         } else if seen.is_some() && is_last {
             // Of a kill that may never have arrived, nobody can tell that it was in vain.
             if session.outcome == Outcome::Accepted {
@@ -164,6 +190,14 @@ pub(in crate::kill) fn learn_from_list(kill: &mut Kill, calls: &[Sent], list: &L
     if status == Status::Succeeded && kill.sessions.iter().all(seen_gone) {
         kill.verified_at = Some(now);
     }
+}
+
+/// What became of a session that is gone. Somebody else may have ended it, or it itself, unless it was there and a call for it
+/// arrived.
+fn end(session: &mut Session, calls: &[Sent], why: &'static str) {
+    let is_ours = session.identity.is_some() && has_arrived(calls, &session.id);
+    let (outcome, why) = if is_ours { (Outcome::Killed, why) } else { (Outcome::Gone, NOT_THERE) };
+    (session.outcome, session.detail) = (outcome, Some(why.into()));
 }
 
 /// Whether a call for that session surely arrived, and may have done what it was to do.
@@ -257,6 +291,30 @@ mod tests {
             assert_eq!(learned(&list(&[live("7", "app")], false)), Outcome::Killed);
         }
         assert_eq!(learned(Outcome::Failed, &list(&[], true), soon), (Status::Failed, Outcome::Failed));
+    }
+
+    #[test]
+    fn what_the_answer_left_out_is_settled_by_a_list_where_it_was_seen_before() {
+        let learned = |identity: bool, list: &List| {
+            let mut sessions = kill(Outcome::Failed).sessions;
+            sessions[0].detail = Some(NOT_REPORTED.into());
+            sessions[0].identity.take_if(|_| !identity);
+            learn_of_left_out(&mut sessions, &[call(true, false)], list);
+            (sessions[0].outcome, sessions[0].detail.clone().unwrap_or_default())
+        };
+        let list = |sessions: &[LiveSession], complete| List { sessions: sessions.to_vec(), complete };
+        assert_eq!(learned(true, &list(&[], true)), (Outcome::Killed, GONE.into()));
+        assert_eq!(learned(true, &list(&[live("7", "app")], false)), (Outcome::Killed, OTHER.into()));
+        assert_eq!(learned(true, &list(&[live("7", "report")], true)), (Outcome::Failed, IN_VAIN.into()));
+        assert_eq!(
+            learned(true, &list(&[], false)),
+            (Outcome::Failed, NOT_REPORTED.into()),
+            "it may be behind the cut"
+        );
+        assert_eq!(learned(false, &list(&[], true)), (Outcome::Failed, NOT_REPORTED.into()), "nobody listed it before");
+        let mut refused = kill(Outcome::Failed).sessions;
+        learn_of_left_out(&mut refused, &[], &list(&[], true));
+        assert_eq!(refused[0].outcome, Outcome::Failed, "that the vendor did say");
     }
 
     #[test]

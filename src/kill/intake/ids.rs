@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::{
     clock::{TIME, read_time, written_whole},
-    domain::{Selector, SessionId},
+    domain::{Selector, SessionId, plain_text},
     kill::{
         intake::{
             members::{Members, Mistakes},
@@ -74,7 +74,7 @@ fn plain_id(tree: Tree, at: &str, mistakes: &mut Mistakes) -> Option<String> {
 
 pub(in crate::kill) fn check_ids(
     given: Vec<GivenId>,
-    rule: IdRule,
+    rule: Option<IdRule>,
     mistakes: &mut Mistakes,
 ) -> Option<(Vec<SessionId>, BTreeMap<SessionId, Pin>)> {
     if given.is_empty() || given.len() > MAX_IDS {
@@ -86,10 +86,17 @@ pub(in crate::kill) fn check_ids(
     let mut is_well = true;
     for (n, GivenId { id, pin }) in given.into_iter().enumerate() {
         let at = || format!("select.ids[{n}]");
-        let Some(id) = rule.parse(&id) else {
-            mistakes.invalid(at(), format!("must be {}", rule.expected()));
-            is_well = false;
-            continue;
+        let read = match rule {
+            Some(rule) => rule.parse(&id).ok_or_else(|| format!("must be {}", rule.expected())),
+            None => plain_text(&id, MAX_NAME).map(str::to_owned).map_err(|error| error.to_string()),
+        };
+        let id = match read {
+            Ok(id) => id,
+            Err(wrong) => {
+                mistakes.invalid(at(), wrong);
+                is_well = false;
+                continue;
+            }
         };
         if !seen.insert(id.clone()) {
             mistakes.invalid(at(), "is given twice");

@@ -28,6 +28,13 @@ impl Mistakes {
         self.0.push(problem);
     }
 
+    /// The same where nothing was told of that field before.
+    pub(in crate::kill) fn add_unless_told(&mut self, problem: Problem) {
+        if !problem.field.as_deref().is_some_and(|field| self.are_about(field)) {
+            self.add(problem);
+        }
+    }
+
     /// Whether something is wrong there, or further in.
     pub(in crate::kill) fn are_about(&self, field: &str) -> bool {
         let is_in =

@@ -106,6 +106,15 @@ impl KillRequest {
         self
     }
 
+    /// Whether that caller may use the target that is named: else nothing is told of what such a target wants.
+    ///
+    /// # Errors
+    /// As [`Targets::check_read`].
+    pub fn may_name(&self, targets: &Targets, caller: &str) -> Result<(), Problem> {
+        let target = self.target.clone().and_then(|named| targets.resolve(named).ok());
+        target.map_or(Ok(()), |target| targets.check_read(caller, &target))
+    }
+
     /// Checks everything that a vendor could refuse without being asked.
     ///
     /// # Errors
@@ -129,18 +138,17 @@ impl KillRequest {
         if end.is_none() {
             mistakes.invalid("end", "must be session or statement");
         }
-        let target = target.and_then(|named| targets.resolve(named).map_err(|problem| mistakes.add(problem)).ok());
-        let vendor = target.as_ref().and_then(|target| upstream::find(target.vendor.as_str()));
-        let found = target.zip(vendor);
-        let checked = found.and_then(|(target, vendor)| {
-            let able = targets.able(vendor, &target.account);
-            let (selector, pins) = select?.check(able.session_id, &mut mistakes)?;
-            let order = Order { end: end?, ..Order::new(target, selector) };
+        let (vendor, target) = target.map_or((None, None), |named| targets.find(named, &mut mistakes));
+        let able = vendor.map(|vendor| match &target {
+            Some(target) => targets.able(vendor, &target.account),
+            None => vendor.capabilities(),
+        });
+        let selected = select.and_then(|select| select.check(able.map(|able| able.session_id), &mut mistakes));
+        let checked = able.zip(target).zip(selected).map(|((able, target), (selector, pins))| {
+            let order = Order { end: end.unwrap_or_default(), ..Order::new(target, selector) };
             let asks = Asks { dry_run, is_bound: confirm.is_some(), pins: !pins.is_empty() };
-            if let Err(problem) = asks.check(able, &order) {
-                mistakes.add(problem);
-            }
-            Some((order, pins))
+            asks.check(able, &order, &mut mistakes);
+            (order, pins)
         });
         match (mistakes.problem(), checked, reason) {
             (None, Some((order, pins)), Some(reason)) => {
@@ -162,12 +170,13 @@ struct Asks {
 }
 
 impl Asks {
-    fn check(&self, able: &Capabilities, order: &Order) -> Result<(), Problem> {
+    /// Tells everything that cannot be done.
+    fn check(&self, able: &Capabilities, order: &Order, mistakes: &mut Mistakes) {
         let vendor = order.target.vendor;
         let unsupported = |sentence: String| Problem::new(ProblemCode::UnsupportedSelector, sentence);
         if order.end == End::Statement && !able.cancels {
             let sentence = format!("{vendor} ends sessions and cannot cancel a statement alone");
-            return Err(unsupported(sentence).at("end").supported(vec![End::Session.as_str().to_owned()]));
+            mistakes.add(unsupported(sentence).at("end").supported(vec![End::Session.as_str().to_owned()]));
         }
         if !able.selectors.iter().any(|kind| kind.covers(&order.selector)) && !able.lists_for(&order.selector) {
             let field = format!("select.{}", order.selector.kind());
@@ -177,22 +186,27 @@ impl Asks {
                 None => format!("{vendor} cannot select sessions in this way"),
             };
             let field = untold.map_or_else(|| field.clone(), |name| format!("{field}.{name}"));
-            return Err(unsupported(sentence).at(field).supported(able.forms()));
+            return mistakes.add(unsupported(sentence).at(field).supported(able.forms()));
         }
         if able.listing.is_none() {
             let asked = [("dry_run", self.dry_run), ("confirm", self.is_bound), ("select", self.pins)];
-            if let Some((field, _)) = asked.into_iter().find(|(_, is_asked)| *is_asked) {
+            for (field, _) in asked.into_iter().filter(|(_, is_asked)| *is_asked) {
                 let sentence = "cannot be had: the vendor has no list of sessions at this account's site, so none can be \
                                 looked at before it is ended; give plain ids and nothing else";
-                return Err(Problem::invalid(field, sentence).supported(able.forms()));
+                mistakes.add(Problem::invalid(field, sentence).supported(able.forms()));
             }
         }
-        Ok(())
     }
 }
 
 impl Named {
-    /// The target as a request names it.
+    /// The target that is named where nothing is wrong with that.
+    pub(in crate::kill) fn read_whole(tree: Tree) -> Option<Self> {
+        let mut mistakes = Mistakes::default();
+        Self::read(tree, &mut mistakes).filter(|_| mistakes.problem().is_none())
+    }
+
+    /// The target as a request names it, as far as it can be read.
     pub(in crate::kill) fn read(tree: Tree, mistakes: &mut Mistakes) -> Option<Self> {
         if let Tree::Text(alias) = tree {
             return Some(Self::Alias(alias));
@@ -211,7 +225,7 @@ impl Named {
                 _ => mistakes.malformed(&members.at(&name), "must be text"),
             }
         }
-        (!mistakes.are_about("target")).then_some(Self::Full { vendor, account, coordinates })
+        Some(Self::Full { vendor, account, coordinates })
     }
 }
 
@@ -226,161 +240,9 @@ pub fn recorded_order(target: &Value, select: &Value) -> Option<Order> {
     let mut mistakes = Mistakes::default();
     let select = Members::of(select.into(), "select", &mut mistakes)?;
     let select = Select::read(select, &mut mistakes)?;
-    let (selector, _) = select.check(vendor.capabilities().session_id, &mut mistakes)?;
+    let (selector, _) = select.check(Some(vendor.capabilities().session_id), &mut mistakes)?;
     mistakes.problem().is_none().then(|| Order::new(target, selector))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use serde_json::json;
-
-    use super::*;
-    use crate::{kill::policy::targets::Reach, upstream::Site};
-
-    fn targets() -> Targets {
-        let reach = |vendors: &[&'static str]| Reach {
-            site: Site::Mainland,
-            vendors: vendors.iter().copied().collect(),
-            nodes: BTreeSet::new(),
-        };
-        Targets {
-            accounts: [("h".to_owned(), reach(&["gaussdb", "das", "taurusdb"])), ("t".to_owned(), reach(&["dcdb"]))]
-                .into(),
-            ..Targets::default()
-        }
-    }
-
-    fn ask(change: impl FnOnce(&mut serde_json::Value)) -> Result<Asked, Problem> {
-        let mut body = json!({
-            "target": { "vendor": "dcdb", "instance_id": "tdsqlshard-1", "shard_id": "shard-1" },
-            "select": { "ids": ["1", 2] },
-            "reason": "why",
-        });
-        change(&mut body);
-        KillRequest::parse(body.to_string().as_bytes())?.check(&targets())
-    }
-
-    fn refused(change: impl FnOnce(&mut serde_json::Value)) -> (ProblemCode, String) {
-        let problem = ask(change).unwrap_err();
-        (problem.code, problem.field.unwrap_or_default())
-    }
-
-    #[test]
-    fn ids_are_taken_as_text_and_as_whole_numbers() {
-        let asked = ask(|_| {}).unwrap();
-        let ids: Vec<_> = asked.order.selector.ids().iter().map(SessionId::as_str).collect();
-        assert_eq!(ids, ["1", "2"]);
-        assert!(!asked.dry_run);
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        use ProblemCode::{Invalid, Malformed};
-        let cases: [(&str, serde_json::Value, ProblemCode, &str); 24] = [
-            ("/reason", json!(null), Invalid, "reason"),
-            ("/reason", json!("a\u{0}b"), Invalid, "reason"),
-            ("/reason", json!(7), Malformed, "reason"),
-            ("/select", json!({}), Invalid, "select"),
-            ("/select", json!({"ids": ["1"], "intelligent": true}), Invalid, "select"),
-            ("/select", json!({"ids": []}), Invalid, "select.ids"),
-            ("/select", json!({"ids": ["1", "01"]}), Invalid, "select.ids[1]"),
-            ("/select", json!({"ids": ["1", "x"]}), Invalid, "select.ids[1]"),
-            ("/select", json!({"ids": [1.5]}), Malformed, "select.ids[0]"),
-            ("/select", json!({"ids": [-1]}), Invalid, "select.ids[0]"),
-            ("/select", json!({"match": {}}), Invalid, "select.match"),
-            ("/select", json!({"intelligent": false}), Invalid, "select.intelligent"),
-            ("/select", json!({"all": true}), Malformed, "select.all"),
-            ("/select", json!([["1"]]), Malformed, "select"),
-            ("/select", json!({"match": ["report"]}), Malformed, "select.match"),
-            ("/select", json!({"match": {"user": []}}), Invalid, "select.match.user"),
-            ("/select", json!({"match": {"user": ["a", 7]}}), Malformed, "select.match.user[1]"),
-            ("/select", json!({"match": {"user": ["a", ""]}}), Invalid, "select.match.user[1]"),
-            ("/select", json!({"match": {"min_seconds": "five min"}}), Invalid, "select.match.min_seconds"),
-            ("/select", json!({"match": {"min_seconds": -1}}), Invalid, "select.match.min_seconds"),
-            ("/select", json!({"match": {"user": "a", "except": {}}}), Invalid, "select.match.except"),
-            (
-                "/select",
-                json!({"match": {"user": "a", "except": {"limit": 1}}}),
-                Malformed,
-                "select.match.except.limit",
-            ),
-            ("/select", json!({"match": {"blocking": false}}), Invalid, "select.match.blocking"),
-            ("/target", json!({"vendor": "dcdb", "instance_id": 7}), Malformed, "target.instance_id"),
-        ];
-        for (at, value, code, field) in cases {
-            let seen = refused(|body| *body.pointer_mut(at).unwrap() = value.clone());
-            assert_eq!(seen, (code, field.to_owned()), "{at} = {value}");
-        }
-    }
-
-    #[test]
-    fn a_selector_the_vendor_lacks_is_refused_with_what_it_has() {
-        let problem = ask(|body| body["select"] = json!({"intelligent": true})).unwrap_err();
-        assert_eq!(problem.code, ProblemCode::UnsupportedSelector);
-        assert_eq!(problem.supported, Some(vec!["ids".to_owned(), "match".to_owned()]));
-    }
-
-    #[test]
-    fn every_mistake_of_a_request_is_told_at_once() {
-        let problem = ask(|body| {
-            body["reason"] = json!("");
-            body["select"]["ids"] = json!(["1", "x", "1"]);
-            body["target"]["shard_id"] = json!("no shard");
-            body["on_behalf_of"] = json!("a\nb");
-        });
-        let fields: Vec<_> = problem.unwrap_err().errors.into_iter().map(|error| error.field).collect();
-        assert_eq!(fields, ["reason", "on_behalf_of", "target.shard_id"], "ids are checked by the vendor's rule");
-        let problem = ask(|body| body["select"]["ids"] = json!(["1", "x", "1"])).unwrap_err();
-        let told: Vec<_> = problem.errors.iter().map(|error| error.detail.as_str()).collect();
-        assert_eq!(
-            told,
-            ["select.ids[1] must be a whole number from 0 to 9223372036854775807", "select.ids[2] is given twice"]
-        );
-    }
-
-    #[test]
-    fn what_a_vendors_list_does_not_tell_cannot_be_asked_for() {
-        let at = |vendor: serde_json::Value| {
-            ask(|body| {
-                body["target"] = vendor;
-                body["select"] = json!({"match": {"user": "app", "except": {"idle_in_transaction": true}}});
-            })
-        };
-        let problem = at(json!({"vendor": "dcdb", "instance_id": "i", "shard_id": "s"})).unwrap_err();
-        assert_eq!(problem.code, ProblemCode::UnsupportedSelector);
-        assert_eq!(problem.field.as_deref(), Some("select.match.idle_in_transaction"));
-        let (instance, node) = ("3d39c18788b54a919bab633874c159dfin14", "52c25e148a4a48c293b66ca95565719cno14");
-        let gaussdb = json!({"vendor": "gaussdb", "instance_id": instance, "node_id": node, "component_id": "cn_5001"});
-        assert!(at(gaussdb).is_ok());
-    }
-
-    #[test]
-    fn no_vendor_of_a_cloud_cancels_a_statement() {
-        let ended = |how: &str| ask(|body| body["end"] = json!(how));
-        assert!(ended("session").is_ok());
-        let problem = ended("statement").unwrap_err();
-        assert_eq!((problem.code, problem.field.as_deref()), (ProblemCode::UnsupportedSelector, Some("end")));
-        assert_eq!(ended("all").unwrap_err().code, ProblemCode::Invalid);
-    }
-
-    #[test]
-    fn text_behind_the_body_and_unknown_members_are_malformed() {
-        assert_eq!(KillRequest::parse(b"{} {}").unwrap_err().code, ProblemCode::Malformed);
-        let problem = KillRequest::parse(br#"{"reson":"x"}"#).unwrap().check(&targets()).unwrap_err();
-        assert_eq!((problem.code, problem.field.as_deref()), (ProblemCode::Malformed, Some("reson")));
-        assert_eq!(problem.detail.split(':').next(), Some("reson is unknown here"));
-        let twice = br#"{"reason":"x","reason":"y"}"#;
-        let problem = KillRequest::parse(twice).unwrap().check(&targets()).unwrap_err();
-        assert_eq!(problem.errors[0].detail, "reason is given twice");
-    }
-
-    #[test]
-    fn an_order_can_be_read_back_from_its_record() {
-        let order = ask(|_| {}).unwrap().order;
-        let target = serde_json::to_value(&order.target).unwrap();
-        let select = serde_json::to_value(&order.selector).unwrap();
-        assert_eq!(recorded_order(&target, &select), Some(order));
-    }
-}
+mod tests;

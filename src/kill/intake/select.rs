@@ -74,10 +74,11 @@ impl Select {
         }
     }
 
-    /// The selector, and what must be true of sessions beyond their ids.
+    /// The selector, and what must be true of sessions beyond their ids. Where the vendor is not known, ids are held against
+    /// what every vendor's are.
     pub(in crate::kill) fn check(
         self,
-        rule: IdRule,
+        rule: Option<IdRule>,
         mistakes: &mut Mistakes,
     ) -> Option<(Selector, BTreeMap<SessionId, Pin>)> {
         match self {

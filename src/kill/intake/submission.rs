@@ -7,12 +7,9 @@ use time::OffsetDateTime;
 use crate::{
     audit::IdempotencyKey,
     clock::id_at,
-    domain::{End, Found, Kill, Outcome, Problem, ProblemCode, Selector, Session, Status, Upstream, is_unseen},
+    domain::{End, Found, Kill, Outcome, Problem, ProblemCode, Selector, Session, Status, Target, Upstream, is_unseen},
     kill::{
-        intake::{
-            members::Mistakes,
-            request::{Asked, MAX_REASON},
-        },
+        intake::request::{Asked, MAX_REASON},
         policy::{
             confirm::Given,
             targets::{Named, Targets},
@@ -72,12 +69,19 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// The same attempt, with what is understood of it: the whole order, or at least a target that there is.
+    /// The same attempt, with what is understood of it: the whole order, or at least a target that there is. One that its caller
+    /// may not use is told only together with that: it is what hides the target from the caller.
     pub(in crate::kill) fn read(mut self, targets: &Targets) -> Self {
-        let named = || Named::read(self.request.as_ref()?.get("target")?.into(), &mut Mistakes::default());
+        let named = || Named::read_whole(self.request.as_ref()?.get("target")?.into());
         let (target, select) = match &self.asked {
             Ok(asked) => (Some(asked.order.target.clone()), asked.select.clone()),
-            Err(_) => (named().and_then(|named| targets.resolve(named).ok()), None),
+            Err(problem) => {
+                let target = named().and_then(|named| targets.resolve(named).ok());
+                let may_be_told = |target: &Target| {
+                    problem.forbids_target() || targets.check_read(&self.context.caller, target).is_ok()
+                };
+                (target.filter(may_be_told), None)
+            }
         };
         let target = target.and_then(|target| serde_json::to_value(target).ok());
         self.context.understood = Understood { target, select };
@@ -85,7 +89,10 @@ impl Submission {
     }
 
     /// The same attempt, which turned out to be one that cannot be done. What is not done takes up no key.
-    pub(in crate::kill) fn refused(self, problem: Problem) -> Self {
+    pub(in crate::kill) fn refused(mut self, problem: Problem) -> Self {
+        if self.asked.is_err_and(|problem| problem.forbids_target()) && !problem.forbids_target() {
+            self.context.understood.target = None;
+        }
         Self { context: Context { key: None, ..self.context }, asked: Err(problem), request: self.request }
     }
 

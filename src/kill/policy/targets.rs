@@ -65,26 +65,59 @@ impl Targets {
     /// The target that a caller means.
     ///
     /// # Errors
-    /// A [`Problem`] that names the field: `unknown_target` for an alias or account that is not configured,
+    /// A [`Problem`] that names every field at fault: `unknown_target` for an alias or account that is not configured,
     /// `malformed` for a member no vendor knows, `invalid` for everything else.
     pub fn resolve(&self, named: Named) -> Result<Target, Problem> {
-        match named {
-            Named::Alias(alias) if has_unseen(&alias) => {
-                Err(Problem::invalid("target", TextError::Control.to_string()))
+        let mut mistakes = Mistakes::default();
+        let (_, target) = self.find(named, &mut mistakes);
+        match (target, mistakes.problem()) {
+            (Some(target), None) => Ok(target),
+            (_, Some(problem)) => Err(problem),
+            (None, None) => Err(Problem::new(ProblemCode::Internal, "the target could not be read")),
+        }
+    }
+
+    /// What a name stands for, as far as it can be told: the vendor, and the target where all of it is well.
+    pub(in crate::kill) fn find(
+        &self,
+        named: Named,
+        mistakes: &mut Mistakes,
+    ) -> (Option<&'static dyn Vendor>, Option<Target>) {
+        let (vendor, account, coordinates) = match named {
+            Named::Alias(alias) => {
+                let target = self.of_alias(&alias).map_err(|problem| mistakes.add(problem)).ok();
+                return (target.as_ref().and_then(|target| upstream::find(target.vendor.as_str())), target);
             }
-            Named::Alias(alias) => match self.aliases.get(&alias) {
-                Some(found) => Ok(found.target.clone()),
-                None => Err(Problem::new(ProblemCode::UnknownTarget, "no target has this alias").at("target")),
-            },
-            Named::Full { vendor, account, coordinates } => {
-                let vendor = find_vendor(vendor.as_deref())?;
-                let account = self.account(vendor, account)?;
-                let coordinates = upstream::coordinates(vendor, self.site(&account), &coordinates).map_err(complain)?;
-                let nodes = self.accounts.get(&account).map(|reach| reach.nodes.iter().cloned().collect());
-                let target = Target { alias: None, vendor: vendor.name(), account, coordinates };
-                let at = self.at_node(target);
-                at.map_err(|detail| Problem::invalid("target.node", detail).supported(nodes.unwrap_or_default()))
+            Named::Full { vendor, account, coordinates } => (vendor, account, coordinates),
+        };
+        let vendor = match find_vendor(vendor.as_deref()) {
+            Ok(vendor) => vendor,
+            Err(problem) => {
+                mistakes.add_unless_told(problem);
+                return (None, None);
             }
+        };
+        let account = self.account(vendor, account).map_err(|problem| mistakes.add_unless_told(problem)).ok();
+        let site = account.as_ref().map(|account| self.site(account)).unwrap_or_default();
+        let coordinates = upstream::coordinates(vendor, site, &coordinates).map_err(|complaints| {
+            for complaint in complaints {
+                mistakes.add_unless_told(complain(complaint));
+            }
+        });
+        let target = account.zip(coordinates.ok()).and_then(|(account, coordinates)| {
+            let nodes = self.accounts.get(&account).map(|reach| reach.nodes.iter().cloned().collect());
+            let target = Target { alias: None, vendor: vendor.name(), account, coordinates };
+            let wrong = |detail| Problem::invalid("target.node", detail).supported(nodes.unwrap_or_default());
+            self.at_node(target).map_err(|detail| mistakes.add_unless_told(wrong(detail))).ok()
+        });
+        (Some(vendor), target)
+    }
+
+    fn of_alias(&self, alias: &str) -> Result<Target, Problem> {
+        match self.aliases.get(alias) {
+            _ if has_unseen(alias) => Err(Problem::invalid("target", TextError::Control.to_string())),
+            Some(found) => Ok(found.target.clone()),
+            None => Err(Problem::new(ProblemCode::UnknownTarget, "no target has this alias").at("target")),
         }
     }
 
@@ -198,7 +231,7 @@ impl Targets {
     pub(in crate::kill) fn permitted(&self, caller: &str, named: &Value) -> Option<Target> {
         let named = match named.get("alias") {
             Some(alias) => Named::Alias(alias.as_str()?.to_owned()),
-            None => Named::read(named.into(), &mut Mistakes::default())?,
+            None => Named::read_whole(named.into())?,
         };
         let target = self.resolve(named).ok()?;
         self.check_read(caller, &target).ok().map(|()| target)

@@ -12,7 +12,7 @@ use crate::domain::{LiveSession, Order, Outcome, Session, SessionId, Target, Ven
 
 use crate::upstream::{
     Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListFilter,
-    ListingKind, Next, Own, Page, Reply, SelectorKind, Step, Vendor,
+    ListingKind, NOT_REPORTED, Next, Own, Page, Reply, SelectorKind, Step, Vendor,
     cloud::huawei,
     json,
     process::{self, Row},
@@ -135,7 +135,7 @@ impl Vendor for GaussDb {
                 if killed.contains(&id.0) {
                     Session::new(id, Outcome::Killed)
                 } else {
-                    Session::new(id, Outcome::Failed).because("not reported as killed")
+                    Session::new(id, Outcome::Failed).because(NOT_REPORTED)
                 }
             });
             Some(Ok(Step::Done(Answer::each(sessions.collect()).request(http.request_id.clone()))))

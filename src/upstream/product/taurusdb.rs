@@ -16,8 +16,8 @@ use crate::{
 };
 
 use crate::upstream::{
-    Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, IdRule, Known, ListFilter, ListingKind, Own,
-    Page, Reply, SelectorKind, Step, Vendor, cloud::huawei, json, process::Row,
+    Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, IdRule, Known, ListFilter, ListingKind,
+    NOT_REPORTED, Own, Page, Reply, SelectorKind, Step, Vendor, cloud::huawei, json, process::Row,
 };
 
 /// See the module.
@@ -200,7 +200,7 @@ fn read_lists(order: &Order, body: &Value) -> Option<Answer> {
         } else if not_found.contains(&id.0) {
             Session::new(id, Outcome::NotFound)
         } else {
-            Session::new(id, Outcome::Failed).because("not reported as killed")
+            Session::new(id, Outcome::Failed).because(NOT_REPORTED)
         }
     });
     Some(Answer::each(sessions.collect()))

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use killgate::{
     audit::{Audit, AuditError, Filter, Grouping, Sealing},
-    chain::SealKey,
+    chain::{SealKey, check::Wrong},
     clock::Clock,
     domain::{Kill, KillId, Outcome},
+    evidence,
 };
 use time::macros::date;
 
@@ -15,10 +16,11 @@ use super::{
     on_both_engines,
     reading::one,
 };
-use crate::evidence::literal;
+use crate::evidence::{assert_told, literal};
 
 on_both_engines! {
     a_kill_that_the_index_refuses_keeps_no_other_from_it,
+    kills_that_the_index_refuses_altogether_keep_no_other_from_it,
     a_kill_that_the_database_cannot_return_keeps_no_other_from_the_index,
     a_row_that_is_there_already_keeps_no_kill_from_the_index,
     an_index_that_takes_nothing_leaves_what_has_ended_where_it_is,
@@ -89,6 +91,35 @@ async fn a_kill_that_the_index_refuses_keeps_no_other_from_it(book: &Book) {
     assert_eq!(book.audit.misindexed(None, None).await, Ok(vec![ids[2]]), "it is told");
     assert!(book.audit.find(ids[2]).await.unwrap().is_some());
     assert_eq!(book.audit.page(&Filter::default(), 10).await.unwrap().items.len(), 5);
+}
+
+async fn kills_that_the_index_refuses_altogether_keep_no_other_from_it(book: &Book) {
+    let mut ids = Vec::new();
+    for number in 0..33 {
+        ids.push(ended(book, number, "bot").await.id);
+    }
+    // The first of all, whole runs of them, and more than is taken for an index that takes nothing.
+    let refused: Vec<KillId> = ids[..20].iter().chain(&ids[25..30]).copied().collect();
+    let list = refused.iter().map(|id| literal(book, *id)).collect::<Vec<_>>().join(", ");
+    refuses(book, &format!("NEW.id IN ({list})")).await;
+    for _ in 0..10 {
+        let _ = book.audit.index_all(10).await;
+    }
+    assert_eq!((leases(book).await, callers_of_index(book).await.len()), (25, 8));
+    assert_eq!(book.audit.index().await, Ok(0), "they are left alone for a while");
+    let late = ended(book, 50, "late").await;
+    assert_eq!(book.audit.index().await, Ok(1));
+    // They are told, and found.
+    assert_eq!(book.audit.unindexed(NOON + Duration::from_mins(1)).await, Ok(Some(60.0)));
+    let report = evidence::verify(&book.audit, vec![], vec![]).await.unwrap();
+    assert_told(
+        &report,
+        Wrong::Changed,
+        &format!("25 kills are not in the index as the log has them, the first is {}", ids[0]),
+    );
+    let page = book.audit.page(&Filter::default(), 100).await.unwrap();
+    assert_eq!((page.items.len(), page.items[0].id), (34, late.id));
+    assert_eq!(book.audit.reindex(None, None).await, Ok(0), "only what was there is made anew");
 }
 
 async fn a_kill_that_the_database_cannot_return_keeps_no_other_from_the_index(book: &Book) {

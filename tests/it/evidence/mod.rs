@@ -130,7 +130,7 @@ fn assert_only(report: &Report, expected: &[Wrong]) {
 }
 
 /// Asserts that what is wrong of that kind is told with these words.
-fn assert_told(report: &Report, wrong: Wrong, words: &str) {
+pub(crate) fn assert_told(report: &Report, wrong: Wrong, words: &str) {
     assert!(report.told(wrong).iter().any(|told| told.contains(words)), "{words} in {report}");
 }
 

@@ -19,6 +19,7 @@ on_both_engines! {
     what_is_not_sealed_yet_is_told_and_not_wrong,
     a_kill_that_nobody_looks_after_is_sealed_once_and_for_all,
     every_changed_cell_is_found,
+    whether_an_entry_is_the_last_one_is_sealed,
     an_index_that_says_something_else_is_found_and_made_anew,
     each_column_of_the_index_is_held_against_the_log,
     what_was_swapped_is_found,
@@ -87,6 +88,28 @@ async fn every_changed_cell_is_found(book: &Book) {
         assert_only(&report, &[Wrong::Changed]);
         assert_told(&report, Wrong::Changed, &format!("{} is not as it was sealed", sealed.kills[number]));
         book.audit.reindex(None, None).await.unwrap();
+    }
+}
+
+/// Of a kill that nobody could settle, which may end with either word.
+async fn whether_an_entry_is_the_last_one_is_sealed(book: &Book) {
+    let sealed = Sealed::fill(book).await;
+    for (number, seq) in [(30, 3), (31, 2)] {
+        let at = NOON + Duration::from_millis(number);
+        let kill = book.begin(&attempt(at)).await;
+        let lost = answered(&kill, &[("1111", Outcome::Unknown), ("2222", Outcome::Killed)]);
+        book.audit.conclude(&lost, at, "answered", Some(at)).await.unwrap();
+        book.audit.learn(&lost, &lost.sessions, at, "looked", None).await.unwrap();
+        sealed.seal().await;
+        let id = literal(book, kill.id);
+        let turn = |book: &Book| if book.is_postgres() { "NOT ends" } else { "1 - ends" };
+        let change = format!("UPDATE kill_log SET ends = {} WHERE seq = {seq} AND kill_id = {id}", turn(book));
+        assert_only(&sealed.verify().await, &[]);
+        sealed.tamper(&change).await;
+        let report = sealed.verify().await;
+        assert_only(&report, &[Wrong::Changed]);
+        assert_told(&report, Wrong::Changed, &format!("{} is not as it was sealed", kill.id));
+        sealed.tamper(&change).await;
     }
 }
 

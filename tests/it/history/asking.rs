@@ -21,6 +21,7 @@ on_both_engines! {
 
 on_one_engine! {
     whoever_may_not_see_identities_may_not_ask_for_them,
+    a_cursor_goes_on_in_its_own_order_and_in_no_other,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -235,4 +236,30 @@ async fn whoever_may_not_see_identities_may_not_ask_for_them(engine: Engine) {
     }
     let own = gateway.client().get("/kills?outcome=killed", &Gateway::token("bot", "sessions:kill")).await;
     assert_eq!(own.body["items"].as_array().map(Vec::len), Some(1), "an outcome is no identity");
+}
+
+async fn a_cursor_goes_on_in_its_own_order_and_in_no_other(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    aged::fill(gateway.app.kills().audit(), 3).await;
+    let first = async |order: &str| {
+        let page = gateway.read(&format!("/kills?limit=2{order}")).await;
+        page.body["next_cursor"].as_str().unwrap().to_owned()
+    };
+    let (newest, oldest) = (first("").await, first("&order=oldest").await);
+    for query in
+        [format!("cursor={newest}"), format!("order=newest&cursor={newest}"), format!("order=oldest&cursor={oldest}")]
+    {
+        assert_eq!(gateway.read(&format!("/kills?{query}")).await.status, 200, "{query}");
+    }
+    for (path, field) in [
+        (format!("/kills?cursor={oldest}"), "cursor"),
+        (format!("/kills?order=newest&cursor={oldest}"), "cursor"),
+        (format!("/kills?order=oldest&cursor={newest}"), "cursor"),
+        (format!("/kills/export/manifest?format=csv&place={oldest}"), "place"),
+    ] {
+        let token = Gateway::token("auditor", "kills:read kills:export");
+        let answer = gateway.client().get(&path, &token).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (422, "invalid"), "{path}: {}", answer.body);
+        assert_eq!(answer.body["field"], field);
+    }
 }

@@ -87,7 +87,8 @@ async fn counts_are_what_counting_the_list_gives(engine: Engine) {
             ("caller,status", "hour"),
             ("on_behalf_of", ""),
             ("user", "day"),
-            ("outcome,user,database", ""),
+            ("outcome,user", ""),
+            ("database,outcome", ""),
             ("target,account,outcome", "day"),
         ] {
             // No more hours than may be counted at once.
@@ -147,6 +148,8 @@ async fn a_window_that_is_too_large_is_named(engine: Engine) {
         ("per=minute", "per"),
         ("by=status,size", "by"),
         ("by=", "by"),
+        ("by=user,database", "by"),
+        ("by=database,status,user", "by"),
         ("until=soon", "until"),
         ("until=0000-01-01T00:00:00Z", "until"),
         ("since=0000-01-01T00:00:00Z", "since"),

@@ -147,7 +147,8 @@ async fn the_set_that_is_read_is_the_set_that_was_committed(engine: Engine) {
 fn cursor(many: u32) -> String {
     let now = Clock::system().now();
     let millis = i64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap();
-    let mut bytes = id_at(now + Duration::from_mins(1)).as_bytes().to_vec();
+    let mut bytes = vec![0];
+    bytes.extend(id_at(now + Duration::from_mins(1)).as_bytes());
     bytes.extend(millis.to_be_bytes());
     bytes.extend(2_000_000_000_i64.to_be_bytes());
     bytes.extend((1..=many).flat_map(u32::to_be_bytes));

@@ -43,18 +43,18 @@ fn lies() -> Vec<Told> {
     use Action::{DasKill, DcdbFlow, DcdbKill, GaussdbKill, TaurusdbKill};
     const SAID: [(&str, &str); 2] = [("killed", ""); 2];
     const SEEN: [(&str, &str); 2] = [("killed", "seen gone"); 2];
-    const LEFT_OUT: [(&str, &str); 2] = [("failed", "not reported as killed"), ("killed", "")];
+    const LEFT_OUT: [(&str, &str); 2] = [("killed", "seen gone"), ("killed", "")];
     const FAILED: [(&str, &str); 2] = [("failed", ""); 2];
     let slow = || Lie::SlowDeath(SOON);
     vec![
-        // Lists of ids are taken at their word, which is final.
+        // Lists of ids are taken at their word, which is final; what they leave out is looked for.
         told("ledger", GaussdbKill, Lie::SaysKilledButAlive, "succeeded", SAID),
         told("ledger", GaussdbKill, Lie::KillsButSaysFailed, "failed", FAILED),
-        told("ledger", GaussdbKill, Lie::LeavesOut, "partial", LEFT_OUT),
+        told("ledger", GaussdbKill, Lie::LeavesOut, "succeeded", LEFT_OUT),
         told("ledger", GaussdbKill, slow(), "succeeded", SAID),
         told("orders-ro", TaurusdbKill, Lie::SaysKilledButAlive, "succeeded", SAID),
         told("orders-ro", TaurusdbKill, Lie::KillsButSaysFailed, "succeeded", [("not_found", ""); 2]),
-        told("orders-ro", TaurusdbKill, Lie::LeavesOut, "partial", LEFT_OUT),
+        told("orders-ro", TaurusdbKill, Lie::LeavesOut, "succeeded", LEFT_OUT),
         told("orders-ro", TaurusdbKill, slow(), "succeeded", SAID),
         // DAS names nothing, so only lists tell; its 500 leaves the kill unknown until then.
         told("shop", DasKill, Lie::KillsButSaysFailed, "succeeded", SEEN),
