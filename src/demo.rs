@@ -1,10 +1,13 @@
 //! `killgate demo`: simulated clouds, a gateway and an embedded record, in one process on one machine.
 
+mod scene;
+
 use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 
+use self::scene::Scene;
 use crate::{
     app::App,
     chain::{SealKey, hex},
@@ -24,14 +27,26 @@ const TOKENS: Duration = Duration::from_hours(24);
 ///
 /// # Errors
 /// An address that is taken, a directory for the record that cannot be made, or what is wrong in `env`.
-pub async fn demo(listen: Option<SocketAddr>, env: BTreeMap<String, String>) -> anyhow::Result<()> {
+pub async fn demo(
+    listen: Option<SocketAddr>,
+    servers: Vec<String>,
+    env: BTreeMap<String, String>,
+) -> anyhow::Result<()> {
+    let mut scenes = vec![];
+    for url in servers {
+        scenes.push(Scene::open(&url).await?);
+    }
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     let sandbox = Sandbox::start(loopback, Clouds::demo()).context("the simulated clouds cannot listen")?;
     let record = std::env::temp_dir().join(format!("killgate-demo-{}.db", std::process::id()));
-    let ended = match configuration(listen, env, &sandbox.url, &record) {
-        Ok(config) => run(&config, &sandbox.url).await,
+    let accounts: String = scenes.iter().map(Scene::configuration).collect();
+    let ended = match configuration(listen, env, &sandbox.url, &record, &accounts) {
+        Ok(config) => run(&config, &sandbox.url, &scenes).await,
         Err(error) => Err(error),
     };
+    for scene in scenes {
+        scene.close().await;
+    }
     sandbox.stop();
     for suffix in ["", "-wal", "-shm"] {
         let mut file = record.clone().into_os_string();
@@ -43,15 +58,15 @@ pub async fn demo(listen: Option<SocketAddr>, env: BTreeMap<String, String>) -> 
 }
 
 #[expect(clippy::print_stdout, reason = "what the command is for")]
-async fn run(config: &Config, clouds: &str) -> anyhow::Result<()> {
+async fn run(config: &Config, clouds: &str, scenes: &[Scene]) -> anyhow::Result<()> {
     telemetry::start(&config.server.log)?;
     let app = App::start(config, Clock::system()).await?;
-    println!("{}", guide(config, app.address(), clouds)?);
+    println!("{}", guide(config, app.address(), clouds, scenes)?);
     cli::stopped().await?;
     app.stop().await
 }
 
-/// A configuration for simulated clouds at `clouds`, with one alias for each vendor.
+/// A configuration for simulated clouds at `clouds`, with one alias for each vendor there, and `more` sections.
 ///
 /// # Errors
 /// What the configuration's own checks find.
@@ -60,6 +75,7 @@ pub fn configuration(
     mut env: BTreeMap<String, String>,
     clouds: &str,
     record: &Path,
+    more: &str,
 ) -> anyhow::Result<Config> {
     // Whoever works on something else has this one set too, and the demo's kills belong into no record but its own.
     env.remove("DATABASE_URL");
@@ -121,6 +137,7 @@ pub fn configuration(
         vendor = "dcdb"
         instance_id = "{dcdb}"
         shard_id = "{shard}"
+        {more}
         "#,
         record = record.display(),
         key = key.expose_secret(),
@@ -145,7 +162,7 @@ pub fn configuration(
 }
 
 /// What to paste, and what it shows.
-fn guide(config: &Config, address: SocketAddr, clouds: &str) -> anyhow::Result<String> {
+fn guide(config: &Config, address: SocketAddr, clouds: &str, scenes: &[Scene]) -> anyhow::Result<String> {
     let (record, url) = match &config.audit.database {
         Database::Sqlite(path) => (path.display().to_string(), format!("sqlite:{}", path.display())),
         // It may have a password in it.
@@ -183,6 +200,9 @@ fn guide(config: &Config, address: SocketAddr, clouds: &str) -> anyhow::Result<S
     )?;
     for (about, prefer, body) in KILLS {
         write!(text, "\n# {about}\n{}\n", kill(prefer, body))?;
+    }
+    for scene in scenes {
+        text.push_str(&scene.guide(address));
     }
     write!(
         text,

@@ -24,6 +24,12 @@ enum Command {
         /// Where the gateway listens, by default 127.0.0.1:8080; port 0 takes a free one
         #[arg(long)]
         listen: Option<SocketAddr>,
+        /// A PostgreSQL server to show it on, as postgres://USER:PASSWORD@HOST:PORT/DATABASE: two harmless sessions are opened there
+        #[arg(long, value_name = "URL")]
+        postgres: Option<String>,
+        /// The same of a MySQL or MariaDB server, as mysql://USER:PASSWORD@HOST:PORT/DATABASE
+        #[arg(long, value_name = "URL")]
+        mysql: Option<String>,
     },
     /// The gateway
     Serve(Configured),
@@ -170,7 +176,10 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     use killgate::cli;
     match command {
-        Command::Demo { listen } => killgate::demo::demo(listen, environment().collect()).await?,
+        Command::Demo { listen, postgres, mysql } => {
+            let servers = [postgres, mysql].into_iter().flatten().collect();
+            killgate::demo::demo(listen, servers, environment().collect()).await?;
+        }
         Command::Serve(configured) => cli::serve(&configured.load()?).await?,
         Command::Sandbox { listen } => cli::sandbox(listen).await?,
         Command::Migrate { configured, serving_role } => {

@@ -3,13 +3,14 @@
 //!
 //! The gateway is the program itself, as a child process with its log thrown away. Whoever asks and whoever is asked
 //! (callers and vendors) live in this process and share the machine with it. `cargo bench -- storm` measures the
-//! storm alone; the names are `storm`, `fleet`, `rate`, `sealing`, `latency` and `memory`.
+//! storm alone; the names are `storm`, `fleet`, `rate`, `sealing`, `latency`, `engine` and `memory`.
 
 #![expect(clippy::print_stdout, reason = "figures are what a benchmark is for")]
 
 mod clients;
 mod cpu;
 mod database;
+mod engine;
 mod fleet;
 mod gateway;
 mod latency;
@@ -68,6 +69,9 @@ async fn measure(wanted: &[String]) -> Result<Report> {
     }
     if is_wanted("latency") {
         latency::measure(&Database::fresh(&server).await?, &mut report).await?;
+    }
+    if is_wanted("engine") {
+        engine::measure(&Database::fresh(&server).await?, &mut report).await?;
     }
     if is_wanted("memory") {
         memory::measure(&Database::fresh(&server).await?, &mut report).await?;

@@ -43,6 +43,8 @@ impl Postgres {
             .database(settings.database.as_deref().unwrap_or("postgres"))
             .application_name("killgate")
             .statement_cache_capacity(0)
+            // A server takes it; a pooler, behind which process ids are not those of a server, does not.
+            .options([("statement_timeout", "10000")])
             .ssl_mode(match settings.tls {
                 Tls::Verify => PgSslMode::VerifyFull,
                 Tls::VerifyCa => PgSslMode::VerifyCa,
