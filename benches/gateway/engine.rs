@@ -44,7 +44,8 @@ pub(crate) async fn measure(database: &Database, report: &mut Report) -> Result<
             let (_session, id) = session(&options).await?;
             let started = Instant::now();
             let sql = format!("select pg_terminate_backend({id})");
-            let ended = Command::new("psql").args(["-X", "-q", "-c", &sql, &database.url]).stdout(Stdio::null()).status();
+            let ended =
+                Command::new("psql").args(["-X", "-q", "-c", &sql, &database.url]).stdout(Stdio::null()).status();
             if !ended.context("psql")?.success() {
                 bail!("psql could not end session {id}");
             }

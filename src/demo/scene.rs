@@ -40,7 +40,10 @@ impl Scene {
     /// It is none of a server that can be reached.
     pub(super) async fn open(url: &str) -> anyhow::Result<Self> {
         // Whatever is wrong with it, it may have a password in it.
-        let url: Url = url.parse().ok().context("--postgres and --mysql take a URL such as postgres://USER:PASSWORD@HOST:PORT/DATABASE")?;
+        let url: Url = url
+            .parse()
+            .ok()
+            .context("--postgres and --mysql take a URL such as postgres://USER:PASSWORD@HOST:PORT/DATABASE")?;
         let at = format!("the server at {}", url.host_str().unwrap_or_default());
         match url.scheme() {
             "postgres" | "postgresql" => Self::postgres(url).await.context(at),
@@ -80,7 +83,8 @@ impl Scene {
         head.execute(AssertSqlSafe(lock.clone())).await?;
         let waiting = tokio::spawn(async move {
             // Until the other one is ended.
-            let _ = waiting.execute(AssertSqlSafe(format!("SET innodb_lock_wait_timeout = 86400; BEGIN; {lock}"))).await;
+            let _ =
+                waiting.execute(AssertSqlSafe(format!("SET innodb_lock_wait_timeout = 86400; BEGIN; {lock}"))).await;
             std::future::pending::<()>().await;
         });
         Ok(Self { url, engine, blocker: blocker.to_string(), head: Head::MySql(head), waiting })
@@ -91,7 +95,8 @@ impl Scene {
         let Self { url, engine, .. } = self;
         let text = |text: &str| {
             let plain = percent_encoding::percent_decode_str(text).decode_utf8_lossy();
-            toml::Value::String(plain.into_owned()).to_string()
+            // A JSON string reads the same in TOML.
+            serde_json::Value::String(plain.into_owned()).to_string()
         };
         let host = url.host_str().unwrap_or_default();
         let port = url.port().unwrap_or(if *engine == "postgresql" { 5432 } else { 3306 });

@@ -1,6 +1,7 @@
 //! Database servers by their own protocol: real ones, spoken to through the gateway.
 
 mod postgresql;
+mod tls;
 
 use serde_json::{Value, json};
 
@@ -16,6 +17,17 @@ async fn kill(gateway: &Gateway, body: &Value) -> Answer {
 async fn list(gateway: &Gateway, target: &str) -> Answer {
     let token = Gateway::token("dba", "sessions:read sessions:statements");
     gateway.client().get(&format!("/sessions?target={target}"), &token).await
+}
+
+/// The record of a kill, once nothing more is expected of it.
+async fn settled(gateway: &Gateway, id: &str) -> Value {
+    loop {
+        let record = gateway.record(id).await;
+        if !matches!(record["status"].as_str(), Some("accepted" | "unknown" | "pending")) {
+            return record;
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 fn by_ids(target: &str, ids: &[i32]) -> Value {

@@ -6,10 +6,11 @@ use actix_web::http::StatusCode;
 use serde_json::json;
 use sqlx::Executor;
 
-use super::{by_ids, kill, list, outcomes};
+use super::{by_ids, kill, list, outcomes, settled};
 use crate::support::{
     gateway::{Answer, Engine, Gateway, Setup, on_both_engines, on_one_engine},
-    postgres::Cluster,
+    postgres::{Cluster, Pooler},
+    proxy::Proxy,
     servers::{PASSWORD, PgServer, is_ended, until, with_id},
 };
 
@@ -26,6 +27,10 @@ on_one_engine! {
     a_full_server_is_told_and_a_kept_connection_still_ends_sessions,
     a_server_that_restarts_between_look_and_kill_loses_nobody_else,
     a_server_that_is_not_the_expected_one_takes_no_kill,
+    a_session_that_dies_slowly_is_accepted_and_settled_by_looking,
+    a_kill_whose_answer_is_lost_is_unknown_until_a_look_settles_it,
+    a_role_that_does_not_see_everybody_is_told_and_ends_nobody,
+    behind_a_pooler_nothing_is_sent,
 }
 
 async fn gateway(engine: Engine, server: &PgServer, more: &str) -> Gateway {
@@ -300,5 +305,65 @@ async fn a_server_that_is_not_the_expected_one_takes_no_kill(engine: Engine) {
         let answer = kill(&gateway, &body).await;
         assert_eq!((answer.status, answer.code()), (StatusCode::CONFLICT, "target_changed"), "{}", answer.body);
     }
+    assert!(!is_ended(&mut session).await);
+}
+
+async fn a_session_that_dies_slowly_is_accepted_and_settled_by_looking(engine: Engine) {
+    let cluster = Arc::new(Cluster::start());
+    let server = PgServer::on(&cluster).await;
+    let gateway = gateway(engine, &server, "").await;
+    let (_stopped, id) = server.session().await;
+    cluster.silence(id);
+    let token = Gateway::token("dba", "sessions:kill");
+    let answer = gateway.client().post("/sessions/kill", &token, &[], by_ids("orders", &[id]).to_string()).await;
+    assert_eq!((answer.status, &answer.body["status"]), (StatusCode::ACCEPTED, &json!("accepted")), "{}", answer.body);
+    cluster.wake(id);
+    let record = settled(&gateway, answer.kill_id()).await;
+    assert_eq!(
+        (&record["status"], &record["sessions"][0]["outcome"]),
+        (&json!("succeeded"), &json!("killed")),
+        "{record}"
+    );
+    assert!(record["verified_at"].is_string(), "{record}");
+}
+
+async fn a_kill_whose_answer_is_lost_is_unknown_until_a_look_settles_it(engine: Engine) {
+    let server = PgServer::new().await;
+    let proxy = Proxy::start(&server.address(), "pg_terminate_backend").await;
+    let account = server.configuration("orders", "vendors.postgresql.timeout_ms = 1000\n");
+    let more = account.replace(&server.address(), &proxy.address);
+    let gateway = Gateway::start_with(engine, Setup { more, ..Setup::default() }).await;
+    let (mut session, id) = server.session().await;
+    let token = Gateway::token("dba", "sessions:kill");
+    let answer = gateway.client().post("/sessions/kill", &token, &[], by_ids("orders", &[id]).to_string()).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::GATEWAY_TIMEOUT, "outcome_unknown"), "{}", answer.body);
+    let record = settled(&gateway, answer.kill_id()).await;
+    assert_eq!(record["sessions"][0]["outcome"], "gone", "{record}");
+    assert!(is_ended(&mut session).await);
+}
+
+async fn a_role_that_does_not_see_everybody_is_told_and_ends_nobody(engine: Engine) {
+    let server = PgServer::new().await;
+    let gateway = gateway(engine, &server, "").await;
+    let mut owner = server.owner().await;
+    owner.execute(sqlx::AssertSqlSafe(format!("REVOKE pg_read_all_stats FROM {}", server.gateway))).await.unwrap();
+    let (mut session, id) = server.session().await;
+    let answer = kill(&gateway, &by_ids("orders", &[id])).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "upstream_denied"), "{}", answer.body);
+    assert_eq!(list(&gateway, "orders").await.code(), "upstream_denied");
+    assert!(!is_ended(&mut session).await);
+}
+
+async fn behind_a_pooler_nothing_is_sent(engine: Engine) {
+    let server = PgServer::new().await;
+    let pooler = Pooler::start(server.url(), "transaction");
+    let address = pooler.url().split(['@', '/']).nth(3).unwrap().to_owned();
+    let more = server.configuration("orders", "").replace(&server.address(), &address);
+    let database = server.url().rsplit('/').next().unwrap().to_owned();
+    let more = more.replace("tls = \"off\"", &format!("tls = \"off\"\ndatabase = \"{database}\""));
+    let gateway = Gateway::start_with(engine, Setup { more, ..Setup::default() }).await;
+    let (mut session, id) = server.session().await;
+    let answer = kill(&gateway, &by_ids("orders", &[id])).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "upstream_failed"), "{}", answer.body);
     assert!(!is_ended(&mut session).await);
 }

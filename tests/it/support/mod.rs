@@ -6,4 +6,5 @@ pub(crate) mod gateway;
 pub(crate) mod lateness;
 pub(crate) mod patience;
 pub(crate) mod postgres;
+pub(crate) mod proxy;
 pub(crate) mod servers;

@@ -160,6 +160,15 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// Has a process that fell silent go on.
+    pub(crate) fn wake(&self, process: i32) {
+        self.silent.lock().unwrap().retain(|silent| *silent != process);
+        let woken = Command::new("kill").args(["-CONT", &process.to_string()]).status();
+        assert!(woken.expect("kill runs").success());
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
         for process in self.silent.get_mut().unwrap().drain(..) {

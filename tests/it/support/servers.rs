@@ -61,6 +61,11 @@ impl PgServer {
         server
     }
 
+    /// As its owner.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> String {
         let options: PgConnectOptions = self.url.parse().expect("a URL");
