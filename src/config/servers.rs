@@ -71,13 +71,12 @@ fn address(text: &str) -> Option<Address> {
     let (host, port) = text.rsplit_once(':')?;
     let port = port.parse().ok().filter(|port| *port > 0)?;
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let host = match bracketed {
-        Some(ip) => ip.parse::<std::net::Ipv6Addr>().ok()?.to_string(),
-        None => {
-            let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-            let is_name = (1..=253).contains(&host.len()) && host.bytes().all(fine);
-            is_name.then(|| host.to_ascii_lowercase())?
-        }
+    let host = if let Some(ip) = bracketed {
+        ip.parse::<std::net::Ipv6Addr>().ok()?.to_string()
+    } else {
+        let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+        let is_name = (1..=253).contains(&host.len()) && host.bytes().all(fine);
+        is_name.then(|| host.to_ascii_lowercase())?
     };
     Some(Address { host, port })
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
 use sqlx::{
-    AssertSqlSafe, Connection as _, Executor as _, MySqlConnection, PgConnection, mysql::MySqlConnectOptions,
+    Connection as _, Executor as _, MySqlConnection, PgConnection, mysql::MySqlConnectOptions,
     postgres::PgConnectOptions,
 };
 use tokio::task::JoinHandle;
@@ -28,10 +28,14 @@ enum Head {
     MySql(MySqlConnection),
 }
 
-/// What both ask for; nobody else does.
-const LOCK: i64 = 0x006b_696c_6c67_6174;
-/// The table that they lock a row of, where the server has no such locks.
-const TABLE: &str = "killgate_demo";
+/// What both ask for on PostgreSQL; nobody else does.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(7595439231297287540) /* killgate demo */";
+/// A table of which both lock a row, where a server has no locks without one.
+const TABLE: [&str; 2] =
+    ["CREATE TABLE IF NOT EXISTS killgate_demo (id INT PRIMARY KEY)", "INSERT IGNORE INTO killgate_demo VALUES (1)"];
+const LOCK_ROW: &str = "SELECT id FROM killgate_demo WHERE id = 1 FOR UPDATE";
+const WAIT_LONG: &str = "SET innodb_lock_wait_timeout = 86400";
+const NO_TABLE: &str = "DROP TABLE IF EXISTS killgate_demo";
 
 impl Scene {
     /// Opens both on the server at a URL.
@@ -57,13 +61,12 @@ impl Scene {
         let options = options.application_name("killgate demo");
         let mut head = PgConnection::connect_with(&options).await?;
         let mut waiting = PgConnection::connect_with(&options).await?;
-        let lock = format!("SELECT pg_advisory_xact_lock({LOCK}) /* killgate demo */");
         let blocker: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut head).await?;
         head.execute("BEGIN").await?;
-        head.execute(AssertSqlSafe(lock.clone())).await?;
+        head.execute(LOCK).await?;
         let waiting = tokio::spawn(async move {
             // Until the other one is ended.
-            let _ = waiting.execute(AssertSqlSafe(lock)).await;
+            let _ = waiting.execute(LOCK).await;
             std::future::pending::<()>().await;
         });
         Ok(Self { url, engine: "postgresql", blocker: blocker.to_string(), head: Head::Postgres(head), waiting })
@@ -76,15 +79,13 @@ impl Scene {
         let (version, blocker): (String, u64) =
             sqlx::query_as("SELECT VERSION(), CAST(CONNECTION_ID() AS UNSIGNED)").fetch_one(&mut head).await?;
         let engine = if version.contains("MariaDB") { "mariadb" } else { "mysql" };
-        head.execute(AssertSqlSafe(format!("CREATE TABLE IF NOT EXISTS {TABLE} (id INT PRIMARY KEY)"))).await?;
-        head.execute(AssertSqlSafe(format!("INSERT IGNORE INTO {TABLE} VALUES (1)"))).await?;
-        let lock = format!("SELECT id FROM {TABLE} WHERE id = 1 FOR UPDATE");
-        head.execute("BEGIN").await?;
-        head.execute(AssertSqlSafe(lock.clone())).await?;
+        for statement in TABLE.into_iter().chain(["BEGIN", LOCK_ROW]) {
+            head.execute(statement).await?;
+        }
+        waiting.execute(WAIT_LONG).await?;
         let waiting = tokio::spawn(async move {
             // Until the other one is ended.
-            let _ =
-                waiting.execute(AssertSqlSafe(format!("SET innodb_lock_wait_timeout = 86400; BEGIN; {lock}"))).await;
+            let _ = waiting.execute(LOCK_ROW).await;
             std::future::pending::<()>().await;
         });
         Ok(Self { url, engine, blocker: blocker.to_string(), head: Head::MySql(head), waiting })
@@ -135,7 +136,7 @@ impl Scene {
             Head::MySql(head) => {
                 let _ = head.close().await;
                 if let Ok(mut last) = MySqlConnection::connect(self.url.as_str()).await {
-                    let _ = last.execute(AssertSqlSafe(format!("DROP TABLE IF EXISTS {TABLE}"))).await;
+                    let _ = last.execute(NO_TABLE).await;
                 }
             }
         }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     kill::Kills,
-    upstream::{Capabilities, ListingKind, Need, TABLE, Vendor},
+    upstream::{Capabilities, Cloud, ListingKind, Need, TABLE, Vendor},
 };
 
 use super::{caller::Authenticated, problem::Failure, query, schema::TokenProblems};
@@ -185,7 +185,7 @@ fn describe(vendor: &dyn Vendor, caller: &Authenticated, kills: &Kills) -> Vendo
     VendorInfo {
         name: vendor.name().as_str(),
         product: able.product,
-        cloud: able.by.cloud().map(|cloud| cloud.name()),
+        cloud: able.by.cloud().map(Cloud::name),
         coordinates: coordinates.collect(),
         session_id: able.session_id.expected(),
         selectors: able.selectors.iter().map(|kind| kind.describe()).collect(),

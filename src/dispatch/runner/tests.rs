@@ -43,7 +43,7 @@ static CAPABILITIES: Capabilities = Capabilities {
 };
 
 fn statements(stage: &'static str, effect: Effect, target: &Target, texts: Vec<String>) -> Call {
-    let statements = texts.into_iter().map(|text| Statement::once(text)).collect();
+    let statements = texts.into_iter().map(Statement::once).collect();
     let node = target.coordinates.get("node").cloned();
     Call { stage, effect, action: stage, payload: Payload::Statements(Statements { node, statements }) }
 }

@@ -128,9 +128,8 @@ impl Targets {
     pub fn at_node(&self, mut target: Target) -> Result<Target, &'static str> {
         let nodes = self.accounts.get(&target.account).map(|reach| &reach.nodes).filter(|nodes| !nodes.is_empty());
         match (nodes, target.node()) {
-            (None, _) => {}
             (Some(nodes), Some(node)) if !nodes.contains(node) => return Err("is none of the account's nodes"),
-            (Some(_), Some(_)) => {}
+            (None, _) | (Some(_), Some(_)) => {}
             (Some(nodes), None) => match nodes.first().filter(|_| nodes.len() == 1) {
                 Some(only) => drop(target.coordinates.insert("node", only.clone())),
                 None => return Err("is required: the account has several nodes"),

@@ -11,7 +11,7 @@ use crate::support::{
     gateway::{Answer, Engine, Gateway, Setup, on_both_engines, on_one_engine},
     postgres::{Cluster, Pooler},
     proxy::Proxy,
-    servers::{PASSWORD, PgServer, is_ended, until, with_id},
+    servers::{PASSWORD, PgServer, is_ended, run, try_run, until, with_id},
 };
 
 on_both_engines!(a_session_is_ended_and_stands_on_record);
@@ -71,7 +71,8 @@ async fn who_is_there_is_told_with_all_that_is_known(engine: Engine) {
     let answer = list(&gateway, "orders").await;
     assert_eq!((answer.status, &answer.body["complete"]), (StatusCode::OK, &json!(true)), "{}", answer.body);
     let items = answer.body["items"].as_array().unwrap();
-    let seen = items.iter().find(|item| item["id"] == id.to_string()).unwrap();
+    let id = id.to_string();
+    let seen = items.iter().find(|item| item["id"] == *id).unwrap();
     assert_eq!(
         (&seen["user"], &seen["command"], &seen["state"], &seen["application"], &seen["statement"]),
         (
@@ -193,7 +194,10 @@ async fn the_head_of_a_queue_is_found_and_ended(engine: Engine) {
         answer.body
     );
     let all = list(&gateway, &format!("orders&user={}", server.app)).await;
-    let of = |id: i32| all.body["items"].as_array().unwrap().iter().find(|item| item["id"] == id.to_string()).unwrap();
+    let of = |id: i32| {
+        let id = id.to_string();
+        all.body["items"].as_array().unwrap().iter().find(|item| item["id"] == *id).unwrap()
+    };
     assert_eq!(of(second_id)["blocked_by"], json!([first.to_string()]), "{}", all.body);
     let third_waits = of(third_id)["blocked_by"].as_array().unwrap();
     assert!(third_waits.contains(&json!(second_id.to_string())), "{}", all.body);
@@ -217,9 +221,7 @@ async fn the_busiest_statements_are_chosen_shown_and_bound_by_a_confirm(engine: 
         let (mut session, id) = server.session().await;
         busy.push((
             id,
-            tokio::spawn(async move {
-                session.execute(sqlx::AssertSqlSafe(format!("SELECT pg_sleep({seconds})"))).await.is_err()
-            }),
+            tokio::spawn(async move { try_run(&mut session, &format!("SELECT pg_sleep({seconds})")).await.is_err() }),
         ));
     }
     let mut owner = server.owner().await;
@@ -262,14 +264,14 @@ async fn a_full_server_is_told_and_a_kept_connection_still_ends_sessions(engine:
     let gateway = gateway(engine, &server, "").await;
     let mut owner = server.owner().await;
     let limit = format!("ALTER ROLE {} CONNECTION LIMIT 0", server.gateway);
-    owner.execute(sqlx::AssertSqlSafe(limit.clone())).await.unwrap();
+    run(&mut owner, &limit).await;
     let (mut session, id) = server.session().await;
     let answer = kill(&gateway, &by_ids("orders", &[id])).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::CONFLICT, "target_busy"), "{}", answer.body);
     assert!(!is_ended(&mut session).await);
-    owner.execute(sqlx::AssertSqlSafe(limit.replace("LIMIT 0", "LIMIT 1"))).await.unwrap();
+    run(&mut owner, &limit.replace("LIMIT 0", "LIMIT 1")).await;
     assert_eq!(list(&gateway, "orders").await.status, StatusCode::OK);
-    owner.execute(sqlx::AssertSqlSafe(limit)).await.unwrap();
+    run(&mut owner, &limit).await;
     let answer = kill(&gateway, &by_ids("orders", &[id])).await;
     assert_eq!(outcomes(&answer), [(id.to_string().as_str(), "killed")], "{}", answer.body);
 }
@@ -346,7 +348,7 @@ async fn a_role_that_does_not_see_everybody_is_told_and_ends_nobody(engine: Engi
     let server = PgServer::new().await;
     let gateway = gateway(engine, &server, "").await;
     let mut owner = server.owner().await;
-    owner.execute(sqlx::AssertSqlSafe(format!("REVOKE pg_read_all_stats FROM {}", server.gateway))).await.unwrap();
+    run(&mut owner, &format!("REVOKE pg_read_all_stats FROM {}", server.gateway)).await;
     let (mut session, id) = server.session().await;
     let answer = kill(&gateway, &by_ids("orders", &[id])).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "upstream_denied"), "{}", answer.body);

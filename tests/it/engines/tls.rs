@@ -5,13 +5,13 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::Executor;
 
 use super::{by_ids, kill, list};
 use crate::support::{
     gateway::{Engine, Gateway, Setup, on_one_engine},
     postgres::Cluster,
-    servers::{PgServer, until},
+    servers::{PgServer, run, until},
 };
 
 on_one_engine!(a_server_is_taken_for_what_its_certificate_says);
@@ -41,7 +41,7 @@ async fn install(server: &PgServer, issued: &Issued) {
             "COPY (SELECT '{}') TO PROGRAM 'base64 -d > {file} && chmod 600 {file}'",
             BASE64_STANDARD.encode(pem)
         );
-        owner.execute(AssertSqlSafe(sql)).await.unwrap();
+        run(&mut owner, &sql).await;
     }
     owner.execute("ALTER SYSTEM SET ssl = on").await.unwrap();
     owner.execute("SELECT pg_reload_conf()").await.unwrap();

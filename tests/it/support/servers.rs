@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection, Executor, PgConnection, QueryBuilder, postgres::PgConnectOptions};
 
 use super::postgres::{Cluster, Database};
 
@@ -56,7 +56,7 @@ impl PgServer {
             format!("CREATE ROLE {} LOGIN PASSWORD '{PASSWORD}'", server.app),
             format!("GRANT CREATE ON SCHEMA public TO {}", server.app),
         ] {
-            owner.execute(AssertSqlSafe(sql)).await.expect("a statement of the owner's");
+            run(&mut owner, &sql).await;
         }
         server
     }
@@ -97,9 +97,18 @@ impl PgServer {
     }
 }
 
+/// Runs a statement that has to go well.
+pub(crate) async fn run(session: &mut PgConnection, sql: &str) {
+    try_run(session, sql).await.expect(sql);
+}
+
+pub(crate) async fn try_run(session: &mut PgConnection, sql: &str) -> sqlx::Result<()> {
+    QueryBuilder::<sqlx::Postgres>::new(sql).build().execute(session).await.map(drop)
+}
+
 /// Waits until a query gives a row, as the owner sees it.
 pub(crate) async fn until(owner: &mut PgConnection, query: &str) {
-    while sqlx::query(AssertSqlSafe(query)).fetch_optional(&mut *owner).await.expect("an answer").is_none() {
+    while QueryBuilder::<sqlx::Postgres>::new(query).build().fetch_optional(&mut *owner).await.expect(query).is_none() {
         tokio::task::yield_now().await;
     }
 }

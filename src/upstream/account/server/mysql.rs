@@ -3,14 +3,14 @@
 use futures_util::TryStreamExt;
 use secrecy::ExposeSecret;
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, Either, MySqlConnection, Row,
+    ConnectOptions, Connection, Either, MySqlConnection, Row,
     mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode},
 };
 
 use super::{
     Address, Settings, Tls,
     login::Refusal,
-    wire::{Broken, object},
+    wire::{Broken, object, of_script},
 };
 use crate::upstream::{Protocol, StatementResult};
 
@@ -57,7 +57,7 @@ impl MySql {
 
     /// See [`Wire::ask`](super::wire::Wire::ask).
     pub(super) async fn ask(&mut self, text: &str) -> Result<StatementResult, Broken> {
-        let mut answers = sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(&mut self.0);
+        let mut answers = sqlx::raw_sql(of_script(text)).fetch_many(&mut self.0);
         let (mut rows, mut last) = (vec![], vec![]);
         loop {
             match answers.try_next().await {

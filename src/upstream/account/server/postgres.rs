@@ -1,16 +1,18 @@
 //! PostgreSQL's protocol.
 
+use std::borrow::Cow;
+
 use futures_util::TryStreamExt;
 use secrecy::ExposeSecret;
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, Either, PgConnection, Row, ValueRef,
+    ConnectOptions, Connection, Either, PgConnection, Row, ValueRef,
     postgres::{PgConnectOptions, PgDatabaseError, PgRow, PgSeverity, PgSslMode},
 };
 
 use super::{
     Address, Settings, Tls,
     login::Refusal,
-    wire::{Broken, object},
+    wire::{Broken, object, of_script},
 };
 use crate::upstream::StatementResult;
 
@@ -62,7 +64,7 @@ impl Postgres {
 
     /// See [`Wire::ask`](super::wire::Wire::ask).
     pub(super) async fn ask(&mut self, text: &str) -> Result<StatementResult, Broken> {
-        let mut answers = sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(&mut self.0);
+        let mut answers = sqlx::raw_sql(of_script(text)).fetch_many(&mut self.0);
         let (mut rows, mut last) = (vec![], vec![]);
         loop {
             match answers.try_next().await {
@@ -75,7 +77,7 @@ impl Postgres {
                     if of_postgres.is_none_or(|error| error.severity() != PgSeverity::Error) {
                         return Err(Broken);
                     }
-                    let code = error.code().map(|code| code.into_owned()).unwrap_or_default();
+                    let code = error.code().map(Cow::into_owned).unwrap_or_default();
                     return Ok(StatementResult::Refused { code, message: error.message().to_owned() });
                 }
                 Err(_) => return Err(Broken),

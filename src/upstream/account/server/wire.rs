@@ -37,6 +37,15 @@ impl Wire {
     }
 }
 
+/// A statement of a script, or of this room: see [`Statement`](crate::upstream::Statement) for what is in it.
+#[expect(
+    clippy::disallowed_types,
+    reason = "a script says which sessions are meant in the text alone: KILL takes no binds"
+)]
+pub(super) fn of_script(text: &str) -> sqlx::AssertSqlSafe<&str> {
+    sqlx::AssertSqlSafe(text)
+}
+
 /// A row as an object. `bytes` gives those of one column; whatever they are in, they are read as UTF-8, and what is none
 /// becomes the sign for that.
 pub(super) fn object<R: Row>(row: &R, bytes: impl Fn(usize) -> Option<Vec<u8>>) -> Value {
