@@ -63,7 +63,7 @@ mod tests {
             [
                 "protect[0]: target or vendor, not both",
                 "protect[0].target: must be the alias of one of the [targets]",
-                "protect[0].vendor: must be one of gaussdb, das, taurusdb, dcdb, postgresql",
+                "protect[0].vendor: must be one of gaussdb, das, taurusdb, dcdb, postgresql, mysql, mariadb",
                 "protect[1]: at least one of users, hosts, commands, states is required",
                 "protect[1].user: unknown key, expected one of target, vendor, users, hosts, commands, states",
                 "protect[2].hosts: must be a list of one or more patterns",

@@ -6,8 +6,8 @@ use secrecy::SecretString;
 
 use super::{Account, Place, Vendors, accounts::NAME, section::Section};
 use crate::upstream::{
-    By,
-    account::server::{Address, Addresses, Expected, Settings, Tls},
+    By, Protocol,
+    account::server::{Address, Addresses, Expected, KillWith, Settings, Tls},
 };
 
 const ADDRESS: &str = "must be HOST:PORT, an IPv6 address in brackets";
@@ -44,6 +44,19 @@ pub(super) fn read(section: &mut Section<'_>, vendors: &Vendors) -> Option<(Stri
         server_uuid: section.text("server_uuid"),
         writable: section.flag("writable"),
     });
+    let kill_with = section.parsed("kill_with", "must be rds or azure", |word| match word {
+        "rds" => Some(KillWith::Rds),
+        "azure" => Some(KillWith::Azure),
+        _ => None,
+    });
+    let kill_with = kill_with.unwrap_or_default();
+    match (kill_with, engine) {
+        (KillWith::Rds, Some((_, Protocol::Postgres)))
+        | (KillWith::Azure, Some((_, Protocol::Postgres | Protocol::MariaDb))) => {
+            section.problem("kill_with", "there is no such procedure for this engine");
+        }
+        _ => {}
+    }
     let place = |(name, usual): (String, Address)| {
         let reserved = reserved.get(&name).cloned();
         (name, Addresses { usual, reserved })
@@ -58,6 +71,7 @@ pub(super) fn read(section: &mut Section<'_>, vendors: &Vendors) -> Option<(Stri
         tls,
         authorities,
         expected,
+        kill_with,
     };
     Some((engine.to_owned(), settings)).filter(|(_, settings)| !settings.nodes.is_empty())
 }
@@ -136,6 +150,22 @@ mod tests {
         assert_eq!(servers(&format!("{off}allow_plain = true")).tls, Tls::Off);
         let local = off.replace("DB1.example.com", "127.0.0.1").replace("fd00::2", "::1");
         assert_eq!(servers(&local).tls, Tls::Off);
+    }
+
+    #[test]
+    fn a_providers_procedures_are_for_the_engines_that_have_them() {
+        let with = |engine: &str, way: &str| {
+            format!("{}kill_with = '{way}'\n", ORDERS.replace("'postgresql'", &format!("'{engine}'")))
+        };
+        for (engine, way) in [("mysql", "rds"), ("mysql", "azure"), ("mariadb", "rds")] {
+            read(&with(engine, way));
+        }
+        let kill_with = |engine: &str, way: &str| problems(&with(engine, way));
+        for (engine, way) in [("postgresql", "rds"), ("mariadb", "azure")] {
+            let told = "accounts.o.kill_with: there is no such procedure for this engine";
+            assert_eq!(kill_with(engine, way), [told], "{engine} {way}");
+        }
+        assert_eq!(kill_with("mysql", "sudo"), ["accounts.o.kill_with: must be rds or azure"]);
     }
 
     #[test]

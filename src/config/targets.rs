@@ -143,7 +143,7 @@ mod tests {
             problems(&toml),
             [
                 "targets.\"a b\": the alias must be 1 to 128 of 0-9 A-Z a-z _ . -",
-                "targets.\"a b\".vendor: must be one of gaussdb, das, taurusdb, dcdb, postgresql",
+                "targets.\"a b\".vendor: must be one of gaussdb, das, taurusdb, dcdb, postgresql, mysql, mariadb",
                 "targets.b.vendor: required",
                 "targets.b.callers: must be a list of one or more patterns",
                 "targets.c.instance_id: must be a text of 1 to 255 characters",

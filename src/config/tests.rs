@@ -15,6 +15,8 @@ const VENDORS: &Vendors = &[
     ("taurusdb", By::Cloud(&Huawei)),
     ("dcdb", By::Cloud(&Tencent)),
     ("postgresql", By::Protocol(Protocol::Postgres)),
+    ("mysql", By::Protocol(Protocol::MySql)),
+    ("mariadb", By::Protocol(Protocol::MariaDb)),
 ];
 
 pub(super) const TENCENT: &str = "[accounts.t]\ncloud = 'tencent'\nregion = 'ap-guangzhou'\nsecret_id = 'canary-id'\n\

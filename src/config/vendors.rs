@@ -183,7 +183,7 @@ mod tests {
                 "vendors.dcdb.timeout_ms: must be a whole number from 100 to 120000, not a float",
                 "vendors.dcdb.burst: unknown key, expected one of requests_per_second, requests_per_minute, \
                  max_ids_per_call, max_wait_ms, timeout_ms, reserved_percent, max_waiting, look_max_age_ms, look",
-                "vendors.oracle: no such vendor, expected one of gaussdb, das, taurusdb, dcdb, postgresql",
+                "vendors.oracle: no such vendor, expected one of gaussdb, das, taurusdb, dcdb, postgresql, mysql, mariadb",
             ]
         );
     }

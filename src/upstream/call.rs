@@ -65,17 +65,58 @@ pub struct Statements {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     /// Nothing that a caller wrote is in it but ids that were checked, and literals of no other letters than digits and those
-    /// of hexadecimal numbers and times.
+    /// of hexadecimal numbers and times. `{kill}`, `{kill_query}` and `{kill_query_id}` stand for the account's way to end a
+    /// session of MySQL's or MariaDB's, or what it runs.
     pub text: String,
-    /// For how long it is asked again, every few milliseconds, as long as it gives rows; `None` for once.
-    pub while_rows: Option<Duration>,
+    pub when: When,
+    /// How it is asked again, as long as it gives rows; `None` for once.
+    pub while_rows: Option<Again>,
+    /// For how long its answer counts: within this time it is not asked again on the same connection.
+    pub good_for: Option<Duration>,
+}
+
+/// How often a statement is asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Again {
+    /// The first pause; later ones grow to 20 ms, where it is less.
+    pub pause: Duration,
+    pub within: Duration,
+}
+
+/// Whether a statement is run, after those before it in its call; one that is not has no rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum When {
+    #[default]
+    Always,
+    /// Only if the one before it gave rows.
+    AfterRows,
+    /// Only if any before it was refused.
+    AfterRefusal,
 }
 
 impl Statement {
     /// A statement that is run once.
     #[must_use]
     pub const fn once(text: String) -> Self {
-        Self { text, while_rows: None }
+        Self { text, when: When::Always, while_rows: None, good_for: None }
+    }
+
+    #[must_use]
+    pub const fn while_rows(mut self, pause: Duration, within: Duration) -> Self {
+        self.while_rows = Some(Again { pause, within });
+        self
+    }
+
+    #[must_use]
+    pub const fn good_for(mut self, time: Duration) -> Self {
+        self.good_for = Some(time);
+        self
+    }
+
+    #[must_use]
+    pub const fn only(mut self, when: When) -> Self {
+        self.when = when;
+        self
     }
 }
 

@@ -25,8 +25,8 @@ pub mod transport;
 use std::fmt::Debug;
 
 pub use call::{
-    Answer, Call, Content, Effect, HttpCall, HttpReply, Known, Payload, Reply, Stage, Statement, StatementResult,
-    Statements, Step,
+    Again, Answer, Call, Content, Effect, HttpCall, HttpReply, Known, Payload, Reply, Stage, Statement,
+    StatementResult, Statements, Step, When,
 };
 pub use capabilities::{
     By, Capabilities, Coordinate, Counting, IdRule, ListingKind, Need, Own, Protocol, SelectorKind, Site,

@@ -11,7 +11,7 @@ mod node;
 mod postgres;
 mod wire;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use secrecy::{ExposeSecret, SecretString};
@@ -59,6 +59,36 @@ pub enum Tls {
     Off,
 }
 
+/// How sessions of MySQL's and MariaDB's are ended: where a provider gives nobody the right to do it by statement, it has
+/// procedures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KillWith {
+    /// `KILL`.
+    #[default]
+    Statement,
+    /// `mysql.rds_kill`, `mysql.rds_kill_query` and, for MariaDB, `mysql.rds_kill_query_id`: Amazon RDS and Aurora.
+    Rds,
+    /// `mysql.az_kill` and `mysql.az_kill_query`: Azure.
+    Azure,
+}
+
+impl KillWith {
+    /// A statement with what stands in it for the account's way.
+    fn written(self, text: &str) -> Cow<'_, str> {
+        if !text.contains('{') {
+            return Cow::Borrowed(text);
+        }
+        let [session, query, query_id] = match self {
+            Self::Statement => ["KILL ", "KILL QUERY ", "KILL QUERY ID "],
+            Self::Rds => ["CALL mysql.rds_kill", "CALL mysql.rds_kill_query", "CALL mysql.rds_kill_query_id"],
+            // It knows no ids of statements, and no server of MariaDB's any more.
+            Self::Azure => ["CALL mysql.az_kill", "CALL mysql.az_kill_query", "KILL QUERY ID "],
+        };
+        let text = text.replace("{kill}", session).replace("{kill_query}", query);
+        Cow::Owned(text.replace("{kill_query_id}", query_id))
+    }
+}
+
 /// What must be true of a server before it takes a kill; what is not said may be anything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expected {
@@ -84,6 +114,7 @@ pub struct Settings {
     /// Certificates of authorities beside the web's, as PEM.
     pub authorities: Option<Vec<u8>>,
     pub expected: Expected,
+    pub kill_with: KillWith,
 }
 
 /// See the module.
@@ -156,5 +187,29 @@ impl Carrier for ServerAccount {
 
     fn redactor(&self) -> Redactor {
         Redactor::new([self.settings.password.expose_secret()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_is_written_in_the_accounts_way_to_end_sessions() {
+        let written = |way: KillWith| {
+            ["{kill}(@k)", "{kill_query}(@k)", "{kill_query_id}(@q)", "SELECT 1"]
+                .map(|text| way.written(text).into_owned())
+        };
+        assert_eq!(written(KillWith::Statement), ["KILL (@k)", "KILL QUERY (@k)", "KILL QUERY ID (@q)", "SELECT 1"]);
+        assert_eq!(
+            written(KillWith::Rds),
+            [
+                "CALL mysql.rds_kill(@k)",
+                "CALL mysql.rds_kill_query(@k)",
+                "CALL mysql.rds_kill_query_id(@q)",
+                "SELECT 1"
+            ]
+        );
+        assert_eq!(written(KillWith::Azure)[..2], ["CALL mysql.az_kill(@k)", "CALL mysql.az_kill_query(@k)"]);
     }
 }

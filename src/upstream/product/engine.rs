@@ -16,7 +16,7 @@ use crate::{
 pub(super) const CALLS_PER_SECOND: u32 = 100;
 
 /// How long a call waits for its sessions to be gone. What dies longer is looked for later.
-pub(super) const GONE_WITHIN: Duration = Duration::from_millis(300);
+const GONE_WITHIN: Duration = Duration::from_millis(300);
 
 pub(super) const NODE: Coordinate = Coordinate {
     name: "node",
@@ -29,14 +29,19 @@ pub(super) const NODE: Coordinate = Coordinate {
     },
 };
 
+/// Asks for those that are left until none is.
+pub(super) const fn until_gone(left: String) -> Statement {
+    Statement::once(left).while_rows(Duration::from_millis(1), GONE_WITHIN)
+}
+
 /// The call that ends the sessions of an order.
 pub(super) fn kill(order: &Order, statements: Vec<Statement>) -> Call {
     call("kill", Effect::Kill, &order.target, statements)
 }
 
 /// The call that lists sessions.
-pub(super) fn list(target: &Target, text: String) -> Call {
-    call("list", Effect::Read, target, vec![Statement::once(text)])
+pub(super) fn list(target: &Target, statements: Vec<Statement>) -> Call {
+    call("list", Effect::Read, target, statements)
 }
 
 fn call(stage: &'static str, effect: Effect, target: &Target, statements: Vec<Statement>) -> Call {
@@ -49,12 +54,20 @@ fn call(stage: &'static str, effect: Effect, target: &Target, statements: Vec<St
 /// # Errors
 /// The server refused it, or the answer is something else.
 pub(super) fn rows(reply: &Reply) -> Result<&[Value], Fault> {
-    match reply.results()? {
-        [StatementResult::Rows(rows)] => Ok(rows),
-        [StatementResult::Refused { code, message }] => {
+    rows_of(reply.results()?.first(), reply)
+}
+
+/// The rows of one of its statements.
+///
+/// # Errors
+/// The server refused it, or it was not answered.
+pub(super) fn rows_of<'r>(result: Option<&'r StatementResult>, reply: &Reply) -> Result<&'r [Value], Fault> {
+    match result {
+        Some(StatementResult::Rows(rows)) => Ok(rows),
+        Some(StatementResult::Refused { code, message }) => {
             Err(Fault::of(FaultKind::Refused, reply).saying(Some(code.clone()), Some(message.clone())))
         }
-        _ => Err(Fault::unreadable(reply)),
+        None => Err(Fault::unreadable(reply)),
     }
 }
 
@@ -67,7 +80,7 @@ pub(super) enum Gone {
     Unheard,
 }
 
-/// What came back for a call of one statement for each session and one more for what is left.
+/// What came back for a call of one statement for each session, one more for what is left, and others behind them.
 #[derive(Debug)]
 pub(super) struct Asked<'r> {
     results: &'r [StatementResult],
@@ -75,11 +88,13 @@ pub(super) struct Asked<'r> {
 }
 
 impl<'r> Asked<'r> {
+    /// `behind` is how many statements there were behind those for each session.
+    ///
     /// # Errors
     /// The reply is no such thing.
-    pub(super) fn read(order: &Order, reply: &'r Reply) -> Result<Self, Fault> {
+    pub(super) fn read(order: &Order, reply: &'r Reply, behind: usize) -> Result<Self, Fault> {
         let (results, killed) = (reply.results()?, order.selector.ids().len());
-        if results.is_empty() || results.len() > killed + 1 {
+        if results.is_empty() || results.len() > killed + behind {
             return Err(Fault::unreadable(reply));
         }
         Ok(Self { results, killed })
@@ -88,6 +103,14 @@ impl<'r> Asked<'r> {
     /// The answer to the statement of that session.
     pub(super) fn killing(&self, at: usize) -> Option<&'r StatementResult> {
         self.results.get(at).filter(|_| at < self.killed)
+    }
+
+    /// The rows of one of the statements behind those; `None` where it has no answer.
+    pub(super) fn behind(&self, at: usize) -> Option<&'r [Value]> {
+        match self.results.get(self.killed + at)? {
+            StatementResult::Rows(rows) => Some(rows),
+            StatementResult::Refused { .. } => None,
+        }
     }
 
     /// What is known of a session whose statement has no answer.
@@ -101,10 +124,15 @@ impl<'r> Asked<'r> {
 
     /// Whether the session is among those that were left.
     pub(super) fn gone(&self, id: &SessionId) -> Gone {
-        match self.results.get(self.killed) {
-            Some(StatementResult::Rows(left)) if left.iter().all(|row| row["id"] != *id.as_str()) => Gone::Yes,
-            Some(StatementResult::Rows(_)) => Gone::No,
-            Some(StatementResult::Refused { .. }) | None => Gone::Unheard,
+        match self.behind(0) {
+            Some(left) if row_of(left, id).is_none() => Gone::Yes,
+            Some(_) => Gone::No,
+            None => Gone::Unheard,
         }
     }
+}
+
+/// The row of that session.
+pub(super) fn row_of<'r>(rows: &'r [Value], id: &SessionId) -> Option<&'r Value> {
+    rows.iter().find(|row| row["id"] == *id.as_str())
 }

@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::engine::{self, Asked, GONE_WITHIN, Gone, NODE};
+use super::engine::{self, Asked, Gone, NODE};
 use crate::{
     domain::{End, LiveSession, Mark, Order, Outcome, Session, SessionId, Target, VendorName},
     upstream::{
@@ -87,7 +87,7 @@ impl Vendor for PostgreSql {
     fn open(&self, order: &Order) -> Call {
         let ids = order.selector.ids();
         let mut statements: Vec<_> = ids.iter().map(|id| Statement::once(kill(order, id))).collect();
-        statements.push(Statement { text: left(order), while_rows: Some(GONE_WITHIN) });
+        statements.push(engine::until_gone(left(order)));
         engine::kill(order, statements)
     }
 
@@ -96,7 +96,7 @@ impl Vendor for PostgreSql {
     }
 
     fn next(&self, order: &Order, _: &Known, reply: &Reply) -> Result<Step, Fault> {
-        let asked = Asked::read(order, reply)?;
+        let asked = Asked::read(order, reply, 1)?;
         let sessions = order.selector.ids().iter().enumerate().map(|(at, id)| {
             let Some(result) = asked.killing(at) else { return asked.unheard(at, id) };
             match result {
@@ -108,7 +108,7 @@ impl Vendor for PostgreSql {
     }
 
     fn list(&self, target: &Target, _: &ListFilter, _: usize) -> Option<Call> {
-        Some(engine::list(target, LIST.to_owned()))
+        Some(engine::list(target, vec![Statement::once(LIST.to_owned())]))
     }
 
     fn page(&self, _: &Target, _: usize, reply: &Reply) -> Result<Page, Fault> {

@@ -1,8 +1,10 @@
 //! Database servers by their own protocol: real ones, spoken to through the gateway.
 
+mod my;
 mod postgresql;
 mod tls;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::support::gateway::{Answer, Gateway};
@@ -30,7 +32,7 @@ async fn settled(gateway: &Gateway, id: &str) -> Value {
     }
 }
 
-fn by_ids(target: &str, ids: &[i32]) -> Value {
+fn by_ids<I: Serialize>(target: &str, ids: &[I]) -> Value {
     json!({ "target": target, "select": { "ids": ids }, "reason": "INC-4711" })
 }
 

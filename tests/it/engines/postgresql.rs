@@ -93,7 +93,7 @@ async fn who_is_there_is_told_with_all_that_is_known(engine: Engine) {
     assert!(own.len() == 1 && own[0]["protected_by"].as_str().is_some_and(|why| why.contains("killgate")), "{own:?}");
     let writer = items.iter().find(|item| item["command"] == "walwriter").unwrap();
     assert!(writer["protected_by"].is_string(), "{writer}");
-    let body = by_ids("orders", &[own[0]["id"].as_str().unwrap().parse().unwrap()]);
+    let body = by_ids("orders", &[own[0]["id"].clone()]);
     let answer = kill(&gateway, &body).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "forbidden"), "{}", answer.body);
     assert!(answer.body["detail"].as_str().unwrap().contains("protected"), "{}", answer.body);

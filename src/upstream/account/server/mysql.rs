@@ -91,17 +91,18 @@ impl MySql {
 /// Shutdown, killed by somebody else, idle too long.
 const ENDS_CONNECTION: [u16; 3] = [1053, 1927, 4031];
 
-/// What holds on the connection whatever was set for the account: that nobody waits for a statement for ever.
+/// What holds on the connection whatever was set for the account or for all: names and times mean what they should, no list
+/// is cut, no transaction stays open, and nobody waits for a statement for ever. InnoDB tells times in the server's own zone.
 const fn settings_of(protocol: Protocol) -> &'static [&'static str] {
+    const COMMON: &str = "SET NAMES utf8mb4; SET sql_mode = '', autocommit = 1, time_zone = 'SYSTEM', \
+                          sql_select_limit = 18446744073709551615, lock_wait_timeout = 3";
     match protocol {
-        Protocol::MySql => &["SET NAMES utf8mb4", "SET max_execution_time = 10000", "SET lock_wait_timeout = 3"],
-        Protocol::MariaDb | Protocol::Postgres => {
-            &["SET NAMES utf8mb4", "SET max_statement_time = 10", "SET lock_wait_timeout = 3"]
-        }
+        Protocol::MySql => &[COMMON, "SET max_execution_time = 10000"],
+        Protocol::MariaDb | Protocol::Postgres => &[COMMON, "SET max_statement_time = 10"],
     }
 }
 
-/// What the server says of itself.
+/// What the server says of itself. Not every MariaDB has a `server_uid`, and of later ones `read_only` is a word.
 pub(super) const fn identity(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::MySql => {
@@ -109,7 +110,8 @@ pub(super) const fn identity(protocol: Protocol) -> &'static str {
              CONCAT(VERSION(), ' ', @@version_comment) AS behind"
         }
         Protocol::MariaDb | Protocol::Postgres => {
-            "SELECT NULL AS system_identifier, @@server_uid AS server_uuid, @@read_only = 0 AS writable, \
+            "SELECT NULL AS system_identifier, (SELECT VARIABLE_VALUE FROM information_schema.global_variables \
+             WHERE VARIABLE_NAME = 'SERVER_UID') AS server_uuid, @@read_only IN ('OFF', '0') AS writable, \
              CONCAT(VERSION(), ' ', @@version_comment) AS behind"
         }
     }

@@ -1,6 +1,7 @@
 //! One server: the connection to it, and the statements that go over it.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -17,7 +18,9 @@ use super::{
     postgres::{self, Postgres},
     wire::{Broken, Wire},
 };
-use crate::upstream::{Call, Effect, Fault, FaultKind, Protocol, Statement, StatementResult, account::Times};
+use crate::upstream::{
+    Again, Call, Effect, Fault, FaultKind, Protocol, Statement, StatementResult, When, account::Times,
+};
 
 /// Longest time to be logged in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -33,11 +36,15 @@ pub(super) struct Node {
     kept: Mutex<Option<Kept>>,
 }
 
-/// A connection between two calls.
+/// A connection between two calls, and answers of its server's that still count.
 struct Kept {
     wire: Wire,
+    answers: Answers,
     used: Instant,
 }
+
+/// Answers by their statements, and when they were had.
+type Answers = HashMap<String, (Instant, StatementResult)>;
 
 impl Node {
     pub(super) fn new(settings: Arc<Settings>, addresses: Addresses) -> Self {
@@ -59,21 +66,25 @@ impl Node {
         let start_by = times.begin_by.map_or(times.deadline, |begin_by| begin_by.min(times.deadline));
         let Ok(mut kept) = timeout_at(start_by, self.kept.lock()).await else { return Err(fault(FaultKind::TooLate)) };
         let wire = self.ready(&mut kept, call.effect, times.deadline).await;
-        let mut wire = wire.map_err(|refusal| refusal.fault(call.stage))?;
+        let (mut wire, mut answers) = wire.map_err(|refusal| refusal.fault(call.stage))?;
         if times.begin_by.is_some_and(|begin_by| begin_by < Instant::now()) {
-            *kept = Some(Kept { wire, used: Instant::now() });
+            *kept = Some(Kept { wire, answers, used: Instant::now() });
             return Err(fault(FaultKind::TooLate));
         }
         let mut results = Vec::with_capacity(statements.len());
         for statement in statements {
-            match timeout_at(times.deadline, ask(&mut wire, statement)).await {
+            if !is_wanted(statement.when, &results) {
+                results.push(StatementResult::Rows(vec![]));
+                continue;
+            }
+            match timeout_at(times.deadline, self.ask(&mut wire, &mut answers, statement)).await {
                 Ok(Ok(result)) => results.push(result),
                 // It is dropped: nobody knows where in an answer it stands.
                 Ok(Err(Broken)) | Err(_) if results.is_empty() => return Err(fault(FaultKind::Lost)),
                 Ok(Err(Broken)) | Err(_) => return Ok(results),
             }
         }
-        *kept = Some(Kept { wire, used: Instant::now() });
+        *kept = Some(Kept { wire, answers, used: Instant::now() });
         self.close_when_idle();
         Ok(results)
     }
@@ -84,26 +95,27 @@ impl Node {
         kept: &mut MutexGuard<'_, Option<Kept>>,
         effect: Effect,
         deadline: Instant,
-    ) -> Result<Wire, Refusal> {
-        if let Some(Kept { mut wire, used }) = kept.take() {
+    ) -> Result<(Wire, Answers), Refusal> {
+        if let Some(Kept { mut wire, answers, used }) = kept.take() {
             // What it expects may have changed since, where that is more than who it is.
             let must_ask = effect == Effect::Kill && self.settings.expected.writable.is_some();
             if used.elapsed() < FRESH && !must_ask {
-                return Ok(wire);
+                return Ok((wire, answers));
             }
             if let Ok(Ok(said)) = timeout_at(deadline, wire.ask(self.identity())).await {
-                return self.expected(&said).map(|()| wire);
+                return self.expected(&said).map(|()| (wire, answers));
             }
         }
         let deadline = deadline.min(Instant::now() + CONNECT_TIMEOUT);
         let first = self.connect(&self.addresses.usual, deadline).await;
-        match (first, &self.addresses.reserved) {
+        let wire = match (first, &self.addresses.reserved) {
             (Err(refusal), Some(reserved)) if refusal.is_full => {
                 tracing::warn!(address = %self.addresses.usual, "the server is full: trying its reserved address");
                 self.connect(reserved, deadline.max(Instant::now() + CONNECT_TIMEOUT / 3)).await
             }
             (first, _) => first,
-        }
+        };
+        wire.map(|wire| (wire, Answers::new()))
     }
 
     async fn connect(&self, address: &Address, deadline: Instant) -> Result<Wire, Refusal> {
@@ -146,13 +158,49 @@ impl Node {
             let is = if is_writable { "takes writes" } else { "takes no writes" };
             return Err(Refusal::changed(format!("the server {is}, and another one is expected")));
         }
-        // Their connection ids are not those of a server.
         let behind = said("behind").unwrap_or_default();
+        if self.settings.protocol == Protocol::MySql && behind.contains("MariaDB") {
+            return Err(Refusal::wrong("", "MariaDB is at this address: its engine is mariadb"));
+        }
+        // Their connection ids are not those of a server.
         match ["TiDB", "ProxySQL"].into_iter().find(|name| behind.contains(name)) {
             Some(name) => {
                 Err(Refusal::wrong("", &format!("{name} is at this address: its connection ids are its own")))
             }
             None => Ok(()),
+        }
+    }
+
+    /// Runs a statement, again and again where it says so, unless its last answer still counts.
+    async fn ask(
+        &self,
+        wire: &mut Wire,
+        answers: &mut Answers,
+        statement: &Statement,
+    ) -> Result<StatementResult, Broken> {
+        let Some(good_for) = statement.good_for else { return self.ask_now(wire, statement).await };
+        if let Some((at, answer)) = answers.get(&statement.text)
+            && at.elapsed() < good_for
+        {
+            return Ok(answer.clone());
+        }
+        let answer = self.ask_now(wire, statement).await?;
+        answers.insert(statement.text.clone(), (Instant::now(), answer.clone()));
+        Ok(answer)
+    }
+
+    async fn ask_now(&self, wire: &mut Wire, statement: &Statement) -> Result<StatementResult, Broken> {
+        let text = self.settings.kill_with.written(&statement.text);
+        let Some(Again { mut pause, within }) = statement.while_rows else { return wire.ask(&text).await };
+        let (until, longest) = (Instant::now() + within, pause.max(Duration::from_millis(20)));
+        loop {
+            let result = wire.ask(&text).await?;
+            let has_rows = matches!(&result, StatementResult::Rows(rows) if !rows.is_empty());
+            if !has_rows || Instant::now() >= until {
+                return Ok(result);
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(longest);
         }
     }
 
@@ -170,17 +218,11 @@ impl Node {
     }
 }
 
-/// Runs a statement, again and again where it says so.
-async fn ask(wire: &mut Wire, statement: &Statement) -> Result<StatementResult, Broken> {
-    let until = statement.while_rows.map(|time| Instant::now() + time);
-    let mut pause = Duration::from_millis(1);
-    loop {
-        let result = wire.ask(&statement.text).await?;
-        let has_rows = matches!(&result, StatementResult::Rows(rows) if !rows.is_empty());
-        match until {
-            Some(until) if has_rows && Instant::now() < until => sleep(pause).await,
-            _ => return Ok(result),
-        }
-        pause = (pause * 2).min(Duration::from_millis(20));
+/// Whether a statement is to be run after those results.
+fn is_wanted(when: When, before: &[StatementResult]) -> bool {
+    match when {
+        When::Always => true,
+        When::AfterRows => matches!(before.last(), Some(StatementResult::Rows(rows)) if !rows.is_empty()),
+        When::AfterRefusal => before.iter().any(|result| matches!(result, StatementResult::Refused { .. })),
     }
 }
