@@ -22,7 +22,7 @@ run: ## The gateway, with ./killgate.toml or the file in KILLGATE_CONFIG
 	$(CARGO) run --release -- serve
 
 .PHONY: test
-test: ## All tests, on SQLite and on a throw-away Postgres
+test: ## All tests, on SQLite and a throw-away Postgres, against real database servers
 	scripts/test-postgres.sh run -- $(CARGO) test
 
 .PHONY: test-under-load

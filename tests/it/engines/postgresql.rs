@@ -10,8 +10,8 @@ use super::{by_ids, kill, list, outcomes, settled};
 use crate::support::{
     gateway::{Answer, Engine, Gateway, Setup, on_both_engines, on_one_engine},
     postgres::{Cluster, Pooler},
-    proxy::Proxy,
     servers::{PASSWORD, PgServer, is_ended, run, try_run, until, with_id},
+    way::{Proxy, Then},
 };
 
 on_both_engines!(a_session_is_ended_and_stands_on_record);
@@ -331,13 +331,16 @@ async fn a_session_that_dies_slowly_is_accepted_and_settled_by_looking(engine: E
 
 async fn a_kill_whose_answer_is_lost_is_unknown_until_a_look_settles_it(engine: Engine) {
     let server = PgServer::new().await;
-    let proxy = Proxy::start(&server.address(), "pg_terminate_backend").await;
+    let proxy = Proxy::before(server.address()).await;
     let account = server.configuration("orders", "vendors.postgresql.timeout_ms = 1000\n");
-    let more = account.replace(&server.address(), &proxy.address);
+    let more = account.replace(&server.address(), &proxy.address.to_string());
     let gateway = Gateway::start_with(engine, Setup { more, ..Setup::default() }).await;
     let (mut session, id) = server.session().await;
-    let token = Gateway::token("dba", "sessions:kill");
-    let answer = gateway.client().post("/sessions/kill", &token, &[], by_ids("orders", &[id]).to_string()).await;
+    let held = proxy.hold("pg_terminate_backend");
+    let (token, body) = (Gateway::token("dba", "sessions:kill"), by_ids("orders", &[id]).to_string());
+    let (answer, ()) = tokio::join!(gateway.client().post("/sessions/kill", &token, &[], body), async {
+        held.await.unwrap().then(Then::PassAndCut);
+    });
     assert_eq!((answer.status, answer.code()), (StatusCode::GATEWAY_TIMEOUT, "outcome_unknown"), "{}", answer.body);
     let record = settled(&gateway, answer.kill_id()).await;
     assert_eq!(record["sessions"][0]["outcome"], "gone", "{record}");

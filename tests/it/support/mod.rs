@@ -7,6 +7,5 @@ pub(crate) mod lateness;
 pub(crate) mod my;
 pub(crate) mod patience;
 pub(crate) mod postgres;
-pub(crate) mod proxy;
 pub(crate) mod servers;
 pub(crate) mod way;
