@@ -27,16 +27,16 @@ const TARGET: &str = r#"{"vendor":"taurusdb","account":"huawei","instance_id":"a
 pub(crate) async fn measure(short: &History, long: &History) -> anyhow::Result<()> {
     let vendor = Vendor::start(Duration::ZERO).await?;
     let token = token("chatops-bot")?;
-    let (mut gateways, mut callers) = (Vec::new(), Vec::new());
+    let mut gateways = Vec::new();
     for history in [short, long] {
-        let gateway = Gateway::start(&Database { url: history.url.clone() }, vendor.address, UNLIMITED).await?;
-        callers.push(Client::connect(gateway.address).await?);
-        gateways.push(gateway);
+        let database = Database { url: history.url.clone() };
+        gateways.push(Gateway::start(&database, vendor.address, UNLIMITED).await?);
     }
     let mut times = [Times::default(), Times::default()];
     for round in 0..ROUNDS {
-        for (caller, times) in callers.iter_mut().zip(&mut times) {
-            // The first of each round finds caches cold and its connection unmade.
+        for (gateway, times) in gateways.iter().zip(&mut times) {
+            let mut caller = Client::connect(gateway.address).await?;
+            // The first of each round finds caches cold and connections unmade.
             let mut seen = Vec::new();
             for id in 0..=EACH {
                 let request = kill(&token, TARGET, round * EACH + id);
