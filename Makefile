@@ -35,8 +35,8 @@ bench: ## Figures beside what they are to be compared with, on a throw-away dura
 	KILLGATE_TEST_DURABLE=1 scripts/test-postgres.sh run -- $(CARGO) bench --bench gateway
 
 .PHONY: bench-history
-bench-history: ## Pages and exports of a long history (KILLGATE_BENCH_KILLS, 10 million), on a throw-away Postgres
-	scripts/test-postgres.sh run -- $(CARGO) bench --bench history
+bench-history: ## Pages, lone kills and exports of a long history (KILLGATE_BENCH_KILLS, 10 million), on a throw-away Postgres
+	KILLGATE_TEST_DURABLE=1 scripts/test-postgres.sh run -- $(CARGO) bench --bench history
 
 .PHONY: check
 check: fmt-check clippy doc openapi-check test ## Everything a change must pass

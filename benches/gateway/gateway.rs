@@ -78,10 +78,19 @@ impl Gateway {
 
     /// Resident memory in KiB.
     pub(crate) fn memory(&self) -> Result<u64> {
+        self.resident("VmRSS:")
+    }
+
+    /// The same at the most so far.
+    pub(crate) fn most_memory(&self) -> Result<u64> {
+        self.resident("VmHWM:")
+    }
+
+    fn resident(&self, line: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).context("/proc is needed")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-        kibibytes.context("/proc/PID/status has no VmRSS")
+        let told = status.lines().find_map(|told| told.strip_prefix(line));
+        let kibibytes = told.and_then(|told| told.trim().trim_end_matches(" kB").parse().ok());
+        kibibytes.with_context(|| format!("/proc/PID/status has no {line}"))
     }
 }
 

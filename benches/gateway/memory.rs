@@ -45,6 +45,7 @@ pub(crate) async fn measure(database: &Database, report: &mut Report) -> Result<
     let connections = connect(&[gateway.address], CONNECTIONS).await?;
     let (_, connections) = all_at_once(connections, requests(), 200).await?;
     report.memory("1,000 connections, a kill on each, all at once", gateway.memory()?);
+    report.figure("the most at any time of that", &mebibytes(gateway.most_memory()?));
     drop(connections);
     Ok(())
 }

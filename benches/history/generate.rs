@@ -1,4 +1,4 @@
-//! Makes a history: kills of twelve months, in the order of their times, by callers some of whom are busier than others.
+//! Makes a history: kills of some months, in the order of their times, by callers some of whom are busier than others.
 
 use std::time::{Duration, Instant};
 
@@ -7,8 +7,8 @@ use killgate::clock::Clock;
 use sqlx::{Connection, PgConnection, QueryBuilder};
 use time::OffsetDateTime;
 
-/// A year, as far as histories go.
-const SPAN: Duration = Duration::from_hours(24 * 365);
+/// A month, as far as histories go.
+const MONTH: Duration = Duration::from_hours(24 * 365 / 12);
 /// Kills of one transaction.
 const CHUNK: u64 = 50_000;
 
@@ -23,19 +23,24 @@ pub(crate) const SESSIONS: u64 = 5_000_000;
 pub(crate) struct History {
     pub(crate) url: String,
     pub(crate) kills: u64,
+    pub(crate) months: u32,
     pub(crate) begins: OffsetDateTime,
 }
 
 impl History {
     /// The moment before which that part of the history lies.
     pub(crate) fn at(&self, part: f64) -> OffsetDateTime {
-        self.begins + SPAN.mul_f64(part)
+        self.begins + span(self.months).mul_f64(part)
     }
 }
 
-/// The history of that many kills; made if it is not there.
-pub(crate) async fn history(server: &str, kills: u64) -> anyhow::Result<History> {
-    let name = format!("history_{kills}");
+fn span(months: u32) -> Duration {
+    MONTH * months
+}
+
+/// The history of that many kills over so many months; made if it is not there.
+pub(crate) async fn history(server: &str, kills: u64, months: u32) -> anyhow::Result<History> {
+    let name = format!("history_{kills}_{months}");
     let (cluster, _) = server.rsplit_once('/').context("a URL with a database")?;
     let url = format!("{cluster}/{name}");
     let mut connection = PgConnection::connect(server).await?;
@@ -51,17 +56,18 @@ pub(crate) async fn history(server: &str, kills: u64) -> anyhow::Result<History>
         sqlx::query_scalar("SELECT begins FROM history").fetch_optional(&mut connection).await.unwrap_or_default();
     let begins = match begins {
         Some(begins) => begins,
-        None => make(&mut connection, &url, kills).await?,
+        None => make(&mut connection, &url, kills, months).await?,
     };
-    Ok(History { url, kills, begins })
+    Ok(History { url, kills, months, begins })
 }
 
 /// Makes it and remembers where it begins.
-async fn make(connection: &mut PgConnection, url: &str, kills: u64) -> anyhow::Result<OffsetDateTime> {
+async fn make(connection: &mut PgConnection, url: &str, kills: u64, months: u32) -> anyhow::Result<OffsetDateTime> {
     super::open(url, true).await?.close().await;
-    let (started, begins) = (Instant::now(), Clock::system().now() - SPAN);
-    sqlx::query("SELECT make_months($1, 13)").bind(begins).execute(&mut *connection).await?;
-    let step = SPAN.as_secs_f64() / kills as f64;
+    let (started, begins) = (Instant::now(), Clock::system().now() - span(months));
+    let make_months = "SELECT make_months($1, $2)";
+    sqlx::query(make_months).bind(begins).bind(i32::try_from(months)? + 1).execute(&mut *connection).await?;
+    let step = span(months).as_secs_f64() / kills as f64;
     for first in (0..kills).step_by(usize::try_from(CHUNK)?) {
         let last = (first + CHUNK).min(kills) - 1;
         let mut tx = connection.begin().await?;
@@ -86,7 +92,7 @@ async fn make(connection: &mut PgConnection, url: &str, kills: u64) -> anyhow::R
     run(connection, "VACUUM ANALYZE").await?;
     run(connection, "CREATE TABLE history (begins timestamptz)").await?;
     sqlx::query("INSERT INTO history VALUES ($1)").bind(begins).execute(&mut *connection).await?;
-    println!("a history of {kills} kills was made in {} s", started.elapsed().as_secs());
+    println!("a history of {kills} kills in {months} months was made in {} s", started.elapsed().as_secs());
     Ok(begins)
 }
 

@@ -14,6 +14,10 @@ impl Times {
         self.0.get(self.0.len() * part / 100).copied().unwrap_or(f64::NAN)
     }
 
+    pub(crate) fn p50(&self) -> f64 {
+        self.part(50)
+    }
+
     pub(crate) fn p99(&self) -> f64 {
         self.part(99)
     }

@@ -291,10 +291,11 @@ impl Audit {
         on_engine!(self, readers / readers, page(&filter, limit))
     }
 
-    /// The statement that [`Audit::page`] runs on Postgres, with `$1` and so on where its values go; for measurements
-    /// beside other clients.
+    /// The statements with which [`Audit::page`] finds the kills of a page in the index and reads their entries on Postgres,
+    /// with `$1` and so on where their values go: those of the filter and the limit; the ids, the lowest and the highest.
+    /// For measurements beside other clients.
     #[must_use]
-    pub fn page_sql(filter: &Filter, limit: u32) -> String {
+    pub fn page_sql(filter: &Filter, limit: u32) -> [String; 2] {
         postgres::page_sql(filter, limit)
     }
 

@@ -93,7 +93,8 @@ pub(super) async fn create(
         (Err(problem), _) => (Err(problem), wait),
         (Ok(ticket), None) => (Ok(ticket.answered().await), None),
         (Ok(ticket), Some(seconds)) => {
-            let (kill, has_waited) = settled(ticket, &following, &caller, Duration::from_secs(seconds)).await;
+            let settled = Box::pin(settled(ticket, &following, &caller, Duration::from_secs(seconds)));
+            let (kill, has_waited) = settled.await;
             (Ok(kill), wait.filter(|_| has_waited))
         }
     };
@@ -156,7 +157,7 @@ async fn take(request: HttpRequest, payload: web::Payload, kills: web::Data<Kill
         // What was not understood must not take up a key: corrected, it may be sent again.
         (Ok(_), Err(problem)) | (Err(problem), _) => (Err(problem), None),
     };
-    let attempt = Submission { context: Context { key, ..context }, request: sent, asked };
+    let attempt = Box::new(Submission { context: Context { key, ..context }, request: sent, asked });
     let (ticket, allowance) = kills.attempt(attempt, counted).await;
     Ok(Taken { caller, ticket, allowance, is_encoded })
 }

@@ -5,7 +5,7 @@ use actix_web::{
     Error, HttpMessage, HttpRequest,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{HeaderName, HeaderValue},
+    http::header::{HeaderMap, HeaderName, HeaderValue},
     middleware::Next,
 };
 use tracing::Span;
@@ -27,9 +27,10 @@ pub(super) fn of(request: &HttpRequest) -> String {
 
 /// Gives every request its id, and every answer the same.
 pub(super) async fn assign(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    slim(request.headers_mut());
     let usable =
         |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()) && !tokens::is_in(id);
     let given = request.headers().get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).filter(usable);
@@ -42,6 +43,16 @@ pub(super) async fn assign(
         response.headers_mut().insert(X_REQUEST_ID, id);
     }
     Ok(response)
+}
+
+/// Headers in no more room than they need: the server makes it for 28, some 200 bytes each, and a request that waits
+/// holds them until it is answered.
+fn slim(headers: &mut HeaderMap) {
+    let all = std::mem::take(headers);
+    headers.reserve(all.len_keys());
+    for (name, value) in all {
+        headers.append(name, value);
+    }
 }
 
 /// The span of a request: method, route and ids; never the query, a header or the body.

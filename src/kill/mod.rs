@@ -176,12 +176,16 @@ impl Kills {
     /// The attempt may fail with `audit_unavailable` where the record could not be written: then nothing was sent; with
     /// `overloaded` where too many attempts of the caller wait for it; with `in_progress` for an idempotency key that is
     /// being worked on; and with `rate_limited` where it has no record of its own.
-    pub async fn attempt(&self, attempt: Submission, counted: Counted) -> (Result<Ticket, Problem>, Allowance) {
+    pub async fn attempt(
+        &self,
+        mut attempt: Box<Submission>,
+        counted: Counted,
+    ) -> (Result<Ticket, Problem>, Allowance) {
         let caller = attempt.context.caller.clone();
-        let attempt = attempt.read(self.targets());
+        attempt.read(self.targets());
         let allowance = self.admit(&caller, counted);
         if let Err(limited) = allowance.check() {
-            return (self.turn_away(attempt, limited).await, allowance);
+            return (Box::pin(self.turn_away(attempt, limited)).await, allowance);
         }
         let ticket = self.submit(attempt).await;
         let is_repetition = match &ticket {
@@ -195,24 +199,29 @@ impl Kills {
     }
 
     /// Records an attempt and, where it is a valid kill, starts it.
-    async fn submit(&self, submission: Submission) -> Result<Ticket, Problem> {
+    async fn submit(&self, mut submission: Box<Submission>) -> Result<Ticket, Problem> {
         let seat = self.0.beginning.take(&submission.context.caller).map_err(|_| {
             let sentence = "too many attempts of this caller wait for the record; nothing was killed";
             Problem::new(ProblemCode::Overloaded, sentence).retry_after(1)
         })?;
-        let submission = if submission.context.may_kill { submission } else { submission.abridged() };
+        if !submission.context.may_kill {
+            submission.abridge();
+        }
         self.start(submission, seat).await
     }
 
     /// Turns away an attempt beyond its caller's limit, unless its key stands for a kill: it is on record at once, or
     /// counted in the record of the next second.
-    async fn turn_away(&self, mut attempt: Submission, mut limited: Problem) -> Result<Ticket, Problem> {
+    async fn turn_away(&self, mut attempt: Box<Submission>, mut limited: Problem) -> Result<Ticket, Problem> {
         let caller = attempt.context.caller.clone();
         if let Some(key) = attempt.context.key.take() {
             if self.0.callers.may_repeat(&caller) {
                 match self.0.record.keyed(&caller, &key, self.0.clock.now()).await? {
                     Some(Keyed::Repeated(answer)) => return answer,
-                    Some(Keyed::Reused(problem)) => return self.submit(attempt.refused(problem)).await,
+                    Some(Keyed::Reused(problem)) => {
+                        attempt.refuse(problem);
+                        return self.submit(attempt).await;
+                    }
                     None => {}
                 }
             } else {
@@ -221,14 +230,14 @@ impl Kills {
                 sentence.clone_into(&mut limited.detail);
             }
         }
-        let attempt = attempt.refused(limited.clone());
+        attempt.refuse(limited.clone());
         let Some(first) = self.0.tallies.count(attempt) else { return Err(limited) };
         drop(self.0.runtime.spawn(tally::record_tallies_of(Arc::clone(&self.0), caller)));
         self.submit(first).await
     }
 
     /// Runs an attempt where it outlives whoever asked for it.
-    async fn start(&self, submission: Submission, seat: Seat) -> Result<Ticket, Problem> {
+    async fn start(&self, submission: Box<Submission>, seat: Seat) -> Result<Ticket, Problem> {
         let (opened, on_record) = oneshot::channel();
         let under_way = self.0.in_flight.enter();
         let run = run::run(Arc::clone(&self.0), submission, opened, (under_way, seat));

@@ -58,7 +58,7 @@ const CONFIRMED: Duration = Duration::from_secs(1);
 /// among those who wait for that is free.
 pub(super) async fn run(
     gate: Arc<Gate>,
-    submission: Submission,
+    submission: Box<Submission>,
     opened: oneshot::Sender<Result<Ticket, Problem>>,
     (_under_way, seat): (UnderWay, Seat),
 ) {
@@ -71,7 +71,8 @@ pub(super) async fn run(
     // Whoever asked may have gone: what is on record is done all the same.
     let _ = opened.send(ticket);
     if let Some((run, updates)) = work {
-        run.finish(updates).await;
+        // In a place of its own, as the beginning is: a kill that waits for the record has no room for what comes after.
+        Box::pin(run.finish(updates)).await;
     }
 }
 
@@ -169,7 +170,7 @@ impl Run {
         tell(&gate, &kill, started.elapsed());
         updates.send_replace(kill);
         match recorded {
-            Err(error) => gate.record.write_later(outcome, error).await,
+            Err(error) => Box::pin(gate.record.write_later(outcome, error)).await,
             Ok(_) if is_settled => outcome.settled(),
             Ok(_) => {}
         }
@@ -180,7 +181,7 @@ impl Run {
         let Self { job, kill, .. } = self;
         let Job { gate, runner, asked, literals, .. } = &*job;
         if asked.dry_run {
-            return gate.looks.preview(runner, asked, *literals, kill).await;
+            return Box::pin(gate.looks.preview(runner, asked, *literals, kill)).await;
         }
         drop(self.coming.take());
         let Some(preflight) = job.preflight(&kill.caller) else {

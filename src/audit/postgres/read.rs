@@ -21,9 +21,10 @@ pub(super) fn given(ids: &[Uuid]) -> Vec<Uuid> {
     ids.to_vec()
 }
 
-/// The statement that finds the kills of a page in the index, with `$1` and so on where its values go.
-pub(in crate::audit) fn page_sql(filter: &Filter, limit: u32) -> String {
-    filter.query::<sqlx::Postgres>(&DIALECT, limit.saturating_add(1)).sql().as_str().to_owned()
+/// The statement that finds the kills of a page in the index, and the one that reads their entries.
+pub(in crate::audit) fn page_sql(filter: &Filter, limit: u32) -> [String; 2] {
+    let index = filter.query::<sqlx::Postgres>(&DIALECT, limit.saturating_add(1));
+    [index.sql().as_str().to_owned(), MANY.to_owned()]
 }
 
 pub(in crate::audit) async fn stats(

@@ -69,9 +69,9 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// The same attempt, with what is understood of it: the whole order, or at least a target that there is. One that its caller
-    /// may not use is told only together with that: it is what hides the target from the caller.
-    pub(in crate::kill) fn read(mut self, targets: &Targets) -> Self {
+    /// Notes what is understood of it: the whole order, or at least a target that there is. One that its caller may not use is
+    /// told only together with that: it is what hides the target from the caller.
+    pub(in crate::kill) fn read(&mut self, targets: &Targets) {
         let named = || Named::read_whole(self.request.as_ref()?.get("target")?.into());
         let (target, select) = match &self.asked {
             Ok(asked) => (Some(asked.order.target.clone()), asked.select.clone()),
@@ -85,39 +85,40 @@ impl Submission {
         };
         let target = target.and_then(|target| serde_json::to_value(target).ok());
         self.context.understood = Understood { target, select };
-        self
     }
 
-    /// The same attempt, which turned out to be one that cannot be done. What is not done takes up no key.
-    pub(in crate::kill) fn refused(mut self, problem: Problem) -> Self {
-        if self.asked.is_err_and(|problem| problem.forbids_target()) && !problem.forbids_target() {
+    /// Notes that it turned out to be one that cannot be done. What is not done takes up no key.
+    pub(in crate::kill) fn refuse(&mut self, problem: Problem) {
+        let hid_target = self.asked.as_ref().is_err_and(Problem::forbids_target);
+        if hid_target && !problem.forbids_target() {
             self.context.understood.target = None;
         }
-        Self { context: Context { key: None, ..self.context }, asked: Err(problem), request: self.request }
+        self.context.key = None;
+        self.asked = Err(problem);
     }
 
-    /// The same with so much of the request as is kept of one that may fill nothing.
-    pub(in crate::kill) fn abridged(mut self) -> Self {
+    /// Keeps so much of the request as is kept of one that may fill nothing.
+    pub(in crate::kill) fn abridge(&mut self) {
         let text = match &self.request {
             Some(Value::String(text)) => text.clone(),
             Some(json) => json.to_string(),
-            None => return self,
+            None => return,
         };
         if text.len() > ABRIDGED {
             self.request = Some(format!("{}…", &text[..text.floor_char_boundary(ABRIDGED)]).into());
         }
-        self
     }
 }
 
-/// The kill as it is recorded before anything is done.
-pub(in crate::kill) fn first_record(submission: &Submission, now: OffsetDateTime) -> Kill {
+/// The kill as it is recorded before anything is done. What was understood of the submission goes into it.
+pub(in crate::kill) fn first_record(submission: &mut Submission, now: OffsetDateTime) -> Kill {
+    let Understood { target, select } = std::mem::take(&mut submission.context.understood);
     let sent_text = |name: &str| submission.request.as_ref()?.get(name)?.as_str().map(shown);
     let mut kill = Kill {
         id: id_at(now),
         status: Status::Pending,
-        target: submission.context.understood.target.clone(),
-        select: submission.context.understood.select.clone(),
+        target,
+        select,
         sessions: vec![],
         caller: submission.context.caller.clone(),
         on_behalf_of: submission.context.person().or_else(|| sent_text("on_behalf_of")),

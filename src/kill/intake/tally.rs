@@ -29,12 +29,12 @@ pub(in crate::kill) struct Tallies(Mutex<HashMap<String, Tally>>);
 #[derive(Debug, Default)]
 struct Tally {
     /// The first of them.
-    sample: Option<Submission>,
+    sample: Option<Box<Submission>>,
     attempts: u32,
 }
 
 impl Tally {
-    fn add(&mut self, sample: Submission, attempts: u32) {
+    fn add(&mut self, sample: Box<Submission>, attempts: u32) {
         self.sample.get_or_insert(sample);
         self.attempts = self.attempts.saturating_add(attempts);
     }
@@ -42,21 +42,22 @@ impl Tally {
 
 impl Tallies {
     /// Counts an attempt, unless it is the first for a while: that is given back to be recorded as it is.
-    pub(in crate::kill) fn count(&self, attempt: Submission) -> Option<Submission> {
+    pub(in crate::kill) fn count(&self, mut attempt: Box<Submission>) -> Option<Box<Submission>> {
         match self.tallies().entry(attempt.context.caller.clone()) {
             Entry::Vacant(first) => {
                 first.insert(Tally::default());
                 Some(attempt)
             }
             Entry::Occupied(mut counted) => {
-                counted.get_mut().add(attempt.abridged(), 1);
+                attempt.abridge();
+                counted.get_mut().add(attempt, 1);
                 None
             }
         }
     }
 
     /// What was counted of that caller. With nothing its next attempt is a first one again.
-    fn take(&self, caller: &str) -> Option<(Submission, u32)> {
+    fn take(&self, caller: &str) -> Option<(Box<Submission>, u32)> {
         let mut tallies = self.tallies();
         let Tally { sample, attempts } = std::mem::take(tallies.get_mut(caller)?);
         if sample.is_none() {
@@ -65,7 +66,7 @@ impl Tallies {
         Some((sample?, attempts))
     }
 
-    fn put_back(&self, sample: Submission, attempts: u32) {
+    fn put_back(&self, sample: Box<Submission>, attempts: u32) {
         self.tallies().entry(sample.context.caller.clone()).or_default().add(sample, attempts);
     }
 
@@ -99,8 +100,8 @@ pub(in crate::kill) async fn record_all(gate: &Arc<Gate>) {
 async fn record_tally(gate: &Arc<Gate>, caller: &str) -> bool {
     let _under_way = gate.in_flight.enter();
     let Some((sample, attempts)) = gate.tallies.take(caller) else { return false };
-    let counted =
-        Submission { asked: sample.asked.clone().map_err(|limited| counting(limited, attempts)), ..sample.clone() };
+    let mut counted = sample.clone();
+    counted.asked = counted.asked.map_err(|limited| counting(limited, attempts));
     if let Err(problem) = Box::pin(run::begin(Arc::clone(gate), counted)).await {
         tracing::warn!(
             caller,

@@ -131,10 +131,10 @@ impl Policy {
     /// `audit_unavailable` where the record could not be read.
     pub(in crate::kill) async fn vet(
         &self,
-        submission: Submission,
+        mut submission: Box<Submission>,
         record: &Record,
         now: OffsetDateTime,
-    ) -> Result<Submission, Problem> {
+    ) -> Result<Box<Submission>, Problem> {
         let Ok(asked) = submission.asked else { return Ok(submission) };
         let caller = &submission.context.caller;
         let vetted = match self.bound(caller, asked, record, now).await {
@@ -146,7 +146,8 @@ impl Policy {
         {
             return Err(problem.clone());
         }
-        Ok(Submission { asked: vetted, ..submission })
+        submission.asked = vetted;
+        Ok(submission)
     }
 
     /// What is asked, about the sessions of its preview alone where it has a confirm.

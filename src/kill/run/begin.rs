@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::{
     audit::{self, Attempt},
-    dispatch::{Dispatcher, rate::limiter::Class, runner::Runner},
+    dispatch::{Dispatcher, Expected, rate::limiter::Class, runner::Runner},
     domain::{Blind, Kill, Problem, Status, Target},
     kill::{
         Gate,
@@ -19,7 +19,10 @@ use crate::{
             request::Asked,
             submission::{Context, Submission, first_record},
         },
-        look::plan::{self, Before, Plan},
+        look::{
+            plan::{self, Before, Plan},
+            rounds::Coming,
+        },
         times::{SLACK, longest},
     },
 };
@@ -39,8 +42,18 @@ impl Begun {
     }
 }
 
+/// An attempt that was vetted, as it is to be recorded, and what is to be done for it then.
+struct Vetted {
+    attempt: Attempt,
+    work: Option<(Asked, Prepared)>,
+    class: Class,
+    literals: bool,
+    expected: Option<Expected<Runner>>,
+    coming: Option<Coming>,
+}
+
 /// Vets an attempt and commits it.
-pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Submission) -> Result<Begun, Problem> {
+pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Box<Submission>) -> Result<Begun, Problem> {
     let now = gate.clock.now();
     let mut submission = gate.policy.vet(submission, &gate.record, now).await?;
     let prepared = match submission.asked.as_ref().ok().map(|asked| prepare(&gate, asked)) {
@@ -61,10 +74,42 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Submission) -> R
             None => {}
         }
     }
+    // A crowd waits for the record: from here on nothing is held but what is recorded and what is done then.
+    let vetted = Box::new(vetted(&gate, *submission, prepared));
+    let begun = gate.record.begin(&vetted.attempt).await;
+    let now = vetted.attempt.kill.requested_at;
+    if let Err(unheard) = &begun
+        && vetted.attempt.is_marked
+        && unheard.may_be_committed
+        && let Ok(seat) = gate.record.doubts.take(&vetted.attempt.kill.caller)
+    {
+        let (gate, kill, under_way) = (Arc::clone(&gate), vetted.attempt.kill.clone(), gate.in_flight.enter());
+        tokio::spawn(async move {
+            gate.record.take_back(kill, now).await;
+            drop((seat, under_way));
+        });
+    }
+    match begun.map_err(|unheard| unheard.problem)? {
+        audit::Begun::New => Ok(begun_anew(gate, *vetted)),
+        audit::Begun::Existing { kill, same_request } => match Keyed::of(*kill, same_request) {
+            Keyed::Repeated(answer) => answer.map(Begun::answered),
+            Keyed::Reused(problem) => {
+                let attempt = not_done(vetted.attempt, problem, now);
+                gate.record.begin(&attempt).await.map_err(|unheard| unheard.problem)?;
+                tell(&gate, &attempt.kill, Duration::ZERO);
+                let (_, ticket) = Ticket::new(Arc::new(attempt.kill));
+                Ok(Begun::answered(ticket))
+            }
+        },
+    }
+}
+
+/// What is to be recorded of an attempt, and what is held for it meanwhile.
+fn vetted(gate: &Gate, mut submission: Submission, prepared: Option<Prepared>) -> Vetted {
     let looks = submission.asked.as_ref().ok().zip(prepared.as_ref()).filter(|(_, prepared)| prepared.plan.is_some());
     let coming = looks.map(|(asked, _)| gate.looks.rounds.comes(&asked.order.target));
     let now = gate.clock.now();
-    let mut kill = first_record(&submission, now);
+    let mut kill = first_record(&mut submission, now);
     kill.blind = prepared.as_ref().and_then(|prepared| prepared.blind);
     let dry_run = submission.asked.as_ref().is_ok_and(|asked| asked.dry_run);
     // A preview is nobody's news.
@@ -75,15 +120,13 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Submission) -> R
     // With a key it can be asked for again: where the record was too slow, it is to be seen that nothing was sent.
     let may_go = key.is_none() && !dry_run;
     let class = if urgent { Class::Urgent } else { Class::Kill };
-    let goes_through = match (&prepared, &asked) {
-        (Some(prepared), Ok(asked)) if may_go => prepared.free_way(&gate, asked),
-        _ => None,
-    };
+    let work = asked.ok().zip(prepared);
+    let goes_through = work.as_ref().filter(|_| may_go).and_then(|(asked, prepared)| prepared.free_way(gate, asked));
     // Its permit is taken while it is being recorded.
     let expected = goes_through.as_ref().and_then(|(dispatcher, target)| dispatcher.expect(target, class));
     let is_marked = goes_through.is_some();
     let attempt = Attempt {
-        request: request.as_ref().map(ToString::to_string),
+        request: request.map(|request| request.to_string()),
         client_address,
         client_id,
         token_id,
@@ -96,40 +139,20 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Submission) -> R
         is_marked,
         kill,
     };
-    let begun = gate.record.begin(&attempt).await;
-    if let Err(unheard) = &begun
-        && attempt.is_marked
-        && unheard.may_be_committed
-        && let Ok(seat) = gate.record.doubts.take(&attempt.kill.caller)
-    {
-        let (gate, kill, under_way) = (Arc::clone(&gate), attempt.kill.clone(), gate.in_flight.enter());
-        tokio::spawn(async move {
-            gate.record.take_back(kill, now).await;
-            drop((seat, under_way));
-        });
-    }
-    match begun.map_err(|unheard| unheard.problem)? {
-        audit::Begun::New => {}
-        audit::Begun::Existing { kill, same_request } => match Keyed::of(*kill, same_request) {
-            Keyed::Repeated(answer) => return answer.map(Begun::answered),
-            Keyed::Reused(problem) => {
-                let attempt = not_done(attempt, problem, now);
-                gate.record.begin(&attempt).await.map_err(|unheard| unheard.problem)?;
-                tell(&gate, &attempt.kill, Duration::ZERO);
-                let (_, ticket) = Ticket::new(Arc::new(attempt.kill));
-                return Ok(Begun::answered(ticket));
-            }
-        },
-    }
-    let Attempt { kill, deadline, .. } = attempt;
+    Vetted { attempt, work, class, literals, expected, coming }
+}
+
+/// What is to be done for an attempt that is on record.
+fn begun_anew(gate: Arc<Gate>, vetted: Vetted) -> Begun {
+    let Vetted { attempt: Attempt { kill, deadline, is_marked, .. }, work, class, literals, expected, coming } = vetted;
     let (updates, ticket) = Ticket::new(Arc::new(kill.clone()));
-    let (Some(Prepared { runner, plan, .. }), Ok(asked)) = (prepared, asked) else {
+    let Some((asked, Prepared { runner, plan, .. })) = work else {
         tell(&gate, &kill, Duration::ZERO);
-        return Ok(Begun::answered(ticket));
+        return Begun::answered(ticket);
     };
-    let marked = is_marked.then_some((now, deadline));
+    let marked = is_marked.then_some((kill.requested_at, deadline));
     let run = Run { marked, expected, coming, ..Run::new(Job { gate, runner, asked, plan, class, literals }, kill) };
-    Ok(Begun { ticket, work: Some((Box::new(run), updates)) })
+    Begun { ticket, work: Some((Box::new(run), updates)) }
 }
 
 /// How a kill that may go will go.
