@@ -11,7 +11,7 @@ use std::{
 };
 
 use sqlx::{
-    AssertSqlSafe, Connection, Executor, MySqlConnection,
+    Connection, Executor, MySqlConnection,
     mysql::{MySqlConnectOptions, MySqlSslMode},
 };
 use tokio::sync::OnceCell;
@@ -164,7 +164,7 @@ impl MyServer {
             format!("CREATE TABLE {}.goods (id INT PRIMARY KEY, pieces INT)", server.database),
             format!("INSERT INTO {}.goods VALUES (1, 10), (2, 20)", server.database),
         ] {
-            boss.execute(AssertSqlSafe(sql.clone())).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+            boss.execute(plain(&sql)).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
         }
         // MySQL's logins go without TLS once it knows them.
         boss.close().await.expect("a goodbye");
@@ -231,7 +231,7 @@ impl MyServer {
         let sql = format!("SELECT COUNT(*) FROM {table} WHERE ID = {id} AND ({condition})");
         let mut boss = self.boss().await;
         super::patience::eventually(condition, async || {
-            let count: i64 = sqlx::query_scalar(AssertSqlSafe(sql.clone())).fetch_one(&mut boss).await.expect(&sql);
+            let count: i64 = sqlx::query_scalar(plain(&sql)).fetch_one(&mut boss).await.expect(&sql);
             (count > 0).then_some(())
         })
         .await;
@@ -273,13 +273,19 @@ impl Drop for MyServer {
             runtime.block_on(async {
                 let mut boss = MySqlConnection::connect_with(&options).await.expect("the owner's login");
                 for sql in sql.split("; ") {
-                    boss.execute(AssertSqlSafe(sql.to_owned())).await.expect(sql);
+                    boss.execute(plain(sql)).await.expect(sql);
                 }
                 boss.close().await.expect("a goodbye");
             });
         });
         assert!(dropped.join().is_ok() || thread::panicking(), "users and a database could not be dropped");
     }
+}
+
+/// A statement as it is written: names are no binds, and MySQL prepares no `KILL`, `XA` or `CREATE PROCEDURE`.
+#[expect(clippy::disallowed_types, reason = "tests write their own statements")]
+pub(crate) fn plain(sql: impl Into<String>) -> sqlx::AssertSqlSafe<String> {
+    sqlx::AssertSqlSafe(sql.into())
 }
 
 pub(crate) async fn with_id(mut session: MySqlConnection) -> (MySqlConnection, u64) {

@@ -88,8 +88,9 @@ impl MySql {
     }
 }
 
-/// Shutdown, killed by somebody else, idle too long.
-const ENDS_CONNECTION: [u16; 3] = [1053, 1927, 4031];
+/// Shutdown, killed by somebody else, idle too long, and what a server says of a connection that broke off: that is no answer
+/// to a statement.
+const ENDS_CONNECTION: [u16; 9] = [1053, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 4031];
 
 /// What holds on the connection whatever was set for the account or for all: names and times mean what they should, no list
 /// is cut, no transaction stays open, and nobody waits for a statement for ever. InnoDB tells times in the server's own zone.

@@ -2,13 +2,13 @@
 
 use actix_web::http::StatusCode;
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::Executor;
 
 use super::{
     super::{by_ids, kill, list, outcomes},
     gateway, of_id,
 };
-use crate::support::my::{MyServer, Product, is_ended, on_both_servers};
+use crate::support::my::{MyServer, Product, is_ended, on_both_servers, plain};
 
 on_both_servers! {
     who_is_there_is_told_with_all_that_is_known,
@@ -63,7 +63,7 @@ async fn whose_sessions_they_are_is_not_told_without_the_right_to_see_them(produ
     let server = MyServer::new(product).await;
     let gateway = gateway(&server, "").await;
     let revoke = format!("REVOKE PROCESS ON *.* FROM {}", server.gateway);
-    server.boss().await.execute(AssertSqlSafe(revoke)).await.unwrap();
+    server.boss().await.execute(plain(revoke)).await.unwrap();
     let (_session, id) = server.session().await;
     for answer in [list(&gateway, "orders").await, kill(&gateway, &by_ids("orders", &[id])).await] {
         assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "upstream_denied"), "{}", answer.body);
@@ -75,7 +75,7 @@ async fn who_blocks_whom_is_told_and_the_first_of_them_is_ended(product: Product
     let server = MyServer::new(product).await;
     if product == Product::MySql {
         let grant = format!("GRANT SELECT ON performance_schema.* TO {}", server.gateway);
-        server.boss().await.execute(AssertSqlSafe(grant)).await.unwrap();
+        server.boss().await.execute(plain(grant)).await.unwrap();
     }
     let gateway = gateway(&server, "").await;
     let (mut holder, holder_id) = server.session().await;
@@ -110,7 +110,7 @@ async fn a_session_that_set_its_own_time_is_no_older_than_it_is(product: Product
     young(&list(&gateway, "orders").await);
     if product == Product::MySql {
         let grant = format!("GRANT SELECT ON performance_schema.* TO {}", server.gateway);
-        server.boss().await.execute(AssertSqlSafe(grant)).await.unwrap();
+        server.boss().await.execute(plain(grant)).await.unwrap();
         assert!(young(&list(&gateway, "orders").await).is_some(), "by a clock that it cannot set");
     }
 }
@@ -125,7 +125,7 @@ async fn who_is_left_out_of_the_usual_list_is_seen_and_ended_all_the_same(produc
         let (mut session, id) = loop {
             let (session, id) = server.session().await;
             let sql = format!("SELECT COUNT(*) FROM {} WHERE ID = {id}", product.table());
-            let count: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut server.boss().await).await.unwrap();
+            let count: i64 = sqlx::query_scalar(plain(sql)).fetch_one(&mut server.boss().await).await.unwrap();
             if count == 0 {
                 break (session, id);
             }

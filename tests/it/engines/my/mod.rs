@@ -24,5 +24,6 @@ async fn gateway_with(more: String) -> Gateway {
 /// The session of that id in a list.
 fn of_id(answer: &Answer, id: u64) -> &Value {
     let items = answer.body["items"].as_array().unwrap_or_else(|| panic!("{}", answer.body));
-    items.iter().find(|item| item["id"] == id.to_string()).unwrap_or_else(|| panic!("{id}: {}", answer.body))
+    let wanted = id.to_string();
+    items.iter().find(|item| item["id"] == wanted.as_str()).unwrap_or_else(|| panic!("{id}: {}", answer.body))
 }

@@ -3,14 +3,14 @@
 use actix_web::http::StatusCode;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::Executor;
 
 use super::{
     super::{by_ids, kill, list, outcomes},
     gateway, gateway_with, of_id,
 };
 use crate::support::{
-    my::{MyServer, Product, is_ended, on_both_servers},
+    my::{MyServer, Product, is_ended, on_both_servers, plain},
     servers::PASSWORD,
 };
 
@@ -82,7 +82,7 @@ async fn a_server_that_is_not_the_expected_one_takes_no_kill(product: Product) {
     let server = MyServer::own(product, &[]).await;
     let mut boss = server.boss().await;
     let name = if product == Product::MySql { "server_uuid" } else { "server_uid" };
-    let uuid = sqlx::query_scalar::<_, String>(AssertSqlSafe(format!("SELECT CONVERT(@@{name} USING utf8mb4)")));
+    let uuid = sqlx::query_scalar::<_, String>(plain(format!("SELECT CONVERT(@@{name} USING utf8mb4)")));
     let uuid = uuid.fetch_one(&mut boss).await.unwrap();
     let (mut session, id) = server.session().await;
     let with = async |expected: &str| gateway(&server, &format!("{}\n{expected}", server.tls())).await;
@@ -114,7 +114,7 @@ async fn where_no_connection_is_left_the_reserved_address_is_tried(product: Prod
     };
     let server = MyServer::own(product, &options).await;
     let mut boss = server.boss().await;
-    let mut run = async |sql: &str| boss.execute(AssertSqlSafe(sql.to_owned())).await.unwrap();
+    let mut run = async |sql: &str| boss.execute(plain(sql)).await.unwrap();
     // Who may kill may also have the one connection beyond the limit; here somebody else has that.
     let (mut session, id) = server.session().await;
     if product == Product::MySql {

@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, Executor};
+use sqlx::{Connection, Executor};
 
 use super::{
     super::{by_ids, kill, list, outcomes},
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::support::{
     gateway::{Answer, Gateway},
-    my::{MyServer, Product, is_ended, on_both_servers},
+    my::{MyServer, Product, is_ended, on_both_servers, plain},
     patience::eventually,
     way::{Proxy, Then},
 };
@@ -45,7 +45,7 @@ async fn a_session_that_is_not_the_one_that_was_seen_is_not_ended_by_the_server(
     let (mut session, id) = server.session().await;
     let table = product.table();
     let host = format!("SELECT HOST FROM {table} WHERE ID = {id}");
-    let host: String = sqlx::query_scalar(AssertSqlSafe(host)).fetch_one(&mut server.boss().await).await.unwrap();
+    let host: String = sqlx::query_scalar(plain(host)).fetch_one(&mut server.boss().await).await.unwrap();
     let last = if host.ends_with('1') { '2' } else { '1' };
     // The list tells of a session of another port: as one would have it that had the number before.
     proxy.put(&host, &format!("{}{last}", &host[..host.len() - 1]));
@@ -67,7 +67,7 @@ async fn a_session_that_ended_by_itself_in_between_is_told_as_such(product: Prod
         let mut boss = server.boss().await;
         eventually("gone", async || {
             let sql = format!("SELECT COUNT(*) FROM {table} WHERE ID = {id}");
-            let count: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut boss).await.unwrap();
+            let count: i64 = sqlx::query_scalar(plain(sql)).fetch_one(&mut boss).await.unwrap();
             (count == 0).then_some(())
         })
         .await;
@@ -193,8 +193,7 @@ async fn a_providers_own_procedure_ends_what_the_statement_may_not(product: Prod
     let server = MyServer::own(product, &[]).await;
     let mut boss = server.boss().await;
     let kill_right = if product == Product::MySql { "CONNECTION_ADMIN" } else { "CONNECTION ADMIN" };
-    let mut run =
-        async |sql: String| boss.execute(AssertSqlSafe(sql.clone())).await.map_err(|e| format!("{sql}: {e}")).unwrap();
+    let mut run = async |sql: String| boss.execute(plain(&sql)).await.map_err(|e| format!("{sql}: {e}")).unwrap();
     run(format!("REVOKE {kill_right} ON *.* FROM {}", server.gateway)).await;
     let (name, tables) = (
         &server.gateway,
@@ -230,14 +229,14 @@ async fn what_was_prepared_stays_when_its_session_goes(product: Product) {
     let server = MyServer::new(product).await;
     if product == Product::MySql {
         let grant = format!("GRANT SELECT ON performance_schema.* TO {}", server.gateway);
-        server.boss().await.execute(AssertSqlSafe(grant)).await.unwrap();
+        server.boss().await.execute(plain(grant)).await.unwrap();
     }
     let gateway = gateway(&server, "").await;
     let (mut session, id) = server.session().await;
     let name = &server.database;
     for sql in ["XA START", "UPDATE goods SET pieces = 9 WHERE id = 1", "XA END", "XA PREPARE"] {
         let sql = if sql.starts_with("XA") { format!("{sql} '{name}'") } else { sql.to_owned() };
-        session.execute(AssertSqlSafe(sql)).await.unwrap();
+        session.execute(plain(sql)).await.unwrap();
     }
     let answer = kill(&gateway, &by_ids("orders", &[id])).await;
     assert_eq!(outcome(&answer), "killed", "{}", answer.body);
@@ -250,6 +249,6 @@ async fn what_was_prepared_stays_when_its_session_goes(product: Product) {
         (of_id(&answer, waiter_id)["blocked_by"] == json!(["0"])).then_some(())
     })
     .await;
-    server.boss().await.execute(AssertSqlSafe(format!("XA ROLLBACK '{name}'"))).await.unwrap();
+    server.boss().await.execute(plain(format!("XA ROLLBACK '{name}'"))).await.unwrap();
     assert_eq!(work.await.unwrap().unwrap().rows_affected(), 1);
 }
