@@ -1,6 +1,7 @@
 //! Database servers by their own protocol: real ones, spoken to through the gateway.
 
 mod crash;
+mod kinds;
 mod log;
 mod my;
 mod postgresql;
