@@ -1,7 +1,11 @@
 //! Database servers by their own protocol: real ones, spoken to through the gateway.
 
+mod crash;
+mod kinds;
+mod log;
 mod my;
 mod postgresql;
+mod reconnecting;
 mod tls;
 
 use serde::Serialize;

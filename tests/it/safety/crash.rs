@@ -4,7 +4,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    hash::{BuildHasher as _, Hasher as _, RandomState},
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -57,15 +56,6 @@ const KILLS: [Action; 4] = [Action::GaussdbKill, Action::DasKill, Action::Taurus
 
 /// Whose sessions are there to be killed.
 const USER: &str = "report";
-
-/// From `KILLGATE_TEST_SEED`, or a new one; told, so that a failure can be tried again.
-fn dice() -> Dice {
-    #[expect(clippy::disallowed_methods, reason = "tests have no configuration")]
-    let given = std::env::var("KILLGATE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| RandomState::new().build_hasher().finish());
-    eprintln!("KILLGATE_TEST_SEED={seed}");
-    Dice::new(seed)
-}
 
 /// A request for a kill of sessions that no other request names.
 #[derive(Debug, Clone)]
@@ -215,7 +205,7 @@ async fn rows(url: &str) -> Vec<Row> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gateways_that_are_killed_two_hundred_times_leave_a_record_that_is_whole_and_true() {
-    let mut dice = dice();
+    let mut dice = Dice::thrown();
     let database = Database::fresh().await;
     let clouds = Clouds::demo();
     misbehave(&clouds);

@@ -10,7 +10,7 @@ use killgate::{
     sandbox::{Action, Behaviour, Clouds, Lie},
 };
 use serde_json::{Value, json};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::Connection as _;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{let_nobody_look, on_both_engines, process::Served, recorded_as, records, url_of};
@@ -18,6 +18,7 @@ use crate::support::{
     configuration::{BLIND, record_at},
     gateway::{Engine, Gateway, Setup, kill_of},
     patience::eventually,
+    postgres::gate,
 };
 
 /// The longest time that one call of a kill may take here, its turn included.
@@ -213,26 +214,11 @@ async fn a_kill_of_a_dead_gateway_is_watched_on_by_another(engine: Engine) {
     assert_eq!(eventually("it is told who came back", came).await, 1);
 }
 
-/// Lets no gateway mark a kill as sent while somebody holds the lock.
-const GATE: &str = "
-    ALTER FUNCTION append_to_kills RENAME TO append_behind_the_gate;
-    CREATE FUNCTION append_to_kills(ids uuid[], times timestamptz[], kinds text[], statuses text[], endings boolean[],
-        dues timestamptz[], bodies text[], owners text[], releases boolean[]) RETURNS SETOF uuid
-    LANGUAGE plpgsql AS $$
-    BEGIN
-        IF 'sent' = ANY (kinds) THEN
-            PERFORM pg_advisory_xact_lock_shared(1);
-        END IF;
-        RETURN QUERY SELECT append_behind_the_gate(ids, times, kinds, statuses, endings, dues, bodies, owners, releases);
-    END $$;
-    SELECT pg_advisory_lock(1)";
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_was_overtaken_sends_nothing_and_answers_what_is_recorded() {
     let more = "[vendors.taurusdb]\nmax_wait_ms = 100\ntimeout_ms = 100\n".to_owned();
     let gateway = Gateway::start_blind_with(Engine::Postgres, Setup { more, ..Setup::default() }).await;
-    let mut gate = PgConnection::connect(&gateway.database_url()).await.unwrap();
-    sqlx::raw_sql(GATE).execute(&mut gate).await.unwrap();
+    let gate = gate(&gateway.database_url()).await;
     let body = kill_of("orders-ro", &[2_075_425]);
     let overtaking = async {
         let settled = async || records(&gateway).await.pop().filter(|kill| kill["status"] == "failed");

@@ -1,11 +1,22 @@
 //! Numbers for tests that try many ways.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+
 /// Numbers that come again with their seed (splitmix64).
 pub(crate) struct Dice(u64);
 
 impl Dice {
     pub(crate) const fn new(seed: u64) -> Self {
         Self(seed)
+    }
+
+    /// From `KILLGATE_TEST_SEED`, or new ones; told, so that a failure can be tried again.
+    pub(crate) fn thrown() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "tests have no configuration")]
+        let given = std::env::var("KILLGATE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = given.unwrap_or_else(|| RandomState::new().build_hasher().finish());
+        eprintln!("KILLGATE_TEST_SEED={seed}");
+        Self::new(seed)
     }
 
     pub(crate) fn roll(&mut self, sides: u64) -> u64 {

@@ -121,6 +121,27 @@ async fn execute(url: &str, sql: &str) {
     connection.close().await.expect("a goodbye");
 }
 
+/// Lets no gateway mark a kill as sent while somebody holds the lock.
+const GATE: &str = "
+    ALTER FUNCTION append_to_kills RENAME TO append_behind_the_gate;
+    CREATE FUNCTION append_to_kills(ids uuid[], times timestamptz[], kinds text[], statuses text[], endings boolean[],
+        dues timestamptz[], bodies text[], owners text[], releases boolean[]) RETURNS SETOF uuid
+    LANGUAGE plpgsql AS $$
+    BEGIN
+        IF 'sent' = ANY (kinds) THEN
+            PERFORM pg_advisory_xact_lock_shared(1);
+        END IF;
+        RETURN QUERY SELECT append_behind_the_gate(ids, times, kinds, statuses, endings, dues, bodies, owners, releases);
+    END $$;
+    SELECT pg_advisory_lock(1)";
+
+/// A session that holds that lock of a record.
+pub(crate) async fn gate(url: &str) -> PgConnection {
+    let mut gate = PgConnection::connect(url).await.expect("the test cluster runs");
+    sqlx::raw_sql(GATE).execute(&mut gate).await.expect("a gate");
+    gate
+}
+
 /// A cluster of one's own, to stop and start; removed with the value.
 #[derive(Debug)]
 pub(crate) struct Cluster {
@@ -140,6 +161,12 @@ impl Cluster {
     /// Its database, with the user and the password.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        let bytes = std::fs::read(format!("{}/log", self.dir)).expect("its log");
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Stops it at once, as a crash would.

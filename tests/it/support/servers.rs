@@ -1,8 +1,13 @@
 //! Real database servers as targets: logins for a gateway, and sessions to be ended.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    fs,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
 };
 
 use sqlx::{Connection, Executor, PgConnection, QueryBuilder, postgres::PgConnectOptions};
@@ -32,6 +37,11 @@ enum Home {
 /// The password of every login here.
 pub(crate) const PASSWORD: &str = "a-password-only-tests-know";
 
+/// The same as a server keeps it, after one round of hashing: after the usual 4,096 a thousand logins would be a matter of
+/// minutes, since nothing is optimised here.
+const VERIFIER: &str = "SCRAM-SHA-256$1:c2FsdC1mb3ItdGVzdHMhIQ==$5CWZUqG8jgDmJhXabP5llbum3DdUMF2+A6npYclbYLI=:\
+                        Xd6x4D1UfI5opSMEjIfiN+lenB8pBo5fIUh6tFfE2dg=";
+
 impl PgServer {
     /// On the server of all tests, in a database of its own.
     pub(crate) async fn new() -> Self {
@@ -53,7 +63,7 @@ impl PgServer {
         for sql in [
             format!("CREATE ROLE {} LOGIN PASSWORD '{PASSWORD}'", server.gateway),
             format!("GRANT pg_read_all_stats, pg_signal_backend TO {}", server.gateway),
-            format!("CREATE ROLE {} LOGIN PASSWORD '{PASSWORD}'", server.app),
+            format!("CREATE ROLE {} LOGIN PASSWORD '{VERIFIER}'", server.app),
             format!("GRANT CREATE ON SCHEMA public TO {}", server.app),
         ] {
             run(&mut owner, &sql).await;
@@ -90,11 +100,54 @@ impl PgServer {
 
     /// A session of the ordinary user, and its process id.
     pub(crate) async fn session(&self) -> (PgConnection, i32) {
+        with_id(self.login().await.expect("the user's login")).await
+    }
+
+    /// A session of the ordinary user that may be ended at once.
+    pub(crate) async fn login(&self) -> sqlx::Result<PgConnection> {
+        self.login_to(None).await
+    }
+
+    /// The same in another database.
+    pub(crate) async fn login_to(&self, database: Option<&str>) -> sqlx::Result<PgConnection> {
         let options: PgConnectOptions = self.url.parse().expect("a URL");
         let options = options.username(&self.app).password(PASSWORD).application_name("till");
-        let session = PgConnection::connect_with(&options).await.expect("the user's login");
-        with_id(session).await
+        let options = database.into_iter().fold(options, PgConnectOptions::database);
+        PgConnection::connect_with(&options).await
     }
+
+    /// A session of the ordinary user under a process id that was another one's, and has no process by now.
+    pub(crate) async fn session_under(&self, id: i32) -> PgConnection {
+        let mut last = 0;
+        loop {
+            if !next_process_is(id) && !soon_before(id).contains(&last) {
+                walk_to(id);
+            }
+            let (session, its) = self.session().await;
+            if its == id {
+                return session;
+            }
+            last = its;
+            session.close().await.expect("a goodbye");
+        }
+    }
+}
+
+/// Has the machine give that id to the next process, or one soon behind it if somebody has it. False where this user may not
+/// say so.
+pub(crate) fn next_process_is(id: i32) -> bool {
+    fs::write("/proc/sys/kernel/ns_last_pid", (id - 1).to_string()).is_ok()
+}
+
+/// Ids after which that one comes soon.
+fn soon_before(id: i32) -> Range<i32> {
+    id - 20..id
+}
+
+/// Uses ids up, as threads do too, until that one comes soon.
+fn walk_to(id: i32) {
+    let mine = || fs::read_link("/proc/thread-self").ok()?.file_name()?.to_str()?.parse().ok();
+    while !soon_before(id).contains(&thread::spawn(mine).join().expect("a thread").expect("its id")) {}
 }
 
 /// Runs a statement that has to go well.
