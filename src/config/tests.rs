@@ -226,6 +226,7 @@ fn the_example_is_accepted_as_it_is() {
         ("TENCENTCLOUD_SECRET_KEY", "canary"),
         ("HUAWEICLOUD_SDK_AK", "canary"),
         ("HUAWEICLOUD_SDK_SK", "canary"),
+        ("ORDERS_PG_PASSWORD", "canary"),
     ];
     assert!(read_with(EXAMPLE, &env).is_ok(), "{}", read_with(EXAMPLE, &env).unwrap_err());
 }
@@ -242,7 +243,12 @@ fn known(section: &str) -> Vec<String> {
 fn the_example_and_the_reference_have_every_key() {
     for section in known("") {
         let headers: &[&str] = match section.as_str() {
-            "accounts" => &["[accounts.a]\ncloud = 'huawei'", "[accounts.a]\ncloud = 'tencent'"],
+            "accounts" => &[
+                "[accounts.a]\ncloud = 'huawei'",
+                "[accounts.a]\ncloud = 'tencent'",
+                "[accounts.a]\nengine = 'postgresql'",
+                "[accounts.a]\nengine = 'mysql'",
+            ],
             "vendors" => &["[vendors.dcdb]"],
             // Every other key is a coordinate, and those are the vendors' own.
             "targets" => &["vendor", "account", "callers"],

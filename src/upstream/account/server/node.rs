@@ -24,6 +24,8 @@ use crate::upstream::{
 
 /// Longest time to be logged in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest time for a connection that was kept to show that it is there.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a connection is kept that nobody uses.
 const IDLE: Duration = Duration::from_secs(30);
 /// A connection that was used within this time is there still, as far as anybody can tell.
@@ -69,6 +71,7 @@ impl Node {
         let (mut wire, mut answers) = wire.map_err(|refusal| refusal.fault(call.stage))?;
         if times.begin_by.is_some_and(|begin_by| begin_by < Instant::now()) {
             *kept = Some(Kept { wire, answers, used: Instant::now() });
+            self.close_when_idle();
             return Err(fault(FaultKind::TooLate));
         }
         let mut results = Vec::with_capacity(statements.len());
@@ -102,7 +105,9 @@ impl Node {
             if used.elapsed() < FRESH && !must_ask {
                 return Ok((wire, answers));
             }
-            if let Ok(Ok(said)) = timeout_at(deadline, wire.ask(self.identity())).await {
+            // One that hears nothing any more must not take the time that a new one needs.
+            let soon = deadline.min(Instant::now() + PING_TIMEOUT);
+            if let Ok(Ok(said)) = timeout_at(soon, wire.ask(self.identity())).await {
                 return self.expected(&said).map(|()| (wire, answers));
             }
         }
