@@ -39,6 +39,9 @@ pub(super) fn read(section: &mut Section<'_>, vendors: &Vendors) -> Option<(Stri
         section.problem("tls", "must not be off beyond loopback, unless allow_plain = true");
     }
     let authorities = section.file("ca_file");
+    if tls == Tls::VerifyCa && authorities.is_none() && !section.has("ca_file") {
+        section.problem("tls", "verify-ca needs ca_file: any certificate of the web would do");
+    }
     let expected = section.table("expect", |section| Expected {
         system_identifier: section.text("system_identifier"),
         server_uuid: section.text("server_uuid"),
@@ -99,16 +102,25 @@ fn is_loopback(address: &Address) -> bool {
     address.host == "localhost" || address.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
+/// The same address in one spelling, as far as that can be told without asking anybody.
+fn plain(address: &Address) -> Address {
+    let host = if is_loopback(address) { "localhost" } else { address.host.trim_end_matches('.') };
+    Address { host: host.to_owned(), port: address.port }
+}
+
 /// Refuses two names for one address: rules and limits hold for a server whatever it is called, and are told apart by name.
 pub(super) fn refuse_shared(root: &Section<'_>, accounts: &BTreeMap<String, Option<Account>>) {
-    let mut known: BTreeMap<&Address, String> = BTreeMap::new();
+    let mut known: BTreeMap<Address, String> = BTreeMap::new();
     for account in accounts.values().flatten() {
         let Place::Servers { settings, .. } = &account.place else { continue };
-        for (name, Addresses { usual, .. }) in &settings.nodes {
-            let key = format!("accounts.{}.nodes.{name}", account.name);
-            match known.get(usual) {
-                Some(first) => root.problem_at(&key, format!("is the address of {first}: a server has one name")),
-                None => drop(known.insert(usual, key)),
+        for (name, Addresses { usual, reserved }) in &settings.nodes {
+            let of = |kind| format!("accounts.{}.{kind}.{name}", account.name);
+            for (key, address) in [(of("nodes"), Some(usual)), (of("reserved"), reserved.as_ref())] {
+                let Some(address) = address.map(plain) else { continue };
+                match known.get(&address) {
+                    Some(first) => root.problem_at(&key, format!("is the address of {first}: a server has one name")),
+                    None => drop(known.insert(address, key)),
+                }
             }
         }
     }

@@ -11,7 +11,6 @@ use tokio::task::JoinHandle;
 use url::Url;
 
 /// See the module. Both sessions go with it.
-#[derive(Debug)]
 pub(super) struct Scene {
     url: Url,
     engine: &'static str,
@@ -22,7 +21,6 @@ pub(super) struct Scene {
 }
 
 /// The session that blocks the other.
-#[derive(Debug)]
 enum Head {
     Postgres(PgConnection),
     MySql(MySqlConnection),
@@ -31,11 +29,10 @@ enum Head {
 /// What both ask for on PostgreSQL; nobody else does.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7595439231297287540) /* killgate demo */";
 /// A table of which both lock a row, where a server has no locks without one.
-const TABLE: [&str; 2] =
-    ["CREATE TABLE IF NOT EXISTS killgate_demo (id INT PRIMARY KEY)", "INSERT IGNORE INTO killgate_demo VALUES (1)"];
+const TABLE: [&str; 2] = ["CREATE TABLE killgate_demo (id INT PRIMARY KEY)", "INSERT INTO killgate_demo VALUES (1)"];
 const LOCK_ROW: &str = "SELECT id FROM killgate_demo WHERE id = 1 FOR UPDATE";
 const WAIT_LONG: &str = "SET innodb_lock_wait_timeout = 86400";
-const NO_TABLE: &str = "DROP TABLE IF EXISTS killgate_demo";
+const NO_TABLE: &str = "DROP TABLE killgate_demo";
 
 impl Scene {
     /// Opens both on the server at a URL.
@@ -63,7 +60,9 @@ impl Scene {
         let mut waiting = PgConnection::connect_with(&options).await?;
         let blocker: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut head).await?;
         head.execute("BEGIN").await?;
-        head.execute(LOCK).await?;
+        // Another demo on this server holds it as long as it runs.
+        head.execute("SET LOCAL lock_timeout = '2s'").await?;
+        head.execute(LOCK).await.context("another demo runs there")?;
         let waiting = tokio::spawn(async move {
             // Until the other one is ended.
             let _ = waiting.execute(LOCK).await;

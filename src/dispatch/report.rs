@@ -69,13 +69,18 @@ impl Report {
         let (lost, told): (Vec<_>, Vec<_>) = ids.partition(|id| lost.contains(id.as_str()));
         let call = |ids, answered| Sent { at, ids, task_id: self.upstream.task_id.clone(), answered, refused };
         let mut calls = vec![];
-        if !told.is_empty() || lost.is_empty() {
+        let told_any = !told.is_empty();
+        if told_any || lost.is_empty() {
             calls.push(call(told, answered));
         }
         if !lost.is_empty() {
             calls.push(call(lost, false));
         }
         self.calls = calls;
+        if is_answer && self.status == Status::Unknown {
+            let kind = FaultKind::Lost;
+            self.problem = Some(Problem::new(kind.problem(), if told_any { IN_PART } else { kind.sentence() }));
+        }
         self
     }
 
@@ -158,6 +163,9 @@ impl Report {
         let outcomes: HashMap<&str, &Session> = self.sessions.iter().map(|s| (s.id.as_str(), s)).collect();
         own.sessions = ids.iter().filter_map(|id| outcomes.get(id.as_str()).copied().cloned()).collect();
         own.status = Status::of(&own.sessions);
+        if own.status != Status::Unknown {
+            own.problem.take_if(|problem| problem.code == ProblemCode::OutcomeUnknown);
+        }
         for call in &mut own.calls {
             call.ids.retain(|id| ids.iter().any(|own| own.0 == *id));
         }

@@ -100,6 +100,13 @@ impl LiveSession {
         }
     }
 
+    /// Whether it waits for its client.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let begins = |text: &Option<String>, with: &str| text.as_deref().is_some_and(|text| text.starts_with(with));
+        begins(&self.state, "idle") || begins(&self.command, "Sleep")
+    }
+
     /// Whether it runs a statement now.
     #[must_use]
     pub fn is_running(&self) -> bool {

@@ -10,7 +10,8 @@ use super::{Coordinate, TABLE, Vendor, find};
 
 /// Whether both may be the same place: nothing proves that they are not.
 ///
-/// Accounts prove nothing, since two can reach the same instance, nor does upper and lower case.
+/// Of a cloud accounts prove nothing, since two can reach the same instance, nor does upper and lower case. A server is its
+/// account's alone: the configuration has each address once.
 #[must_use]
 pub fn may_be_same_place(one: &Target, other: &Target) -> bool {
     let (Some(vendor), Some(others)) = (find(one.vendor.as_str()), find(other.vendor.as_str())) else { return true };
@@ -18,7 +19,8 @@ pub fn may_be_same_place(one: &Target, other: &Target) -> bool {
         (Some(value), Some(other)) => !value.eq_ignore_ascii_case(other),
         _ => false,
     };
-    is_of_same_cloud(vendor, others) && !telling(vendor, others).any(|name| differs(&name))
+    let is_others_server = vendor.capabilities().by.cloud().is_none() && one.account != other.account;
+    is_of_same_cloud(vendor, others) && !is_others_server && !telling(vendor, others).any(|name| differs(&name))
 }
 
 /// Whether a target of that vendor may be the same place: it could be called by that vendor's coordinates too.
@@ -125,6 +127,20 @@ mod tests {
         assert!(!may_be_same_place(&node("no1"), &node("no2")), "nodes are different servers");
         assert!(!may_be_same_place(&node("no1"), &das("da304cd5bbb944de828759bc7be3d3fein01", "u")));
         assert!(!may_be_same_place(&node("no1"), &dcdb(&[("shard_id", "shard-1")])), "clouds are different places");
+    }
+
+    #[test]
+    fn a_server_is_its_accounts_alone() {
+        let at = |vendor, account, node| target(vendor, account, &[("node", node)]);
+        let primary = at("postgresql", "orders", "primary");
+        assert!(may_be_same_place(&primary, &at("postgresql", "orders", "primary")));
+        for other in [
+            at("postgresql", "orders", "replica"),
+            at("postgresql", "billing", "primary"),
+            at("mysql", "orders", "primary"),
+        ] {
+            assert!(!may_be_same_place(&primary, &other) && !may_be_same_place(&other, &primary), "{other:?}");
+        }
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl GivenPin {
             Some(text) => Some(read_time(&text)?),
             None => None,
         };
-        Some(Pin { user, host, started_before, identity: None })
+        Some(Pin { user, host, started_before, ..Pin::default() })
     }
 }
 

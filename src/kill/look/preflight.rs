@@ -7,7 +7,9 @@ use crate::{
         report::Report,
         runner::{Purpose, Reader, Runner},
     },
-    domain::{Found, Kill, Look, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status, Target},
+    domain::{
+        End, Found, Kill, Look, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status, Target,
+    },
     kill::{
         intake::request::{Asked, MAX_IDS},
         look::{
@@ -148,6 +150,10 @@ impl Preflight<'_> {
             at: seen.at,
         };
         let victims = judge.judge(&asked.order.selector);
+        let victims = match asked.order.end {
+            End::Session => victims,
+            End::Statement => victims.with_statement(&seen.list(*literals).sessions),
+        };
         match upstream::find(target.vendor.as_str()) {
             Some(vendor) => victims.taken_by(vendor.capabilities().session_id),
             None => victims,

@@ -57,7 +57,12 @@ impl Preflight<'_> {
         looks.record.looked(kill, now, now + calls_take(runner.limit, after_it + 1, true)).await?;
         // These were counted before.
         let in_company = seen.in_company;
-        Ok((!send.is_empty()).then_some(Cleared { order: self.marked(part.of_ids(send), list), many: 0, in_company }))
+        Ok((!send.is_empty()).then_some(Cleared {
+            // What was marked at first is meant still, whatever they run by now.
+            order: part.of_ids(send),
+            many: 0,
+            in_company,
+        }))
     }
 }
 

@@ -13,6 +13,8 @@ use crate::{
 };
 
 const BEYOND: &str = "not sent: beyond what the vendor's kill takes";
+const NO_STATEMENT: &str = "it ran no statement when it was looked for";
+const UNTOLD_STATEMENT: &str = "not sent: the server does not tell which statement it runs";
 const OTHERWISE: &str = "not sent: it does not meet what was asked for any more";
 
 /// What must be true of a session beyond its id, all that is given.
@@ -25,6 +27,8 @@ pub struct Pin {
     pub started_before: Option<OffsetDateTime>,
     /// Whose session it was when it was looked at earlier.
     pub identity: Option<Identity>,
+    /// Whether it must run the statement still that it ran then.
+    pub same_statement: bool,
 }
 
 impl Pin {
@@ -37,7 +41,9 @@ impl Pin {
         let started_by = session.started_at.or_else(busy_since);
         let start = self.started_before.is_some_and(|before| started_by.is_none_or(|started| started >= before));
         let other = self.identity.as_ref().and_then(|identity| identity.contradiction(session));
-        [("user", user), ("host", host), ("start", start)]
+        let ran = self.identity.as_ref().filter(|_| self.same_statement);
+        let statement = ran.is_some_and(|identity| !identity.runs_same_statement(session));
+        [("user", user), ("host", host), ("start", start), ("statement", statement)]
             .into_iter()
             .find_map(|(what, broken)| broken.then_some(what))
             .or(other)
@@ -60,6 +66,20 @@ impl Victims {
     /// the vendor refuse a whole call.
     pub(in crate::kill) fn taken_by(self, rule: IdRule) -> Self {
         self.but(|id| rule.parse(id).is_none(), Outcome::Failed, BEYOND)
+    }
+
+    /// The same without those of whom no statement is known that could be cancelled.
+    pub(in crate::kill) fn with_statement(self, sessions: &[LiveSession]) -> Self {
+        let untold: HashMap<&str, bool> = sessions
+            .iter()
+            .filter(|session| session.statement_id.is_none())
+            .map(|session| (session.id.as_str(), session.is_idle()))
+            .collect();
+        self.but(|id| untold.get(id) == Some(&true), Outcome::NotFound, NO_STATEMENT).but(
+            |id| untold.get(id) == Some(&false),
+            Outcome::Failed,
+            UNTOLD_STATEMENT,
+        )
     }
 
     /// The same without these, which are there and meet the criteria no more.

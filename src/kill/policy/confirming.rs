@@ -8,7 +8,9 @@ use std::{collections::BTreeMap, time::Duration};
 use time::OffsetDateTime;
 
 use crate::{
-    domain::{Glob, Kill, KillId, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status},
+    domain::{
+        End, Glob, Kill, KillId, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status,
+    },
     kill::{
         intake::{request::Asked, submission::Submission},
         look::victims::Pin,
@@ -174,10 +176,12 @@ impl Policy {
             Selector::Ids(_) | Selector::Intelligent => Match::default(),
         };
         if asked.order.selector != Selector::Intelligent || !upstream::picks(&asked.order.target) {
+            // Who was chosen for a statement is not who runs another one by now.
+            let same_statement = asked.order.end == End::Statement || asked.order.selector == Selector::Intelligent;
             let pins = alive(&preview).map(|session| {
                 let id = SessionId(session.id.clone());
                 let given = asked.pins.get(&id).cloned().unwrap_or_default();
-                (id, Pin { identity: session.identity.clone(), ..given })
+                (id, Pin { identity: session.identity.clone(), same_statement, ..given })
             });
             let pins: Vec<_> = pins.collect();
             asked.order.selector = Selector::Ids(pins.iter().map(|(id, _)| id.clone()).collect());

@@ -78,6 +78,9 @@ const NO_PROCESS: &str = "1227";
 const NOT_CONVERTED: &str = "3854";
 const NO_RIGHT: [&str; 4] = [NOT_OWNED, NO_PROCESS, "1142", "1370"];
 
+/// The statement took too long, or somebody cancelled it: the mark may have been set.
+const BROKEN_OFF: [&str; 3] = ["1317", "1969", "3024"];
+
 /// What is asked behind the statements that kill: who is left, who of them rolls back, whose ids are there at all, and
 /// whether anybody is hidden.
 const BEHIND: usize = 4;
@@ -204,12 +207,16 @@ fn rolling_back(row: &Value) -> String {
     format!("is rolling back, with {} rows to undo", row["changed"].as_str().unwrap_or("some"))
 }
 
-/// What a refusal of one session's statement means: this one surely did nothing.
+/// What a refusal of one session's statement means: this one surely did nothing, unless it was broken off.
 fn refused(order: &Order, id: &SessionId, code: &str, asked: &Asked<'_>) -> Session {
     let told = |outcome, why: String| Session::new(id, outcome).because(why);
     if NO_RIGHT.contains(&code) {
         let why = "the server does not let this account end it: it may be of an account with more rights";
         return told(Outcome::Failed, format!("{why} ({code})"));
+    }
+    if BROKEN_OFF.contains(&code) {
+        let why = "the server broke off the statement that was to end it".to_owned();
+        return told(Outcome::Unknown, why);
     }
     if ![NO_SESSION, NO_STATEMENT].contains(&code) {
         return told(Outcome::Failed, format!("the server answered {code}"));

@@ -126,6 +126,9 @@ impl Vendor for PostgreSql {
 /// `insufficient_privilege`: the session is a superuser's or another role's that the account's own may not touch.
 const NO_RIGHT: &str = "42501";
 
+/// Whoever ended the gateway's own connection would lose the answers to all that is behind it.
+const NOT_ITSELF: &str = "pid <> pg_backend_pid()";
+
 /// Ends one session, or what it runs, if it is the one that was seen: `same` says whether it is, `sent` whether a signal
 /// went out. No row: there is no such process.
 fn kill(order: &Order, id: &SessionId) -> String {
@@ -133,15 +136,20 @@ fn kill(order: &Order, id: &SessionId) -> String {
         End::Session => "pg_terminate_backend",
         End::Statement => "pg_cancel_backend",
     };
-    let Some(is_same) = order.marks.get(id).and_then(|mark| same(order.end, mark)) else {
-        let is_there = if order.end == End::Statement { "state = 'active'" } else { "true" };
+    let Some(is_same) = order.marks.get(id).map(|mark| same(order.end, mark)) else {
+        // A parallel worker is a part of another session.
+        let is_there = match order.end {
+            End::Session => "leader_pid IS NULL",
+            End::Statement => "leader_pid IS NULL AND state = 'active'",
+        };
         return format!(
-            "SELECT true AS same, {function}(pid) AS sent FROM pg_stat_get_activity({id}) WHERE {is_there}"
+            "SELECT true AS same, {function}(pid) AS sent FROM pg_stat_get_activity({id}) WHERE {NOT_ITSELF} AND {is_there}"
         );
     };
     // A function that acts is called in the branch alone.
     format!(
-        "SELECT {is_same} AS same, CASE WHEN {is_same} THEN {function}(pid) END AS sent FROM pg_stat_get_activity({id})"
+        "SELECT {is_same} AS same, CASE WHEN {is_same} THEN {function}(pid) END AS sent FROM pg_stat_get_activity({id}) \
+         WHERE {NOT_ITSELF}"
     )
 }
 
@@ -149,7 +157,7 @@ fn kill(order: &Order, id: &SessionId) -> String {
 fn left(order: &Order) -> String {
     let is_running = if order.end == End::Statement { " AND state = 'active'" } else { "" };
     let one = |id: &SessionId| {
-        let mark = order.marks.get(id).and_then(|mark| same(order.end, mark));
+        let mark = order.marks.get(id).map(|mark| same(order.end, mark));
         let is_same = mark.map_or_else(String::new, |is_same| format!(" AND {is_same}"));
         format!("pid = {id}{is_running}{is_same}")
     };
@@ -161,16 +169,18 @@ fn left(order: &Order) -> String {
     text
 }
 
-/// What holds of the session that was seen and of no other.
-fn same(end: End, mark: &Mark) -> Option<String> {
-    let started = mark.started_at?.format(&Rfc3339).ok()?;
+/// What holds of the session that was seen and of no other; of one whose start is not known nothing does.
+fn same(end: End, mark: &Mark) -> String {
+    let nobody = || "false".to_owned();
+    let Some(started) = mark.started_at.and_then(|started| started.format(&Rfc3339).ok()) else { return nobody() };
     let session = format!("backend_start = timestamptz '{started}'");
-    match (end, &mark.statement_id) {
-        (End::Session, _) => Some(session),
+    let is_time = |text: &&String| text.bytes().all(|b| b.is_ascii_digit() || b"-:.TZ".contains(&b));
+    match (end, mark.statement_id.as_ref().filter(is_time)) {
+        (End::Session, _) => session,
         // It ran nothing when it was seen, and what it runs by now is something else.
-        (End::Statement, None) => Some("false".to_owned()),
+        (End::Statement, None) => nobody(),
         (End::Statement, Some(began)) => {
-            Some(format!("({session} AND state = 'active' AND query_start = timestamptz '{began}')"))
+            format!("({session} AND state = 'active' AND query_start = timestamptz '{began}')")
         }
     }
 }
@@ -183,8 +193,9 @@ fn answered(end: End, id: &SessionId, row: Option<&Value>, gone: Gone) -> Sessio
     match (end, is_true("same"), is_true("sent"), gone) {
         (End::Session, false, ..) => told(Outcome::Changed, "its id is another session's by now"),
         (End::Statement, false, ..) => told(Outcome::NotFound, "its statement had ended before"),
-        (End::Session, true, _, Gone::Yes) => Session::new(id, Outcome::Killed).because("seen gone"),
-        (End::Statement, true, _, Gone::Yes) => told(Outcome::Killed, "its statement was seen to have ended"),
+        (End::Session, true, true, Gone::Yes) => told(Outcome::Killed, "seen gone"),
+        (End::Statement, true, true, Gone::Yes) => told(Outcome::Killed, "its statement was seen to have ended"),
+        (_, true, false, Gone::Yes) => told(Outcome::NotFound, "it had ended by itself when it was to be ended"),
         (_, true, false, _) => told(Outcome::Failed, "the server has no such process to be ended by anybody"),
         (End::Session, true, true, _) => told(Outcome::Accepted, "the signal was sent, and it is still there"),
         (End::Statement, true, true, Gone::No) => {
@@ -194,8 +205,14 @@ fn answered(end: End, id: &SessionId, row: Option<&Value>, gone: Gone) -> Sessio
     }
 }
 
-/// What a refusal of one session's statement means: it surely did nothing.
+/// `query_canceled`: the statement took too long, or somebody cancelled it; the signal may have been sent.
+const CANCELLED: &str = "57014";
+
+/// What a refusal of one session's statement means: it surely did nothing, unless it was broken off.
 fn refused(id: &SessionId, code: &str) -> Session {
+    if code == CANCELLED {
+        return Session::new(id, Outcome::Unknown).because("the server broke off the statement that was to end it");
+    }
     let why = match code {
         NO_RIGHT => "the server does not let this account end it: it may be a superuser's (42501)".to_owned(),
         code => format!("the server answered {code}"),
@@ -278,7 +295,8 @@ mod tests {
         let mut order = order(&["4711"], End::Session);
         assert_eq!(
             texts(&order)[0],
-            "SELECT true AS same, pg_terminate_backend(pid) AS sent FROM pg_stat_get_activity(4711) WHERE true"
+            "SELECT true AS same, pg_terminate_backend(pid) AS sent FROM pg_stat_get_activity(4711) \
+             WHERE pid <> pg_backend_pid() AND leader_pid IS NULL"
         );
         let started_at = Some(datetime!(2026-01-02 03:04:05.678901 UTC));
         order.marks = [(SessionId("4711".into()), Mark { started_at, ..Mark::default() })].into();
@@ -287,7 +305,8 @@ mod tests {
             texts(&order),
             [
                 format!(
-                    "SELECT {is_same} AS same, CASE WHEN {is_same} THEN pg_terminate_backend(pid) END AS sent FROM pg_stat_get_activity(4711)"
+                    "SELECT {is_same} AS same, CASE WHEN {is_same} THEN pg_terminate_backend(pid) END AS sent \
+                     FROM pg_stat_get_activity(4711) WHERE pid <> pg_backend_pid()"
                 ),
                 format!("SELECT pid AS id FROM pg_stat_get_activity(NULL) WHERE false OR (pid = 4711 AND {is_same})"),
             ]
@@ -340,7 +359,7 @@ mod tests {
                 prop_assert_eq!(told, ["1", "2"]);
                 for (at, session) in answer.sessions.iter().enumerate() {
                     let was_sent = matches!(
-                        results.get(at), Some(StatementResult::Rows(rows)) if rows.first().is_some_and(|row| row["same"] == "t")
+                        results.get(at), Some(StatementResult::Rows(rows)) if rows.first().is_some_and(|row| row["same"] == "t" && row["sent"] == "t")
                     );
                     prop_assert!(session.outcome != Outcome::Killed || was_sent, "{session:?}");
                 }

@@ -68,6 +68,11 @@ impl Refusal {
         }
     }
 
+    /// Whether it is the login itself that is not taken.
+    pub(super) fn is_denied(&self) -> bool {
+        self.kind == FaultKind::Denied
+    }
+
     pub(super) fn fault(self, stage: Stage) -> Fault {
         Fault::new(self.kind, stage).saying(self.code, Some(self.why))
     }

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{
     sync::{Mutex, MutexGuard},
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use super::{
@@ -28,6 +28,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a connection is kept that nobody uses.
 const IDLE: Duration = Duration::from_secs(30);
+/// How long it is not tried to log in where that was refused.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
 /// A connection that was used within this time is there still, as far as anybody can tell.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -36,6 +38,8 @@ pub(super) struct Node {
     settings: Arc<Settings>,
     addresses: Addresses,
     kept: Mutex<Option<Kept>>,
+    /// When the login was refused last, and how: servers lock an account that is tried again and again.
+    refused: Mutex<Option<(Instant, Refusal)>>,
 }
 
 /// A connection between two calls, and answers of its server's that still count.
@@ -43,6 +47,8 @@ struct Kept {
     wire: Wire,
     answers: Answers,
     used: Instant,
+    /// When the server said last who it is.
+    asked: Instant,
 }
 
 /// Answers by their statements, and when they were had.
@@ -50,7 +56,7 @@ type Answers = HashMap<String, (Instant, StatementResult)>;
 
 impl Node {
     pub(super) fn new(settings: Arc<Settings>, addresses: Addresses) -> Self {
-        Self { settings, addresses, kept: Mutex::default() }
+        Self { settings, addresses, kept: Mutex::default(), refused: Mutex::default() }
     }
 
     pub(super) const fn addresses(&self) -> &Addresses {
@@ -68,9 +74,9 @@ impl Node {
         let start_by = times.begin_by.map_or(times.deadline, |begin_by| begin_by.min(times.deadline));
         let Ok(mut kept) = timeout_at(start_by, self.kept.lock()).await else { return Err(fault(FaultKind::TooLate)) };
         let wire = self.ready(&mut kept, call.effect, times.deadline).await;
-        let (mut wire, mut answers) = wire.map_err(|refusal| refusal.fault(call.stage))?;
+        let (mut wire, mut answers, asked) = wire.map_err(|refusal| refusal.fault(call.stage))?;
         if times.begin_by.is_some_and(|begin_by| begin_by < Instant::now()) {
-            *kept = Some(Kept { wire, answers, used: Instant::now() });
+            *kept = Some(Kept { wire, answers, used: Instant::now(), asked });
             self.close_when_idle();
             return Err(fault(FaultKind::TooLate));
         }
@@ -87,7 +93,7 @@ impl Node {
                 Ok(Err(Broken)) | Err(_) => return Ok(results),
             }
         }
-        *kept = Some(Kept { wire, answers, used: Instant::now() });
+        *kept = Some(Kept { wire, answers, used: Instant::now(), asked });
         self.close_when_idle();
         Ok(results)
     }
@@ -98,18 +104,24 @@ impl Node {
         kept: &mut MutexGuard<'_, Option<Kept>>,
         effect: Effect,
         deadline: Instant,
-    ) -> Result<(Wire, Answers), Refusal> {
-        if let Some(Kept { mut wire, answers, used }) = kept.take() {
+    ) -> Result<(Wire, Answers, Instant), Refusal> {
+        if let Some(Kept { mut wire, answers, used, asked }) = kept.take() {
             // What it expects may have changed since, where that is more than who it is.
             let must_ask = effect == Effect::Kill && self.settings.expected.writable.is_some();
-            if used.elapsed() < FRESH && !must_ask {
-                return Ok((wire, answers));
+            if used.elapsed() < FRESH && (!must_ask || asked.elapsed() < FRESH) {
+                return Ok((wire, answers, asked));
             }
             // One that hears nothing any more must not take the time that a new one needs.
             let soon = deadline.min(Instant::now() + PING_TIMEOUT);
             if let Ok(Ok(said)) = timeout_at(soon, wire.ask(self.identity())).await {
-                return self.expected(&said).map(|()| (wire, answers));
+                return self.expected(&said).map(|()| (wire, answers, Instant::now()));
             }
+        }
+        let mut refused = self.refused.lock().await;
+        if let Some((at, refusal)) = &*refused
+            && at.elapsed() < REFUSED_FOR
+        {
+            return Err(refusal.clone());
         }
         let deadline = deadline.min(Instant::now() + CONNECT_TIMEOUT);
         let first = self.connect(&self.addresses.usual, deadline).await;
@@ -120,7 +132,8 @@ impl Node {
             }
             (first, _) => first,
         };
-        wire.map(|wire| (wire, Answers::new()))
+        *refused = wire.as_ref().err().filter(|refusal| refusal.is_denied()).map(|it| (Instant::now(), it.clone()));
+        wire.map(|wire| (wire, Answers::new(), Instant::now()))
     }
 
     async fn connect(&self, address: &Address, deadline: Instant) -> Result<Wire, Refusal> {
@@ -215,9 +228,10 @@ impl Node {
         tokio::spawn(async move {
             sleep(IDLE).await;
             let Some(node) = node.upgrade() else { return };
-            let mut kept = node.kept.lock().await;
-            if let Some(idle) = kept.take_if(|kept| kept.used.elapsed() >= IDLE) {
-                idle.wire.close().await;
+            let idle = node.kept.lock().await.take_if(|kept| kept.used.elapsed() >= IDLE);
+            if let Some(idle) = idle {
+                // Whoever hears no goodbye finds out.
+                let _ = timeout(PING_TIMEOUT, idle.wire.close()).await;
             }
         });
     }

@@ -46,7 +46,7 @@ impl Postgres {
             .application_name("killgate")
             .statement_cache_capacity(0)
             // A server takes it; a pooler, behind which process ids are not those of a server, does not.
-            .options([("statement_timeout", "10000")])
+            .options([("statement_timeout", "10000"), ("search_path", "pg_catalog")])
             .ssl_mode(match settings.tls {
                 Tls::Verify => PgSslMode::VerifyFull,
                 Tls::VerifyCa => PgSslMode::VerifyCa,
