@@ -85,7 +85,9 @@ async fn an_accepted_kill_is_followed_until_it_is_settled(engine: Engine) {
     let last = events.pop().unwrap();
     let kill = recorded_as(&gateway, answer.kill_id(), "succeeded").await;
     assert_eq!(last, Event { id: None, name: "kill".into(), data: kill });
-    let told = names(&events);
+    let mut told = names(&events);
+    // A mark that has aged while the machine was busy is renewed before the call leaves.
+    told.dedup();
     assert_eq!(told[..3], ["recorded", "sent", "answered"]);
     assert!(told.len() > 3 && told[3..].iter().all(|name| *name == "looked"), "{events:?}");
     for (number, event) in (1..).zip(&events) {

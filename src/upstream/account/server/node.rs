@@ -47,8 +47,8 @@ struct Kept {
     wire: Wire,
     answers: Answers,
     used: Instant,
-    /// When the server said last who it is.
-    asked: Instant,
+    /// When the server said who it is, for a call that came too late by that: the next one need not ask again.
+    asked: Option<Instant>,
 }
 
 /// Answers by their statements, and when they were had.
@@ -74,9 +74,9 @@ impl Node {
         let start_by = times.begin_by.map_or(times.deadline, |begin_by| begin_by.min(times.deadline));
         let Ok(mut kept) = timeout_at(start_by, self.kept.lock()).await else { return Err(fault(FaultKind::TooLate)) };
         let wire = self.ready(&mut kept, call.effect, times.deadline).await;
-        let (mut wire, mut answers, asked) = wire.map_err(|refusal| refusal.fault(call.stage))?;
+        let (mut wire, mut answers) = wire.map_err(|refusal| refusal.fault(call.stage))?;
         if times.begin_by.is_some_and(|begin_by| begin_by < Instant::now()) {
-            *kept = Some(Kept { wire, answers, used: Instant::now(), asked });
+            *kept = Some(Kept { wire, answers, used: Instant::now(), asked: Some(Instant::now()) });
             self.close_when_idle();
             return Err(fault(FaultKind::TooLate));
         }
@@ -93,7 +93,7 @@ impl Node {
                 Ok(Err(Broken)) | Err(_) => return Ok(results),
             }
         }
-        *kept = Some(Kept { wire, answers, used: Instant::now(), asked });
+        *kept = Some(Kept { wire, answers, used: Instant::now(), asked: None });
         self.close_when_idle();
         Ok(results)
     }
@@ -104,17 +104,18 @@ impl Node {
         kept: &mut MutexGuard<'_, Option<Kept>>,
         effect: Effect,
         deadline: Instant,
-    ) -> Result<(Wire, Answers, Instant), Refusal> {
+    ) -> Result<(Wire, Answers), Refusal> {
         if let Some(Kept { mut wire, answers, used, asked }) = kept.take() {
             // What it expects may have changed since, where that is more than who it is.
             let must_ask = effect == Effect::Kill && self.settings.expected.writable.is_some();
-            if used.elapsed() < FRESH && (!must_ask || asked.elapsed() < FRESH) {
-                return Ok((wire, answers, asked));
+            let was_asked = asked.is_some_and(|asked| asked.elapsed() < FRESH);
+            if used.elapsed() < FRESH && (!must_ask || was_asked) {
+                return Ok((wire, answers));
             }
             // One that hears nothing any more must not take the time that a new one needs.
             let soon = deadline.min(Instant::now() + PING_TIMEOUT);
             if let Ok(Ok(said)) = timeout_at(soon, wire.ask(self.identity())).await {
-                return self.expected(&said).map(|()| (wire, answers, Instant::now()));
+                return self.expected(&said).map(|()| (wire, answers));
             }
         }
         let mut refused = self.refused.lock().await;
@@ -133,7 +134,7 @@ impl Node {
             (first, _) => first,
         };
         *refused = wire.as_ref().err().filter(|refusal| refusal.is_denied()).map(|it| (Instant::now(), it.clone()));
-        wire.map(|wire| (wire, Answers::new(), Instant::now()))
+        wire.map(|wire| (wire, Answers::new()))
     }
 
     async fn connect(&self, address: &Address, deadline: Instant) -> Result<Wire, Refusal> {

@@ -12,6 +12,7 @@ use super::{
 use crate::support::{
     my::{MyServer, Product, is_ended, on_both_servers, plain},
     servers::PASSWORD,
+    way::Proxy,
 };
 
 on_both_servers! {
@@ -24,10 +25,11 @@ on_both_servers! {
 async fn what_keeps_the_gateway_from_a_server_is_told(product: Product) {
     let server = MyServer::new(product).await;
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let elsewhere = server.address().replace("127.0.0.1", "localhost");
+    // Two names for one address are refused.
+    let elsewhere = Proxy::before(server.address()).await;
     let wrong = server.configuration("wrong", "").replace(PASSWORD, "canary-of-a-password");
     let down = server.configuration_at("down", &gone.to_string(), "");
-    let unsafe_one = server.configuration_at("unsafe", &elsewhere, "tls = \"verify\"");
+    let unsafe_one = server.configuration_at("unsafe", &elsewhere.address.to_string(), "tls = \"verify\"");
     let gateway = gateway_with(format!("{wrong}{down}{unsafe_one}")).await;
     let answer = kill(&gateway, &by_ids("wrong", &[7])).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "upstream_denied"), "{}", answer.body);
