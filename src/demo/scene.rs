@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
 use sqlx::{
-    Connection as _, Executor as _, MySqlConnection, PgConnection, mysql::MySqlConnectOptions,
+    ConnectOptions as _, Connection as _, Executor as _, MySqlConnection, PgConnection, mysql::MySqlConnectOptions,
     postgres::PgConnectOptions,
 };
 use tokio::task::JoinHandle;
@@ -55,7 +55,8 @@ impl Scene {
 
     async fn postgres(url: Url) -> anyhow::Result<Self> {
         let options: PgConnectOptions = url.as_str().parse()?;
-        let options = options.application_name("killgate demo");
+        // One that waits is no slow statement.
+        let options = options.application_name("killgate demo").disable_statement_logging();
         let mut head = PgConnection::connect_with(&options).await?;
         let mut waiting = PgConnection::connect_with(&options).await?;
         let blocker: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut head).await?;
@@ -72,7 +73,7 @@ impl Scene {
     }
 
     async fn mysql(url: Url) -> anyhow::Result<Self> {
-        let options: MySqlConnectOptions = url.as_str().parse()?;
+        let options = url.as_str().parse::<MySqlConnectOptions>()?.disable_statement_logging();
         let mut head = MySqlConnection::connect_with(&options).await?;
         let mut waiting = MySqlConnection::connect_with(&options).await?;
         let (version, blocker): (String, u64) =
