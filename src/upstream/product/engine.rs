@@ -8,17 +8,42 @@ use serde_json::Value;
 use crate::{
     domain::{Order, Outcome, Session, SessionId, Target},
     upstream::{
-        Call, Coordinate, Effect, Fault, FaultKind, Need, Payload, Reply, Statement, StatementResult, Statements,
+        By, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, ListingKind, Need, Own,
+        Payload, Protocol, Reply, SelectorKind, Statement, StatementResult, Statements,
     },
 };
-
-/// Calls a second to one server by default: nobody counts them, and each is a few statements on the one connection.
-pub(super) const CALLS_PER_SECOND: u32 = 100;
 
 /// How long a call waits for its sessions to be gone. What dies longer is looked for later.
 const GONE_WITHIN: Duration = Duration::from_millis(300);
 
-pub(super) const NODE: Coordinate = Coordinate {
+/// What every engine can do; `most_id` is the largest id of a session.
+pub(super) const fn able(product: &'static str, protocol: Protocol, most_id: u64, own: Own) -> Capabilities {
+    Capabilities {
+        product,
+        by: By::Protocol(protocol),
+        coordinates: &[NODE],
+        tells_apart: &["node"],
+        session_id: IdRule::Decimal { max: most_id },
+        selectors: &[SelectorKind::Ids],
+        max_ids_per_call: 100,
+        most_ids_per_call: None,
+        // Nobody counts them, and each is a few statements on the one connection.
+        requests_per_second: 100,
+        requests_per_minute: None,
+        counting: Counting::Together,
+        can_follow_up: false,
+        listing: Some(ListingKind {
+            needs_one_of: &[],
+            most: None,
+            tells: &["min_transaction_seconds", "idle_in_transaction", "blocking"],
+        }),
+        own,
+        checks_marks: true,
+        cancels: true,
+    }
+}
+
+const NODE: Coordinate = Coordinate {
     name: "node",
     need: Need::Optional,
     expected: "the name of one of its account's nodes: 1 to 64 of 0-9 a-z _ -",

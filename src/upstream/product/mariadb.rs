@@ -5,44 +5,20 @@
 //! measurements on 10.11 and 11.8.
 
 use super::{
-    engine::{self, NODE},
+    engine,
     my::{self, Beside, Dialect},
 };
 use crate::{
     domain::{Order, Target, VendorName},
-    upstream::{
-        By, Call, Capabilities, Counting, Fault, IdRule, Known, ListFilter, ListingKind, Next, Page, Protocol, Reply,
-        SelectorKind, Statement, Step, Vendor,
-    },
+    upstream::{Call, Capabilities, Fault, Known, ListFilter, Next, Page, Protocol, Reply, Statement, Step, Vendor},
 };
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct MariaDb;
 
-static CAPABILITIES: Capabilities = Capabilities {
-    product: "MariaDB",
-    by: By::Protocol(Protocol::MariaDb),
-    coordinates: &[NODE],
-    tells_apart: &["node"],
-    // Ids fit 32 bits since 10.2.
-    session_id: IdRule::Decimal { max: 4_294_967_295 },
-    selectors: &[SelectorKind::Ids],
-    max_ids_per_call: 100,
-    most_ids_per_call: None,
-    requests_per_second: engine::CALLS_PER_SECOND,
-    requests_per_minute: None,
-    counting: Counting::Together,
-    can_follow_up: false,
-    listing: Some(ListingKind {
-        needs_one_of: &[],
-        most: None,
-        tells: &["min_transaction_seconds", "idle_in_transaction", "blocking"],
-    }),
-    own: my::OWN,
-    checks_marks: true,
-    cancels: true,
-};
+// Ids fit 32 bits since 10.2.
+static CAPABILITIES: Capabilities = engine::able("MariaDB", Protocol::MariaDb, 4_294_967_295, my::OWN);
 
 const DIALECT: Dialect = Dialect {
     sessions: "information_schema.processlist",

@@ -11,14 +11,14 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::{
-    engine::{self, NODE},
+    engine,
     my::{self, Beside, Dialect},
 };
 use crate::{
     domain::{LiveSession, Order, SessionId, Target, VendorName},
     upstream::{
-        By, Call, Capabilities, Counting, Fault, IdRule, Known, ListFilter, ListingKind, Next, Page, Protocol, Reply,
-        SelectorKind, Statement, StatementResult, Step, Vendor, When,
+        Call, Capabilities, Fault, Known, ListFilter, Next, Page, Protocol, Reply, Statement, StatementResult, Step,
+        Vendor, When,
     },
 };
 
@@ -26,29 +26,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct MySql;
 
-static CAPABILITIES: Capabilities = Capabilities {
-    product: "MySQL",
-    by: By::Protocol(Protocol::MySql),
-    coordinates: &[NODE],
-    tells_apart: &["node"],
-    // A larger one is cut to 32 bits and ends another session.
-    session_id: IdRule::Decimal { max: 4_294_967_295 },
-    selectors: &[SelectorKind::Ids],
-    max_ids_per_call: 100,
-    most_ids_per_call: None,
-    requests_per_second: engine::CALLS_PER_SECOND,
-    requests_per_minute: None,
-    counting: Counting::Together,
-    can_follow_up: false,
-    listing: Some(ListingKind {
-        needs_one_of: &[],
-        most: None,
-        tells: &["min_transaction_seconds", "idle_in_transaction", "blocking"],
-    }),
-    own: my::OWN,
-    checks_marks: true,
-    cancels: true,
-};
+// A larger id is cut to 32 bits and ends another session.
+static CAPABILITIES: Capabilities = engine::able("MySQL", Protocol::MySql, 4_294_967_295, my::OWN);
 
 /// Whether the performance schema is off, or had no room for every session.
 macro_rules! hides {

@@ -10,12 +10,12 @@ use std::{collections::BTreeSet, fmt::Write as _};
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::engine::{self, Asked, Gone, NODE};
+use super::engine::{self, Asked, Gone};
 use crate::{
     domain::{End, LiveSession, Mark, Order, Outcome, Session, SessionId, Target, VendorName},
     upstream::{
-        Answer, By, Call, Capabilities, Counting, Fault, FaultKind, IdRule, Known, ListFilter, ListingKind, Next, Own,
-        Page, Protocol, Reply, SelectorKind, Statement, StatementResult, Step, Vendor,
+        Answer, Call, Capabilities, Fault, FaultKind, Known, ListFilter, Next, Own, Page, Protocol, Reply, Statement,
+        StatementResult, Step, Vendor,
     },
 };
 
@@ -23,29 +23,13 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct PostgreSql;
 
-static CAPABILITIES: Capabilities = Capabilities {
-    product: "PostgreSQL",
-    by: By::Protocol(Protocol::Postgres),
-    coordinates: &[NODE],
-    tells_apart: &["node"],
-    // A process id is an `int4`, and none is 0; a server's own process that is listed is ended by nobody.
-    session_id: IdRule::Decimal { max: 2_147_483_647 },
-    selectors: &[SelectorKind::Ids],
-    max_ids_per_call: 100,
-    most_ids_per_call: None,
-    requests_per_second: engine::CALLS_PER_SECOND,
-    requests_per_minute: None,
-    counting: Counting::Together,
-    can_follow_up: false,
-    listing: Some(ListingKind {
-        needs_one_of: &[],
-        most: None,
-        tells: &["min_transaction_seconds", "idle_in_transaction", "blocking"],
-    }),
-    own: Own { users: OWN_USERS, commands: OWN_COMMANDS, applications: &[] },
-    checks_marks: true,
-    cancels: true,
-};
+// A process id is an `int4`, and none is 0; a server's own process that is listed is ended by nobody.
+static CAPABILITIES: Capabilities = engine::able(
+    "PostgreSQL",
+    Protocol::Postgres,
+    2_147_483_647,
+    Own { users: OWN_USERS, commands: OWN_COMMANDS, applications: &[] },
+);
 
 /// Accounts that providers keep for themselves: Amazon RDS, Google Cloud SQL, Azure.
 const OWN_USERS: &[&str] =
