@@ -1,16 +1,16 @@
 //! The protocol of MySQL and MariaDB.
 
-use futures_util::TryStreamExt;
 use secrecy::ExposeSecret;
 use sqlx::{
-    ConnectOptions, Connection, Either, MySqlConnection, Row,
-    mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode},
+    ConnectOptions, Connection, MySqlConnection, Row,
+    error::DatabaseError,
+    mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlRow, MySqlSslMode},
 };
 
 use super::{
     Address, Settings, Tls,
     login::Refusal,
-    wire::{Broken, object, of_script},
+    wire::{Broken, last_answer, object, of_script},
 };
 use crate::upstream::{Protocol, StatementResult};
 
@@ -57,29 +57,13 @@ impl MySql {
 
     /// See [`Wire::ask`](super::wire::Wire::ask).
     pub(super) async fn ask(&mut self, text: &str) -> Result<StatementResult, Broken> {
-        let mut answers = sqlx::raw_sql(of_script(text)).fetch_many(&mut self.0);
-        let (mut rows, mut last) = (vec![], vec![]);
-        loop {
-            match answers.try_next().await {
-                Ok(Some(Either::Right(row))) => {
-                    let bytes = |at| row.try_get_unchecked::<Option<Vec<u8>>, _>(at).ok().flatten();
-                    rows.push(object(&row, bytes));
-                }
-                Ok(Some(Either::Left(_))) => last = std::mem::take(&mut rows),
-                Ok(None) => return Ok(StatementResult::Rows(last)),
-                Err(sqlx::Error::Database(error)) => {
-                    let code = error.try_downcast_ref::<MySqlDatabaseError>().map_or(0, MySqlDatabaseError::number);
-                    if ENDS_CONNECTION.contains(&code) {
-                        return Err(Broken);
-                    }
-                    return Ok(StatementResult::Refused {
-                        code: code.to_string(),
-                        message: error.message().to_owned(),
-                    });
-                }
-                Err(_) => return Err(Broken),
-            }
-        }
+        let answers = sqlx::raw_sql(of_script(text)).fetch_many(&mut self.0);
+        let bytes = |row: &MySqlRow, at| row.try_get_unchecked::<Option<Vec<u8>>, _>(at).ok().flatten();
+        let code = |error: &dyn DatabaseError| {
+            let code = error.try_downcast_ref::<MySqlDatabaseError>().map_or(0, MySqlDatabaseError::number);
+            (!ENDS_CONNECTION.contains(&code)).then(|| code.to_string())
+        };
+        last_answer(answers, |row: &MySqlRow| object(row, |at| bytes(row, at)), code).await
     }
 
     pub(super) async fn close(self) {

@@ -1,18 +1,16 @@
 //! PostgreSQL's protocol.
 
-use std::borrow::Cow;
-
-use futures_util::TryStreamExt;
 use secrecy::ExposeSecret;
 use sqlx::{
-    ConnectOptions, Connection, Either, PgConnection, Row, ValueRef,
+    ConnectOptions, Connection, PgConnection, Row, ValueRef,
+    error::DatabaseError,
     postgres::{PgConnectOptions, PgDatabaseError, PgRow, PgSeverity, PgSslMode},
 };
 
 use super::{
     Address, Settings, Tls,
     login::Refusal,
-    wire::{Broken, object, of_script},
+    wire::{Broken, last_answer, object, of_script},
 };
 use crate::upstream::StatementResult;
 
@@ -64,25 +62,13 @@ impl Postgres {
 
     /// See [`Wire::ask`](super::wire::Wire::ask).
     pub(super) async fn ask(&mut self, text: &str) -> Result<StatementResult, Broken> {
-        let mut answers = sqlx::raw_sql(of_script(text)).fetch_many(&mut self.0);
-        let (mut rows, mut last) = (vec![], vec![]);
-        loop {
-            match answers.try_next().await {
-                Ok(Some(Either::Right(row))) => rows.push(object(&row, |at| bytes(&row, at))),
-                Ok(Some(Either::Left(_))) => last = std::mem::take(&mut rows),
-                Ok(None) => return Ok(StatementResult::Rows(last)),
-                Err(sqlx::Error::Database(error)) => {
-                    let of_postgres = error.try_downcast_ref::<PgDatabaseError>();
-                    // It ends the connection with it.
-                    if of_postgres.is_none_or(|error| error.severity() != PgSeverity::Error) {
-                        return Err(Broken);
-                    }
-                    let code = error.code().map(Cow::into_owned).unwrap_or_default();
-                    return Ok(StatementResult::Refused { code, message: error.message().to_owned() });
-                }
-                Err(_) => return Err(Broken),
-            }
-        }
+        let answers = sqlx::raw_sql(of_script(text)).fetch_many(&mut self.0);
+        let code = |error: &dyn DatabaseError| {
+            // Whatever is worse than an error ends the connection with it.
+            let of_postgres = error.try_downcast_ref::<PgDatabaseError>();
+            of_postgres.filter(|error| error.severity() == PgSeverity::Error).map(|error| error.code().to_owned())
+        };
+        last_answer(answers, |row: &PgRow| object(row, |at| bytes(row, at)), code).await
     }
 
     pub(super) async fn close(self) {

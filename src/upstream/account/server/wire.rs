@@ -1,7 +1,8 @@
 //! One connection to a server, whichever protocol it speaks.
 
+use futures_util::{TryStreamExt, stream::BoxStream};
 use serde_json::{Map, Value};
-use sqlx::{Column, Database, Row};
+use sqlx::{Column, Database, Either, Row, error::DatabaseError};
 
 use super::{mysql::MySql, postgres::Postgres};
 use crate::upstream::StatementResult;
@@ -33,6 +34,31 @@ impl Wire {
         match self {
             Self::Postgres(connection) => connection.close().await,
             Self::MySql(connection) => connection.close().await,
+        }
+    }
+}
+
+/// Reads the answers to one message to their end: the last one's rows, or the first refusal. `code` is that of a refusal;
+/// `None` where it ends the connection and is no answer.
+///
+/// # Errors
+/// They do not come to their end.
+pub(super) async fn last_answer<D, R>(
+    mut answers: BoxStream<'_, sqlx::Result<Either<D, R>>>,
+    row: impl Fn(&R) -> Value + Send,
+    code: impl Fn(&dyn DatabaseError) -> Option<String> + Send,
+) -> Result<StatementResult, Broken> {
+    let (mut rows, mut last) = (vec![], vec![]);
+    loop {
+        match answers.try_next().await {
+            Ok(Some(Either::Right(one))) => rows.push(row(&one)),
+            Ok(Some(Either::Left(_))) => last = std::mem::take(&mut rows),
+            Ok(None) => return Ok(StatementResult::Rows(last)),
+            Err(sqlx::Error::Database(error)) => {
+                let code = code(&*error).ok_or(Broken)?;
+                return Ok(StatementResult::Refused { code, message: error.message().to_owned() });
+            }
+            Err(_) => return Err(Broken),
         }
     }
 }
