@@ -41,7 +41,7 @@ pub(super) const DCDB: Capabilities = Capabilities {
     can_follow_up: true,
     listing: None,
     own: Own { users: &[], commands: &[], applications: &[] },
-    checks_marks: false,
+    checks_likeness: false,
     cancels: false,
 };
 

@@ -146,8 +146,8 @@ impl Batch {
         let mut seen = HashSet::with_capacity(self.ids.len());
         let all = self.waiting.iter().flat_map(|kill| kill.order.selector.ids());
         let ids = all.filter(|id| seen.insert(*id)).cloned().collect();
-        let marks = self.waiting.iter().flat_map(|kill| kill.order.marks.clone()).collect();
-        Some(Order { selector: Selector::Ids(ids), marks, ..first.order.clone() })
+        let likeness = self.waiting.iter().flat_map(|kill| kill.order.likeness.clone()).collect();
+        Some(Order { selector: Selector::Ids(ids), likeness, ..first.order.clone() })
     }
 
     pub(super) fn take_out(&mut self, which: impl Fn(&Waiting) -> bool) -> Vec<Waiting> {
@@ -191,16 +191,16 @@ impl Batch {
 
 /// Whether they were looked at at different times, and mean different sessions by the same id.
 fn contradict(one: &Order, other: &Order) -> bool {
-    let both = one.marks.iter().filter_map(|(id, mark)| Some((mark, other.marks.get(id)?)));
-    let has_bare = |marked: &Order, bare: &Order| {
-        !marked.marks.is_empty() && bare.selector.ids().iter().any(|id| marked.marks.contains_key(id))
+    let both = one.likeness.iter().filter_map(|(id, like)| Some((like, other.likeness.get(id)?)));
+    let has_bare = |known: &Order, bare: &Order| {
+        !known.likeness.is_empty() && bare.selector.ids().iter().any(|id| known.likeness.contains_key(id))
     };
-    match (one.marks.is_empty(), other.marks.is_empty()) {
+    match (one.likeness.is_empty(), other.likeness.is_empty()) {
         (true, true) => false,
         // One of them was not looked at, and asks for less than the other.
         (false, true) => has_bare(one, other),
         (true, false) => has_bare(other, one),
-        (false, false) => both.into_iter().any(|(mark, other)| mark != other),
+        (false, false) => both.into_iter().any(|(like, other)| like != other),
     }
 }
 

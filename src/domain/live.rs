@@ -56,7 +56,7 @@ fn null_for_none<S: Serializer>(ids: &Vec<SessionId>, serializer: S) -> Result<S
 
 /// What tells a session, and the statement that it runs, from others that have the same id before or after it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Mark {
+pub struct Likeness {
     /// The database user, as the server tells it.
     pub user: Option<String>,
     /// The client's address, with its port.
@@ -67,7 +67,7 @@ pub struct Mark {
     pub statement_id: Option<String>,
 }
 
-impl Mark {
+impl Likeness {
     #[must_use]
     pub fn of(session: &LiveSession) -> Self {
         Self {

@@ -24,7 +24,7 @@ pub use busiest::{LEAST_SECONDS, busiest};
 pub use glob::Glob;
 pub use identity::Identity;
 pub use kill::{Blind, Found, Kill, KillId, LOOKED_AFTER, Look, Status, Upstream};
-pub use live::{LiveSession, Mark, Protection};
+pub use live::{Likeness, LiveSession, Protection};
 pub use masking::{cut, masked};
 pub use matching::{AnyOf, Criteria, Match, Ranking};
 pub use outcome::{Outcome, Session};

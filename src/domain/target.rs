@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::{LiveSession, Mark, Selector, SessionId};
+use super::{Likeness, LiveSession, Selector, SessionId};
 
 /// The name of a vendor in the vendor table, such as `gaussdb`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,29 +109,29 @@ pub struct Order {
     pub end: End,
     /// What tells each of its sessions from others under the same id, as they were last seen: for vendors whose kills can ask
     /// for it. None of a session that was not looked at.
-    pub marks: BTreeMap<SessionId, Mark>,
+    pub likeness: BTreeMap<SessionId, Likeness>,
 }
 
 impl Order {
     /// The end of sessions that nobody has looked at.
     #[must_use]
     pub const fn new(target: Target, selector: Selector) -> Self {
-        Self { target, selector, end: End::Session, marks: BTreeMap::new() }
+        Self { target, selector, end: End::Session, likeness: BTreeMap::new() }
     }
 
     /// The same for some of its sessions.
     #[must_use]
     pub fn of_ids(&self, ids: Vec<SessionId>) -> Self {
-        let marks = ids.iter().filter_map(|id| Some((id.clone(), self.marks.get(id)?.clone()))).collect();
-        Self { target: self.target.clone(), selector: Selector::Ids(ids), end: self.end, marks }
+        let likeness = ids.iter().filter_map(|id| Some((id.clone(), self.likeness.get(id)?.clone()))).collect();
+        Self { target: self.target.clone(), selector: Selector::Ids(ids), end: self.end, likeness }
     }
 
     /// The same with what tells each of its sessions apart that is among these.
     #[must_use]
-    pub fn marked_among(mut self, sessions: &[LiveSession]) -> Self {
+    pub fn with_likeness_from(mut self, sessions: &[LiveSession]) -> Self {
         let ids: HashSet<&SessionId> = self.selector.ids().iter().collect();
         let seen = sessions.iter().filter(|session| ids.contains(&session.id));
-        self.marks = seen.map(|session| (session.id.clone(), Mark::of(session))).collect();
+        self.likeness = seen.map(|session| (session.id.clone(), Likeness::of(session))).collect();
         self
     }
 }

@@ -274,8 +274,8 @@ pub struct Capabilities {
     /// How live sessions are listed; `None` where they cannot be.
     pub listing: Option<ListingKind>,
     pub own: Own,
-    /// Whether its kill can ask that each session is the one that was seen, see [`Order::marks`](crate::domain::Order::marks).
-    pub checks_marks: bool,
+    /// Whether its kill can ask that each session is the one that was seen, see [`Order::likeness`](crate::domain::Order::likeness).
+    pub checks_likeness: bool,
     /// Whether it can cancel a statement and leave the session.
     pub cancels: bool,
 }

@@ -38,7 +38,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     can_follow_up: false,
     listing: Some(ListingKind { needs_one_of: &[], most: None, tells: &[] }),
     own: Own { users: &[], commands: &[], applications: &[] },
-    checks_marks: false,
+    checks_likeness: false,
     cancels: false,
 };
 

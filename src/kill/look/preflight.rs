@@ -122,7 +122,7 @@ impl Preflight<'_> {
         let selector = if own_way { asked.order.selector.clone() } else { Selector::Ids(victims.send) };
         // It goes to the node that was looked at, whichever is the primary by then.
         let order = Order { end: asked.order.end, ..Order::new(seen.place.clone(), selector) };
-        let order = self.marked(order, seen.list(*literals));
+        let order = self.with_likeness(order, seen.list(*literals));
         let now = looks.clock.now();
         let due = now + longest(runner.limit, order.selector.ids().len(), true);
         let watch = looks.recurrence.watch(runner, kill, seen.list(*literals), &plan.filters);
@@ -132,8 +132,8 @@ impl Preflight<'_> {
     }
 
     /// The same order with what tells its sessions apart, where the vendor's kill can ask for that.
-    pub(super) fn marked(&self, order: Order, list: &List) -> Order {
-        if self.runner.able.checks_marks { order.marked_among(&list.sessions) } else { order }
+    pub(super) fn with_likeness(&self, order: Order, list: &List) -> Order {
+        if self.runner.able.checks_likeness { order.with_likeness_from(&list.sessions) } else { order }
     }
 
     /// Which sessions may be sent, and what was seen of them.

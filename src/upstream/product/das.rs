@@ -36,7 +36,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     can_follow_up: false,
     listing: Some(ListingKind { needs_one_of: &["user", "database"], most: None, tells: &[] }),
     own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS, applications: &[] },
-    checks_marks: false,
+    checks_likeness: false,
     cancels: false,
 };
 

@@ -39,7 +39,7 @@ const MAINLAND: Capabilities = Capabilities {
     can_follow_up: true,
     listing: Some(ListingKind { needs_one_of: &[], most: None, tells: &[] }),
     own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS, applications: &[] },
-    checks_marks: false,
+    checks_likeness: false,
     cancels: false,
 };
 

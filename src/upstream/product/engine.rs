@@ -38,7 +38,7 @@ pub(super) const fn able(product: &'static str, protocol: Protocol, most_id: u64
             tells: &["min_transaction_seconds", "idle_in_transaction", "blocking"],
         }),
         own,
-        checks_marks: true,
+        checks_likeness: true,
         cancels: true,
     }
 }

@@ -46,7 +46,7 @@ static CAPABILITIES: Capabilities = Capabilities {
         tells: &["min_transaction_seconds", "idle_in_transaction", "blocking"],
     }),
     own: Own { users: OWN_USERS, commands: OWN_THREADS, applications: OWN_APPLICATIONS },
-    checks_marks: false,
+    checks_likeness: false,
     cancels: false,
 };
 

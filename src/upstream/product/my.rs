@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::engine::{self, Asked, Gone, row_of};
 use crate::{
-    domain::{End, LiveSession, Mark, Order, Outcome, Session, SessionId},
+    domain::{End, Likeness, LiveSession, Order, Outcome, Session, SessionId},
     upstream::{Answer, Call, Fault, FaultKind, Own, Reply, Statement, StatementResult, Step, When},
 };
 
@@ -115,10 +115,10 @@ pub(super) fn open(dialect: &Dialect, order: &Order) -> Call {
 
 /// Ends one session, or what it runs, if it is the one that was seen and not the gateway's own.
 fn kill(dialect: &Dialect, order: &Order, id: &SessionId) -> String {
-    let mark = order.marks.get(id);
-    let session = format!("ID = {id} AND ID <> CONNECTION_ID(){}", mark.map_or_else(String::new, same));
+    let like = order.likeness.get(id);
+    let session = format!("ID = {id} AND ID <> CONNECTION_ID(){}", like.map_or_else(String::new, same));
     let found = |condition: &str| (dialect.find)(condition);
-    match (order.end, mark, mark.and_then(|mark| mark.statement_id.as_deref()).map(dialect.statement)) {
+    match (order.end, like, like.and_then(|like| like.statement_id.as_deref()).map(dialect.statement)) {
         (End::Session, None, _) => {
             format!("SET @k := COALESCE(NULLIF({id}, CONNECTION_ID()), 0); {{kill}}(@k)")
         }
@@ -138,15 +138,15 @@ fn kill(dialect: &Dialect, order: &Order, id: &SessionId) -> String {
 /// Those that are still there, or still run what is to be cancelled.
 fn left(dialect: &Dialect, order: &Order) -> String {
     let one = |id: &SessionId| {
-        let mark = order.marks.get(id);
-        let statement = mark.and_then(|mark| (dialect.statement)(mark.statement_id.as_deref()?));
-        let runs = match (order.end, mark, statement) {
+        let like = order.likeness.get(id);
+        let statement = like.and_then(|like| (dialect.statement)(like.statement_id.as_deref()?));
+        let runs = match (order.end, like, statement) {
             (End::Session, ..) => String::new(),
             (End::Statement, _, Some((is_same, _))) => format!(" AND {is_same}"),
             (End::Statement, Some(_), None) => " AND 1 = 0".to_owned(),
             (End::Statement, None, None) => " AND COMMAND <> 'Sleep'".to_owned(),
         };
-        format!("(ID = {id}{}{runs})", mark.map_or_else(String::new, same))
+        format!("(ID = {id}{}{runs})", like.map_or_else(String::new, same))
     };
     let each = order.selector.ids().iter().map(one).collect::<Vec<_>>().join(" OR ");
     format!("SELECT ID AS id, USER AS user, COMMAND AS command FROM {} WHERE {each}", dialect.sessions)
@@ -154,7 +154,7 @@ fn left(dialect: &Dialect, order: &Order) -> String {
 
 /// What holds of the session that was seen and of no other. Names are compared by their bytes: as text, other letters and
 /// blanks would be the same.
-fn same(mark: &Mark) -> String {
+fn same(like: &Likeness) -> String {
     let is = |column: &str, seen: &Option<String>| {
         let Some(seen) = seen else { return String::new() };
         let mut text = format!(" AND CAST({column} AS BINARY) = x'");
@@ -164,7 +164,7 @@ fn same(mark: &Mark) -> String {
         }
         text + "'"
     };
-    is("USER", &mark.user) + &is("HOST", &mark.host)
+    is("USER", &like.user) + &is("HOST", &like.host)
 }
 
 pub(super) fn next(order: &Order, reply: &Reply) -> Result<Step, Fault> {
@@ -230,14 +230,14 @@ fn refused(order: &Order, id: &SessionId, code: &str, asked: &Asked<'_>) -> Sess
         return match undoing(id, asked) {
             Some(rest) => told(Outcome::Accepted, format!("it was being ended already{rest}")),
             // What was idle when it was marked is not found by a second `KILL`, and listed as before to its end.
-            None if order.marks.contains_key(id) && !is_own("user") => {
+            None if order.likeness.contains_key(id) && !is_own("user") => {
                 told(Outcome::Accepted, "it was being ended already".to_owned())
             }
             None => told(Outcome::Failed, "the server has no such session to be ended by this account".to_owned()),
         };
     }
     match asked.behind(PRESENT).and_then(|rows| row_of(rows, id)) {
-        Some(_) if order.marks.contains_key(id) => {
+        Some(_) if order.likeness.contains_key(id) => {
             told(Outcome::Changed, "its id is another session's by now".to_owned())
         }
         Some(_) | None => told(Outcome::NotFound, "not there when it was to be ended".to_owned()),

@@ -44,9 +44,9 @@ const DIALECT: Dialect = Dialect {
         let (hides, usual, other) = (hides!(), of("performance_schema"), of("information_schema"));
         format!("COALESCE({usual}, IF({hides}, {other}, 0))")
     },
-    statement: |mark| {
+    statement: |statement_id| {
         // Whole seconds are told, and a second may end while they are read.
-        let (hash, began) = mark.split_once(' ')?;
+        let (hash, began) = statement_id.split_once(' ')?;
         let fine = hash.bytes().all(|byte| byte.is_ascii_hexdigit()) && began.bytes().all(|byte| byte.is_ascii_digit());
         fine.then(|| {
             let is_same = format!(

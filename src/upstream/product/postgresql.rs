@@ -12,7 +12,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::engine::{self, Asked, Gone};
 use crate::{
-    domain::{End, LiveSession, Mark, Order, Outcome, Session, SessionId, Target, VendorName},
+    domain::{End, Likeness, LiveSession, Order, Outcome, Session, SessionId, Target, VendorName},
     upstream::{
         Answer, Call, Capabilities, Fault, FaultKind, Known, ListFilter, Next, Own, Page, Protocol, Reply, Statement,
         StatementResult, Step, Vendor,
@@ -120,7 +120,7 @@ fn kill(order: &Order, id: &SessionId) -> String {
         End::Session => "pg_terminate_backend",
         End::Statement => "pg_cancel_backend",
     };
-    let Some(is_same) = order.marks.get(id).map(|mark| same(order.end, mark)) else {
+    let Some(is_same) = order.likeness.get(id).map(|like| same(order.end, like)) else {
         // A parallel worker is a part of another session.
         let is_there = match order.end {
             End::Session => "leader_pid IS NULL",
@@ -141,8 +141,8 @@ fn kill(order: &Order, id: &SessionId) -> String {
 fn left(order: &Order) -> String {
     let is_running = if order.end == End::Statement { " AND state = 'active'" } else { "" };
     let one = |id: &SessionId| {
-        let mark = order.marks.get(id).map(|mark| same(order.end, mark));
-        let is_same = mark.map_or_else(String::new, |is_same| format!(" AND {is_same}"));
+        let like = order.likeness.get(id).map(|like| same(order.end, like));
+        let is_same = like.map_or_else(String::new, |is_same| format!(" AND {is_same}"));
         format!("pid = {id}{is_running}{is_same}")
     };
     let mut text = "SELECT pid AS id FROM pg_stat_get_activity(NULL) WHERE false".to_owned();
@@ -154,12 +154,12 @@ fn left(order: &Order) -> String {
 }
 
 /// What holds of the session that was seen and of no other; of one whose start is not known nothing does.
-fn same(end: End, mark: &Mark) -> String {
+fn same(end: End, like: &Likeness) -> String {
     let nobody = || "false".to_owned();
-    let Some(started) = mark.started_at.and_then(|started| started.format(&Rfc3339).ok()) else { return nobody() };
+    let Some(started) = like.started_at.and_then(|started| started.format(&Rfc3339).ok()) else { return nobody() };
     let session = format!("backend_start = timestamptz '{started}'");
     let is_time = |text: &&String| text.bytes().all(|b| b.is_ascii_digit() || b"-:.TZ".contains(&b));
-    match (end, mark.statement_id.as_ref().filter(is_time)) {
+    match (end, like.statement_id.as_ref().filter(is_time)) {
         (End::Session, _) => session,
         // It ran nothing when it was seen, and what it runs by now is something else.
         (End::Statement, None) => nobody(),
@@ -283,7 +283,7 @@ mod tests {
              WHERE pid <> pg_backend_pid() AND leader_pid IS NULL"
         );
         let started_at = Some(datetime!(2026-01-02 03:04:05.678901 UTC));
-        order.marks = [(SessionId("4711".into()), Mark { started_at, ..Mark::default() })].into();
+        order.likeness = [(SessionId("4711".into()), Likeness { started_at, ..Likeness::default() })].into();
         let is_same = "backend_start = timestamptz '2026-01-02T03:04:05.678901Z'";
         assert_eq!(
             texts(&order),

@@ -43,7 +43,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     can_follow_up: true,
     listing: Some(ListingKind { needs_one_of: &[], most: None, tells: &[] }),
     own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS, applications: &[] },
-    checks_marks: false,
+    checks_likeness: false,
     cancels: false,
 };
 

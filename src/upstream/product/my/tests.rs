@@ -16,13 +16,13 @@ fn order(ids: &[&str], end: End) -> Order {
 
 /// The same of which each session was seen.
 fn seen(mut order: Order, statement_id: Option<&str>) -> Order {
-    let mark = Mark {
+    let like = Likeness {
         user: Some("a'b".to_owned()),
         host: Some("h:1".to_owned()),
         statement_id: statement_id.map(str::to_owned),
-        ..Mark::default()
+        ..Likeness::default()
     };
-    order.marks = order.selector.ids().iter().map(|id| (id.clone(), mark.clone())).collect();
+    order.likeness = order.selector.ids().iter().map(|id| (id.clone(), like.clone())).collect();
     order
 }
 
