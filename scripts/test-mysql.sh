@@ -2,8 +2,9 @@
 # Throw-away MariaDB and MySQL servers for tests: loopback, a free port, a temporary directory, nothing kept.
 #
 #   scripts/test-mysql.sh start ENGINE PID [OPTION…]   start one (mariadb or mysql) with more options of the server's, and print
-#                                                      its URL and directory; it is stopped and removed once the process PID
-#                                                      has ended, however it ended
+#                                                      its URL and directory, and in a third line the free port that was put
+#                                                      for @free@ in its options; it is stopped and removed once the process
+#                                                      PID has ended, however it ended
 #   scripts/test-mysql.sh halt DIR                     stop the one in DIR at once, as a crash would
 #   scripts/test-mysql.sh resume DIR                   start it again where it was
 #   scripts/test-mysql.sh stop DIR                     stop it and remove it
@@ -93,8 +94,8 @@ start() {
     # Two that are made at once would have the same names for what they keep for a while.
     mkdir "$DIR/tmp"
     # Some options hold for every server, and those that were given go before.
-    printf '%s\n' --bind-address=127.0.0.1 --skip-name-resolve --max-connections=400 --innodb-buffer-pool-size=96M \
-        --innodb-flush-log-at-trx-commit=0 --innodb-flush-method=nosync --skip-log-bin "$@" >"$DIR/options"
+    local options=(--bind-address=127.0.0.1 --skip-name-resolve --max-connections=400 --innodb-buffer-pool-size=96M \
+        --innodb-flush-log-at-trx-commit=0 --innodb-flush-method=nosync --skip-log-bin "$@")
     echo "CREATE USER 'boss'@'%' IDENTIFIED BY '$password'; GRANT ALL ON *.* TO 'boss'@'%' WITH GRANT OPTION;" |
         sed 's/; */;\n/' >"$DIR/first"
     program "$engine"
@@ -114,10 +115,12 @@ start() {
         "${server[@]}" --initialize-insecure --datadir="$DIR/data" --tmpdir="$DIR/tmp" --innodb-flush-method=nosync --skip-log-bin \
             >"$DIR/log" 2>&1 || { cat "$DIR/log" >&2; exit 1; }
     fi
-    local port try
+    local port second try
     for try in 1 2 3 4 5; do
         port=$(free_port)
+        second=$(free_port)
         echo "$port" >"$DIR/port"
+        printf '%s\n' "${options[@]//@free@/$second}" >"$DIR/options"
         if resume "$DIR" "--init-file=$DIR/first"; then
             (
                 trap '' HUP
@@ -127,6 +130,7 @@ start() {
             trap - ERR EXIT
             echo "mysql://boss:$password@127.0.0.1:$port"
             echo "$DIR"
+            echo "$second"
             return
         fi
     done
@@ -173,7 +177,7 @@ halt | resume | stop)
     "$1" "${2:?the directory that start printed}"
     ;;
 *)
-    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

@@ -11,7 +11,7 @@ use crate::support::{
     gateway::{Answer, Engine, Gateway, Setup, on_both_engines, on_one_engine},
     postgres::{Cluster, Pooler},
     servers::{PASSWORD, PgServer, is_ended, run, try_run, until, with_id},
-    way::{Proxy, Then},
+    way::{Proxy, Then, nobody},
 };
 
 on_both_engines!(a_session_is_ended_and_stands_on_record);
@@ -150,7 +150,7 @@ async fn a_statement_is_cancelled_and_its_session_lives(engine: Engine) {
 
 async fn what_keeps_the_gateway_from_a_server_is_told(engine: Engine) {
     let server = PgServer::new().await;
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_kept, gone) = nobody();
     let wrong = server.configuration("wrong", "").replace(PASSWORD, "canary-of-a-password");
     // Two names for one address are refused.
     let proxy = Proxy::before(server.address()).await;

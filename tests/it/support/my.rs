@@ -78,7 +78,7 @@ impl Product {
             #[expect(clippy::disallowed_methods, reason = "tests have no configuration")]
             let url = std::env::var(variable);
             if let Ok(url) = url {
-                return Some(Arc::new(Running { url, dir: None }));
+                return Some(Arc::new(Running { url, dir: None, second_port: None }));
             }
             let running = Running::start(self, &["--event-scheduler=ON".to_owned()]);
             if running.is_none() {
@@ -96,6 +96,8 @@ impl Product {
 struct Running {
     url: String,
     dir: Option<String>,
+    /// Where it listens besides, if its options have `@free@`.
+    second_port: Option<String>,
 }
 
 impl Running {
@@ -111,7 +113,7 @@ impl Running {
         assert!(status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&stderr));
         let answer = String::from_utf8(stdout).expect("text");
         let mut lines = answer.lines().map(str::to_owned);
-        Some(Self { url: lines.next().expect("a URL"), dir: lines.next() })
+        Some(Self { url: lines.next().expect("a URL"), dir: lines.next(), second_port: lines.next() })
     }
 
     fn script(&self, what: &str) {
@@ -181,6 +183,11 @@ impl MyServer {
     pub(crate) fn address(&self) -> String {
         let options = self.options();
         format!("{}:{}", options.get_host(), options.get_port())
+    }
+
+    /// The port that stands for `@free@` in its options.
+    pub(crate) fn second_port(&self) -> &str {
+        self.running.second_port.as_deref().expect("a second port")
     }
 
     /// An account and a target of these names at its address, with more lines of the account's.
