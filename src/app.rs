@@ -263,6 +263,7 @@ fn limits(config: &Config) -> HashMap<(String, &'static str), Limit> {
                 requests_per_second: NonZeroU32::new(limit.requests_per_second).unwrap_or(NonZeroU32::MIN),
                 requests_per_minute: limit.requests_per_minute.and_then(NonZeroU32::new),
                 max_ids_per_call: limit.max_ids_per_call,
+                steps: vendor.capabilities().steps,
                 max_wait: limit.max_wait,
                 timeout: limit.timeout,
                 reserved_percent: limit.reserved_percent,

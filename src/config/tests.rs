@@ -4,7 +4,7 @@ use secrecy::ExposeSecret;
 
 use super::*;
 use crate::upstream::{
-    Counting, IdRule, Own, Protocol,
+    Counting, IdRule, Own, Protocol, Takes,
     cloud::{huawei::Huawei, tencent::Tencent},
     credentials::Credentials,
 };
@@ -41,7 +41,8 @@ pub(super) const DCDB: Capabilities = Capabilities {
     can_follow_up: true,
     listing: None,
     own: Own { users: &[], commands: &[], applications: &[] },
-    checks_likeness: false,
+    takes: Takes::Ids,
+    steps: 1,
     cancels: false,
 };
 
