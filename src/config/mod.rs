@@ -14,6 +14,7 @@ mod auth;
 mod callers;
 mod confirm;
 mod error;
+mod login;
 mod network;
 mod protect;
 mod returned;
@@ -34,12 +35,14 @@ use std::{
 };
 
 pub use accounts::{Account, AtCloud, Place};
+pub(crate) use address::endpoint;
 pub use address::without_query;
 pub use audit::{Audit, Database};
 pub use auth::{Auth, Keys};
 pub use callers::Callers;
 pub use confirm::Confirm;
 pub use error::{ConfigError, Problem};
+pub use login::Login;
 pub use network::Network;
 pub use protect::Protect;
 pub use returned::Returned;
@@ -84,6 +87,7 @@ pub struct Config {
     /// Targets by alias.
     pub targets: BTreeMap<String, Target>,
     pub webhooks: Vec<Webhook>,
+    pub login: Option<Login>,
 }
 
 /// Reads the configuration.
@@ -133,6 +137,7 @@ impl Config {
         let audit = root.table("audit", Audit::read);
         let seal = root.table("seal", Seal::read);
         let auth = root.table_if_set("auth", Auth::read);
+        let login = root.table_if_set("login", |section| Some(Login::read(section)));
         let callers = root.table("callers", Callers::read);
         let confirm = root.table("confirm", Confirm::read);
         let limits = root.tables("vendors", vendors::known_as(vendors), LimitOverrides::read);
@@ -144,6 +149,7 @@ impl Config {
         let protect = root.list("protect", |section| Protect::read(section, &targets, vendors));
         let returned = root.table("returned", Returned::read);
         Some(Self {
+            login: login.map_or(Some(None), |login| login.map(Some))?,
             returned,
             file,
             server,

@@ -255,7 +255,7 @@ fn the_example_and_the_reference_have_every_key() {
             "webhooks" => &["[webhooks.a]"],
             "protect" => &["[[protect]]"],
             "access" => &["[access]", "[[access.grant]]"],
-            "server" | "audit" | "seal" | "auth" | "callers" | "confirm" | "returned" => &[],
+            "server" | "audit" | "seal" | "auth" | "login" | "callers" | "confirm" | "returned" => &[],
             other => panic!("how is {other} written? say it here"),
         };
         let usual = format!("[{section}]");
