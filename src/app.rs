@@ -111,7 +111,9 @@ impl App {
         let following = Following::start(audit.clone(), clock.clone(), Arc::clone(&metrics), config.server.max_streams);
         let (stopping, to_stop) = watch::channel(false);
         let (parts, grace) = ((kills.clone(), following.clone(), auth), config.server.shutdown_grace);
-        let service = http::Service::new(parts, Arc::clone(&metrics), config.server.trusted_proxies.clone(), to_stop);
+        let login = http::HowToLogIn::new(config.auth()?, config.login.as_ref());
+        let service =
+            http::Service::new(parts, Arc::clone(&metrics), (config.server.trusted_proxies.clone(), login), to_stop);
         let server = HttpServer::new(move || http::app(service.clone()))
             .on_connect(|connection, _| http::limit_unread(connection))
             // What is done for a caller ends with its connection, but for kills.

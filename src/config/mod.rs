@@ -15,6 +15,7 @@ mod callers;
 mod confirm;
 mod egress;
 mod error;
+mod login;
 mod protect;
 mod returned;
 mod seal;
@@ -35,6 +36,7 @@ use std::{
 };
 
 pub use accounts::{Account, AtCloud, Place};
+pub(crate) use address::endpoint;
 pub use address::without_query;
 pub use audit::{Audit, Database};
 pub use auth::{Auth, Issuer, KeySet, Keys, Person, Source};
@@ -42,6 +44,7 @@ pub use callers::Callers;
 pub use confirm::Confirm;
 pub use egress::Egress;
 pub use error::{ConfigError, Problem};
+pub use login::Login;
 pub use protect::Protect;
 pub use returned::Returned;
 pub use seal::Seal;
@@ -90,6 +93,7 @@ pub struct Config {
     pub tls: Tls,
     /// How they get out.
     pub egress: Egress,
+    pub login: Option<Login>,
 }
 
 /// Reads the configuration.
@@ -141,6 +145,7 @@ impl Config {
         let audit = root.table("audit", Audit::read);
         let seal = root.table("seal", Seal::read);
         let auth = root.table_if_set("auth", Auth::read);
+        let login = root.table_if_set("login", |section| Some(Login::read(section)));
         let callers = root.table("callers", Callers::read);
         let confirm = root.table("confirm", Confirm::read);
         let limits = root.tables("vendors", vendors::known_as(vendors), LimitOverrides::read);
@@ -154,6 +159,7 @@ impl Config {
         Some(Self {
             tls,
             egress,
+            login: login.map_or(Some(None), |login| login.map(Some))?,
             returned,
             file,
             server,

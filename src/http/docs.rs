@@ -15,7 +15,7 @@ use crate::{
     history::{Format, Rows},
 };
 
-use super::{events, export, health, kills, list, me, problem::ProblemDocument, reference, sessions, stats};
+use super::{events, export, health, kills, list, login, me, problem::ProblemDocument, reference, sessions, stats};
 
 /// The document. `openapi/killgate.json` is a copy of it that a test compares.
 #[derive(Debug, OpenApi)]
@@ -44,6 +44,7 @@ use super::{events, export, health, kills, list, me, problem::ProblemDocument, r
         me::me,
         reference::vendors,
         reference::targets,
+        login::how,
         health::live,
         health::ready,
         health::metrics,

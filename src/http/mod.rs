@@ -14,6 +14,7 @@ mod health;
 mod held;
 mod kills;
 mod list;
+mod login;
 mod me;
 mod problem;
 mod query;
@@ -51,6 +52,7 @@ use crate::{
 };
 
 pub use docs::document;
+pub use login::HowToLogIn;
 use problem::Failure;
 use reader_seats::ReaderSeats;
 
@@ -68,6 +70,7 @@ pub struct Service {
     reading: web::Data<body::Reading>,
     readers: web::Data<Readers>,
     traces: web::Data<traces::Traces>,
+    login: web::Data<HowToLogIn>,
 }
 
 /// Seats for those who read the record.
@@ -86,15 +89,16 @@ impl Default for Readers {
 }
 
 impl Service {
-    /// `proxies` are believed where a request comes from; `stopping` becomes true when the gateway is told to stop.
+    /// `proxies` are believed where a request comes from; `login` is told to whoever has no token; `stopping` becomes true when the gateway is told to stop.
     #[must_use]
     pub fn new(
         (kills, following, auth): (Kills, Following, Auth),
         metrics: Arc<Metrics>,
-        proxies: Vec<Network>,
+        (proxies, login): (Vec<Network>, HowToLogIn),
         stopping: watch::Receiver<bool>,
     ) -> Self {
         Self {
+            login: web::Data::new(login),
             kills: web::Data::new(kills),
             following: web::Data::new(following),
             auth: web::Data::new(auth),
@@ -128,6 +132,7 @@ pub fn app(
         .app_data(service.reading)
         .app_data(service.readers)
         .app_data(service.traces)
+        .app_data(service.login)
         .configure(routes)
         .default_service(web::to(not_found))
         .wrap(from_fn(answers::head_as_get))
@@ -153,6 +158,7 @@ fn routes(service: &mut web::ServiceConfig) {
         .service(resource("/vendors", READ, web::get().to(reference::vendors)))
         .service(resource("/me", READ, web::get().to(me::me)))
         .service(resource("/targets", READ, web::get().to(reference::targets)))
+        .service(resource("/.well-known/oauth-protected-resource", READ, web::get().to(login::how)))
         .service(resource("/healthz", READ, web::get().to(health::live)))
         .service(resource("/readyz", READ, web::get().to(health::ready)))
         .service(resource("/metrics", READ, web::get().to(health::metrics)))
