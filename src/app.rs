@@ -21,7 +21,8 @@ use crate::{
     clock::{Clock, id_at},
     config::{self, Config},
     dispatch::rate::limiter::Limit,
-    evidence::Sealer,
+    chain::SealKey,
+    evidence::{Delivered, Sealer, SealingParts},
     history::Indexer,
     http,
     kill::{
@@ -105,7 +106,15 @@ impl App {
         let following = Following::start(audit.clone(), clock.clone(), Arc::clone(&metrics), config.server.max_streams);
         let (stopping, to_stop) = watch::channel(false);
         let (parts, grace) = ((kills.clone(), following.clone(), auth), config.server.shutdown_grace);
-        let service = http::Service::new(parts, Arc::clone(&metrics), config.server.trusted_proxies.clone(), to_stop);
+        let delivered = Delivered::default();
+        let sealing = http::Sealing {
+            public_key: config.seal.key.as_ref().map(SealKey::public),
+            most: config.seal.most,
+            delivered: delivered.clone(),
+        };
+        let (proxies, console) = (config.server.trusted_proxies.clone(), config.console.clone());
+        let settings = http::Settings { proxies, console, sealing };
+        let service = http::Service::new(parts, Arc::clone(&metrics), settings, to_stop);
         let server = HttpServer::new(move || http::app(service.clone()))
             .on_connect(|connection, _| http::limit_unread(connection))
             // What is done for a caller ends with its connection, but for kills.
@@ -120,7 +129,8 @@ impl App {
         let handle = server.handle();
         let (serving, reconciling) = (tokio::spawn(server), tokio::spawn(kills.clone().reconcile()));
         let indexer = Indexer::start(audit.clone(), clock.clone(), Arc::clone(&metrics));
-        let sealer = Sealer::start(&config.seal, audit.clone(), clock.clone(), Arc::clone(&metrics), &transport);
+        let sealing = SealingParts { audit: audit.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics), delivered };
+        let sealer = Sealer::start(&config.seal, sealing, &transport);
         let couriers = Couriers::start(&webhooks, &Dependencies { audit, clock, metrics, transport });
         Ok(Self {
             address,

@@ -13,6 +13,7 @@ mod audit;
 mod auth;
 mod callers;
 mod confirm;
+mod console;
 mod error;
 mod network;
 mod protect;
@@ -39,6 +40,7 @@ pub use audit::{Audit, Database};
 pub use auth::{Auth, Keys};
 pub use callers::Callers;
 pub use confirm::Confirm;
+pub use console::{Console, Login};
 pub use error::{ConfigError, Problem};
 pub use network::Network;
 pub use protect::Protect;
@@ -76,6 +78,7 @@ pub struct Config {
     pub access: Access,
     pub callers: Callers,
     pub confirm: Confirm,
+    pub console: Console,
     pub accounts: BTreeMap<String, Account>,
     /// Limits for all accounts of a vendor, by the vendor's name.
     pub vendors: BTreeMap<String, LimitOverrides>,
@@ -135,6 +138,7 @@ impl Config {
         let auth = root.table_if_set("auth", Auth::read);
         let callers = root.table("callers", Callers::read);
         let confirm = root.table("confirm", Confirm::read);
+        let console = root.table("console", |section| Console::read(section, auth.as_ref()));
         let limits = root.tables("vendors", vendors::known_as(vendors), LimitOverrides::read);
         let accounts = root.tables("accounts", accounts::NAME, |name, section| Account::read(name, section, vendors));
         servers::refuse_shared(root, &accounts);
@@ -153,6 +157,7 @@ impl Config {
             access,
             callers,
             confirm,
+            console,
             accounts: whole(accounts)?,
             vendors: limits,
             protect: protect.into_iter().collect::<Option<_>>()?,

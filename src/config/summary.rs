@@ -19,6 +19,7 @@ impl Config {
             format!("auth: {}", self.auth.as_ref().map_or_else(|| "not set".to_owned(), describe)),
             format!("access: {}", describe_access(&self.access)),
             format!("confirm: {}", self.confirm.describe()),
+            format!("console: {}", self.console.describe()),
         ];
         for account in self.accounts.values() {
             lines.push(format!("account {}: {}", account.name, account.place.describe()));
