@@ -9,10 +9,11 @@ const SILENCE = 40_000;
 
 /**
  * Tells each event to `onEvent`, and resolves to the whole kill once nothing more will be learned. `onState` hears
- * `following` and `lost`. What breaks is begun again behind the last event, until `signal` says no.
+ * `following` and `lost`. What breaks is begun again behind the last event, until `signal` says no. The first event is the one
+ * behind `after`.
  */
-export async function follow(id, { onEvent, onState, signal }) {
-  let last = 0;
+export async function follow(id, { after = 0, onEvent, onState, signal }) {
+  let last = after;
   let pause = FIRST_PAUSE;
   while (!signal.aborted) {
     try {

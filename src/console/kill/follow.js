@@ -1,10 +1,11 @@
 // The last step: what becomes of each session, as it is learned.
 
 import { fill, h, say } from "../dom.js";
+import { ask } from "../api.js";
 import { clock } from "../format.js";
 import { failure, statusChip } from "../parts.js";
 import { link } from "../route.js";
-import { follow } from "../stream.js";
+import { follow, sleep } from "../stream.js";
 import { OUTCOMES, STATUSES } from "../words.js";
 import { outcomeCell, sessionTable } from "./sessions.js";
 import { outcomes, timeline } from "./timeline.js";
@@ -18,7 +19,6 @@ export function followed(kill, { signal, onEnd, basis }) {
   const events = timeline();
   const told = [];
   let now = kill.status;
-  let isOver = false;
 
   function paint() {
     const all = [...sessions.values()];
@@ -33,7 +33,7 @@ export function followed(kill, { signal, onEnd, basis }) {
     for (const session of fresh ?? []) sessions.set(session.id, { ...sessions.get(session.id), ...session, detail: session.detail });
   }
 
-  const over = follow(kill.id, {
+  const hear = {
     signal,
     onEvent(event) {
       told.push(event);
@@ -48,19 +48,50 @@ export function followed(kill, { signal, onEnd, basis }) {
         ? `The stream broke at ${clock(Date.now())}. The kill goes on; this page asks again.`
         : "Following: each change appears as it comes.");
     },
-  }).then((end) => {
-    if (!end) return;
-    isOver = true;
-    now = end.status;
-    learn(end.sessions);
-    paint();
-    connection.className = "connection over";
-    fill(connection, STATUSES[now][0] === "open" ? "Nobody can learn more of it: look at the database." : "It is over.");
-    say(`${end.status}: ${outcomes(end.sessions)}`);
-    onEnd?.(end);
-  }).catch((error) => fill(connection, failure(error)));
+  };
+
+  async function run() {
+    let end;
+    do {
+      end = await follow(kill.id, { ...hear, after: told.at(-1)?.seq });
+      if (!end) return;
+      now = end.status;
+      learn(end.sessions);
+      paint();
+      connection.className = "connection over";
+      fill(connection, last(end));
+      say(`${end.status}: ${outcomes(end.sessions)}`);
+      onEnd?.(end);
+    } while (await isSettled(end, signal));
+  }
+
   paint();
-  return { status, table, connection, events: events.node, over, isOver: () => isOver };
+  run().catch((error) => signal.aborted || fill(connection, failure(error)));
+  return { status, table, connection, events: events.node };
+}
+
+/** So many milliseconds after a kill nobody looks any more what became of it. */
+const LOOKED_FOR = 15 * 60_000;
+
+function mayBeSettled({ status, requested_at: at }) {
+  return status === "unknown" && Date.now() - new Date(at).getTime() < LOOKED_FOR;
+}
+
+/** Whether a kill whose answer was lost is settled after all, by a look. */
+async function isSettled(kill, signal) {
+  while (mayBeSettled(kill) && !signal.aborted) {
+    await sleep(2000, signal);
+    if (signal.aborted) return false;
+    const { status } = await ask(`kills/${encodeURIComponent(kill.id)}`, { signal });
+    if (status !== "unknown") return true;
+  }
+  return false;
+}
+
+/** What is told at the end of a stream. */
+function last(kill) {
+  if (mayBeSettled(kill)) return "The answer was lost. A look may settle it yet: this page waits for it.";
+  return ["pending", "accepted", "unknown"].includes(kill.status) ? "Nobody will learn more of it: look at the database." : "It is over.";
 }
 
 export function followStep({ kill, close, signal }) {

@@ -17,6 +17,7 @@ export function grid({ label, columns, cells, mark, onOpen, onToggle, onSort, he
   let rows = [];
   let made = new Map();
   let active = 0;
+  let lastSort;
 
   const height = () => (NARROW.matches ? heights.narrow : heights.wide);
 
@@ -38,7 +39,7 @@ export function grid({ label, columns, cells, mark, onOpen, onToggle, onSort, he
     const next = new Map();
     for (let at = first; at < last; at += 1) {
       const row = rows[at];
-      const element = made.get(row.session.id) ?? made_of(row);
+      const element = made.get(row.session.id) ?? make(row);
       element.setAttribute("aria-rowindex", at + 2);
       element.tabIndex = at === active ? 0 : -1;
       element.style.transform = `translateY(${at * tall}px)`;
@@ -50,12 +51,12 @@ export function grid({ label, columns, cells, mark, onOpen, onToggle, onSort, he
     made = next;
   }
 
-  function made_of(row) {
-    const element = h("div", { class: `grid-row ${mark(row)}`, role: "row", "data-id": row.session.id }, cells(row));
-    return element;
+  function make(row) {
+    return h("div", { class: `grid-row ${mark(row)}`, role: "row", "data-id": row.session.id }, cells(row));
   }
 
   function set(fresh, { sort } = {}) {
+    lastSort = sort;
     const at = body.contains(document.activeElement) ? document.activeElement : null;
     const focus = at && { id: at.closest(".grid-row").dataset.id, box: at.matches("input") };
     rows = fresh;
@@ -76,7 +77,6 @@ export function grid({ label, columns, cells, mark, onOpen, onToggle, onSort, he
   function repaint() {
     set(rows, { sort: lastSort });
   }
-  let lastSort;
 
   function focusRow(at) {
     active = Math.max(0, Math.min(rows.length - 1, at));
@@ -122,10 +122,7 @@ export function grid({ label, columns, cells, mark, onOpen, onToggle, onSort, he
 
   return {
     node,
-    set: (fresh, how) => {
-      lastSort = how?.sort;
-      set(fresh, how);
-    },
+    set,
     repaint,
     focusRow,
     rows: () => rows,

@@ -90,7 +90,6 @@ export function open(context, { params }) {
       const list = await ask("sessions", { query, signal: controller.signal });
       Object.assign(state, { list, queues: queues(list.items), at: Date.now(), error: null });
       keepPicked();
-      if (!state.filters.view) state.filters.view = state.queues.heads.length > 0 ? "tree" : "list";
     } catch (error) {
       if (error.name === "AbortError") return;
       state.error = error;
@@ -117,6 +116,8 @@ export function open(context, { params }) {
   }
 
   function show() {
+    // Where anybody waits, that is what is looked for.
+    if (state.at) state.filters.view ||= state.queues.heads.length > 0 ? "tree" : "list";
     top.show(state.filters, state.list.items);
     top.busy(state.loading);
     const rows = arranged(state.list.items, state.queues, state.filters);
