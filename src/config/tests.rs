@@ -256,7 +256,9 @@ fn the_example_and_the_reference_have_every_key() {
             "webhooks" => &["[webhooks.a]"],
             "protect" => &["[[protect]]"],
             "access" => &["[access]", "[[access.grant]]"],
-            "server" | "tls" | "egress" | "audit" | "seal" | "auth" | "login" | "callers" | "confirm" | "returned" => &[],
+            "server" | "tls" | "egress" | "audit" | "seal" | "auth" | "login" | "callers" | "confirm" | "returned" => {
+                &[]
+            }
             other => panic!("how is {other} written? say it here"),
         };
         let usual = format!("[{section}]");
