@@ -52,6 +52,12 @@ pub enum Action {
     DbbrainKill,
     /// `DescribeMySqlProcessList`
     DbbrainProcesses,
+    /// `CreateKillInstanceSessionTaskWithMaintainUser`
+    AlidasKill,
+    /// `GetKillInstanceSessionTaskResult`
+    AlidasTask,
+    /// `GetMySQLAllSessionAsync`
+    AlidasSessions,
 }
 
 impl Action {
@@ -77,6 +83,7 @@ impl Action {
             | Self::IntelligentHistory => "taurusdb",
             Self::IamToken => "iam",
             Self::DcdbKill | Self::DcdbFlow | Self::DcdbProcesses | Self::DcdbDetail => "dcdb",
+            Self::AlidasKill | Self::AlidasTask | Self::AlidasSessions => "alidas",
             Self::DbbrainPrepare | Self::DbbrainKill | Self::DbbrainProcesses => "dbbrain",
             Self::TdsqlKill | Self::TdsqlFlow | Self::TdsqlProcesses | Self::TdsqlDetail => "tdsql",
         }

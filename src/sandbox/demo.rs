@@ -1,6 +1,6 @@
 //! A ready world with fixed ids: what `killgate demo` shows and tests may rely on.
 
-use super::{Clouds, HuaweiCustomer, Place, Session, TencentCustomer};
+use super::{AlibabaCustomer, Clouds, HuaweiCustomer, Place, Session, TencentCustomer};
 
 pub const HUAWEI_REGION: &str = "ap-southeast-1";
 pub const HUAWEI_PROJECT_ID: &str = "0611f1bd8b00d5d32f17c017f15b599f";
@@ -13,6 +13,10 @@ pub const HUAWEI_PASSWORD: &str = "sandbox-huawei-password";
 pub const TENCENT_REGION: &str = "ap-guangzhou";
 pub const TENCENT_SECRET_ID: &str = "AKIDsandbox000000000000000000000001";
 pub const TENCENT_SECRET_KEY: &str = "sandbox-tencent-secret-key-000001";
+
+pub const ALIBABA_REGION: &str = "cn-shanghai";
+pub const ALIBABA_ACCESS_KEY_ID: &str = "LTAIsandbox0000000000001";
+pub const ALIBABA_ACCESS_KEY_SECRET: &str = "sandbox-alibaba-secret-000000001";
 
 pub const GAUSSDB_INSTANCE: &str = "3d39c18788b54a919bab633874c159dfin14";
 pub const GAUSSDB_NODE: &str = "52c25e148a4a48c293b66ca95565719cno14";
@@ -55,6 +59,13 @@ pub const TDSQL_STANDBY_NODE: &str = "node-demo1002";
 /// TencentDB for MySQL; threads 4111 to 4122.
 pub const DBBRAIN_INSTANCE: &str = "cdb-demo0001";
 
+/// RDS for MySQL; sessions 71212 to 71223.
+pub const ALIDAS_INSTANCE: &str = "rm-demo0001";
+/// PolarDB for MySQL.
+pub const ALIDAS_CLUSTER: &str = "pc-demo0001";
+/// Sessions 81212 to 81223.
+pub const ALIDAS_NODE: &str = "pi-demo0001";
+
 /// The customer with the keys above.
 #[must_use]
 pub fn huawei_customer() -> HuaweiCustomer {
@@ -74,6 +85,16 @@ pub fn huawei_customer() -> HuaweiCustomer {
 #[must_use]
 pub fn tencent_customer() -> TencentCustomer {
     TencentCustomer { secret_id: TENCENT_SECRET_ID.into(), secret_key: TENCENT_SECRET_KEY.into(), token: None }
+}
+
+/// The customer with the keys above.
+#[must_use]
+pub fn alibaba_customer() -> AlibabaCustomer {
+    AlibabaCustomer {
+        access_key_id: ALIBABA_ACCESS_KEY_ID.into(),
+        access_key_secret: ALIBABA_ACCESS_KEY_SECRET.into(),
+        security_token: None,
+    }
 }
 
 pub(super) fn fill(clouds: &Clouds) {
@@ -100,6 +121,8 @@ pub(super) fn fill(clouds: &Clouds) {
     put(&tdsql(TDSQL_NODE), 3111, 12);
     put(&tdsql(TDSQL_STANDBY_NODE), 3311, 8);
     put(&clouds.add_place(Place::of("dbbrain", DBBRAIN_INSTANCE)), 4111, 12);
+    put(&clouds.add_place(Place::of("alidas", ALIDAS_INSTANCE)), 71212, 12);
+    put(&clouds.add_place(Place::of("alidas", ALIDAS_CLUSTER).at_node(ALIDAS_NODE)), 81212, 12);
 }
 
 /// A session as one meets them: shapes repeat after eight.

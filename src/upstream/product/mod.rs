@@ -1,5 +1,6 @@
 //! One file for each product that can end sessions: its calls, and what their answers mean.
 
+mod alidas;
 mod das;
 mod dasrds;
 mod dbbrain;
@@ -25,6 +26,7 @@ pub static TABLE: &[&dyn Vendor] = &[
     &dcdb::Dcdb,
     &tdsql::Tdsql,
     &dbbrain::DbBrain,
+    &alidas::AliDas,
     &postgresql::PostgreSql,
     &mysql::MySql,
     &mariadb::MariaDb,

@@ -1,6 +1,9 @@
 //! What one vendor, or one of its sites, does differently from the others.
 
+mod alidas;
 mod beyond;
+mod dasrds;
+mod dbbrain;
 mod each;
 mod intelligent;
 mod node;
