@@ -28,6 +28,10 @@ pub enum Action {
     IntelligentPreview,
     /// `GET …/intelligent-kill-session/history`
     IntelligentHistory,
+    /// `PUT …/ops/intelligent-kill-session`
+    RdsKill,
+    /// `GET …/ops/intelligent-kill-session/statistic`
+    RdsPreview,
     /// `POST /v3/auth/tokens`
     IamToken,
     /// `KillSession`
@@ -81,6 +85,7 @@ impl Action {
             | Self::IntelligentKill
             | Self::IntelligentPreview
             | Self::IntelligentHistory => "taurusdb",
+            Self::RdsKill | Self::RdsPreview => "rds",
             Self::IamToken => "iam",
             Self::DcdbKill | Self::DcdbFlow | Self::DcdbProcesses | Self::DcdbDetail => "dcdb",
             Self::AlidasKill | Self::AlidasTask | Self::AlidasSessions => "alidas",

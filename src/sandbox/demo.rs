@@ -34,6 +34,9 @@ pub const DASRDS_INSTANCE: &str = "3c8fb6f7aa9e4b1e8f4f0a1c2d3e4f50in03";
 /// RDS for MySQL; processes 61212 to 61223.
 pub const DASRDS_MYSQL_INSTANCE: &str = "5e1d0c9b8a7f4e6d9c8b7a6f5e4d3c2bin01";
 
+/// RDS for MySQL, for its intelligent kill; sessions 91212 to 91223.
+pub const RDS_INSTANCE: &str = "7a6f5e4d3c2b4d5e8c8b7a6f5e4d3c2bin01";
+
 pub const TAURUSDB_INSTANCE: &str = "a41cbc5c9bd344b1a60d3b7a1d0b8b4ein07";
 /// Threads 2075425 to 2075440.
 pub const TAURUSDB_NODE: &str = "f6b1c6d8a27e4c0d9d8bcb2a7d9a3e51no07";
@@ -108,6 +111,7 @@ pub(super) fn fill(clouds: &Clouds) {
     put(&clouds.add_das(DAS_INSTANCE, DAS_DB_USER_ID), 11212, 12);
     put(&clouds.add_place(Place::of("dasrds", DASRDS_INSTANCE)), 51212, 12);
     put(&clouds.add_place(Place::of("dasrds", DASRDS_MYSQL_INSTANCE)), 61212, 12);
+    put(&clouds.add_place(Place::of("rds", RDS_INSTANCE)), 91212, 12);
     let taurusdb = clouds.add_taurusdb(TAURUSDB_INSTANCE, TAURUSDB_NODE);
     put(&taurusdb, 2_075_425, 16);
     clouds.put(

@@ -12,6 +12,7 @@ mod mariadb;
 mod my;
 mod mysql;
 mod postgresql;
+mod rds;
 mod taurusdb;
 mod tdsql;
 
@@ -22,6 +23,7 @@ pub static TABLE: &[&dyn Vendor] = &[
     &gaussdb::GaussDb,
     &das::Das,
     &dasrds::DasRds,
+    &rds::Rds,
     &taurusdb::TaurusDb,
     &dcdb::Dcdb,
     &tdsql::Tdsql,

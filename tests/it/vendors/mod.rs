@@ -8,6 +8,7 @@ mod each;
 mod intelligent;
 mod node;
 mod pages;
+mod rds;
 mod refusals;
 mod site;
 
