@@ -113,14 +113,21 @@ pub fn configuration(
         project_id = "{project}"
         access_key = "{access_key}"
         secret_key = "{secret_key}"
-        endpoints = {{ gaussdb = "{clouds}", das = "{clouds}", taurusdb = "{clouds}" }}
+        endpoints = {{ gaussdb = "{clouds}", das = "{clouds}", dasrds = "{clouds}", taurusdb = "{clouds}" }}
 
         [accounts.tencent-demo]
         cloud = "tencent"
         region = "{tencent_region}"
         secret_id = "{secret_id}"
         secret_key = "{tencent_secret_key}"
-        endpoints.dcdb = "{clouds}"
+        endpoints = {{ dcdb = "{clouds}", tdsql = "{clouds}", dbbrain = "{clouds}" }}
+
+        [accounts.alibaba-demo]
+        cloud = "alibaba"
+        region = "{alibaba_region}"
+        access_key_id = "{access_key_id}"
+        access_key_secret = "{access_key_secret}"
+        endpoints.alidas = "{clouds}"
 
         [targets.ledger]
         vendor = "gaussdb"
@@ -158,6 +165,22 @@ pub fn configuration(
         vendor = "taurusdb"
         instance_id = "{payments}"
         node_id = "{payments_node}"
+
+        [targets.invoices]
+        vendor = "tdsql"
+        instance_id = "{tdsql}"
+
+        [targets.reports]
+        vendor = "dasrds"
+        instance_id = "{dasrds}"
+
+        [targets.wiki]
+        vendor = "dbbrain"
+        instance_id = "{dbbrain}"
+
+        [targets.forum]
+        vendor = "alidas"
+        instance_id = "{alidas}"
         {more}
         "#,
         record = record.display(),
@@ -185,6 +208,13 @@ pub fn configuration(
         catalog_node = scenes::CATALOG_NODE,
         payments = scenes::PAYMENTS_INSTANCE,
         payments_node = scenes::PAYMENTS_NODE,
+        alibaba_region = world::ALIBABA_REGION,
+        access_key_id = world::ALIBABA_ACCESS_KEY_ID,
+        access_key_secret = world::ALIBABA_ACCESS_KEY_SECRET,
+        tdsql = world::TDSQL_INSTANCE,
+        dasrds = world::DASRDS_INSTANCE,
+        dbbrain = world::DBBRAIN_INSTANCE,
+        alidas = world::ALIDAS_INSTANCE,
     );
     Ok(config::parse(&text, env)?)
 }
@@ -267,7 +297,7 @@ const CONFIRMED: &str =
     r#"{"target":"shop","select":{"match":{"user":"app"}},"reason":"INC-4711 stuck pool","confirm":"'"$CONFIRM"'"}"#;
 
 /// One kill for each operation, on sessions that the demo's world has: what it shows, further headers, the body.
-const KILLS: [(&str, &str, &str); 6] = [
+const KILLS: [(&str, &str, &str); 10] = [
     (
         "Huawei GaussDB: two sessions of a coordinator",
         "",
@@ -292,6 +322,26 @@ const KILLS: [(&str, &str, &str); 6] = [
         "Tencent DCDB: a task, and what became of it",
         " -H 'Prefer: wait=5'",
         r#"{"target":"orders-shard-1","select":{"ids":["1111","1112"]},"reason":"INC-4711 runaway report"}"#,
+    ),
+    (
+        "Tencent TDSQL without shards: the same",
+        " -H 'Prefer: wait=5'",
+        r#"{"target":"invoices","select":{"ids":["3111"]},"reason":"INC-4711 runaway report"}"#,
+    ),
+    (
+        "Huawei DAS by instance, here a PostgreSQL: the user that was seen goes with each id",
+        " -H 'Prefer: wait=5'",
+        r#"{"target":"reports","select":{"ids":["51212"]},"reason":"INC-4711 runaway report"}"#,
+    ),
+    (
+        "Tencent DBbrain: prepared, and then committed",
+        "",
+        r#"{"target":"wiki","select":{"ids":["4111"]},"reason":"INC-4711 runaway report"}"#,
+    ),
+    (
+        "Alibaba DAS: a task, and a reason for each session",
+        " -H 'Prefer: wait=5'",
+        r#"{"target":"forum","select":{"ids":["71212"]},"reason":"INC-4711 runaway report"}"#,
     ),
     (
         "an alias that does not exist: not done, and on record",

@@ -25,8 +25,8 @@ pub(super) struct VendorInfo {
     /// What a session id looks like.
     #[schema(example = "a whole number from 0 to 9223372036854775807")]
     pub(super) session_id: String,
-    /// The selectors that this vendor takes.
-    #[schema(example = json!(["ids"]))]
+    /// Every form of `select` that a kill can have, where the account's site has all that the vendor has.
+    #[schema(example = json!(["ids", "match"]))]
     pub(super) selectors: Vec<String>,
     /// Whether an accepted kill can be looked up afterwards.
     pub(super) can_look: bool,
@@ -188,7 +188,7 @@ fn describe(vendor: &dyn Vendor, caller: &Authenticated, kills: &Kills) -> Vendo
         cloud: able.by.cloud().map(Cloud::name),
         coordinates: coordinates.collect(),
         session_id: able.session_id.expected(),
-        selectors: able.selectors.iter().map(|kind| kind.describe()).collect(),
+        selectors: able.forms(),
         can_look: able.can_follow_up,
         listing: able.listing.map(shown),
         counted_per_action: able.counting.is_by_action(),
