@@ -90,6 +90,8 @@ pub struct Webhook {
     pub callers: Option<Vec<Glob>>,
     /// At which accounts, as patterns for their names; `None`: at all of them.
     pub accounts: Option<Vec<Glob>>,
+    /// `ca_file`: certificates of authorities that the receiver may have its own from, beside those of `[tls]`, as PEM.
+    pub authorities: Option<Vec<u8>>,
 }
 
 impl Webhook {
@@ -137,7 +139,8 @@ impl Webhook {
         }
         let secret = if format == Some(Format::Plain) { Some(secret?) } else { secret };
         let name = name.to_owned();
-        Some(Self { name, format: format?, url: url?, secret, status, vendors, callers, accounts: named })
+        let authorities = section.authorities("ca_file");
+        Some(Self { name, format: format?, url: url?, secret, status, vendors, callers, accounts: named, authorities })
     }
 
     /// The bytes that deliveries are signed with: what follows `whsec_` read as base64, or else the text itself.
@@ -240,12 +243,14 @@ mod tests {
     #[test]
     fn a_typo_is_told_at_the_start_with_what_was_expected() {
         let chat = "[webhooks.a]\nformat = 'slack'\nurl = 'https://chat.example.com/x'\n";
+        let known: Vec<_> = crate::upstream::TABLE.iter().map(|vendor| vendor.name().as_str()).collect();
+        let vendors = format!("webhooks.a.vendors: must be a list of one or more of {}", known.join(", "));
         assert_eq!(
             problems(&format!("{chat}status = ['faild']\nvendors = ['dcbd']\nsecret = 'canary'")),
             [
                 "webhooks.a.secret: this platform signs nothing that it takes: leave it out",
                 "webhooks.a.status: must be a list of one or more of accepted, succeeded, partial, failed, refused, rate_limited, unknown",
-                "webhooks.a.vendors: must be a list of one or more of gaussdb, das, taurusdb, dcdb, postgresql, mysql, mariadb",
+                vendors.as_str(),
             ]
         );
         let formats = "webhooks.a.format: must be one of plain, slack, teams, feishu, dingtalk";
@@ -265,7 +270,7 @@ mod tests {
         assert_eq!(told("portal]", "Portal]"), "webhooks.Portal: the name must be 1 to 64 of 0-9 a-z _ -");
         assert_eq!(
             told("url =", "uri ="),
-            "webhooks.portal.url: required\nwebhooks.portal.uri: unknown key, expected one of format, allow_http, url, secret, status, vendors, callers, accounts"
+            "webhooks.portal.url: required\nwebhooks.portal.uri: unknown key, expected one of format, allow_http, url, secret, status, vendors, callers, accounts, ca_file"
         );
         let more = format!("{TENCENT}{PORTAL}callers = []\naccounts = ['t', 'x*']");
         assert_eq!(

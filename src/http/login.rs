@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::{
     auth::Scope,
-    config::{Auth, Login},
+    config::{Auth, Issuer, Keys, Login},
 };
 
 use super::{problem::Failure, query, schema::WrongMethod};
@@ -14,17 +14,18 @@ use super::{problem::Failure, query, schema::WrongMethod};
 /// What is told of it, as it is configured.
 #[derive(Debug, Clone, Default)]
 pub struct HowToLogIn {
-    /// An issuer that is an address: one that only shares a secret with callers gives nobody a token.
-    issuer: Option<String>,
+    /// Issuers that are addresses: one that only shares a secret with callers gives nobody a token.
+    issuers: Vec<String>,
     login: Option<Login>,
 }
 
 impl HowToLogIn {
     #[must_use]
     pub fn new(auth: &Auth, login: Option<&Login>) -> Self {
-        let is_address = auth.issuer.starts_with("https://") || auth.issuer.starts_with("http://");
-        let has_keys = matches!(auth.keys, crate::config::Keys::Set { .. });
-        Self { issuer: (is_address && has_keys).then(|| auth.issuer.clone()), login: login.cloned() }
+        let is_address = |issuer: &str| ["https://", "http://"].iter().any(|scheme| issuer.starts_with(scheme));
+        let can_be_asked = |issuer: &&Issuer| is_address(&issuer.issuer) && matches!(issuer.keys, Keys::Set(_));
+        let issuers = auth.issuers.iter().filter(can_be_asked).map(|issuer| issuer.issuer.clone()).collect();
+        Self { issuers, login: login.cloned() }
     }
 }
 
@@ -68,7 +69,7 @@ pub(super) struct LoginClient {
 )]
 pub(super) async fn how(request: HttpRequest, how: web::Data<HowToLogIn>) -> Result<HttpResponse, Failure> {
     query::none(&request)?;
-    let HowToLogIn { issuer, login } = how.get_ref().clone();
+    let HowToLogIn { issuers, login } = how.get_ref().clone();
     let asked = request.connection_info();
     let login = login.map(|Login { client_id, scope, audience }| LoginClient { client_id, scope, audience });
     let mut response = HttpResponse::Ok();
@@ -76,7 +77,7 @@ pub(super) async fn how(request: HttpRequest, how: web::Data<HowToLogIn>) -> Res
     response.insert_header((header::CACHE_CONTROL, "no-store"));
     Ok(response.json(ProtectedResource {
         resource: format!("{}://{}", asked.scheme(), asked.host()),
-        authorization_servers: issuer.into_iter().collect(),
+        authorization_servers: issuers,
         bearer_methods_supported: vec!["header"],
         scopes_supported: Scope::ALL.iter().map(|scope| scope.as_str()).collect(),
         resource_name: "killgate",

@@ -45,8 +45,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     auth::Auth,
-    config::Network,
-    domain::{Problem, ProblemCode},
+    domain::{Network, Problem, ProblemCode},
     kill::Kills,
     metrics::Metrics,
     notify::follow::Following,

@@ -14,7 +14,7 @@ use super::{Dependencies, after, chat, message::Message, pause};
 use crate::{
     audit::Delivery,
     config::{Secret, Webhook},
-    upstream::transport::{Request, Response},
+    upstream::transport::{Request, Response, Transport},
 };
 
 /// How often is looked for what is due.
@@ -34,6 +34,7 @@ pub(super) struct Courier {
     name: String,
     webhook: Webhook,
     key: hmac::Key,
+    transport: Transport,
     dependencies: Dependencies,
 }
 
@@ -49,7 +50,8 @@ enum Tried {
 impl Courier {
     pub(super) fn new(webhook: &Webhook, dependencies: Dependencies) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &webhook.key());
-        Self { name: webhook.name.clone(), webhook: webhook.clone(), key, dependencies }
+        let transport = dependencies.ways.of(webhook.authorities.as_deref()).clone();
+        Self { name: webhook.name.clone(), webhook: webhook.clone(), key, transport, dependencies }
     }
 
     /// Delivers what is due until it is told to stop; what is under way then is finished.
@@ -147,7 +149,7 @@ impl Courier {
         let now = self.dependencies.clock.now();
         let kill = delivery.kill.clone().explained();
         let chat::Post { url, body } = chat::post(*format, &kill, url, secret.as_ref().map(Secret::expose), now);
-        match self.dependencies.transport.send(Request::json(url, body, TIMEOUT)).await {
+        match self.transport.send(Request::json(url, body, TIMEOUT)).await {
             Ok(response) if response.status.is_success() => match chat::refusal(*format, &response.body) {
                 None => Tried::Taken,
                 Some(why) => Tried::Failed(why, None),
@@ -171,7 +173,7 @@ impl Courier {
     async fn post(&self, message: &Message) -> Tried {
         let mut request = Request::json(self.webhook.url.clone(), message.body.clone(), TIMEOUT);
         request.headers.extend(message.headers(&self.key, self.dependencies.clock.now()));
-        match self.dependencies.transport.deliver(request).await {
+        match self.transport.deliver(request).await {
             Ok(response) if response.status.is_success() => Tried::Taken,
             Ok(response) => self.refused(&response, |status| status == StatusCode::GONE),
             Err(error) => Tried::Failed(error.to_string(), None),
