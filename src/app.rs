@@ -20,10 +20,11 @@ use url::Url;
 use crate::{
     audit::{self, Audit, AuditError},
     auth::{Auth, Fetch},
+    chain::SealKey,
     clock::{Clock, id_at},
     config::{self, Config},
     dispatch::rate::limiter::Limit,
-    evidence::Sealer,
+    evidence::{Delivered, Sealer, SealingParts},
     history::Indexer,
     http,
     kill::{
@@ -111,9 +112,16 @@ impl App {
         let following = Following::start(audit.clone(), clock.clone(), Arc::clone(&metrics), config.server.max_streams);
         let (stopping, to_stop) = watch::channel(false);
         let (parts, grace) = ((kills.clone(), following.clone(), auth), config.server.shutdown_grace);
+        let delivered = Delivered::default();
+        let sealing = http::Sealing {
+            public_key: config.seal.key.as_ref().map(SealKey::public),
+            most: config.seal.most,
+            delivered: delivered.clone(),
+        };
+        let (proxies, console) = (config.server.trusted_proxies.clone(), config.console.clone());
         let login = http::HowToLogIn::new(config.auth()?, config.login.as_ref());
-        let service =
-            http::Service::new(parts, Arc::clone(&metrics), (config.server.trusted_proxies.clone(), login), to_stop);
+        let settings = http::Settings { proxies, console, login, sealing };
+        let service = http::Service::new(parts, Arc::clone(&metrics), settings, to_stop);
         let server = HttpServer::new(move || http::app(service.clone()))
             .on_connect(|connection, _| http::limit_unread(connection))
             // What is done for a caller ends with its connection, but for kills.
@@ -129,7 +137,9 @@ impl App {
         let (serving, reconciling) = (tokio::spawn(server), tokio::spawn(kills.clone().reconcile()));
         let indexer = Indexer::start(audit.clone(), clock.clone(), Arc::clone(&metrics));
         let to_receiver = ways.of(config.seal.authorities.as_deref());
-        let sealer = Sealer::start(&config.seal, audit.clone(), clock.clone(), Arc::clone(&metrics), to_receiver);
+        let sealing =
+            SealingParts { audit: audit.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics), delivered };
+        let sealer = Sealer::start(&config.seal, sealing, to_receiver);
         let couriers = Couriers::start(&webhooks, &Dependencies { audit, clock, metrics, ways });
         Ok(Self {
             address,

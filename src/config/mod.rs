@@ -13,6 +13,7 @@ mod audit;
 mod auth;
 mod callers;
 mod confirm;
+mod console;
 mod egress;
 mod error;
 mod login;
@@ -42,6 +43,7 @@ pub use audit::{Audit, Database};
 pub use auth::{Auth, Issuer, KeySet, Keys, Person, Source};
 pub use callers::Callers;
 pub use confirm::Confirm;
+pub use console::{CodeFlow, Console};
 pub use egress::Egress;
 pub use error::{ConfigError, Problem};
 pub use login::Login;
@@ -81,6 +83,7 @@ pub struct Config {
     pub access: Access,
     pub callers: Callers,
     pub confirm: Confirm,
+    pub console: Console,
     pub accounts: BTreeMap<String, Account>,
     /// Limits for all accounts of a vendor, by the vendor's name.
     pub vendors: BTreeMap<String, LimitOverrides>,
@@ -148,6 +151,7 @@ impl Config {
         let login = root.table_if_set("login", |section| Some(Login::read(section)));
         let callers = root.table("callers", Callers::read);
         let confirm = root.table("confirm", Confirm::read);
+        let console = root.table("console", |section| Console::read(section, auth.as_ref()));
         let limits = root.tables("vendors", vendors::known_as(vendors), LimitOverrides::read);
         let accounts = root.tables("accounts", accounts::NAME, |name, section| Account::read(name, section, vendors));
         servers::refuse_shared(root, &accounts);
@@ -170,6 +174,7 @@ impl Config {
             access,
             callers,
             confirm,
+            console,
             accounts: whole(accounts)?,
             vendors: limits,
             protect: protect.into_iter().collect::<Option<_>>()?,

@@ -5,6 +5,7 @@
 mod api;
 mod audit;
 mod client;
+mod console;
 mod contract;
 mod engines;
 mod evidence;
