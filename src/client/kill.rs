@@ -27,36 +27,34 @@ use crate::{cli::stopped, domain::legible};
 pub(super) struct Order {
     #[command(flatten)]
     place: Place,
-    #[command(flatten)]
-    chosen: Chosen,
     /// The person for whom it is, where that is not the caller
     #[arg(long, value_name = "PERSON")]
     on_behalf_of: Option<String>,
     /// End only what the session runs, and keep the session
     #[arg(long)]
     statement: bool,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 /// Show which sessions a kill would end, and end none
 #[derive(Debug, Args)]
 pub struct PreviewArgs {
-    #[command(flatten)]
-    order: Order,
     /// Why, for the record
     #[arg(short = 'm', long, value_name = "TEXT", default_value = "a preview")]
     reason: String,
-    #[command(flatten)]
-    connection: Connection,
     /// How the answer is told
     #[arg(short, long, value_enum, default_value_t)]
     pub(super) output: Output,
+    #[command(flatten)]
+    order: Order,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// Show which sessions it would end, ask, end those, and follow until each is settled
 #[derive(Debug, Args)]
 pub struct KillArgs {
-    #[command(flatten)]
-    order: Order,
     /// Why, for the record
     #[arg(short = 'm', long, value_name = "TEXT")]
     reason: String,
@@ -72,11 +70,13 @@ pub struct KillArgs {
     /// How long to follow it; then it goes on without
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
     timeout: Duration,
-    #[command(flatten)]
-    connection: Connection,
     /// How the answer is told
     #[arg(short, long, value_enum, default_value_t)]
     pub(super) output: Output,
+    #[command(flatten)]
+    order: Order,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// Follow a kill until it is over; with -o json a line for each change, the last one the kill
@@ -88,11 +88,11 @@ pub struct WatchArgs {
     /// How long to follow it; then it goes on without
     #[arg(long, value_name = "TIME", default_value = "20m", value_parser = humantime::parse_duration)]
     timeout: Duration,
-    #[command(flatten)]
-    connection: Connection,
     /// How the answer is told
     #[arg(short, long, value_enum, default_value_t)]
     pub(super) output: Output,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 impl Order {

@@ -40,21 +40,21 @@ pub struct LoginArgs {
     /// Keep a token that is read from standard input, whoever made it
     #[arg(long, conflicts_with_all = ["issuer", "client_id", "scope", "audience"])]
     with_token: bool,
-    #[command(flatten)]
-    connection: Connection,
     /// How the answer is told
     #[arg(short, long, value_enum, default_value_t)]
     pub(super) output: Output,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// Forget the token that is kept for this gateway
 #[derive(Debug, Args)]
 pub struct LogoutArgs {
-    #[command(flatten)]
-    connection: Connection,
     /// How the answer is told
     #[arg(short, long, value_enum, default_value_t)]
     pub(super) output: Output,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// What a gateway tells of how to get a token (RFC 9728).
