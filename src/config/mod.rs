@@ -55,7 +55,7 @@ pub use server::{Log, LogFormat, Server};
 pub use targets::Target;
 pub use tls::Tls;
 pub use vendors::{LimitOverrides, Limits};
-pub use webhooks::Webhook;
+pub use webhooks::{Format, Webhook};
 
 use crate::{
     domain::Access,
@@ -157,7 +157,8 @@ impl Config {
         servers::refuse_shared(root, &accounts);
         let access = root.table("access", |section| access::access(section, &accounts, vendors));
         let targets = root.tables("targets", targets::ALIAS, |_, section| Target::read(section, &accounts, vendors));
-        let webhooks = root.tables("webhooks", accounts::NAME, |name, section| Webhook::read(name, section, &accounts));
+        let webhooks =
+            root.tables("webhooks", accounts::NAME, |name, section| Webhook::read(name, section, &accounts, vendors));
         let protect = root.list("protect", |section| Protect::read(section, &targets, vendors));
         let returned = root.table("returned", Returned::read);
         Some(Self {
