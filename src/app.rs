@@ -18,10 +18,10 @@ use url::Url;
 use crate::{
     audit::{self, Audit, AuditError},
     auth::{Auth, Fetch},
+    chain::SealKey,
     clock::{Clock, id_at},
     config::{self, Config},
     dispatch::rate::limiter::Limit,
-    chain::SealKey,
     evidence::{Delivered, Sealer, SealingParts},
     history::Indexer,
     http,
@@ -129,7 +129,8 @@ impl App {
         let handle = server.handle();
         let (serving, reconciling) = (tokio::spawn(server), tokio::spawn(kills.clone().reconcile()));
         let indexer = Indexer::start(audit.clone(), clock.clone(), Arc::clone(&metrics));
-        let sealing = SealingParts { audit: audit.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics), delivered };
+        let sealing =
+            SealingParts { audit: audit.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics), delivered };
         let sealer = Sealer::start(&config.seal, sealing, &transport);
         let couriers = Couriers::start(&webhooks, &Dependencies { audit, clock, metrics, transport });
         Ok(Self {

@@ -82,7 +82,8 @@ mod tests {
 
     #[test]
     fn a_client_logs_people_in_at_the_issuer() {
-        let text = format!("{AUTH}[console]\nenabled = true\nclient_id = 'console'\norigins = ['https://token.example.com']");
+        let text =
+            format!("{AUTH}[console]\nenabled = true\nclient_id = 'console'\norigins = ['https://token.example.com']");
         let login = read(&text).console.login.unwrap();
         assert_eq!((login.client_id.as_str(), login.issuer.as_str()), ("console", "https://sso.example.com/realm"));
         assert_eq!(login.audience, "killgate");

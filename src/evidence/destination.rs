@@ -71,7 +71,9 @@ impl Publisher {
     async fn deliver(&mut self) -> Result<(), String> {
         if self.tail.is_none() {
             let tail = self.begin().await?;
-            self.dependencies.delivered.begins(self.destination.kind(), tail.last.as_ref().map(|last| last.head.number));
+            self.dependencies
+                .delivered
+                .begins(self.destination.kind(), tail.last.as_ref().map(|last| last.head.number));
             self.tail = Some(tail);
         }
         loop {

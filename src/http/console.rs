@@ -116,7 +116,8 @@ async fn settings(console: web::Data<Console>) -> HttpResponse {
 
 async fn file(request: HttpRequest, path: web::Path<String>) -> Result<HttpResponse, Failure> {
     let found = files().find(|File(name, ..)| *name == path.as_str());
-    let File(_, media_type, text) = found.ok_or_else(|| Problem::new(ProblemCode::NotFound, "there is no such path"))?;
+    let File(_, media_type, text) =
+        found.ok_or_else(|| Problem::new(ProblemCode::NotFound, "there is no such path"))?;
     Ok(served(&request, media_type, text))
 }
 
@@ -164,7 +165,16 @@ mod tests {
     #[test]
     fn no_script_parses_text_as_html_and_none_stands_in_the_page() {
         for File(path, _, text) in SCRIPTS {
-            for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "localStorage", "http://"] {
+            for word in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "new Function",
+                "localStorage",
+                "http://",
+            ] {
                 let is_name = *path == "dom.js" && word == "http://";
                 assert!(is_name || !text.contains(word), "{path} has {word}");
             }

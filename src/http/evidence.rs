@@ -13,7 +13,8 @@ use crate::{
 };
 
 use super::{
-    Readers, Sealing, caller::Authenticated, kills::unreadable_record, problem::Failure, query, schema::EvidenceProblems,
+    Readers, Sealing, caller::Authenticated, kills::unreadable_record, problem::Failure, query,
+    schema::EvidenceProblems,
 };
 
 /// How far the record is sealed. Whether it still is what was sealed is told by `killgate audit verify`.
@@ -100,7 +101,8 @@ pub(super) async fn evidence(
         None => None,
     };
     let checkpoints = sealing.delivered.all().into_iter();
-    let checkpoints = checkpoints.map(|(to, Delivery { number, at, is_failing })| CheckpointInfo { to, number, at, is_failing });
+    let checkpoints =
+        checkpoints.map(|(to, Delivery { number, at, is_failing })| CheckpointInfo { to, number, at, is_failing });
     Ok(HttpResponse::Ok().json(Evidence {
         public_key: sealing.public_key.map(|key| hex(&key)),
         last_block: last.map(LastBlock::from),

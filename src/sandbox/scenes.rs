@@ -55,7 +55,12 @@ fn pool(clouds: &Clouds, place: &Place) {
     for id in 410_201..=410_208 {
         let search = format!("select * from products where lower(description) like '%{}%' order by price", id % 7);
         let session = Session::new(id, "catalog_api").in_database("catalog");
-        clouds.put(place, &session.from_host(&format!("10.30.1.{}:{}", id % 4 + 4, 45_000 + id % 1000)).running(&search, 60 + id % 90));
+        clouds.put(
+            place,
+            &session
+                .from_host(&format!("10.30.1.{}:{}", id % 4 + 4, 45_000 + id % 1000))
+                .running(&search, 60 + id % 90),
+        );
     }
     let dump = "Master has sent all binlog to slave; waiting for more updates";
     clouds.put(place, &Session::new(410_190, "repl").in_database("").doing("Binlog Dump", dump, 1_209_600));

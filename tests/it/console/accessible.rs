@@ -21,7 +21,11 @@ async fn wrong(browser: &Browser, axe: &str) -> Vec<String> {
     let found = browser.js("return window.found").await;
     let Value::Array(found) = found else { panic!("{found}") };
     let each = |rule: &Value| {
-        let nodes = rule["nodes"].as_array().unwrap().iter().map(|node| format!("{} {}", node["html"], node["any"][0]["message"]));
+        let nodes = rule["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|node| format!("{} {}", node["html"], node["any"][0]["message"]));
         nodes.map(|node| format!("{}: {node}", rule["id"])).collect::<Vec<_>>()
     };
     found.iter().flat_map(each).collect()
@@ -54,7 +58,9 @@ async fn axe_finds_nothing_wrong_on_any_page() {
         check("preview").await;
         browser.click("dialog header button").await;
         browser.js("location.hash = '#/history'").await;
-        browser.until("return document.querySelectorAll('.kills tbody tr').length && document.querySelector('.bars')").await;
+        browser
+            .until("return document.querySelectorAll('.kills tbody tr').length && document.querySelector('.bars')")
+            .await;
         check("history").await;
         browser.js(&format!("location.hash = '#/kill/{}'", made["id"].as_str().unwrap())).await;
         browser.until("return document.querySelector('.connection.over')").await;

@@ -73,8 +73,16 @@ impl Browser {
         let client = Client::new(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         let mut it = Self { driver, port, session: String::new(), client, folder, _seat: seat };
         let flags = [
-            "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--lang=en-US",
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            "--lang=en-US",
         ];
         let profile = format!("--user-data-dir={}", it.folder.path().join("profile").display());
         let flags: Vec<_> = flags.into_iter().chain([profile.as_str()]).collect();
@@ -128,7 +136,8 @@ impl Browser {
 
     /// The same, once it is something: neither null nor false, nor 0 or empty.
     pub(super) async fn until(&self, body: &str) -> Value {
-        let is_something = |value: &Value| !matches!(value, Value::Null | Value::Bool(false)) && *value != 0 && *value != "";
+        let is_something =
+            |value: &Value| !matches!(value, Value::Null | Value::Bool(false)) && *value != 0 && *value != "";
         let what = format!("{body} in\n{}", self.text("body").await);
         eventually(&what, async || self.try_js(body).await.ok().filter(is_something)).await
     }
@@ -204,10 +213,11 @@ impl Drop for Browser {
     fn drop(&mut self) {
         // The driver takes the browser's processes with it if it is asked, and leaves them if it is killed.
         if let Ok(mut driver) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) {
-            let ask = format!("DELETE {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", self.session);
+            let ask = format!("DELETE {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", self.session);
             let patience = driver.set_read_timeout(Some(Duration::from_mins(1)));
             if patience.is_ok() && driver.write_all(ask.as_bytes()).is_ok() {
-                let _ = driver.read_to_end(&mut Vec::new());
+                // It answers once that is done, and keeps the connection.
+                let _ = driver.read(&mut [0; 1024]);
             }
         }
         self.driver.kill().unwrap_or_default();

@@ -22,8 +22,14 @@ async fn the_fleet_tells_limits_open_kills_and_how_far_the_record_is_sealed() {
     let browser = logged_in(&gateway, ALL, "#/fleet").await;
     browser.sees(".vendors", "huawei-test").await;
     browser.sees(".targets", "orders-shard-1").await;
-    browser.until("document.querySelector('.head button').click(); return /Last block\\s+\\d/.test(document.body.innerText)").await;
-    browser.until("document.querySelector('.head button').click(); return /a file\\s+\\d/.test(document.body.innerText)").await;
+    browser
+        .until(
+            "document.querySelector('.head button').click(); return /Last block\\s+\\d/.test(document.body.innerText)",
+        )
+        .await;
+    browser
+        .until("document.querySelector('.head button').click(); return /a file\\s+\\d/.test(document.body.innerText)")
+        .await;
     assert!(browser.text("main").await.contains("Signature\ngood"), "{}", browser.text("main").await);
     assert_eq!(browser.complaints().await, [""; 0]);
 }

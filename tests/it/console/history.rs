@@ -43,7 +43,9 @@ async fn pages_come_as_one_goes_down_until_that_is_all() {
         .until("window.scrollTo(0, document.documentElement.scrollHeight); return document.querySelectorAll('.kills tbody tr').length === 120")
         .await;
     browser.sees(".end", "That is all").await;
-    let ids = browser.js("return new Set([...document.querySelectorAll('.kills tbody tr')].map((row) => row.dataset.kill)).size").await;
+    let ids = browser
+        .js("return new Set([...document.querySelectorAll('.kills tbody tr')].map((row) => row.dataset.kill)).size")
+        .await;
     assert_eq!(ids, 120, "each once");
     browser.js("document.querySelector('.bar-of').dispatchEvent(new MouseEvent('click'))").await;
     browser.until("return location.hash.includes('since=') && location.hash.includes('until=')").await;

@@ -34,7 +34,8 @@ async fn no_text_runs_as_a_script_and_none_breaks_the_page() {
     let stands = async |what: &str| {
         browser.until("return document.readyState === 'complete'").await;
         assert_eq!(browser.js("return window.pwned ?? null").await, json!(null), "{what} ran");
-        let (wide, room) = (browser.js("return document.documentElement.scrollWidth").await, browser.js("return innerWidth").await);
+        let (wide, room) =
+            (browser.js("return document.documentElement.scrollWidth").await, browser.js("return innerWidth").await);
         assert!(wide.as_u64() <= room.as_u64(), "{what} is {wide} wide in {room}");
         assert_eq!(browser.count("main img, main script, main svg[onload]").await, 0, "{what}");
     };

@@ -26,7 +26,11 @@ pub(super) async fn gateway_with(setup: Setup) -> Gateway {
         ("catalog", "taurusdb", scenes::CATALOG_INSTANCE, scenes::CATALOG_NODE),
         ("payments", "taurusdb", scenes::PAYMENTS_INSTANCE, scenes::PAYMENTS_NODE),
     ] {
-        let component = if vendor == "gaussdb" { format!("component_id = \"{}\"\n", scenes::BILLING_COMPONENT) } else { String::new() };
+        let component = if vendor == "gaussdb" {
+            format!("component_id = \"{}\"\n", scenes::BILLING_COMPONENT)
+        } else {
+            String::new()
+        };
         write!(
             more,
             "\n[targets.{alias}]\nvendor = \"{vendor}\"\naccount = \"huawei-test\"\ninstance_id = \"{instance}\"\nnode_id = \"{node}\"\n{component}",

@@ -101,7 +101,11 @@ async fn a_token_that_runs_out_is_renewed_in_place_and_what_waited_goes_on() {
     let fresh = mint(&grant, &Secret::from(JWT_SECRET.to_owned()), &clock).unwrap();
     browser.write("dialog textarea", &fresh).await;
     browser.click("dialog button[type=submit]").await;
-    browser.until("return !document.querySelector('dialog') && document.querySelector('.count')?.innerText.includes('of 16')").await;
+    browser
+        .until(
+            "return !document.querySelector('dialog') && document.querySelector('.count')?.innerText.includes('of 16')",
+        )
+        .await;
     assert_eq!(browser.js("return document.querySelector('input[name=q]').value").await, "webshop");
 }
 

@@ -11,7 +11,6 @@ use crate::support::gateway::{Setup, kill_of};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pictures_are_made_where_they_are_asked_for() {
-    #[expect(clippy::disallowed_methods, reason = "tests have no configuration")]
     if std::env::var_os("KILLGATE_PICTURES").is_none() {
         return;
     }
@@ -20,11 +19,17 @@ async fn pictures_are_made_where_they_are_asked_for() {
     let key = SealKey::generate().unwrap().base64().unwrap();
     let more = format!("\n[seal]\nkey = \"{}\"\nevery_ms = 100\n", key.expose_secret());
     let gateway = gateway_with(Setup { more, ..Setup::default() }).await;
-    for (target, ids) in [("ledger", vec![10_180, 10_185]), ("orders-ro", vec![2_075_425, 2_075_429, 99]), ("catalog", vec![410_201, 410_202])] {
+    for (target, ids) in [
+        ("ledger", vec![10_180, 10_185]),
+        ("orders-ro", vec![2_075_425, 2_075_429, 99]),
+        ("catalog", vec![410_201, 410_202]),
+    ] {
         kill(&gateway, kill_of(target, &ids)).await;
     }
     gateway.kill(&kill_of("payments", &[520_031])).await;
-    gateway.kill(&json!({ "target": "nowhere", "select": { "ids": ["1"] }, "reason": "INC-4711 runaway report" })).await;
+    gateway
+        .kill(&json!({ "target": "nowhere", "select": { "ids": ["1"] }, "reason": "INC-4711 runaway report" }))
+        .await;
     let browser = logged_in(&gateway, ALL, "").await;
     let take = async |name: &str| browser.picture(&folder.join(format!("{name}.png"))).await;
     browser.until("return document.querySelectorAll('.grid-body .grid-row').length").await;
@@ -48,7 +53,9 @@ async fn pictures_are_made_where_they_are_asked_for() {
     browser.until("return document.querySelector('.kill-page .connection.over')").await;
     take("kill").await;
     browser.click("[data-page=history]").await;
-    browser.until("return document.querySelectorAll('.kills tbody tr').length >= 6 && document.querySelector('.bars')").await;
+    browser
+        .until("return document.querySelectorAll('.kills tbody tr').length >= 6 && document.querySelector('.bars')")
+        .await;
     take("history").await;
     browser.room("dark").await;
     browser.click("[data-page=fleet]").await;
