@@ -161,11 +161,14 @@ pub fn openapi() -> anyhow::Result<String> {
 /// # Errors
 /// A gateway whose callers do not share a secret with it: it has no key to sign with.
 pub fn token(config: &Config, sub: &str, scope: &str, ttl: Duration) -> anyhow::Result<String> {
-    let auth = config.auth()?;
-    let Keys::Secret(secret) = &auth.keys else {
+    let secrets = config.auth()?.issuers.iter().find_map(|issuer| match &issuer.keys {
+        Keys::Secrets(secrets) => Some((issuer, secrets.first()?)),
+        Keys::Set(_) => None,
+    });
+    let Some((issuer, secret)) = secrets else {
         bail!("auth.hs256_secret: is not set, and with a key set only its issuer can make tokens");
     };
-    let (issuer, audience) = (auth.issuer.as_str(), auth.audience.as_str());
+    let (issuer, audience) = (issuer.issuer.as_str(), issuer.audience.as_str());
     let grant = Grant { issuer, audience, subject: sub, scope, ttl, extra: serde_json::Map::new() };
     Ok(mint(&grant, secret, &Clock::system())?)
 }

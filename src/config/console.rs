@@ -13,12 +13,12 @@ pub struct Console {
     /// Whether they are there; `false` by default.
     pub enabled: bool,
     /// Who logs people in; without it they paste a token.
-    pub login: Option<Login>,
+    pub login: Option<CodeFlow>,
 }
 
 /// Logging in at the issuer, by OAuth 2.0 code flow with PKCE.
 #[derive(Debug, Clone)]
-pub struct Login {
+pub struct CodeFlow {
     /// As whom the console is known at the issuer: a public client, which has no secret.
     pub client_id: String,
     /// What a token is asked for.
@@ -43,13 +43,15 @@ impl Console {
             }
         }
         let login = client_id.and_then(|client_id| {
-            let at = auth.and_then(|auth| Some((address::endpoint(&auth.issuer, false)?, auth)));
-            let Some((url, auth)) = at else {
+            let issuers = auth.into_iter().flat_map(|auth| &auth.issuers);
+            // Of several the first one logs people in.
+            let mut at = issuers.filter_map(|issuer| Some((address::endpoint(&issuer.issuer, false)?, issuer)));
+            let Some((url, auth)) = at.next() else {
                 section.problem("client_id", "needs an auth.issuer that is an https URL (http is allowed to loopback)");
                 return None;
             };
             let origins = [url].into_iter().chain(origins).collect();
-            Some(Login { client_id, scope, issuer: auth.issuer.clone(), audience: auth.audience.clone(), origins })
+            Some(CodeFlow { client_id, scope, issuer: auth.issuer.clone(), audience: auth.audience.clone(), origins })
         });
         Self { enabled, login }
     }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::{READ, problem::Failure, resource};
 use crate::{
     chain::hex,
-    config::Login,
+    config::CodeFlow,
     domain::{Problem, ProblemCode},
 };
 
@@ -66,7 +66,7 @@ pub(super) struct Console {
 }
 
 impl Console {
-    pub(super) fn new(login: Option<&Login>) -> Self {
+    pub(super) fn new(login: Option<&CodeFlow>) -> Self {
         let origins = login.map(|login| login.origins.as_slice()).unwrap_or_default();
         let origins = origins.iter().fold(String::new(), |mut text, url| {
             // Writing to a String does not fail.
@@ -75,7 +75,7 @@ impl Console {
         });
         let settings = login.map_or_else(
             || json!({}),
-            |Login { client_id, scope, issuer, audience, .. }| json!({ "client_id": client_id, "scope": scope, "issuer": issuer, "audience": audience }),
+            |CodeFlow { client_id, scope, issuer, audience, .. }| json!({ "client_id": client_id, "scope": scope, "issuer": issuer, "audience": audience }),
         );
         let policy = format!(
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{origins}; \
@@ -189,7 +189,8 @@ mod tests {
         let issuer = "https://sso.example.com/realms/a/".to_owned();
         let origins = [issuer.as_str(), "https://token.example.com/x"].map(|url| url.parse().unwrap()).to_vec();
         let (client_id, scope, audience) = ("console".into(), "openid".into(), "killgate".into());
-        let Console { settings, policy } = Console::new(Some(&Login { client_id, scope, issuer, audience, origins }));
+        let Console { settings, policy } =
+            Console::new(Some(&CodeFlow { client_id, scope, issuer, audience, origins }));
         assert!(policy.contains("connect-src 'self' https://sso.example.com https://token.example.com;"), "{policy}");
         assert!(!policy.contains("unsafe"), "{policy}");
         assert_eq!(settings["issuer"], "https://sso.example.com/realms/a/");

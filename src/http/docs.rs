@@ -15,7 +15,9 @@ use crate::{
     history::{Format, Rows},
 };
 
-use super::{events, evidence, export, health, kills, list, me, problem::ProblemDocument, reference, sessions, stats};
+use super::{
+    events, evidence, export, health, kills, list, login, me, problem::ProblemDocument, reference, sessions, stats,
+};
 
 /// The document. `openapi/killgate.json` is a copy of it that a test compares.
 #[derive(Debug, OpenApi)]
@@ -45,6 +47,7 @@ use super::{events, evidence, export, health, kills, list, me, problem::ProblemD
         me::me,
         reference::vendors,
         reference::targets,
+        login::how,
         health::live,
         health::ready,
         health::metrics,

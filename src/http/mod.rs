@@ -16,6 +16,7 @@ mod health;
 mod held;
 mod kills;
 mod list;
+mod login;
 mod me;
 mod problem;
 mod query;
@@ -47,8 +48,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use crate::{
     auth::Auth,
     chain::PublicKey,
-    config::{self, Network},
-    domain::{Problem, ProblemCode},
+    config,
+    domain::{Network, Problem, ProblemCode},
     evidence::Delivered,
     kill::Kills,
     metrics::Metrics,
@@ -56,6 +57,7 @@ use crate::{
 };
 
 pub use docs::document;
+pub use login::HowToLogIn;
 use problem::Failure;
 use reader_seats::ReaderSeats;
 
@@ -68,6 +70,8 @@ pub struct Settings {
     /// Who is believed where a request comes from.
     pub proxies: Vec<Network>,
     pub console: config::Console,
+    /// What is told to whoever has no token.
+    pub login: HowToLogIn,
     pub sealing: Sealing,
 }
 
@@ -93,6 +97,7 @@ pub struct Service {
     reading: web::Data<body::Reading>,
     readers: web::Data<Readers>,
     traces: web::Data<traces::Traces>,
+    login: web::Data<HowToLogIn>,
     sealing: web::Data<Sealing>,
     console: Option<web::Data<console::Console>>,
 }
@@ -121,9 +126,10 @@ impl Service {
         settings: Settings,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        let Settings { proxies, console, sealing } = settings;
+        let Settings { proxies, console, login, sealing } = settings;
         let console = console.enabled.then(|| web::Data::new(console::Console::new(console.login.as_ref())));
         Self {
+            login: web::Data::new(login),
             console,
             sealing: web::Data::new(sealing),
             kills: web::Data::new(kills),
@@ -159,6 +165,7 @@ pub fn app(
         .app_data(service.reading)
         .app_data(service.readers)
         .app_data(service.traces)
+        .app_data(service.login)
         .app_data(service.sealing)
         .configure(routes)
         .configure(|pages| {
@@ -191,6 +198,7 @@ fn routes(service: &mut web::ServiceConfig) {
         .service(resource("/me", READ, web::get().to(me::me)))
         .service(resource("/evidence", READ, web::get().to(evidence::evidence)))
         .service(resource("/targets", READ, web::get().to(reference::targets)))
+        .service(resource("/.well-known/oauth-protected-resource", READ, web::get().to(login::how)))
         .service(resource("/healthz", READ, web::get().to(health::live)))
         .service(resource("/readyz", READ, web::get().to(health::ready)))
         .service(resource("/metrics", READ, web::get().to(health::metrics)))

@@ -289,7 +289,7 @@ impl IntoResponses for NotReady {
             METHOD,
             (
                 "503",
-                "`audit_unavailable`: nothing can be recorded now, so every kill is refused; `overloaded`: the gateway is about to stop",
+                "`audit_unavailable`: nothing can be recorded now, so every kill is refused; `keys_unavailable`: the keys of no issuer can be fetched, so nobody can be known; `overloaded`: the gateway is about to stop",
             ),
         ])
     }

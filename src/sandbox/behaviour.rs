@@ -92,12 +92,12 @@ pub enum Lie {
     /// The sessions stay for that long, shown as `Killed`.
     #[serde(rename = "slow_death_ms", with = "millis")]
     SlowDeath(Duration),
-    /// DCDB: nothing dies and the flow reports failure.
+    /// `KillSession`: nothing dies and the flow reports failure.
     FlowFails,
-    /// DCDB: the flow runs for that long; the sessions die at its end.
+    /// `KillSession`: the flow runs for that long; the sessions die at its end.
     #[serde(rename = "flow_runs_ms", with = "millis")]
     FlowRuns(Duration),
-    /// DCDB: the flow cannot be found.
+    /// `KillSession`: the flow cannot be found.
     FlowForgotten,
     /// Intelligent kill: `task_id` is a JSON number.
     TaskIdAsNumber,

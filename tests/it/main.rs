@@ -4,6 +4,7 @@
 
 mod api;
 mod audit;
+mod client;
 mod console;
 mod contract;
 mod engines;

@@ -167,11 +167,11 @@ fn place(world: &World, instance: &str, node: &str, component: &str) -> Result<P
     if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
         return Err(Refusal::new(400, "DBS.280667", "The component ID is incorrect."));
     }
-    let of_instance = || world.tables.iter().filter(|table| table.place.instance_id() == instance);
+    let of_instance = || world.tables.iter().filter(|table| table.place.instance_id == instance);
     if of_instance().next().is_none() {
         return Err(Refusal::new(404, "DBS.200002", "The DB instance does not exist."));
     }
-    if !of_instance().any(|table| table.place.node_id() == Some(node)) {
+    if !of_instance().any(|table| table.place.node_id.as_deref() == Some(node)) {
         return Err(Refusal::new(400, "DBS.212005", "The node does not belong to the instance."));
     }
     let place = Place::gaussdb(instance, node, component);
