@@ -12,6 +12,7 @@ mod address;
 mod audit;
 mod auth;
 mod callers;
+mod changes;
 mod confirm;
 mod egress;
 mod error;
@@ -39,6 +40,7 @@ pub use address::without_query;
 pub use audit::{Audit, Database};
 pub use auth::{Auth, Issuer, KeySet, Keys, Person, Source};
 pub use callers::Callers;
+pub use changes::{Changes, Elsewhere};
 pub use confirm::Confirm;
 pub use egress::Egress;
 pub use error::{ConfigError, Problem};
@@ -46,7 +48,7 @@ pub use protect::Protect;
 pub use returned::Returned;
 pub use seal::Seal;
 pub use secret::Secret;
-pub use server::{Log, LogFormat, Server};
+pub use server::{Log, LogFormat, Server, ServerTls};
 pub use targets::Target;
 pub use tls::Tls;
 pub use vendors::{LimitOverrides, Limits};
@@ -90,6 +92,8 @@ pub struct Config {
     pub tls: Tls,
     /// How they get out.
     pub egress: Egress,
+    /// What stands elsewhere than in the file.
+    pub elsewhere: Elsewhere,
 }
 
 /// Reads the configuration.
@@ -130,7 +134,8 @@ fn read(
     let mut root = Section::root(tree, &reading);
     let config = Config::read(&mut root, file, vendors);
     root.refuse_unknown();
-    reading.into_result(config)
+    let elsewhere = reading.elsewhere();
+    Ok(Config { elsewhere, ..reading.into_result(config)? })
 }
 
 impl Config {
@@ -152,6 +157,7 @@ impl Config {
         let protect = root.list("protect", |section| Protect::read(section, &targets, vendors));
         let returned = root.table("returned", Returned::read);
         Some(Self {
+            elsewhere: Elsewhere::default(),
             tls,
             egress,
             returned,

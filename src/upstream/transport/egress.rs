@@ -162,7 +162,9 @@ fn handshake(error: &rustls::Error) -> String {
                 "the certificate is for another name"
             }
             // One that is called like an authority here is another one all the same.
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => "the certificate is of an authority that is not known here (ca_file)",
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                "the certificate is of an authority that is not known here (ca_file)"
+            }
             CertificateError::Revoked => "the certificate was revoked",
             _ => "the certificate is not good",
         },
