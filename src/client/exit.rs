@@ -61,11 +61,17 @@ impl Exit {
         match (code, http_status) {
             ("outcome_unknown", _) => Self::Unknown,
             // The vendor was asked, or would have been, and surely did nothing.
-            ("upstream_failed" | "upstream_denied" | "upstream_rejected", _)
-            | ("target_busy" | "target_changed" | "target_not_found", _) => Self::Failed,
+            (
+                "upstream_failed" | "upstream_denied" | "upstream_rejected" | "target_busy" | "target_changed"
+                | "target_not_found",
+                _,
+            ) => Self::Failed,
             ("unauthenticated" | "forbidden", _) | (_, 401 | 403) => Self::NotAllowed,
-            ("rate_limited" | "upstream_throttled" | "overloaded" | "audit_unavailable", _)
-            | ("keys_unavailable" | "in_progress" | "too_slow", _)
+            (
+                "rate_limited" | "upstream_throttled" | "overloaded" | "audit_unavailable" | "keys_unavailable"
+                | "in_progress" | "too_slow",
+                _,
+            )
             | (_, 408 | 409 | 429 | 503) => Self::Later,
             ("malformed" | "invalid" | "unsupported_selector" | "unknown_target" | "not_found" | "key_reused", _)
             | (_, 400..=499) => Self::Wrong,
