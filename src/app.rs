@@ -17,9 +17,10 @@ use tokio::{
 
 use crate::{
     audit::{self, Audit, AuditError},
+    chain::SealKey,
     clock::Clock,
     config::{self, Changes, Config},
-    evidence::Sealer,
+    evidence::{Delivered, Sealer, SealingParts},
     history::Indexer,
     http::{self, Current},
     kill::{
@@ -96,8 +97,15 @@ impl App {
         let following = Following::start(audit.clone(), clock.clone(), Arc::clone(&metrics), config.server.max_streams);
         let (stopping, to_stop) = watch::channel(false);
         let (current, told) = watch::channel(generation.current());
-        let proxies = config.server.trusted_proxies.clone();
-        let service = http::Service::new(told, following.clone(), Arc::clone(&metrics), proxies, to_stop);
+        let delivered = Delivered::default();
+        let sealing = http::Sealing {
+            public_key: config.seal.key.as_ref().map(SealKey::public),
+            most: config.seal.most,
+            delivered: delivered.clone(),
+        };
+        let (proxies, console) = (config.server.trusted_proxies.clone(), config.console.clone());
+        let settings = http::Settings { proxies, console, sealing };
+        let service = http::Service::new((told, following.clone()), Arc::clone(&metrics), settings, to_stop);
         let server = HttpServer::new(move || http::app(service.clone()))
             .on_connect(|connection, _| http::limit_unread(connection))
             // What is done for a caller ends with its connection, but for kills.
@@ -123,7 +131,7 @@ impl App {
         let serving = tokio::spawn(server);
         let indexer = Indexer::start(audit.clone(), clock.clone(), Arc::clone(&metrics));
         let to_receiver = generation.ways.of(config.seal.authorities.as_deref());
-        let sealer = Sealer::start(&config.seal, audit, clock, metrics, to_receiver);
+        let sealer = Sealer::start(&config.seal, SealingParts { audit, clock, metrics, delivered }, to_receiver);
         let live = generation.start(&shared);
         Ok(Self {
             address,

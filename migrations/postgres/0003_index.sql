@@ -29,7 +29,8 @@ CREATE INDEX kill_index_by_account ON kill_index (vendor, account, id DESC) WHER
 CREATE INDEX kill_index_by_reason ON kill_index USING gin (words) WHERE words <> '{}';
 -- Of users and databases there are many, and one may be rare. Outcomes have no index: there are a handful, most of which
 -- are found soon whichever way one goes, and a posting for each row would be dearer than what it saves.
-CREATE INDEX kill_index_by_name ON kill_index USING gin (users, databases);
+CREATE INDEX kill_index_by_user ON kill_index USING gin (users) WHERE users <> '{}';
+CREATE INDEX kill_index_by_database ON kill_index USING gin (databases) WHERE databases <> '{}';
 
 COMMENT ON TABLE kill_index IS 'What kills that have ended are found by; made from kill_log';
 COMMENT ON COLUMN kill_index.id IS 'The kill';

@@ -62,8 +62,8 @@ pub(super) struct Dialect {
     pub(super) words: [&'static str; 2],
     /// How words are written as one text.
     pub(super) one_text: fn(&[String]) -> String,
-    /// The condition that a list has any of certain values: around the column, and around the values.
-    pub(super) has_any: [&'static str; 3],
+    /// The condition that a column, a list, has any of certain values: before and after the values.
+    pub(super) has_any: fn(&str) -> [String; 2],
     /// Joins a row with each value of a list, or with none where it is empty: around the column, and around the name that
     /// the values are given.
     pub(super) each: [&'static str; 3],
@@ -247,8 +247,8 @@ impl Filter {
             query.push(" AND NOT ").push(dialect.forbidden);
         }
         for (column, wanted) in self.lists() {
-            let [before, between, after] = dialect.has_any;
-            query.push(" AND ").push(before).push(column).push(between);
+            let [before, after] = (dialect.has_any)(column);
+            query.push(" AND ").push(before);
             bind_texts(query, wanted);
             query.push(after);
         }

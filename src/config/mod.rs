@@ -14,8 +14,10 @@ mod auth;
 mod callers;
 mod changes;
 mod confirm;
+mod console;
 mod egress;
 mod error;
+mod login;
 mod protect;
 mod returned;
 mod seal;
@@ -36,14 +38,17 @@ use std::{
 };
 
 pub use accounts::{Account, AtCloud, Place};
+pub(crate) use address::endpoint;
 pub use address::without_query;
 pub use audit::{Audit, Database};
 pub use auth::{Auth, Issuer, KeySet, Keys, Person, Source};
 pub use callers::Callers;
 pub use changes::{Changes, Elsewhere};
 pub use confirm::Confirm;
+pub use console::{CodeFlow, Console};
 pub use egress::Egress;
 pub use error::{ConfigError, Problem};
+pub use login::Login;
 pub use protect::Protect;
 pub use returned::Returned;
 pub use seal::Seal;
@@ -80,6 +85,7 @@ pub struct Config {
     pub access: Access,
     pub callers: Callers,
     pub confirm: Confirm,
+    pub console: Console,
     pub accounts: BTreeMap<String, Account>,
     /// Limits for all accounts of a vendor, by the vendor's name.
     pub vendors: BTreeMap<String, LimitOverrides>,
@@ -92,6 +98,7 @@ pub struct Config {
     pub tls: Tls,
     /// How they get out.
     pub egress: Egress,
+    pub login: Option<Login>,
     /// What stands elsewhere than in the file.
     pub elsewhere: Elsewhere,
 }
@@ -146,8 +153,10 @@ impl Config {
         let audit = root.table("audit", Audit::read);
         let seal = root.table("seal", Seal::read);
         let auth = root.table_if_set("auth", Auth::read);
+        let login = root.table_if_set("login", |section| Some(Login::read(section)));
         let callers = root.table("callers", Callers::read);
         let confirm = root.table("confirm", Confirm::read);
+        let console = root.table("console", |section| Console::read(section, auth.as_ref()));
         let limits = root.tables("vendors", vendors::known_as(vendors), LimitOverrides::read);
         let accounts = root.tables("accounts", accounts::NAME, |name, section| Account::read(name, section, vendors));
         servers::refuse_shared(root, &accounts);
@@ -160,6 +169,7 @@ impl Config {
             elsewhere: Elsewhere::default(),
             tls,
             egress,
+            login: login.map_or(Some(None), |login| login.map(Some))?,
             returned,
             file,
             server,
@@ -169,6 +179,7 @@ impl Config {
             access,
             callers,
             confirm,
+            console,
             accounts: whole(accounts)?,
             vendors: limits,
             protect: protect.into_iter().collect::<Option<_>>()?,

@@ -18,6 +18,7 @@ impl Config {
             format!("seal: {}", self.seal.describe()),
             format!("access: {}", describe_access(&self.access)),
             format!("confirm: {}", self.confirm.describe()),
+            format!("console: {}", self.console.describe()),
         ];
         match &self.auth {
             Some(auth) => lines.extend(auth.issuers.iter().map(|issuer| format!("auth: {}", describe(issuer)))),

@@ -4,7 +4,7 @@ use secrecy::ExposeSecret;
 
 use super::*;
 use crate::upstream::{
-    Counting, IdRule, Own, Protocol,
+    Counting, IdRule, Own, Protocol, Takes,
     cloud::{huawei::Huawei, tencent::Tencent},
     credentials::Credentials,
 };
@@ -41,7 +41,8 @@ pub(super) const DCDB: Capabilities = Capabilities {
     can_follow_up: true,
     listing: None,
     own: Own { users: &[], commands: &[], applications: &[] },
-    checks_likeness: false,
+    takes: Takes::Ids,
+    steps: 1,
     cancels: false,
 };
 
@@ -255,7 +256,9 @@ fn the_example_and_the_reference_have_every_key() {
             "webhooks" => &["[webhooks.a]"],
             "protect" => &["[[protect]]"],
             "access" => &["[access]", "[[access.grant]]"],
-            "server" | "tls" | "egress" | "audit" | "seal" | "auth" | "callers" | "confirm" | "returned" => &[],
+            "server" | "tls" | "egress" | "audit" | "seal" | "auth" | "login" | "callers" | "confirm" | "returned" => {
+                &[]
+            }
             other => panic!("how is {other} written? say it here"),
         };
         let usual = format!("[{section}]");

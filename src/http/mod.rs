@@ -7,14 +7,17 @@ mod answers;
 mod body;
 mod caller;
 mod client;
+mod console;
 mod current;
 mod docs;
 mod events;
+mod evidence;
 mod export;
 mod health;
 mod held;
 mod kills;
 mod list;
+mod login;
 mod me;
 mod problem;
 mod query;
@@ -46,18 +49,42 @@ use tracing_actix_web::TracingLogger;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
+    chain::PublicKey,
+    config,
     domain::{Network, Problem, ProblemCode},
+    evidence::Delivered,
     metrics::Metrics,
     notify::follow::Following,
 };
 
 pub use current::Current;
 pub use docs::document;
+pub use login::HowToLogIn;
 use problem::Failure;
 use reader_seats::ReaderSeats;
 
 /// How long a client may leave unread what it was sent before its connection is broken.
 const UNREAD: Duration = Duration::from_mins(1);
+
+/// What an operator sets of it.
+#[derive(Debug)]
+pub struct Settings {
+    /// Who is believed where a request comes from.
+    pub proxies: Vec<Network>,
+    pub console: config::Console,
+    pub sealing: Sealing,
+}
+
+/// What of a gateway's sealing is told.
+#[derive(Debug)]
+pub struct Sealing {
+    /// The public half of the key that it seals with; `None` where it does not.
+    pub public_key: Option<PublicKey>,
+    /// The most kills of one block.
+    pub most: u32,
+    /// How far its checkpoints have come.
+    pub delivered: Delivered,
+}
 
 /// One gateway's parts, as its handlers need them.
 #[derive(Debug, Clone)]
@@ -69,6 +96,8 @@ pub struct Service {
     reading: web::Data<body::Reading>,
     readers: web::Data<Readers>,
     traces: web::Data<traces::Traces>,
+    sealing: web::Data<Sealing>,
+    console: Option<web::Data<console::Console>>,
 }
 
 /// Seats for those who read the record.
@@ -87,17 +116,20 @@ impl Default for Readers {
 }
 
 impl Service {
-    /// `current` tells what answers requests; `proxies` are believed where a request comes from; `stopping` becomes true when the gateway is told to stop.
+    /// `current` tells what answers requests; `stopping` becomes true when the gateway is told to stop.
     #[must_use]
     pub fn new(
-        current: watch::Receiver<Current>,
-        following: Following,
+        (current, following): (watch::Receiver<Current>, Following),
         metrics: Arc<Metrics>,
-        proxies: Vec<Network>,
+        settings: Settings,
         stopping: watch::Receiver<bool>,
     ) -> Self {
+        let Settings { proxies, console, sealing } = settings;
+        let console = console.enabled.then(|| web::Data::new(console::Console::new(console.login.as_ref())));
         Self {
             current: web::Data::new(current),
+            console,
+            sealing: web::Data::new(sealing),
             following: web::Data::new(following),
             refusals: web::Data::new(caller::Refusals::new(Arc::clone(&metrics))),
             proxies: web::Data::new(client::Proxies(proxies)),
@@ -128,7 +160,13 @@ pub fn app(
         .app_data(service.reading)
         .app_data(service.readers)
         .app_data(service.traces)
+        .app_data(service.sealing)
         .configure(routes)
+        .configure(|pages| {
+            if let Some(console) = service.console {
+                console::routes(pages, console);
+            }
+        })
         .default_service(web::to(not_found))
         .wrap(from_fn(answers::head_as_get))
         .wrap(from_fn(answers::errors_as_problems))
@@ -152,7 +190,9 @@ fn routes(service: &mut web::ServiceConfig) {
         .service(resource("/kills/{id}/events", READ, web::get().to(events::follow)))
         .service(resource("/vendors", READ, web::get().to(reference::vendors)))
         .service(resource("/me", READ, web::get().to(me::me)))
+        .service(resource("/evidence", READ, web::get().to(evidence::evidence)))
         .service(resource("/targets", READ, web::get().to(reference::targets)))
+        .service(resource("/.well-known/oauth-protected-resource", READ, web::get().to(login::how)))
         .service(resource("/healthz", READ, web::get().to(health::live)))
         .service(resource("/readyz", READ, web::get().to(health::ready)))
         .service(resource("/metrics", READ, web::get().to(health::metrics)))

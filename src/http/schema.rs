@@ -170,6 +170,16 @@ impl IntoResponses for ListProblems {
     }
 }
 
+/// What is answered where how far the record is sealed cannot be told.
+#[derive(Debug)]
+pub(super) struct EvidenceProblems;
+
+impl IntoResponses for EvidenceProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[QUERY, UNAUTHENTICATED, FORBIDDEN, METHOD, CROWDED, CROWDED_IN_ALL])
+    }
+}
+
 /// What `GET /sessions` answers where there is no list. Nothing is ever killed by it.
 #[derive(Debug)]
 pub(super) struct SessionProblems;

@@ -14,6 +14,10 @@ pub enum Action {
     DasKill,
     /// `GET …/processes`
     DasProcesses,
+    /// `POST …/kill-process`
+    DasrdsKill,
+    /// `GET …/query-process-list` and `GET …/pg/query-process-list`
+    DasrdsProcesses,
     /// `DELETE …/nodes/{node_id}/processes`
     TaurusdbKill,
     /// `GET …/nodes/{node_id}/processes`
@@ -34,15 +38,38 @@ pub enum Action {
     DcdbProcesses,
     /// `DescribeDCDBInstanceDetail`
     DcdbDetail,
+    /// `KillSession`
+    TdsqlKill,
+    /// `DescribeFlow`
+    TdsqlFlow,
+    /// `DescribeProcessList`
+    TdsqlProcesses,
+    /// `DescribeDBInstanceDetail`
+    TdsqlDetail,
+    /// `KillMySqlThreads`, `Prepare`
+    DbbrainPrepare,
+    /// `KillMySqlThreads`, `Commit`
+    DbbrainKill,
+    /// `DescribeMySqlProcessList`
+    DbbrainProcesses,
 }
 
 impl Action {
+    /// The one that it counts with, where actions count apart: both steps of an operation are one.
+    pub(super) const fn counted_as(self) -> Self {
+        match self {
+            Self::DbbrainPrepare => Self::DbbrainKill,
+            other => other,
+        }
+    }
+
     /// The product that serves it.
     #[must_use]
     pub const fn vendor(self) -> &'static str {
         match self {
             Self::GaussdbKill | Self::GaussdbSessions => "gaussdb",
             Self::DasKill | Self::DasProcesses => "das",
+            Self::DasrdsKill | Self::DasrdsProcesses => "dasrds",
             Self::TaurusdbKill
             | Self::TaurusdbProcesses
             | Self::IntelligentKill
@@ -50,6 +77,8 @@ impl Action {
             | Self::IntelligentHistory => "taurusdb",
             Self::IamToken => "iam",
             Self::DcdbKill | Self::DcdbFlow | Self::DcdbProcesses | Self::DcdbDetail => "dcdb",
+            Self::DbbrainPrepare | Self::DbbrainKill | Self::DbbrainProcesses => "dbbrain",
+            Self::TdsqlKill | Self::TdsqlFlow | Self::TdsqlProcesses | Self::TdsqlDetail => "tdsql",
         }
     }
 }

@@ -25,6 +25,11 @@ pub const GAUSSDB_DATA_COMPONENT: &str = "dn_6001";
 pub const DAS_INSTANCE: &str = "da304cd5bbb944de828759bc7be3d3fein01";
 pub const DAS_DB_USER_ID: &str = "2c250598-1e3c-4d31-bc19-be1d866247e6";
 
+/// RDS for PostgreSQL; processes 51212 to 51223.
+pub const DASRDS_INSTANCE: &str = "3c8fb6f7aa9e4b1e8f4f0a1c2d3e4f50in03";
+/// RDS for MySQL; processes 61212 to 61223.
+pub const DASRDS_MYSQL_INSTANCE: &str = "5e1d0c9b8a7f4e6d9c8b7a6f5e4d3c2bin01";
+
 pub const TAURUSDB_INSTANCE: &str = "a41cbc5c9bd344b1a60d3b7a1d0b8b4ein07";
 /// Threads 2075425 to 2075440.
 pub const TAURUSDB_NODE: &str = "f6b1c6d8a27e4c0d9d8bcb2a7d9a3e51no07";
@@ -40,6 +45,15 @@ pub const DCDB_STANDBY_NODE: &str = "node-demo0002";
 pub const DCDB_SECOND_SHARD: &str = "shard-demo0002";
 pub const DCDB_SECOND_SHARD_SERIAL: &str = "set_1700000001_3";
 pub const DCDB_SECOND_NODE: &str = "node-demo0003";
+
+pub const TDSQL_INSTANCE: &str = "tdsql-demo0001";
+/// Sessions 3111 to 3122 on the primary.
+pub const TDSQL_NODE: &str = "node-demo1001";
+/// Sessions 3311 to 3318 on the standby.
+pub const TDSQL_STANDBY_NODE: &str = "node-demo1002";
+
+/// TencentDB for MySQL; threads 4111 to 4122.
+pub const DBBRAIN_INSTANCE: &str = "cdb-demo0001";
 
 /// The customer with the keys above.
 #[must_use]
@@ -71,6 +85,8 @@ pub(super) fn fill(clouds: &Clouds) {
     put(&clouds.add_gaussdb(GAUSSDB_INSTANCE, GAUSSDB_NODE, GAUSSDB_COMPONENT), 10180, 10);
     put(&clouds.add_gaussdb(GAUSSDB_INSTANCE, GAUSSDB_NODE, GAUSSDB_DATA_COMPONENT), 20180, 8);
     put(&clouds.add_das(DAS_INSTANCE, DAS_DB_USER_ID), 11212, 12);
+    put(&clouds.add_place(Place::of("dasrds", DASRDS_INSTANCE)), 51212, 12);
+    put(&clouds.add_place(Place::of("dasrds", DASRDS_MYSQL_INSTANCE)), 61212, 12);
     let taurusdb = clouds.add_taurusdb(TAURUSDB_INSTANCE, TAURUSDB_NODE);
     put(&taurusdb, 2_075_425, 16);
     clouds.put(
@@ -80,6 +96,10 @@ pub(super) fn fill(clouds: &Clouds) {
     put(&clouds.add_dcdb(DCDB_INSTANCE, DCDB_SHARD, DCDB_SHARD_SERIAL, DCDB_NODE), 1111, 12);
     put(&clouds.add_dcdb(DCDB_INSTANCE, DCDB_SHARD, DCDB_SHARD_SERIAL, DCDB_STANDBY_NODE), 1311, 8);
     put(&clouds.add_dcdb(DCDB_INSTANCE, DCDB_SECOND_SHARD, DCDB_SECOND_SHARD_SERIAL, DCDB_SECOND_NODE), 2111, 10);
+    let tdsql = |node| clouds.add_place(Place::of("tdsql", TDSQL_INSTANCE).at_node(node));
+    put(&tdsql(TDSQL_NODE), 3111, 12);
+    put(&tdsql(TDSQL_STANDBY_NODE), 3311, 8);
+    put(&clouds.add_place(Place::of("dbbrain", DBBRAIN_INSTANCE)), 4111, 12);
 }
 
 /// A session as one meets them: shapes repeat after eight.

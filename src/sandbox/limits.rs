@@ -17,7 +17,7 @@ pub(super) struct Count {
 /// Calls seen lately. A refused call counts like any other.
 #[derive(Debug)]
 pub(super) struct Limits {
-    /// For each DCDB action by itself.
+    /// For each of Tencent's actions by itself.
     pub(super) dcdb: usize,
     /// For all calls to one Huawei product together; `None` is no limit.
     pub(super) huawei: Option<usize>,

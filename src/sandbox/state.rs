@@ -34,6 +34,7 @@ pub(super) struct State {
     pub(super) international: bool,
     pub(super) flows: Vec<Flow>,
     pub(super) tasks: Vec<Task>,
+    pub(super) prepared: Vec<Prepared>,
     pub(super) tokens: BTreeMap<String, Token>,
     pub(super) logins: usize,
     pub(super) bad_signatures: u32,
@@ -44,7 +45,7 @@ pub(super) struct State {
 /// How long things take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
-    /// A DCDB flow, from the kill to its end.
+    /// A flow of `KillSession`, from the kill to its end.
     pub(super) flow: Duration,
     /// From an intelligent kill to its entry in the history.
     pub(super) history: Duration,
@@ -69,12 +70,22 @@ impl World {
     }
 }
 
-/// An asynchronous DCDB task.
+/// An asynchronous task of `KillSession`.
 #[derive(Debug)]
 pub(super) struct Flow {
     pub(super) id: u64,
+    pub(super) vendor: &'static str,
     pub(super) ends: Instant,
     pub(super) succeeds: bool,
+}
+
+/// A kill of DBbrain's that was prepared.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) id: String,
+    pub(super) place: Place,
+    pub(super) ids: Vec<u64>,
+    pub(super) since: Instant,
 }
 
 /// One run of an intelligent kill.
@@ -104,6 +115,7 @@ impl State {
         self.limits.forget();
         self.flows.clear();
         self.tasks.clear();
+        self.prepared.clear();
         self.tokens.clear();
         self.logins = 0;
         self.bad_signatures = 0;

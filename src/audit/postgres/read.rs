@@ -60,7 +60,8 @@ const DIALECT: Dialect = Dialect {
     seen: "SELECT (extract(epoch FROM now()) * 1000)::bigint || ':' || pg_current_snapshot()",
     words: [" AND k.words <> '{}' AND k.words @> string_to_array(", ", ' ')"],
     one_text: |words| words.join(" "),
-    has_any: ["", " && ARRAY[", "]::text[]"],
+    // The first half is what the indexes have for a condition.
+    has_any: |column| [format!("{column} <> '{{}}' AND {column} && ARRAY["), "]::text[]".to_owned()],
     each: [" LEFT JOIN LATERAL unnest(", ") AS ", " (value) ON TRUE"],
     forbidden: "(k.status = 'refused' AND EXISTS (SELECT FROM kill_log f WHERE f.kill_id = k.id AND f.seq = 1 \
         AND f.body #>> '{problem,code}' = 'forbidden' AND f.body #>> '{problem,field}' = 'target'))",

@@ -49,7 +49,7 @@ const DIALECT: Dialect = Dialect {
     seen: "SELECT (unixepoch('now') * 1000) || ':0:' || (coalesce(max(number), 0) + 1) || ':' FROM kill_log",
     words: [" AND k.number IN (SELECT rowid FROM kill_reasons WHERE kill_reasons MATCH ", ")"],
     one_text: |words| words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" "),
-    has_any: ["EXISTS (SELECT 1 FROM json_each(", ") WHERE value IN (", "))"],
+    has_any: |column| [format!("EXISTS (SELECT 1 FROM json_each({column}) WHERE value IN ("), "))".to_owned()],
     each: [" LEFT JOIN json_each(", ") AS ", " ON TRUE"],
     forbidden: "(k.status = 'refused' AND EXISTS (SELECT 1 FROM kill_log f WHERE f.kill_id = k.id AND f.seq = 1 \
         AND f.body ->> '$.problem.code' = 'forbidden' AND f.body ->> '$.problem.field' = 'target'))",

@@ -13,7 +13,7 @@ use crate::{
     domain::{LiveSession, Outcome, Selector, Session, SessionId, Status, VendorName},
     upstream::{
         By, Content, Counting, HttpReply, IdRule, ListFilter, Listing, ListingKind, Own, Page, Payload, Protocol,
-        SelectorKind, Statement, StatementResult, Statements,
+        SelectorKind, Statement, StatementResult, Statements, Takes,
         account::{Carrier, Counted, Endpoint, Stamp, Times},
         redact::Redactor,
     },
@@ -38,7 +38,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     can_follow_up: false,
     listing: Some(ListingKind { needs_one_of: &[], most: None, tells: &[] }),
     own: Own { users: &[], commands: &[], applications: &[] },
-    checks_likeness: false,
+    takes: Takes::Ids,
+    steps: 1,
     cancels: false,
 };
 
@@ -189,6 +190,7 @@ impl World {
             reserved_percent: 0,
             max_waiting: 10,
             look_max_age: Duration::from_secs(20),
+            steps: 1,
             look: true,
         };
         let runner = Runner {

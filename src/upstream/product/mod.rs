@@ -1,14 +1,18 @@
 //! One file for each product that can end sessions: its calls, and what their answers mean.
 
 mod das;
+mod dasrds;
+mod dbbrain;
 mod dcdb;
 mod engine;
 mod gaussdb;
+mod killsession;
 mod mariadb;
 mod my;
 mod mysql;
 mod postgresql;
 mod taurusdb;
+mod tdsql;
 
 use super::Vendor;
 
@@ -16,8 +20,11 @@ use super::Vendor;
 pub static TABLE: &[&dyn Vendor] = &[
     &gaussdb::GaussDb,
     &das::Das,
+    &dasrds::DasRds,
     &taurusdb::TaurusDb,
     &dcdb::Dcdb,
+    &tdsql::Tdsql,
+    &dbbrain::DbBrain,
     &postgresql::PostgreSql,
     &mysql::MySql,
     &mariadb::MariaDb,

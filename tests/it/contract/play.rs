@@ -39,7 +39,7 @@ pub(super) fn play(vector: &Vector) -> Verdict {
         let step = vendor.next(&order, &known, &reply);
         let Some(next) = vector.exchanges.get(at + 1) else {
             return match (&vector.result, step) {
-                (_, Ok(Step::Send(more) | Step::Wait { then: more, .. })) => {
+                (_, Ok(Step::Send(more) | Step::Commit { call: more, .. } | Step::Wait { then: more, .. })) => {
                     Err(within(format!("should end here, but goes on with {more:?}")))
                 }
                 (Expected::Answer(expected), Ok(Step::Done(answer))) => same_answer(expected, &answer),
@@ -53,6 +53,7 @@ pub(super) fn play(vector: &Vector) -> Verdict {
         };
         call = match (step, next.after_pause) {
             (Ok(Step::Send(then)), false) => then,
+            (Ok(Step::Commit { call: then, .. }), false) if call.effect == Effect::Read => then,
             (Ok(Step::Wait { pause, then }), true) => {
                 let bearable = Duration::from_millis(100)..=Duration::from_secs(5);
                 if !bearable.contains(&pause) {

@@ -1,6 +1,7 @@
 //! What one vendor, or one of its sites, does differently from the others.
 
 mod beyond;
+mod each;
 mod intelligent;
 mod node;
 mod pages;

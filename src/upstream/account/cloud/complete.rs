@@ -48,7 +48,7 @@ pub(super) fn complete(
     let mut headers = headers(settings, http, project);
     let unsigned = Unsigned { method: &http.method, url: &url, headers: &headers, body: &http.body };
     let added = match proof {
-        Proof::Keys(keys) => settings.cloud.sign(&unsigned, keys, vendor, at),
+        Proof::Keys(keys) => settings.cloud.sign(&unsigned, keys, http.service, at),
         Proof::Token(login, token) => vec![(login.header().to_owned(), token.value.expose_secret().to_owned())],
     };
     headers.extend(added);

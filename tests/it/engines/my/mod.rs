@@ -1,5 +1,6 @@
 //! MySQL and MariaDB by their own protocol.
 
+mod choosing;
 mod ending;
 mod listing;
 mod reaching;
