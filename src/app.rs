@@ -96,6 +96,7 @@ impl App {
         let audit = shared.audit.clone();
         let following = Following::start(audit.clone(), clock.clone(), Arc::clone(&metrics), config.server.max_streams);
         let (stopping, to_stop) = watch::channel(false);
+        let (current, told) = watch::channel(generation.current());
         let delivered = Delivered::default();
         let sealing = http::Sealing {
             public_key: config.seal.key.as_ref().map(SealKey::public),
@@ -103,10 +104,8 @@ impl App {
             delivered: delivered.clone(),
         };
         let (proxies, console) = (config.server.trusted_proxies.clone(), config.console.clone());
-        let login = http::HowToLogIn::new(config.auth()?, config.login.as_ref());
-        let settings = http::Settings { proxies, console, login, sealing };
-        let (current, told) = watch::channel(generation.current());
-        let service = http::Service::new(told, following.clone(), Arc::clone(&metrics), settings, to_stop);
+        let settings = http::Settings { proxies, console, sealing };
+        let service = http::Service::new((told, following.clone()), Arc::clone(&metrics), settings, to_stop);
         let server = HttpServer::new(move || http::app(service.clone()))
             .on_connect(|connection, _| http::limit_unread(connection))
             // What is done for a caller ends with its connection, but for kills.

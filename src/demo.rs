@@ -149,12 +149,15 @@ pub fn configuration(
     Ok(config::parse(&text, env)?)
 }
 
+/// Coordinates by name.
+type Coordinates<'a> = &'a [(&'a str, &'a str)];
+
 /// The demo's places, one for each vendor and a few with a scene of their own.
 fn targets() -> String {
     let node = |instance, node| [("instance_id", instance), ("node_id", node)];
     let component =
         |instance, node, component| [("instance_id", instance), ("node_id", node), ("component_id", component)];
-    let targets: [(&str, &str, &[(&str, &str)]); 11] = [
+    let targets: [(&str, &str, Coordinates<'_>); 11] = [
         ("ledger", "gaussdb", &component(world::GAUSSDB_INSTANCE, world::GAUSSDB_NODE, world::GAUSSDB_COMPONENT)),
         ("shop", "das", &[("instance_id", world::DAS_INSTANCE), ("db_user_id", world::DAS_DB_USER_ID)]),
         ("orders-ro", "taurusdb", &node(world::TAURUSDB_INSTANCE, world::TAURUSDB_NODE)),

@@ -21,7 +21,7 @@ use crate::{
     clock::{Clock, id_at},
     config::{self, Config},
     dispatch::rate::limiter::Limit,
-    http::Current,
+    http::{Current, HowToLogIn},
     kill::{
         Kills, Parts,
         intake::allowance::{CallerLimit, CallerLimits},
@@ -61,6 +61,7 @@ pub(super) struct Generation {
     auth: Auth,
     pub(super) ways: Ways,
     webhooks: Webhooks,
+    login: Arc<HowToLogIn>,
 }
 
 impl Generation {
@@ -87,17 +88,18 @@ impl Generation {
             clock: shared.clock.clone(),
         });
         let auth = auth(config, &ways, &shared.clock)?;
-        Ok(Self { kills, auth, ways, webhooks })
+        let login = Arc::new(HowToLogIn::new(config.auth()?, config.login.as_ref()));
+        Ok(Self { kills, auth, ways, webhooks, login })
     }
 
     /// What requests are answered by.
     pub(super) fn current(&self) -> Current {
-        Current { kills: self.kills.clone(), auth: self.auth.clone() }
+        Current { kills: self.kills.clone(), auth: self.auth.clone(), login: Arc::clone(&self.login) }
     }
 
     /// Has it settle kills, fetch keys and deliver to webhooks.
     pub(super) fn start(self, shared: &Shared) -> Live {
-        let Self { kills, auth, ways, webhooks } = self;
+        let Self { kills, auth, ways, webhooks, .. } = self;
         let (audit, clock, metrics) = (shared.audit.clone(), shared.clock.clone(), Arc::clone(&shared.metrics));
         let keeping_keys = tokio::spawn(auth.keep(Arc::clone(&metrics)));
         let reconciling = tokio::spawn(kills.clone().reconcile());

@@ -54,7 +54,7 @@ pub struct Changes {
 }
 
 /// What needs a restart where it has changed.
-const LATER: [&str; 5] = ["server", "audit", "seal", "console", "login"];
+const LATER: [&str; 4] = ["server", "audit", "seal", "console"];
 
 impl Config {
     /// What `next` says otherwise than this one.
@@ -83,8 +83,14 @@ impl Config {
     pub fn keeping_what_needs_a_restart(self, old: &Self) -> Self {
         let server = Server { log: self.server.log, ..old.server.clone() };
         let elsewhere = self.elsewhere.with_those_of(&old.elsewhere);
-        let Self { audit, seal, console, login, .. } = old.clone();
-        Self { server, audit, seal, console, login, elsewhere, ..self }
+        Self {
+            server,
+            audit: old.audit.clone(),
+            seal: old.seal.clone(),
+            console: old.console.clone(),
+            elsewhere,
+            ..self
+        }
     }
 
     /// Each part as a text that is another one where the part is.
@@ -101,11 +107,11 @@ impl Config {
         add("server.log.filter".to_owned(), &log.filter);
         add("audit".to_owned(), &self.audit);
         add("seal".to_owned(), &self.seal);
-        add("console".to_owned(), &self.console);
-        add("login".to_owned(), &self.login);
         add("tls".to_owned(), &self.tls);
         add("egress".to_owned(), &self.egress);
+        add("console".to_owned(), &self.console);
         add("auth".to_owned(), &self.auth);
+        add("login".to_owned(), &self.login);
         add("access".to_owned(), &self.access);
         add("callers".to_owned(), &self.callers);
         add("confirm".to_owned(), &self.confirm);

@@ -3,12 +3,13 @@
 use std::{
     future::{Ready, ready},
     ops::Deref,
+    sync::Arc,
 };
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 use tokio::sync::watch;
 
-use super::problem::Failure;
+use super::{login::HowToLogIn, problem::Failure};
 use crate::{
     auth::Auth,
     domain::{Problem, ProblemCode},
@@ -20,6 +21,8 @@ use crate::{
 pub struct Current {
     pub kills: Kills,
     pub auth: Auth,
+    /// What is told to whoever has no token.
+    pub login: Arc<HowToLogIn>,
 }
 
 /// What tells which generation that is.

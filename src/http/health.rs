@@ -51,7 +51,7 @@ pub(super) async fn live() -> HttpResponse {
     responses((status = 200, description = "It can record, knows keys of callers, and does not stop", body = Readiness), NotReady),
 )]
 pub(super) async fn ready(request: HttpRequest) -> Result<HttpResponse, Failure> {
-    let Current { kills, auth } = current::of(&request)?;
+    let Current { kills, auth, .. } = current::of(&request)?;
     if kills.is_leaving() {
         let sentence = "this gateway is about to stop; it takes requests for a little while";
         return Err(Problem::new(ProblemCode::Overloaded, sentence).retry_after(1).into());

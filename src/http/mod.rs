@@ -72,8 +72,6 @@ pub struct Settings {
     /// Who is believed where a request comes from.
     pub proxies: Vec<Network>,
     pub console: config::Console,
-    /// What is told to whoever has no token.
-    pub login: HowToLogIn,
     pub sealing: Sealing,
 }
 
@@ -98,7 +96,6 @@ pub struct Service {
     reading: web::Data<body::Reading>,
     readers: web::Data<Readers>,
     traces: web::Data<traces::Traces>,
-    login: web::Data<HowToLogIn>,
     sealing: web::Data<Sealing>,
     console: Option<web::Data<console::Console>>,
 }
@@ -122,19 +119,17 @@ impl Service {
     /// `current` tells what answers requests; `stopping` becomes true when the gateway is told to stop.
     #[must_use]
     pub fn new(
-        current: watch::Receiver<Current>,
-        following: Following,
+        (current, following): (watch::Receiver<Current>, Following),
         metrics: Arc<Metrics>,
         settings: Settings,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        let Settings { proxies, console, login, sealing } = settings;
+        let Settings { proxies, console, sealing } = settings;
         let console = console.enabled.then(|| web::Data::new(console::Console::new(console.login.as_ref())));
         Self {
-            login: web::Data::new(login),
+            current: web::Data::new(current),
             console,
             sealing: web::Data::new(sealing),
-            current: web::Data::new(current),
             following: web::Data::new(following),
             refusals: web::Data::new(caller::Refusals::new(Arc::clone(&metrics))),
             proxies: web::Data::new(client::Proxies(proxies)),
@@ -165,7 +160,6 @@ pub fn app(
         .app_data(service.reading)
         .app_data(service.readers)
         .app_data(service.traces)
-        .app_data(service.login)
         .app_data(service.sealing)
         .configure(routes)
         .configure(|pages| {
