@@ -205,7 +205,12 @@ impl Runner {
                 Step::Send(next) => next,
                 // What was begun goes before what was not: it would have to be begun anew.
                 Step::Commit { call, within } => {
-                    run.until = run.left + within.min(self.limit.max_wait);
+                    let end = run.left + within;
+                    let left = end.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Err(Stop::NoPermit(SPAN));
+                    }
+                    run.until = Instant::now() + left.min(self.limit.max_wait);
                     run.reader.purpose = Purpose::Kill(Class::Urgent);
                     call
                 }

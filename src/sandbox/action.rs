@@ -28,6 +28,10 @@ pub enum Action {
     IntelligentPreview,
     /// `GET …/intelligent-kill-session/history`
     IntelligentHistory,
+    /// `PUT …/ops/intelligent-kill-session`
+    RdsKill,
+    /// `GET …/ops/intelligent-kill-session/statistic`
+    RdsPreview,
     /// `POST /v3/auth/tokens`
     IamToken,
     /// `KillSession`
@@ -52,6 +56,12 @@ pub enum Action {
     DbbrainKill,
     /// `DescribeMySqlProcessList`
     DbbrainProcesses,
+    /// `CreateKillInstanceSessionTaskWithMaintainUser`
+    AlidasKill,
+    /// `GetKillInstanceSessionTaskResult`
+    AlidasTask,
+    /// `GetMySQLAllSessionAsync`
+    AlidasSessions,
 }
 
 impl Action {
@@ -75,8 +85,10 @@ impl Action {
             | Self::IntelligentKill
             | Self::IntelligentPreview
             | Self::IntelligentHistory => "taurusdb",
+            Self::RdsKill | Self::RdsPreview => "rds",
             Self::IamToken => "iam",
             Self::DcdbKill | Self::DcdbFlow | Self::DcdbProcesses | Self::DcdbDetail => "dcdb",
+            Self::AlidasKill | Self::AlidasTask | Self::AlidasSessions => "alidas",
             Self::DbbrainPrepare | Self::DbbrainKill | Self::DbbrainProcesses => "dbbrain",
             Self::TdsqlKill | Self::TdsqlFlow | Self::TdsqlProcesses | Self::TdsqlDetail => "tdsql",
         }

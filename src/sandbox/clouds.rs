@@ -1,7 +1,7 @@
 //! The handle on the simulated clouds: build a world, look at it, make it misbehave.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    Action, Behaviour, HuaweiCustomer, Place, Received, Session, TencentCustomer,
+    Action, AlibabaCustomer, Behaviour, HuaweiCustomer, Place, Received, Session, TencentCustomer,
     behaviour::Plans,
     demo,
     limits::Limits,
@@ -50,6 +50,7 @@ impl Clouds {
             clock,
             huawei: demo::huawei_customer(),
             tencent: demo::tencent_customer(),
+            alibaba: demo::alibaba_customer(),
             world: World::default(),
             fresh: World::default(),
             plans: Plans::default(),
@@ -60,6 +61,9 @@ impl Clouds {
             flows: vec![],
             tasks: vec![],
             prepared: vec![],
+            kill_tasks: vec![],
+            gathered: vec![],
+            nonces: BTreeSet::new(),
             tokens: BTreeMap::new(),
             logins: 0,
             bad_signatures: 0,
@@ -185,12 +189,21 @@ impl Clouds {
         self.state().tencent = customer;
     }
 
+    #[must_use]
+    pub fn alibaba(&self) -> AlibabaCustomer {
+        self.state().alibaba.clone()
+    }
+
+    pub fn set_alibaba(&self, customer: AlibabaCustomer) {
+        self.state().alibaba = customer;
+    }
+
     /// From now on Tencent's is the international site: no list of processes, and no `NodeId`.
     pub fn make_international(&self) {
         self.state().international = true;
     }
 
-    /// How long a flow of `KillSession` runs before it succeeds; 200 ms until set.
+    /// How long a flow of `KillSession`, or a task of Alibaba's, runs before it succeeds; 200 ms until set.
     pub fn set_flow_time(&self, time: Duration) {
         self.state().times.flow = time;
     }
@@ -208,6 +221,11 @@ impl Clouds {
     /// Calls a second for each of Tencent's actions, such as those of DCDB; 20 until set.
     pub fn limit_dcdb(&self, calls: usize) {
         self.state().limits.dcdb = calls;
+    }
+
+    /// Calls a second for each of Alibaba's actions; unlimited until set.
+    pub fn limit_alibaba(&self, calls: Option<usize>) {
+        self.state().limits.alibaba = calls;
     }
 
     /// Calls a second for each Huawei product; unlimited until set.

@@ -11,10 +11,11 @@
 //! | `server`, `control` | the sockets, and `/_sandbox` for people |
 //! | `handler`, `cloud` | the one way every call takes, and what each cloud does on it |
 //! | `verify`, `limits`, `fields` | signatures, rates and parameters |
-//! | `huawei`, `tencent` | the clouds and their products |
+//! | `huawei`, `tencent`, `alibaba` | the clouds and their products |
 //! | `behaviour`, `wire`, `log` | what can go wrong, and what happened |
 
 mod action;
+mod alibaba;
 mod answer;
 mod behaviour;
 mod cloud;
@@ -40,7 +41,7 @@ mod wire;
 pub use action::Action;
 pub use behaviour::{Behaviour, Canned, DasBody, Lie};
 pub use clouds::Clouds;
-pub use credentials::{HuaweiCustomer, TencentCustomer};
+pub use credentials::{AlibabaCustomer, HuaweiCustomer, TencentCustomer};
 pub use log::{Headers, Received, Verdict};
 pub use server::Sandbox;
 pub use session::{Place, Session};

@@ -1,7 +1,7 @@
 //! Everything the simulated clouds know, behind one lock.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::{
     Place,
     behaviour::Plans,
-    credentials::{HuaweiCustomer, TencentCustomer},
+    credentials::{AlibabaCustomer, HuaweiCustomer, TencentCustomer},
     limits::Limits,
     log::Received,
     session::Table,
@@ -22,6 +22,7 @@ pub(super) struct State {
     pub(super) clock: Clock,
     pub(super) huawei: HuaweiCustomer,
     pub(super) tencent: TencentCustomer,
+    pub(super) alibaba: AlibabaCustomer,
     pub(super) world: World,
     /// The world as it was built, for a new start.
     pub(super) fresh: World,
@@ -35,6 +36,10 @@ pub(super) struct State {
     pub(super) flows: Vec<Flow>,
     pub(super) tasks: Vec<Task>,
     pub(super) prepared: Vec<Prepared>,
+    pub(super) kill_tasks: Vec<KillTask>,
+    pub(super) gathered: Vec<Gathered>,
+    /// Those of Alibaba's signatures, none of which is taken twice.
+    pub(super) nonces: BTreeSet<String>,
     pub(super) tokens: BTreeMap<String, Token>,
     pub(super) logins: usize,
     pub(super) bad_signatures: u32,
@@ -88,6 +93,25 @@ pub(super) struct Prepared {
     pub(super) since: Instant,
 }
 
+/// A task of Alibaba's DAS that ends sessions.
+#[derive(Debug)]
+pub(super) struct KillTask {
+    pub(super) id: String,
+    pub(super) place: Place,
+    /// What it tells of each session.
+    pub(super) told: Vec<(u64, &'static str)>,
+    pub(super) fails: bool,
+    pub(super) forgotten: bool,
+    pub(super) ends: Instant,
+}
+
+/// A list of Alibaba's DAS that was asked for.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    pub(super) id: String,
+    pub(super) place: Place,
+}
+
 /// One run of an intelligent kill.
 #[derive(Debug)]
 pub(super) struct Task {
@@ -116,6 +140,9 @@ impl State {
         self.flows.clear();
         self.tasks.clear();
         self.prepared.clear();
+        self.kill_tasks.clear();
+        self.gathered.clear();
+        self.nonces.clear();
         self.tokens.clear();
         self.logins = 0;
         self.bad_signatures = 0;

@@ -1,5 +1,7 @@
 //! A script of statements is run as one of HTTP calls is: by a vendor and an account that stand for a database server.
 
+mod steps;
+
 use std::{collections::HashMap, num::NonZeroU32, sync::Mutex};
 
 use actix_web::http::StatusCode;

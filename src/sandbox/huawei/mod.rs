@@ -6,6 +6,7 @@ mod dasrds;
 mod gaussdb;
 mod iam;
 mod intelligent;
+mod rds;
 mod taurusdb;
 
 use serde_json::{Value, json};
@@ -33,8 +34,8 @@ impl Cloud for Huawei {
         "huawei"
     }
 
-    fn is_for(&self, path: &str) -> bool {
-        path != "/"
+    fn is_for(&self, incoming: &Incoming) -> bool {
+        incoming.path != "/"
     }
 
     fn route<'i>(&self, incoming: &'i Incoming) -> Result<Route<'i>, Refusal> {
@@ -127,6 +128,8 @@ fn route(incoming: &Incoming) -> Result<Route<'_>, Refusal> {
                 ("GET", ["nodes", node, "processes"]) => (Action::TaurusdbProcesses, *node),
                 ("POST", ["intelligent-kill-session"]) => (Action::IntelligentKill, ""),
                 ("GET", ["intelligent-kill-session", "statistic"]) => (Action::IntelligentPreview, ""),
+                ("PUT", ["ops", "intelligent-kill-session"]) => (Action::RdsKill, ""),
+                ("GET", ["ops", "intelligent-kill-session", "statistic"]) => (Action::RdsPreview, ""),
                 ("GET", ["intelligent-kill-session", "history"]) => (Action::IntelligentHistory, ""),
                 _ => return Err(no_such_api()),
             };
@@ -142,7 +145,7 @@ fn no_such_api() -> Refusal {
 }
 
 fn work(state: &mut State, incoming: &Incoming, route: &Route, lie: Option<&Lie>) -> Result<Answer, Refusal> {
-    if matches!(incoming.method.as_str(), "POST" | "DELETE") {
+    if matches!(incoming.method.as_str(), "POST" | "PUT" | "DELETE") {
         let kind = incoming.headers.value("content-type").unwrap_or_default();
         if kind.split(';').next().map(str::trim) != Some("application/json") {
             return Err(Refusal::new(400, "APIGW.0106", "Invalid header parameter: Content-Type"));
@@ -159,6 +162,8 @@ fn work(state: &mut State, incoming: &Incoming, route: &Route, lie: Option<&Lie>
         Action::TaurusdbKill => taurusdb::kill(state, incoming, route, lie),
         Action::TaurusdbProcesses => taurusdb::processes(state, incoming, route, lie),
         Action::IntelligentKill => intelligent::kill(state, incoming, route, lie),
+        Action::RdsKill => rds::kill(state, incoming, route, lie),
+        Action::RdsPreview => rds::preview(state, incoming, route),
         Action::IntelligentPreview => intelligent::preview(state, incoming, route),
         Action::IntelligentHistory => intelligent::history(state, incoming, route),
         _ => Err(no_such_api()),

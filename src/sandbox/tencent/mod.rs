@@ -54,8 +54,8 @@ impl Cloud for Tencent {
         "tencent"
     }
 
-    fn is_for(&self, path: &str) -> bool {
-        path == "/"
+    fn is_for(&self, incoming: &Incoming) -> bool {
+        incoming.path == "/"
     }
 
     fn route<'i>(&self, incoming: &'i Incoming) -> Result<Route<'i>, Refusal> {

@@ -3,6 +3,7 @@
 //! A cloud is pure, as a vendor is: it says what an account of its has to be told, what goes with every call, and what a
 //! signature adds. It never sends, sleeps, logs or reads a clock. A new cloud is one file here and one line in [`TABLE`].
 
+pub mod alibaba;
 pub mod huawei;
 pub mod tencent;
 
@@ -55,7 +56,7 @@ impl PartialEq for dyn Cloud {
 impl Eq for dyn Cloud {}
 
 /// Every cloud there is.
-pub static TABLE: &[&dyn Cloud] = &[&huawei::Huawei, &tencent::Tencent];
+pub static TABLE: &[&dyn Cloud] = &[&huawei::Huawei, &tencent::Tencent, &alibaba::Alibaba];
 
 /// The cloud of that name.
 #[must_use]

@@ -50,7 +50,7 @@ pub(super) const fn coordinate(name: &'static str, need: Need, example: &'static
     Coordinate { name, need, expected, example, check: is_name }
 }
 
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     (1..=64).contains(&text.len()) && text.bytes().all(fine)
 }

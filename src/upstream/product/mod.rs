@@ -1,5 +1,6 @@
 //! One file for each product that can end sessions: its calls, and what their answers mean.
 
+mod alidas;
 mod das;
 mod dasrds;
 mod dbbrain;
@@ -11,6 +12,7 @@ mod mariadb;
 mod my;
 mod mysql;
 mod postgresql;
+mod rds;
 mod taurusdb;
 mod tdsql;
 
@@ -21,10 +23,12 @@ pub static TABLE: &[&dyn Vendor] = &[
     &gaussdb::GaussDb,
     &das::Das,
     &dasrds::DasRds,
+    &rds::Rds,
     &taurusdb::TaurusDb,
     &dcdb::Dcdb,
     &tdsql::Tdsql,
     &dbbrain::DbBrain,
+    &alidas::AliDas,
     &postgresql::PostgreSql,
     &mysql::MySql,
     &mariadb::MariaDb,

@@ -146,11 +146,7 @@ impl Vendor for TaurusDb {
     }
 
     fn picked(&self, reply: &Reply) -> Result<Vec<SessionId>, Fault> {
-        huawei::read(reply, |body| {
-            let groups = body["statistics"].as_array()?;
-            let ids: Vec<Vec<String>> = groups.iter().map(|group| json::ids(&group["ids"])).collect::<Option<_>>()?;
-            Some(ids.into_iter().flatten().map(SessionId).collect())
-        })
+        huawei::picked(reply)
     }
 }
 

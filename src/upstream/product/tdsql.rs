@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::domain::{Order, Target, VendorName};
 
-use super::killsession::{KILL, KillSession, OWN_USERS, coordinate};
+use super::killsession::{KILL, KillSession, OWN_USERS, coordinate, is_name};
 use crate::upstream::{
     By, Call, Capabilities, Coordinate, Counting, Fault, FaultKind, IdRule, Known, ListFilter, ListingKind, Need, Own,
     Page, Reply, SelectorKind, Site, Step, Takes, Vendor, cloud::tencent,
@@ -41,7 +41,11 @@ static CAPABILITIES: Capabilities = MAINLAND;
 /// The vendor's international SDK (3.1.193, 2026) has neither a list nor `NodeId`.
 static INTERNATIONAL: Capabilities = Capabilities { coordinates: &[INSTANCE], listing: None, ..MAINLAND };
 
-const INSTANCE: Coordinate = coordinate("instance_id", Need::Required, "tdsql-e9tklsgz");
+const INSTANCE: Coordinate = Coordinate {
+    expected: "`tdsql-` and up to 58 letters, digits, `-` or `_`",
+    check: |text| text.starts_with("tdsql-") && is_name(text),
+    ..coordinate("instance_id", Need::Required, "tdsql-e9tklsgz")
+};
 const NODE: Coordinate = coordinate("node_id", Need::Optional, "064eeaff8314");
 
 static SCRIPT: KillSession = KillSession {

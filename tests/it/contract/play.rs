@@ -92,6 +92,7 @@ fn list(vector: &Vector, filter: ListFilter) -> Verdict {
     let mut listing = Listing::new(vendor, target, filter);
     for (at, exchange) in vector.exchanges.iter().enumerate() {
         let within = |why| format!("exchange {}: {why}", at + 1);
+        same("after a pause", &exchange.after_pause, &listing.pause().is_some()).map_err(within)?;
         let call = listing.call().ok_or_else(|| within("the list has ended".to_owned()))?;
         same_call(&exchange.call, &call).map_err(within)?;
         same("effect", &Effect::Read, &call.effect)?;

@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 
+use crate::domain::SessionId;
 use crate::upstream::{Coordinate, Effect, Fault, FaultKind, HttpReply, Need, Next, Page, Reply, json, process::Row};
 
 /// An error code and its text, as far as the vendor gave them.
@@ -139,6 +140,15 @@ pub(in crate::upstream) fn answer<T>(
 /// The same for an answer that is always JSON.
 pub(in crate::upstream) fn read<T>(reply: &Reply, read: impl FnOnce(&Value) -> Option<T>) -> Result<T, Fault> {
     answer(reply, |http| read(&json::read(&http.body)?).map(Ok))
+}
+
+/// The ids that the statistic of an intelligent kill names, group by group.
+pub(in crate::upstream) fn picked(reply: &Reply) -> Result<Vec<SessionId>, Fault> {
+    read(reply, |body| {
+        let groups = body["statistics"].as_array()?;
+        let ids: Vec<Vec<String>> = groups.iter().map(|group| json::ids(&group["ids"])).collect::<Option<_>>()?;
+        Some(ids.into_iter().flatten().map(SessionId).collect())
+    })
 }
 
 /// Most rows of a page.

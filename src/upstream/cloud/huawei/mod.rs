@@ -14,7 +14,7 @@ use crate::upstream::{
 };
 
 pub(in crate::upstream) use answers::{
-    Numbered, answer, any_instance, is_taken, page, page_from, read, required, tagged,
+    Numbered, answer, any_instance, is_taken, page, page_from, picked, read, required, tagged,
 };
 pub use iam::User;
 

@@ -1,6 +1,6 @@
 //! What holds for every product of a cloud, over its simulated cloud: one scenario each, and a line for each product.
 
-mod products;
+pub(super) mod products;
 
 use actix_web::http::StatusCode;
 use killgate::sandbox::{Behaviour, Lie};
@@ -27,7 +27,7 @@ macro_rules! each {
 }
 
 each! {
-    tdsql, dasrds, dasrds_of_mysql, dbbrain: {
+    tdsql, dasrds, dasrds_of_mysql, dbbrain, alidas, alidas_of_a_cluster: {
         ids_are_looked_at_and_ended,
         a_match_ends_whom_it_meets_and_nobody_else,
         a_preview_sends_nothing_and_its_confirm_ends_what_it_showed,
@@ -44,7 +44,7 @@ each! {
     }
 }
 
-async fn gateway(product: &Product, more: &str) -> Gateway {
+pub(super) async fn gateway(product: &Product, more: &str) -> Gateway {
     let more = format!("{}{more}", product.configuration());
     Gateway::start_with(Engine::Sqlite, Setup { more, ..Setup::default() }).await
 }
@@ -59,7 +59,7 @@ fn by_match(select: &Value) -> Value {
 }
 
 /// The outcome of a session, and what is said of it.
-fn fate(kill: &Value, id: u64) -> (&str, &str) {
+pub(super) fn fate(kill: &Value, id: u64) -> (&str, &str) {
     let sessions = kill["sessions"].as_array().unwrap();
     let id = json!(id.to_string());
     let session = sessions.iter().find(|session| session["id"] == id).unwrap_or_else(|| panic!("{kill}"));
@@ -71,7 +71,7 @@ fn shown(answer: &Answer) -> Vec<&str> {
 }
 
 /// The kill once nothing more is learned of it.
-async fn settled(gateway: &Gateway, answer: &Answer, status: &str) -> Value {
+pub(super) async fn settled(gateway: &Gateway, answer: &Answer, status: &str) -> Value {
     assert!(answer.status.is_success(), "{}", answer.body);
     recorded_as(gateway, answer.kill_id(), status).await
 }

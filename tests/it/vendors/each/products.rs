@@ -10,22 +10,22 @@ use serde_json::{Value, json};
 
 /// One product, in a gateway of its own.
 #[derive(Debug)]
-pub(super) struct Product {
-    pub(super) vendor: &'static str,
+pub(in crate::vendors) struct Product {
+    pub(in crate::vendors) vendor: &'static str,
     /// The coordinates of its target.
-    pub(super) coordinates: Value,
-    pub(super) place: Place,
+    pub(in crate::vendors) coordinates: Value,
+    pub(in crate::vendors) place: Place,
     /// The first of the ids of its sessions; the others follow, and who they are repeats after eight.
-    pub(super) first: u64,
+    pub(in crate::vendors) first: u64,
     /// The call that ends sessions.
-    pub(super) kill: Action,
-    pub(super) list: Action,
+    pub(in crate::vendors) kill: Action,
+    pub(in crate::vendors) list: Action,
 }
 
 /// The alias of a product's target.
-pub(super) const ALIAS: &str = "here";
+pub(in crate::vendors) const ALIAS: &str = "here";
 
-pub(super) fn tdsql() -> Product {
+pub(in crate::vendors) fn tdsql() -> Product {
     Product {
         vendor: "tdsql",
         coordinates: json!({ "instance_id": world::TDSQL_INSTANCE }),
@@ -36,7 +36,7 @@ pub(super) fn tdsql() -> Product {
     }
 }
 
-pub(super) fn dasrds() -> Product {
+pub(in crate::vendors) fn dasrds() -> Product {
     Product {
         vendor: "dasrds",
         coordinates: json!({ "instance_id": world::DASRDS_INSTANCE }),
@@ -47,7 +47,7 @@ pub(super) fn dasrds() -> Product {
     }
 }
 
-pub(super) fn dasrds_of_mysql() -> Product {
+pub(in crate::vendors) fn dasrds_of_mysql() -> Product {
     Product {
         coordinates: json!({ "instance_id": world::DASRDS_MYSQL_INSTANCE }),
         place: Place::of("dasrds", world::DASRDS_MYSQL_INSTANCE),
@@ -56,7 +56,7 @@ pub(super) fn dasrds_of_mysql() -> Product {
     }
 }
 
-pub(super) fn dbbrain() -> Product {
+pub(in crate::vendors) fn dbbrain() -> Product {
     Product {
         vendor: "dbbrain",
         coordinates: json!({ "instance_id": world::DBBRAIN_INSTANCE }),
@@ -64,6 +64,26 @@ pub(super) fn dbbrain() -> Product {
         first: 4111,
         kill: Action::DbbrainKill,
         list: Action::DbbrainProcesses,
+    }
+}
+
+pub(in crate::vendors) fn alidas() -> Product {
+    Product {
+        vendor: "alidas",
+        coordinates: json!({ "instance_id": world::ALIDAS_INSTANCE }),
+        place: Place::of("alidas", world::ALIDAS_INSTANCE),
+        first: 71212,
+        kill: Action::AlidasKill,
+        list: Action::AlidasSessions,
+    }
+}
+
+pub(in crate::vendors) fn alidas_of_a_cluster() -> Product {
+    Product {
+        coordinates: json!({ "instance_id": world::ALIDAS_CLUSTER, "node_id": world::ALIDAS_NODE }),
+        place: Place::of("alidas", world::ALIDAS_CLUSTER).at_node(world::ALIDAS_NODE),
+        first: 81212,
+        ..alidas()
     }
 }
 
@@ -78,6 +98,13 @@ fn account(vendor: &str) -> String {
             world::HUAWEI_ACCESS_KEY,
             world::HUAWEI_SECRET_KEY,
         ),
+        "alibaba" => format!(
+            "cloud = 'alibaba'\nregion = '{}'\naccess_key_id = '{}'\naccess_key_secret = '{}'\n\
+             vendors.{vendor}.requests_per_second = 1000\n",
+            world::ALIBABA_REGION,
+            world::ALIBABA_ACCESS_KEY_ID,
+            world::ALIBABA_ACCESS_KEY_SECRET,
+        ),
         _ => format!(
             "cloud = 'tencent'\nregion = '{}'\nsecret_id = '{}'\nsecret_key = '{}'\n",
             world::TENCENT_REGION,
@@ -89,7 +116,7 @@ fn account(vendor: &str) -> String {
 
 impl Product {
     /// The product's account and target, for a configuration.
-    pub(super) fn configuration(&self) -> String {
+    pub(in crate::vendors) fn configuration(&self) -> String {
         let vendor = self.vendor;
         let mut text = format!(
             "[accounts.its]\n{}endpoints.{vendor} = '{{clouds}}'\n[targets.{ALIAS}]\nvendor = '{vendor}'\n",
@@ -102,17 +129,17 @@ impl Product {
     }
 
     /// A session of `report`, which runs for half an hour.
-    pub(super) const fn report(&self) -> u64 {
+    pub(in crate::vendors) const fn report(&self) -> u64 {
         self.first
     }
 
     /// All of them.
-    pub(super) const fn reports(&self) -> [u64; 3] {
+    pub(in crate::vendors) const fn reports(&self) -> [u64; 3] {
         [self.first, self.first + 7, self.first + 8]
     }
 
     /// The one that replicates.
-    pub(super) const fn replication(&self) -> u64 {
+    pub(in crate::vendors) const fn replication(&self) -> u64 {
         self.first + 4
     }
 }
