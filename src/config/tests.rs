@@ -256,9 +256,8 @@ fn the_example_and_the_reference_have_every_key() {
             "webhooks" => &["[webhooks.a]"],
             "protect" => &["[[protect]]"],
             "access" => &["[access]", "[[access.grant]]"],
-            "server" | "tls" | "egress" | "audit" | "seal" | "auth" | "login" | "callers" | "confirm" | "returned" => {
-                &[]
-            }
+            "server" | "tls" | "egress" | "audit" | "seal" | "auth" | "login" | "callers" | "confirm" | "console"
+            | "returned" => &[],
             other => panic!("how is {other} written? say it here"),
         };
         let usual = format!("[{section}]");

@@ -6,21 +6,27 @@ import { values } from "./arrange.js";
 
 const PERIODS = [["", "by hand"], ["5", "every 5 s"], ["15", "every 15 s"]];
 
+/** Calls it once nobody has typed for so long, and at once when somebody goes elsewhere. */
+function typed(input, milliseconds, work) {
+  input.addEventListener("input", debounced(milliseconds, work));
+  input.addEventListener("change", work);
+}
+
 /** The bar; `change` hears of new parameters, `reload` of a wish for a new list. */
 export function bar({ change, reload }) {
   const target = h("select", { name: "target", onchange: () => change({ target: target.value }) });
   const q = h("input", { type: "search", name: "q", placeholder: "user, client, statement …", autocomplete: "off", spellcheck: "false" });
-  q.addEventListener("input", debounced(120, () => change({ q: q.value })));
+  typed(q, 120, () => change({ q: q.value }));
   const choices = {};
   const choice = (name, title) => {
     const list = h("datalist", { id: freshId(name) });
     const input = h("input", { name, list: list.id, autocomplete: "off", spellcheck: "false", placeholder: "any" });
-    input.addEventListener("input", debounced(200, () => change({ [name]: input.value.trim() })));
+    typed(input, 200, () => change({ [name]: input.value.trim() }));
     choices[name] = { input, list };
     return h("div", { class: "field short" }, h("label", { for: (input.id = freshId("choice")) }, title), input, list);
   };
   const min = h("input", { name: "min", type: "number", min: 0, inputmode: "numeric", placeholder: "0" });
-  min.addEventListener("input", debounced(200, () => change({ min: min.value })));
+  typed(min, 200, () => change({ min: min.value }));
   const view = h("div", { class: "segments", role: "group", "aria-label": "View" },
     [["list", "All"], ["tree", "Who blocks whom"]].map(([name, title]) => h("button", { type: "button", "data-view": name, onclick: () => change({ view: name }) }, title)));
   const every = h("select", { name: "every", "aria-label": "How often the list is read", onchange: () => change({ every: every.value }) },
