@@ -1,5 +1,7 @@
 //! Putting a gateway together from its configuration, and taking it down in order.
 
+mod trust;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     io,
@@ -18,10 +20,11 @@ use url::Url;
 use crate::{
     audit::{self, Audit, AuditError},
     auth::{Auth, Fetch},
+    chain::SealKey,
     clock::{Clock, id_at},
     config::{self, Config},
     dispatch::rate::limiter::Limit,
-    evidence::Sealer,
+    evidence::{Delivered, Sealer, SealingParts},
     history::Indexer,
     http,
     kill::{
@@ -41,8 +44,8 @@ use crate::{
     },
     upstream::{
         self, Complaint,
-        account::{Account, CloudAccount, Settings, server::ServerAccount},
-        transport::{Request, Transport},
+        account::{Account, CloudAccount, Settings, server, server::ServerAccount},
+        transport::{Request, Transport, Ways},
     },
 };
 
@@ -59,6 +62,7 @@ pub struct App {
     server: ServerHandle,
     serving: JoinHandle<io::Result<()>>,
     reconciling: JoinHandle<()>,
+    keeping_keys: JoinHandle<()>,
     following: Following,
     /// Tells those who wait for callers that the gateway stops.
     stopping: watch::Sender<bool>,
@@ -77,6 +81,7 @@ impl App {
     pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
         let callers = config.auth()?;
         let transport = Transport::start(CONNECT_TIMEOUT).context("the transport cannot be started")?;
+        let ways = trust::ways(config, &transport)?;
         let audit = Audit::open(&audit_settings(config)).await.context("audit.database_url")?;
         match audit.examine().await {
             Err(error @ AuditError::Unavailable { .. }) => {
@@ -88,7 +93,7 @@ impl App {
         let webhooks = Webhooks::new(&config.webhooks);
         let kills = Kills::new(Parts {
             audit: audit.clone(),
-            accounts: accounts(config, &transport, &clock),
+            accounts: accounts(config, &ways, &clock),
             limits: limits(config),
             caller_limits: caller_limits(config),
             session_caps: session_caps(config),
@@ -101,11 +106,22 @@ impl App {
             watch_for: config.returned.watch,
             clock: clock.clone(),
         });
-        let auth = Auth::new(callers, fetch(transport.clone()), clock.clone());
+        let fetch_of = |issuer: &config::Issuer| fetch(ways.of(issuer.authorities.as_deref()).clone());
+        let auth = Auth::new(callers, &fetch_of, &clock);
+        let keeping_keys = tokio::spawn(auth.clone().keep(Arc::clone(&metrics)));
         let following = Following::start(audit.clone(), clock.clone(), Arc::clone(&metrics), config.server.max_streams);
         let (stopping, to_stop) = watch::channel(false);
         let (parts, grace) = ((kills.clone(), following.clone(), auth), config.server.shutdown_grace);
-        let service = http::Service::new(parts, Arc::clone(&metrics), config.server.trusted_proxies.clone(), to_stop);
+        let delivered = Delivered::default();
+        let sealing = http::Sealing {
+            public_key: config.seal.key.as_ref().map(SealKey::public),
+            most: config.seal.most,
+            delivered: delivered.clone(),
+        };
+        let (proxies, console) = (config.server.trusted_proxies.clone(), config.console.clone());
+        let login = http::HowToLogIn::new(config.auth()?, config.login.as_ref());
+        let settings = http::Settings { proxies, console, login, sealing };
+        let service = http::Service::new(parts, Arc::clone(&metrics), settings, to_stop);
         let server = HttpServer::new(move || http::app(service.clone()))
             .on_connect(|connection, _| http::limit_unread(connection))
             // What is done for a caller ends with its connection, but for kills.
@@ -120,14 +136,18 @@ impl App {
         let handle = server.handle();
         let (serving, reconciling) = (tokio::spawn(server), tokio::spawn(kills.clone().reconcile()));
         let indexer = Indexer::start(audit.clone(), clock.clone(), Arc::clone(&metrics));
-        let sealer = Sealer::start(&config.seal, audit.clone(), clock.clone(), Arc::clone(&metrics), &transport);
-        let couriers = Couriers::start(&webhooks, &Dependencies { audit, clock, metrics, transport });
+        let to_receiver = ways.of(config.seal.authorities.as_deref());
+        let sealing =
+            SealingParts { audit: audit.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics), delivered };
+        let sealer = Sealer::start(&config.seal, sealing, to_receiver);
+        let couriers = Couriers::start(&webhooks, &Dependencies { audit, clock, metrics, ways });
         Ok(Self {
             address,
             kills,
             server: handle,
             serving,
             reconciling,
+            keeping_keys,
             following,
             stopping,
             sealer,
@@ -163,8 +183,7 @@ impl App {
     /// # Errors
     /// What the HTTP server died of, if it did.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { kills, server, serving, reconciling, following, stopping, sealer, indexer, couriers, grace, .. } =
-            self;
+        let Self { kills, server, serving, following, stopping, sealer, indexer, couriers, grace, .. } = self;
         // A stream is a request that would stay under way, and so is one whose body is not whole.
         following.stop();
         stopping.send_replace(true);
@@ -177,7 +196,8 @@ impl App {
             // What was only counted is nobody else's to record.
             kills.record_counted().await;
         }
-        reconciling.abort();
+        self.reconciling.abort();
+        self.keeping_keys.abort();
         let seal = async {
             // What is not indexed is not sealed.
             indexer.stop().await;
@@ -201,6 +221,8 @@ pub fn audit_settings(config: &Config) -> audit::Settings {
     };
     audit::Settings {
         database_url,
+        authorities: trust::of_databases(config, audit.authorities.as_deref()),
+        verify: audit.authorities.is_some(),
         sqlite_path,
         migrate: audit.migrate,
         timeout: audit.timeout,
@@ -208,7 +230,7 @@ pub fn audit_settings(config: &Config) -> audit::Settings {
     }
 }
 
-fn accounts(config: &Config, transport: &Transport, clock: &Clock) -> BTreeMap<String, Arc<Account>> {
+fn accounts(config: &Config, ways: &Ways, clock: &Clock) -> BTreeMap<String, Arc<Account>> {
     let account = |account: &config::Account| {
         let name = account.name.clone();
         Arc::new(match &account.place {
@@ -222,9 +244,16 @@ fn accounts(config: &Config, transport: &Transport, clock: &Clock) -> BTreeMap<S
                     endpoints: at.endpoints.clone(),
                     credentials: at.identity.credentials.clone(),
                 };
-                Account::new(name, CloudAccount::new(settings, transport.clone(), clock.clone()))
+                Account::new(
+                    name,
+                    CloudAccount::new(settings, ways.of(at.authorities.as_deref()).clone(), clock.clone()),
+                )
             }
-            config::Place::Servers { settings, .. } => Account::new(name, ServerAccount::new(settings.clone())),
+            config::Place::Servers { settings, .. } => {
+                let authorities = trust::of_databases(config, settings.authorities.as_deref());
+                let authorities = Some(authorities).filter(|pem| !pem.is_empty());
+                Account::new(name, ServerAccount::new(server::Settings { authorities, ..settings.clone() }))
+            }
         })
     };
     config.accounts.iter().map(|(name, config)| (name.clone(), account(config))).collect()
@@ -243,8 +272,8 @@ fn session_caps(config: &Config) -> SessionCaps {
 }
 
 fn confirming(config: &Config) -> Confirming {
-    let config::Confirm { secret, ttl, above, intelligent, callers, targets } = config.confirm.clone();
-    let key = secret.as_ref().map(|secret| Key::new(secret.expose().as_bytes()));
+    let config::Confirm { secrets, ttl, above, intelligent, callers, targets } = config.confirm.clone();
+    let key = Key::new(secrets.iter().map(|secret| secret.expose().as_bytes()));
     let key = key.unwrap_or_else(|| {
         tracing::info!(
             "confirm.secret is not set: other gateways will not take this one's confirms, and a restart forgets them"

@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     config::{Config, Database, Keys},
     http,
-    sandbox::{Clouds, Sandbox},
+    sandbox::{Clouds, Sandbox, demo as world, scenes},
     telemetry,
 };
 
@@ -59,11 +59,47 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
 /// An address that cannot be listened on.
 #[expect(clippy::print_stdout, reason = "the command's answer")]
 pub async fn sandbox(listen: SocketAddr) -> anyhow::Result<()> {
-    let sandbox = Sandbox::start(listen, Clouds::demo()).with_context(|| format!("cannot listen on {listen}"))?;
-    println!("simulated clouds at {}; what they hold: {}/_sandbox/sessions", sandbox.url, sandbox.url);
+    let clouds = Clouds::demo();
+    scenes::stage(&clouds);
+    let sandbox = Sandbox::start(listen, clouds).with_context(|| format!("cannot listen on {listen}"))?;
+    println!("{}", welcome(&sandbox.url));
     stopped().await?;
     sandbox.stop();
     Ok(())
+}
+
+/// What there is in the simulated clouds, and how they are told to misbehave.
+fn welcome(url: &str) -> String {
+    format!(
+        "simulated clouds at {url}; what they hold: {url}/_sandbox/sessions\n\n\
+         # their keys, which are no secret, as accounts of a gateway\n\
+         [accounts.huawei-sandbox]\ncloud = \"huawei\"\nregion = \"{region}\"\nproject_id = \"{project}\"\n\
+         access_key = \"{access_key}\"\nsecret_key = \"{secret_key}\"\n\
+         endpoints = {{ gaussdb = \"{url}\", das = \"{url}\", taurusdb = \"{url}\" }}\n\
+         # or, in place of both keys: iam = {{ domain = \"{domain}\", username = \"{username}\", password = \"{password}\" }}\n\
+         # with endpoints.iam = \"{url}\"\n\n\
+         [accounts.tencent-sandbox]\ncloud = \"tencent\"\nregion = \"{tencent_region}\"\n\
+         secret_id = \"{secret_id}\"\nsecret_key = \"{tencent_key}\"\nendpoints.dcdb = \"{url}\"\n\n\
+         [targets.billing]\nvendor = \"gaussdb\"\ninstance_id = \"{billing}\"\nnode_id = \"{billing_node}\"\ncomponent_id = \"{component}\"\n\n\
+         # lose the answer to the next kill at TaurusDB; then behave again; then begin anew\n\
+         curl -X PUT {url}/_sandbox/behaviour -d '{{\"action\":\"taurusdb_kill\",\"behaviour\":\"drop\",\"times\":1}}'\n\
+         curl -X DELETE {url}/_sandbox/behaviour\n\
+         curl -X POST {url}/_sandbox/reset\n\n\
+         All actions and behaviours: docs/sandbox.md. Ctrl-C stops it.",
+        region = world::HUAWEI_REGION,
+        project = world::HUAWEI_PROJECT_ID,
+        access_key = world::HUAWEI_ACCESS_KEY,
+        secret_key = world::HUAWEI_SECRET_KEY,
+        domain = world::HUAWEI_DOMAIN,
+        username = world::HUAWEI_USERNAME,
+        password = world::HUAWEI_PASSWORD,
+        tencent_region = world::TENCENT_REGION,
+        secret_id = world::TENCENT_SECRET_ID,
+        tencent_key = world::TENCENT_SECRET_KEY,
+        billing = scenes::BILLING_INSTANCE,
+        billing_node = scenes::BILLING_NODE,
+        component = scenes::BILLING_COMPONENT,
+    )
 }
 
 /// Brings the record's tables up to date, and lets the serving role do what it must.
@@ -125,11 +161,14 @@ pub fn openapi() -> anyhow::Result<String> {
 /// # Errors
 /// A gateway whose callers do not share a secret with it: it has no key to sign with.
 pub fn token(config: &Config, sub: &str, scope: &str, ttl: Duration) -> anyhow::Result<String> {
-    let auth = config.auth()?;
-    let Keys::Secret(secret) = &auth.keys else {
+    let secrets = config.auth()?.issuers.iter().find_map(|issuer| match &issuer.keys {
+        Keys::Secrets(secrets) => Some((issuer, secrets.first()?)),
+        Keys::Set(_) => None,
+    });
+    let Some((issuer, secret)) = secrets else {
         bail!("auth.hs256_secret: is not set, and with a key set only its issuer can make tokens");
     };
-    let (issuer, audience) = (auth.issuer.as_str(), auth.audience.as_str());
+    let (issuer, audience) = (issuer.issuer.as_str(), issuer.audience.as_str());
     let grant = Grant { issuer, audience, subject: sub, scope, ttl, extra: serde_json::Map::new() };
     Ok(mint(&grant, secret, &Clock::system())?)
 }

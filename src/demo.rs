@@ -14,7 +14,7 @@ use crate::{
     cli,
     clock::Clock,
     config::{self, Config, Database},
-    sandbox::{Clouds, Sandbox, demo as world},
+    sandbox::{Clouds, Sandbox, demo as world, scenes},
     telemetry,
 };
 
@@ -37,7 +37,9 @@ pub async fn demo(
         scenes.push(Scene::open(&url).await?);
     }
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-    let sandbox = Sandbox::start(loopback, Clouds::demo()).context("the simulated clouds cannot listen")?;
+    let clouds = Clouds::demo();
+    scenes::stage(&clouds);
+    let sandbox = Sandbox::start(loopback, clouds).context("the simulated clouds cannot listen")?;
     let record = std::env::temp_dir().join(format!("killgate-demo-{}.db", std::process::id()));
     let accounts: String = scenes.iter().map(Scene::configuration).collect();
     let ended = match configuration(listen, env, &sandbox.url, &record, &accounts) {
@@ -102,6 +104,9 @@ pub fn configuration(
         [access]
         coordinates = ["*"]
 
+        [console]
+        enabled = true
+
         [accounts.huawei-demo]
         cloud = "huawei"
         region = "{region}"
@@ -146,6 +151,22 @@ pub fn configuration(
         shard_id = "{shard}"
 
         [targets.billing]
+        vendor = "gaussdb"
+        instance_id = "{billing}"
+        node_id = "{billing_node}"
+        component_id = "{billing_component}"
+
+        [targets.catalog]
+        vendor = "taurusdb"
+        instance_id = "{catalog}"
+        node_id = "{catalog_node}"
+
+        [targets.payments]
+        vendor = "taurusdb"
+        instance_id = "{payments}"
+        node_id = "{payments_node}"
+
+        [targets.invoices]
         vendor = "tdsql"
         instance_id = "{tdsql}"
 
@@ -187,6 +208,13 @@ pub fn configuration(
         dasrds = world::DASRDS_INSTANCE,
         dbbrain = world::DBBRAIN_INSTANCE,
         alidas = world::ALIDAS_INSTANCE,
+        billing = scenes::BILLING_INSTANCE,
+        billing_node = scenes::BILLING_NODE,
+        billing_component = scenes::BILLING_COMPONENT,
+        catalog = scenes::CATALOG_INSTANCE,
+        catalog_node = scenes::CATALOG_NODE,
+        payments = scenes::PAYMENTS_INSTANCE,
+        payments_node = scenes::PAYMENTS_NODE,
     );
     Ok(config::parse(&text, env)?)
 }
@@ -203,9 +231,12 @@ fn guide(config: &Config, address: SocketAddr, clouds: &str, scenes: &[Scene]) -
     let dba = cli::token(config, "dba", "sessions:read sessions:kill kills:read kills:export", TOKENS)?;
     let auditor = cli::token(config, "auditor", "kills:read kills:export", TOKENS)?;
     let mut text = format!(
-        "killgate demo: gateway http://{address}, documentation http://{address}/docs/, \
+        "killgate demo: open this, and find out who blocks whom at billing:\n\n\
+         http://{address}/#token={dba}\n\n\
+         gateway http://{address}, documentation http://{address}/docs/, \
          simulated clouds {clouds}, record {record}\n\n\
-         Paste these three lines first; the first token may do everything that is shown:\n\n\
+         {SCENES}\n\
+         Or paste these three lines first; the first token may do everything that is shown:\n\n\
          export DBA={dba}\n\
          export BOT={bot}\n\
          export AUDITOR={auditor}\n\
@@ -248,6 +279,14 @@ fn guide(config: &Config, address: SocketAddr, clouds: &str, scenes: &[Scene]) -
     Ok(text)
 }
 
+/// What is worth looking at, by target.
+const SCENES: &str = "\
+billing    one session forgot to commit, a change of the table waits for it, and eight wait for the change
+catalog    a pool: whatever is ended comes back
+payments   answers are lost: unknown at first, settled by a look
+orders-ro  replication: protected, and never sent
+";
+
 /// Answer once the outcome is final.
 const WAIT: &str = " -H 'Prefer: wait=30'";
 
@@ -287,7 +326,7 @@ const KILLS: [(&str, &str, &str); 10] = [
     (
         "Tencent TDSQL without shards: the same",
         " -H 'Prefer: wait=5'",
-        r#"{"target":"billing","select":{"ids":["3111"]},"reason":"INC-4711 runaway report"}"#,
+        r#"{"target":"invoices","select":{"ids":["3111"]},"reason":"INC-4711 runaway report"}"#,
     ),
     (
         "Huawei DAS by instance, here a PostgreSQL: the user that was seen goes with each id",

@@ -9,6 +9,7 @@
 //! | [`audit`] | the record, on Postgres or SQLite, and the permits that gateways share |
 //! | [`history`] | reading the record from outside: filters, all of it in one file, and the index by which kills are found |
 //! | [`auth`] | who calls: JWT by shared secret or by key set |
+//! | [`client`] | commands that are clients of a gateway: for a person at a terminal, for scripts, for agents |
 //! | [`http`] | handlers, problems, documentation |
 //! | [`config`] | `killgate.toml` and the environment, checked at the start |
 //! | [`chain`] | leaves, trees and signed blocks: evidence that nobody touched the record |
@@ -23,13 +24,14 @@
 //! by a runner, which runs the script of a vendor of [`upstream`].
 //!
 //! Arrows point inward: `domain` knows no framework, `upstream` knows only `domain`, and only
-//! [`upstream::transport`] sends anything.
+//! [`upstream::transport`] sends anything that a gateway sends. Commands that are clients have a client of their own.
 
 pub mod app;
 pub mod audit;
 pub mod auth;
 pub mod chain;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod demo;

@@ -2,9 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use killgate::{
     cli::Replace,
+    client,
     evidence::WhichPart,
     history::{Form, Format, Rows, Wanted},
 };
@@ -60,6 +61,8 @@ enum Command {
     Audit(AuditCommand),
     /// Print the OpenAPI document
     Openapi,
+    #[command(flatten)]
+    Client(Box<client::Command>),
     /// Print a token for this gateway, where callers share a secret with it
     Token {
         #[command(flatten)]
@@ -161,9 +164,15 @@ fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
+fn main() -> ExitCode {
+    // Where a shell asks for words this answers, and ends.
+    clap_complete::CompleteEnv::with_factory(Cli::command).complete();
+    start(Cli::parse().command)
+}
+
 #[tokio::main(worker_threads = 2)]
-async fn main() -> ExitCode {
-    match run(Cli::parse().command).await {
+async fn start(command: Command) -> ExitCode {
+    match run(command).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("killgate: {error:#}");
@@ -193,6 +202,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Audit(command) => return audit(command).await,
+        Command::Client(command) => return Ok(client::run(*command).await),
         Command::Openapi => println!("{}", cli::openapi()?),
         Command::Token { configured, sub, scope, ttl } => {
             println!("{}", cli::token(&configured.load()?, &sub, &scope, ttl)?);

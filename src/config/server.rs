@@ -4,7 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Network, section::Section};
+use super::section::Section;
+use crate::domain::Network;
 
 /// How the gateway runs.
 #[derive(Debug, Clone)]

@@ -26,6 +26,8 @@ pub struct Webhook {
     pub callers: Option<Vec<Glob>>,
     /// At which accounts, as patterns for their names; `None`: at all of them.
     pub accounts: Option<Vec<Glob>>,
+    /// `ca_file`: certificates of authorities that the receiver may have its own from, beside those of `[tls]`, as PEM.
+    pub authorities: Option<Vec<u8>>,
 }
 
 impl Webhook {
@@ -49,7 +51,8 @@ impl Webhook {
                 section.problem("accounts", format!("no account fits {:?}", pattern.as_str()));
             }
         }
-        Some(Self { name: name.to_owned(), url: url?, secret: secret?, callers, accounts: named })
+        let authorities = section.authorities("ca_file");
+        Some(Self { name: name.to_owned(), url: url?, secret: secret?, callers, accounts: named, authorities })
     }
 
     /// The bytes that deliveries are signed with: what follows `whsec_` read as base64, or else the text itself.
@@ -125,7 +128,7 @@ mod tests {
         assert_eq!(told("portal]", "Portal]"), "webhooks.Portal: the name must be 1 to 64 of 0-9 a-z _ -");
         assert_eq!(
             told("url =", "uri ="),
-            "webhooks.portal.url: required\nwebhooks.portal.uri: unknown key, expected one of allow_http, url, secret, callers, accounts"
+            "webhooks.portal.url: required\nwebhooks.portal.uri: unknown key, expected one of allow_http, url, secret, callers, accounts, ca_file"
         );
         let more = format!("{TENCENT}{PORTAL}callers = []\naccounts = ['t', 'x*']");
         assert_eq!(

@@ -11,6 +11,7 @@ mod kill;
 mod live;
 mod masking;
 mod matching;
+mod network;
 mod outcome;
 mod problem;
 mod queues;
@@ -27,6 +28,7 @@ pub use kill::{Blind, Found, Kill, KillId, LOOKED_AFTER, Look, Status, Upstream}
 pub use live::{Likeness, LiveSession, Protection};
 pub use masking::{cut, masked};
 pub use matching::{AnyOf, Criteria, Match, Ranking};
+pub use network::Network;
 pub use outcome::{Outcome, Session};
 pub use problem::{FieldError, Problem, ProblemCode};
 pub use queues::Queues;

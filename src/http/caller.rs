@@ -13,7 +13,7 @@ use crate::{
 use super::{client, problem::Failure, seldom::Seldom, tokens, traces};
 
 /// Seconds after which the issuer's keys are asked for again while there are none.
-const KEYS_AGAIN: u64 = 3;
+pub(super) const KEYS_AGAIN: u64 = 3;
 
 /// A caller whose token was checked.
 #[derive(Debug, Clone)]

@@ -7,13 +7,16 @@ mod answers;
 mod body;
 mod caller;
 mod client;
+mod console;
 mod docs;
 mod events;
+mod evidence;
 mod export;
 mod health;
 mod held;
 mod kills;
 mod list;
+mod login;
 mod me;
 mod problem;
 mod query;
@@ -44,19 +47,44 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     auth::Auth,
-    config::Network,
-    domain::{Problem, ProblemCode},
+    chain::PublicKey,
+    config,
+    domain::{Network, Problem, ProblemCode},
+    evidence::Delivered,
     kill::Kills,
     metrics::Metrics,
     notify::follow::Following,
 };
 
 pub use docs::document;
+pub use login::HowToLogIn;
 use problem::Failure;
 use reader_seats::ReaderSeats;
 
 /// How long a client may leave unread what it was sent before its connection is broken.
 const UNREAD: Duration = Duration::from_mins(1);
+
+/// What an operator sets of it.
+#[derive(Debug)]
+pub struct Settings {
+    /// Who is believed where a request comes from.
+    pub proxies: Vec<Network>,
+    pub console: config::Console,
+    /// What is told to whoever has no token.
+    pub login: HowToLogIn,
+    pub sealing: Sealing,
+}
+
+/// What of a gateway's sealing is told.
+#[derive(Debug)]
+pub struct Sealing {
+    /// The public half of the key that it seals with; `None` where it does not.
+    pub public_key: Option<PublicKey>,
+    /// The most kills of one block.
+    pub most: u32,
+    /// How far its checkpoints have come.
+    pub delivered: Delivered,
+}
 
 /// One gateway's parts, as its handlers need them.
 #[derive(Debug, Clone)]
@@ -69,6 +97,9 @@ pub struct Service {
     reading: web::Data<body::Reading>,
     readers: web::Data<Readers>,
     traces: web::Data<traces::Traces>,
+    login: web::Data<HowToLogIn>,
+    sealing: web::Data<Sealing>,
+    console: Option<web::Data<console::Console>>,
 }
 
 /// Seats for those who read the record.
@@ -87,15 +118,20 @@ impl Default for Readers {
 }
 
 impl Service {
-    /// `proxies` are believed where a request comes from; `stopping` becomes true when the gateway is told to stop.
+    /// `stopping` becomes true when the gateway is told to stop.
     #[must_use]
     pub fn new(
         (kills, following, auth): (Kills, Following, Auth),
         metrics: Arc<Metrics>,
-        proxies: Vec<Network>,
+        settings: Settings,
         stopping: watch::Receiver<bool>,
     ) -> Self {
+        let Settings { proxies, console, login, sealing } = settings;
+        let console = console.enabled.then(|| web::Data::new(console::Console::new(console.login.as_ref())));
         Self {
+            login: web::Data::new(login),
+            console,
+            sealing: web::Data::new(sealing),
             kills: web::Data::new(kills),
             following: web::Data::new(following),
             auth: web::Data::new(auth),
@@ -129,7 +165,14 @@ pub fn app(
         .app_data(service.reading)
         .app_data(service.readers)
         .app_data(service.traces)
+        .app_data(service.login)
+        .app_data(service.sealing)
         .configure(routes)
+        .configure(|pages| {
+            if let Some(console) = service.console {
+                console::routes(pages, console);
+            }
+        })
         .default_service(web::to(not_found))
         .wrap(from_fn(answers::head_as_get))
         .wrap(from_fn(answers::errors_as_problems))
@@ -153,7 +196,9 @@ fn routes(service: &mut web::ServiceConfig) {
         .service(resource("/kills/{id}/events", READ, web::get().to(events::follow)))
         .service(resource("/vendors", READ, web::get().to(reference::vendors)))
         .service(resource("/me", READ, web::get().to(me::me)))
+        .service(resource("/evidence", READ, web::get().to(evidence::evidence)))
         .service(resource("/targets", READ, web::get().to(reference::targets)))
+        .service(resource("/.well-known/oauth-protected-resource", READ, web::get().to(login::how)))
         .service(resource("/healthz", READ, web::get().to(health::live)))
         .service(resource("/readyz", READ, web::get().to(health::ready)))
         .service(resource("/metrics", READ, web::get().to(health::metrics)))

@@ -309,12 +309,21 @@ impl Clouds {
 impl Clouds {
     /// From now on, every call of that action meets this.
     pub fn misbehave(&self, action: Action, behaviour: Behaviour) {
-        self.state().plans.add(action, behaviour, None);
+        self.plan(action, behaviour, None, None);
+    }
+
+    /// The same of calls to one instance of Huawei's, as their paths name it.
+    pub fn misbehave_at(&self, instance_id: &str, action: Action, behaviour: Behaviour) {
+        self.plan(action, behaviour, Some(instance_id.into()), None);
     }
 
     /// The next `times` calls of that action meet this, after what was planned before.
     pub fn misbehave_times(&self, times: u32, action: Action, behaviour: Behaviour) {
-        self.state().plans.add(action, behaviour, Some(times));
+        self.plan(action, behaviour, None, Some(times));
+    }
+
+    pub(super) fn plan(&self, action: Action, behaviour: Behaviour, instance: Option<String>, times: Option<u32>) {
+        self.state().plans.add(action, behaviour, instance, times);
     }
 
     /// Nothing planned any more; what is held is answered.

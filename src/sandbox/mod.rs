@@ -7,7 +7,7 @@
 //!
 //! | room | what is in it |
 //! |---|---|
-//! | `clouds`, `session`, `credentials`, [`demo`] | the world and the handle on it |
+//! | `clouds`, `session`, `credentials`, [`demo`], [`scenes`] | the world and the handle on it |
 //! | `server`, `control` | the sockets, and `/_sandbox` for people |
 //! | `handler`, `cloud` | the one way every call takes, and what each cloud does on it |
 //! | `verify`, `limits`, `fields` | signatures, rates and parameters |
@@ -28,6 +28,7 @@ mod handler;
 mod huawei;
 mod limits;
 mod log;
+pub mod scenes;
 mod server;
 mod session;
 mod state;

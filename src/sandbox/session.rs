@@ -75,6 +75,9 @@ pub struct Session {
     pub statement: String,
     /// A thread of the engine itself: not listed, and skipped by TaurusDB kills.
     pub internal: bool,
+    /// The session whose lock it waits for, while that one is there; GaussDB's lists tell it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocked_by: Option<u64>,
 }
 
 impl Session {
@@ -91,6 +94,7 @@ impl Session {
             seconds: 1,
             statement: "select 1".into(),
             internal: false,
+            blocked_by: None,
         }
     }
 
@@ -116,6 +120,20 @@ impl Session {
         self.state = state.into();
         self.seconds = seconds;
         self.statement = String::new();
+        self
+    }
+
+    /// The same session, waiting for a lock of that one.
+    #[must_use]
+    pub fn behind(mut self, id: u64) -> Self {
+        self.blocked_by = Some(id);
+        self
+    }
+
+    /// The same session from that address and port.
+    #[must_use]
+    pub fn from_host(mut self, host: &str) -> Self {
+        self.host = host.into();
         self
     }
 
@@ -196,7 +214,10 @@ impl Table {
 
     /// Every session that is still there, the engine's own threads included.
     pub(super) fn all(&self) -> Vec<Session> {
-        self.held.values().filter(|held| !held.is_gone()).map(Held::shown).collect()
+        let there = self.held.values().filter(|held| !held.is_gone()).map(Held::shown);
+        // Whoever waited for one that is gone goes on.
+        let waits = |id: u64| self.find(id).is_some();
+        there.map(|session| Session { blocked_by: session.blocked_by.filter(|id| waits(*id)), ..session }).collect()
     }
 
     /// What a list shows: every session but the engine's own threads.

@@ -4,6 +4,8 @@
 
 mod api;
 mod audit;
+mod client;
+mod console;
 mod contract;
 mod engines;
 mod evidence;

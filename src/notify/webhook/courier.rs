@@ -12,7 +12,11 @@ use tokio::{
 use url::Url;
 
 use super::{Dependencies, after, message::Message, pause};
-use crate::{audit::Delivery, config::Webhook, upstream::transport::Request};
+use crate::{
+    audit::Delivery,
+    config::Webhook,
+    upstream::transport::{Request, Transport},
+};
 
 /// How often is looked for what is due.
 const EVERY: Duration = Duration::from_millis(500);
@@ -28,6 +32,7 @@ pub(super) struct Courier {
     name: String,
     url: Url,
     key: hmac::Key,
+    transport: Transport,
     dependencies: Dependencies,
 }
 
@@ -43,7 +48,8 @@ enum Tried {
 impl Courier {
     pub(super) fn new(webhook: &Webhook, dependencies: Dependencies) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &webhook.key());
-        Self { name: webhook.name.clone(), url: webhook.url.clone(), key, dependencies }
+        let transport = dependencies.ways.of(webhook.authorities.as_deref()).clone();
+        Self { name: webhook.name.clone(), url: webhook.url.clone(), key, transport, dependencies }
     }
 
     /// Delivers what is due until it is told to stop; what is under way then is finished.
@@ -125,7 +131,7 @@ impl Courier {
     async fn post(&self, message: &Message) -> Tried {
         let mut request = Request::json(self.url.clone(), message.body.clone(), TIMEOUT);
         request.headers.extend(message.headers(&self.key, self.dependencies.clock.now()));
-        match self.dependencies.transport.deliver(request).await {
+        match self.transport.deliver(request).await {
             Ok(response) if response.status.is_success() => Tried::Taken,
             Ok(response) if response.status == StatusCode::GONE => Tried::Unwanted("HTTP 410".to_owned()),
             Ok(response) => {

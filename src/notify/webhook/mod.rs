@@ -26,7 +26,7 @@ use crate::{
     clock::Clock,
     config::Webhook,
     metrics::Metrics,
-    upstream::transport::Transport,
+    upstream::transport::Ways,
 };
 
 use courier::Courier;
@@ -72,7 +72,7 @@ pub struct Dependencies {
     pub audit: Audit,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
-    pub transport: Transport,
+    pub ways: Ways,
 }
 
 /// The tasks that deliver, under way.

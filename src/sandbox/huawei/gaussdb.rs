@@ -16,11 +16,10 @@ use crate::sandbox::{
 const MOST: usize = 200;
 
 /// Members of a listed session that are texts and empty here.
-const EMPTY: [&str; 20] = [
+const EMPTY: [&str; 19] = [
     "wait",
     "wait_event",
     "wait_status",
-    "block_session",
     "query_id",
     "trans_num",
     "rollback_num",
@@ -152,6 +151,7 @@ fn listed(row: &Session, component: &str, started: i64, now: i64) -> Value {
         ("exec_time", age.to_string()),
         ("query", row.statement.clone()),
         ("component_name", component.to_owned()),
+        ("block_session", row.blocked_by.map(|id| id.to_string()).unwrap_or_default()),
     ];
     members.extend(texts.map(|(name, text)| (name.to_owned(), text.into())));
     members.extend(["back_end_start", "transaction_start", "query_start"].map(|name| (name.into(), started.into())));
