@@ -71,6 +71,13 @@ openapi-check:
 lint-openapi: ## Lint openapi/killgate.json (needs Node.js 20.19 or later)
 	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --yes $(REDOCLY) lint openapi/killgate.json
 
+.PHONY: deploy-check
+deploy-check: ## Check the alerts and the unit of deploy/ (needs promtool and systemd-analyze)
+	promtool check rules deploy/prometheus/rules.yml
+	promtool test rules deploy/prometheus/rules.test.yml
+	@unit=$$(mktemp -d) && sed 's#/usr/bin/killgate#/bin/true#' deploy/killgate.service > $$unit/killgate.service \
+		&& systemd-analyze verify $$unit/killgate.service; status=$$?; rm -rf $$unit; exit $$status
+
 .PHONY: deny
 deny: ## Licences, bans and sources of the dependencies (needs cargo-deny)
 	$(CARGO) deny check bans licenses sources

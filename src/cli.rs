@@ -6,11 +6,11 @@ use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    app::{self, App},
-    audit::{Audit, Settings},
+    app,
+    audit::Audit,
     auth::{Grant, mint},
     clock::Clock,
-    config::{Config, Database, Keys},
+    config::{Config, Keys},
     http,
     sandbox::{Clouds, Sandbox, demo as world, scenes},
     telemetry,
@@ -18,40 +18,12 @@ use crate::{
 
 mod alone;
 mod export;
-
-use alone::Alone;
+mod serve;
 
 pub use export::{Replace, export};
+pub use serve::serve;
 
 pub mod evidence;
-
-/// The gateway, until it is told to stop.
-///
-/// # Errors
-/// What keeps it from serving.
-pub async fn serve(config: &Config) -> anyhow::Result<()> {
-    telemetry::start(&config.server.log)?;
-    for line in config.summary() {
-        tracing::info!("{line}");
-    }
-    if let Database::Sqlite(path) = &config.audit.database {
-        tracing::warn!(path = %path.display(), "the record is an embedded SQLite file, which belongs to one gateway on one machine");
-    }
-    let _alone = match &config.audit.database {
-        Database::Sqlite(path) => Some(Alone::with(path)?),
-        Database::Postgres(_) => None,
-    };
-    let app = App::start(config, Clock::system()).await?;
-    tracing::info!(address = %app.address(), "listening");
-    stopped().await?;
-    tracing::info!("stopping");
-    // Who is told twice does not wait.
-    tokio::select! {
-        () = app.drain() => {}
-        told = stopped() => told?,
-    }
-    app.stop().await
-}
 
 /// The simulated clouds alone, until they are told to stop.
 ///
@@ -116,24 +88,6 @@ pub async fn migrate(config: &Config, serving_role: Option<&str>) -> anyhow::Res
         tracing::info!(role, "the role may serve");
     }
     Ok(())
-}
-
-/// Whether the record is one, as its gateways find it.
-///
-/// # Errors
-/// What keeps it from being one, or from being reached.
-pub async fn check_record(config: &Config) -> anyhow::Result<String> {
-    if let Database::Sqlite(path) = &config.audit.database
-        && !path.exists()
-    {
-        return Ok("the record is not there yet; serve makes it".to_owned());
-    }
-    let settings = Settings { migrate: false, ..app::audit_settings(config) };
-    let audit = Audit::open(&settings).await.context("audit.database_url")?;
-    let examined = audit.examine().await;
-    audit.close().await;
-    examined.context("audit.database_url")?;
-    Ok("the record can be reached and is good".to_owned())
 }
 
 /// What the configuration means, one fact a line.

@@ -129,58 +129,7 @@ pub fn configuration(
         access_key_secret = "{access_key_secret}"
         endpoints.alidas = "{clouds}"
 
-        [targets.ledger]
-        vendor = "gaussdb"
-        instance_id = "{gaussdb}"
-        node_id = "{gaussdb_node}"
-        component_id = "{component}"
-
-        [targets.shop]
-        vendor = "das"
-        instance_id = "{das}"
-        db_user_id = "{db_user}"
-
-        [targets.orders-ro]
-        vendor = "taurusdb"
-        instance_id = "{taurusdb}"
-        node_id = "{taurusdb_node}"
-
-        [targets.orders-shard-1]
-        vendor = "dcdb"
-        instance_id = "{dcdb}"
-        shard_id = "{shard}"
-
-        [targets.billing]
-        vendor = "gaussdb"
-        instance_id = "{billing}"
-        node_id = "{billing_node}"
-        component_id = "{billing_component}"
-
-        [targets.catalog]
-        vendor = "taurusdb"
-        instance_id = "{catalog}"
-        node_id = "{catalog_node}"
-
-        [targets.payments]
-        vendor = "taurusdb"
-        instance_id = "{payments}"
-        node_id = "{payments_node}"
-
-        [targets.invoices]
-        vendor = "tdsql"
-        instance_id = "{tdsql}"
-
-        [targets.reports]
-        vendor = "dasrds"
-        instance_id = "{dasrds}"
-
-        [targets.wiki]
-        vendor = "dbbrain"
-        instance_id = "{dbbrain}"
-
-        [targets.forum]
-        vendor = "alidas"
-        instance_id = "{alidas}"
+        {targets}
         {more}
         "#,
         record = record.display(),
@@ -192,31 +141,44 @@ pub fn configuration(
         tencent_region = world::TENCENT_REGION,
         secret_id = world::TENCENT_SECRET_ID,
         tencent_secret_key = world::TENCENT_SECRET_KEY,
-        gaussdb = world::GAUSSDB_INSTANCE,
-        gaussdb_node = world::GAUSSDB_NODE,
-        component = world::GAUSSDB_COMPONENT,
-        das = world::DAS_INSTANCE,
-        db_user = world::DAS_DB_USER_ID,
-        taurusdb = world::TAURUSDB_INSTANCE,
-        taurusdb_node = world::TAURUSDB_NODE,
-        dcdb = world::DCDB_INSTANCE,
-        shard = world::DCDB_SHARD,
+        targets = targets(),
         alibaba_region = world::ALIBABA_REGION,
         access_key_id = world::ALIBABA_ACCESS_KEY_ID,
         access_key_secret = world::ALIBABA_ACCESS_KEY_SECRET,
-        tdsql = world::TDSQL_INSTANCE,
-        dasrds = world::DASRDS_INSTANCE,
-        dbbrain = world::DBBRAIN_INSTANCE,
-        alidas = world::ALIDAS_INSTANCE,
-        billing = scenes::BILLING_INSTANCE,
-        billing_node = scenes::BILLING_NODE,
-        billing_component = scenes::BILLING_COMPONENT,
-        catalog = scenes::CATALOG_INSTANCE,
-        catalog_node = scenes::CATALOG_NODE,
-        payments = scenes::PAYMENTS_INSTANCE,
-        payments_node = scenes::PAYMENTS_NODE,
     );
     Ok(config::parse(&text, env)?)
+}
+
+/// Coordinates by name.
+type Coordinates<'a> = &'a [(&'a str, &'a str)];
+
+/// The demo's places, one for each vendor and a few with a scene of their own.
+fn targets() -> String {
+    let node = |instance, node| [("instance_id", instance), ("node_id", node)];
+    let component =
+        |instance, node, component| [("instance_id", instance), ("node_id", node), ("component_id", component)];
+    let targets: [(&str, &str, Coordinates<'_>); 11] = [
+        ("ledger", "gaussdb", &component(world::GAUSSDB_INSTANCE, world::GAUSSDB_NODE, world::GAUSSDB_COMPONENT)),
+        ("shop", "das", &[("instance_id", world::DAS_INSTANCE), ("db_user_id", world::DAS_DB_USER_ID)]),
+        ("orders-ro", "taurusdb", &node(world::TAURUSDB_INSTANCE, world::TAURUSDB_NODE)),
+        ("orders-shard-1", "dcdb", &[("instance_id", world::DCDB_INSTANCE), ("shard_id", world::DCDB_SHARD)]),
+        ("billing", "gaussdb", &component(scenes::BILLING_INSTANCE, scenes::BILLING_NODE, scenes::BILLING_COMPONENT)),
+        ("catalog", "taurusdb", &node(scenes::CATALOG_INSTANCE, scenes::CATALOG_NODE)),
+        ("payments", "taurusdb", &node(scenes::PAYMENTS_INSTANCE, scenes::PAYMENTS_NODE)),
+        ("invoices", "tdsql", &[("instance_id", world::TDSQL_INSTANCE)]),
+        ("reports", "dasrds", &[("instance_id", world::DASRDS_INSTANCE)]),
+        ("wiki", "dbbrain", &[("instance_id", world::DBBRAIN_INSTANCE)]),
+        ("forum", "alidas", &[("instance_id", world::ALIDAS_INSTANCE)]),
+    ];
+    let mut text = String::new();
+    for (alias, vendor, coordinates) in targets {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n[targets.{alias}]\nvendor = \"{vendor}\"\n");
+        for (name, value) in coordinates {
+            let _ = writeln!(text, "{name} = \"{value}\"");
+        }
+    }
+    text
 }
 
 /// What to paste, and what it shows.

@@ -52,7 +52,8 @@ enum Command {
     Check {
         #[command(flatten)]
         configured: Configured,
-        /// Connect to the record too, and say what keeps it from being one
+        /// Ask everything that it names something that changes nothing, and say line by line what holds: the record, key sets,
+        /// webhooks (HEAD), clouds and database servers (a list of sessions). The exit status is 1 where something does not
         #[arg(long)]
         connect: bool,
     },
@@ -189,7 +190,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             let servers = [postgres, mysql].into_iter().flatten().collect();
             killgate::demo::demo(listen, servers, environment().collect()).await?;
         }
-        Command::Serve(configured) => cli::serve(&configured.load()?).await?,
+        Command::Serve(configured) => {
+            let variable = |name: &str| environment().find(|(it, _)| it == name).map(|(_, value)| value);
+            cli::serve(|| configured.load(), variable).await?;
+        }
         Command::Sandbox { listen } => cli::sandbox(listen).await?,
         Command::Migrate { configured, serving_role } => {
             cli::migrate(&configured.load()?, serving_role.as_deref()).await?;
@@ -198,7 +202,13 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             let config = configured.load()?;
             println!("{}", cli::check(&config)?);
             if connect {
-                println!("{}", cli::check_record(&config).await?);
+                let findings = killgate::app::probe(&config).await?;
+                for finding in &findings {
+                    println!("{finding}");
+                }
+                if findings.iter().any(|finding| finding.said.is_err()) {
+                    return Ok(ExitCode::FAILURE);
+                }
             }
         }
         Command::Audit(command) => return audit(command).await,

@@ -9,6 +9,7 @@ use prometheus_client::{
         family::Family,
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
+        info::Info,
     },
     registry::Registry,
 };
@@ -91,6 +92,8 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("killgate");
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "Which killgate this is", build);
         let (kills, calls) = (Family::default(), Family::default());
         let call_seconds = Histogram::new(exponential_buckets(0.005, 2.0, 12));
         let pace = Family::default();
@@ -312,6 +315,27 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The alerts that are delivered with it.
+    const RULES: &str = include_str!("../deploy/prometheus/rules.yml");
+
+    #[test]
+    fn every_metric_that_an_alert_asks_for_is_there() {
+        let text = Metrics::default().text();
+        let is_of_name = |c: char| c.is_ascii_lowercase() || c == '_';
+        let asked = RULES.match_indices("killgate_").map(|(at, _)| {
+            let rest = &RULES[at..];
+            &rest[..rest.find(|c| !is_of_name(c)).unwrap_or(rest.len())]
+        });
+        let asked: Vec<_> = asked.collect();
+        assert!(asked.len() > 10, "{asked:?}");
+        for name in asked {
+            let family = name.strip_suffix("_total").unwrap_or(name);
+            let kind = if family == name { "gauge" } else { "counter" };
+            assert!(text.contains(&format!("# TYPE {family} {kind}\n")), "{name}");
+        }
+        assert!(text.contains("killgate_build_info{version="), "{text}");
+    }
 
     #[test]
     fn a_scrape_shows_what_was_counted() {

@@ -196,7 +196,7 @@ impl Jwks {
         *last = Some(self.clock.now());
     }
 
-    async fn fetched(&self) -> Result<Vec<Key>, String> {
+    pub(super) async fn fetched(&self) -> Result<Vec<Key>, String> {
         let body = match &self.settings.source {
             Source::Url(url) => self.document(url.clone()).await?,
             source @ Source::Discovery { document, issuer, .. } => {

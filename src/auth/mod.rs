@@ -126,6 +126,17 @@ impl Auth {
         sets.collect()
     }
 
+    /// Fetches each key set now, for whoever wants to know: how many keys of it can be used, or why there are none.
+    pub async fn try_key_sets(&self) -> Vec<(String, Result<usize, String>)> {
+        let mut tried = vec![];
+        for issuer in &self.0.issuers {
+            if let Verifier::Set(set) = &issuer.verifier {
+                tried.push((issuer.rules.issuer().to_owned(), set.fetched().await.map(|keys| keys.len())));
+            }
+        }
+        tried
+    }
+
     /// Whether tokens of no issuer at all can be checked now.
     #[must_use]
     pub fn knows_nobody(&self) -> bool {

@@ -56,16 +56,25 @@ impl Exit {
         }
     }
 
-    /// That of a problem with this code, answered with this HTTP status.
+    /// That of a problem with this code, answered with this HTTP status; 0 where it stands in a kill.
     pub(super) fn of_problem(code: &str, http_status: u16) -> Self {
         match (code, http_status) {
             ("outcome_unknown", _) => Self::Unknown,
-            ("upstream_failed" | "upstream_denied" | "target_busy" | "target_changed" | "target_not_found", _) => {
-                Self::Failed
-            }
-            (_, 401 | 403) => Self::NotAllowed,
-            (_, 408 | 409 | 429 | 503) => Self::Later,
-            (_, 400..=499) => Self::Wrong,
+            // The vendor was asked, or would have been, and surely did nothing.
+            (
+                "upstream_failed" | "upstream_denied" | "upstream_rejected" | "target_busy" | "target_changed"
+                | "target_not_found",
+                _,
+            ) => Self::Failed,
+            ("unauthenticated" | "forbidden", _) | (_, 401 | 403) => Self::NotAllowed,
+            (
+                "rate_limited" | "upstream_throttled" | "overloaded" | "audit_unavailable" | "keys_unavailable"
+                | "in_progress" | "too_slow",
+                _,
+            )
+            | (_, 408 | 409 | 429 | 503) => Self::Later,
+            ("malformed" | "invalid" | "unsupported_selector" | "unknown_target" | "not_found" | "key_reused", _)
+            | (_, 400..=499) => Self::Wrong,
             _ => Self::NoAnswer,
         }
     }
@@ -87,6 +96,26 @@ mod tests {
         let told: Vec<_> = Status::ALL.iter().map(|status| Exit::of_status(status.as_str()) as u8).collect();
         assert_eq!(told, [7, 7, 0, 5, 6, 4, 9, 8, 0]);
         assert_eq!(Exit::of_status("of a gateway to come"), Exit::Unknown);
+    }
+
+    #[test]
+    fn a_problem_means_the_same_in_a_kill_as_in_an_answer() {
+        for (code, http_status, exit) in [
+            ("forbidden", 403, Exit::NotAllowed),
+            ("invalid", 422, Exit::Wrong),
+            ("unknown_target", 404, Exit::Wrong),
+            ("rate_limited", 429, Exit::Later),
+            ("audit_unavailable", 503, Exit::Later),
+            ("in_progress", 409, Exit::Later),
+            ("target_busy", 409, Exit::Failed),
+            ("upstream_rejected", 422, Exit::Failed),
+            ("upstream_denied", 502, Exit::Failed),
+            ("outcome_unknown", 504, Exit::Unknown),
+            ("internal", 500, Exit::NoAnswer),
+        ] {
+            assert_eq!([http_status, 0].map(|status| Exit::of_problem(code, status)), [exit; 2], "{code}");
+        }
+        assert_eq!(Exit::of_problem("of a gateway to come", 418), Exit::Wrong);
     }
 
     #[test]

@@ -46,11 +46,11 @@ pub struct ExportArgs {
     force: bool,
     #[command(flatten)]
     wanted: Box<Wanted>,
-    #[command(flatten)]
-    connection: Connection,
     /// How it is told what is in the file
     #[arg(short, long, value_enum, default_value_t)]
     pub(super) output: Output,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 pub(super) async fn export(args: ExportArgs) -> Result<Exit, Failure> {

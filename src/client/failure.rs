@@ -5,7 +5,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{exit::Exit, shown::safe};
+use super::exit::Exit;
+use crate::domain::legible;
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -69,9 +70,9 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "killgate: {}", safe(&self.sentence))?;
+        write!(f, "killgate: {}", legible(&self.sentence))?;
         match &self.hint {
-            Some(hint) => write!(f, "\n  hint: {}", safe(hint)),
+            Some(hint) => write!(f, "\n  hint: {}", legible(hint)),
             None => Ok(()),
         }
     }

@@ -11,11 +11,10 @@ use super::{
     failure::Failure,
     gateway::{Document, Gateway},
     http::Answer,
-    shown::safe,
 };
 use crate::{
     clock::{Clock, read_time},
-    domain::LOOKED_AFTER,
+    domain::{LOOKED_AFTER, legible},
 };
 
 /// How often a kill is asked for that only a later look can settle.
@@ -45,7 +44,7 @@ impl Progress {
 
     pub(super) fn say(&self, words: &str) {
         if let Some(bar) = &self.0 {
-            bar.set_message(safe(words).into_owned());
+            bar.set_message(legible(words).into_owned());
         }
     }
 

@@ -18,45 +18,43 @@ use super::{
     follow::{Progress, SoFar, follow, goes_on},
     gateway::{Document, Gateway, fresh_key},
     print,
-    shown::{Output, Screen, Style, Table, safe},
+    shown::{Output, Screen, Style, Table},
 };
-use crate::cli::stopped;
+use crate::{cli::stopped, domain::legible};
 
 /// What both a preview and a kill take.
 #[derive(Debug, Args)]
 pub(super) struct Order {
     #[command(flatten)]
     place: Place,
-    #[command(flatten)]
-    chosen: Chosen,
     /// The person for whom it is, where that is not the caller
     #[arg(long, value_name = "PERSON")]
     on_behalf_of: Option<String>,
     /// End only what the session runs, and keep the session
     #[arg(long)]
     statement: bool,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 /// Show which sessions a kill would end, and end none
 #[derive(Debug, Args)]
 pub struct PreviewArgs {
-    #[command(flatten)]
-    order: Order,
     /// Why, for the record
     #[arg(short = 'm', long, value_name = "TEXT", default_value = "a preview")]
     reason: String,
-    #[command(flatten)]
-    connection: Connection,
     /// How the answer is told
     #[arg(short, long, value_enum, default_value_t)]
     pub(super) output: Output,
+    #[command(flatten)]
+    order: Order,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// Show which sessions it would end, ask, end those, and follow until each is settled
 #[derive(Debug, Args)]
 pub struct KillArgs {
-    #[command(flatten)]
-    order: Order,
     /// Why, for the record
     #[arg(short = 'm', long, value_name = "TEXT")]
     reason: String,
@@ -72,11 +70,13 @@ pub struct KillArgs {
     /// How long to follow it; then it goes on without
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
     timeout: Duration,
-    #[command(flatten)]
-    connection: Connection,
     /// How the answer is told
     #[arg(short, long, value_enum, default_value_t)]
     pub(super) output: Output,
+    #[command(flatten)]
+    order: Order,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// Follow a kill until it is over; with -o json a line for each change, the last one the kill
@@ -88,11 +88,11 @@ pub struct WatchArgs {
     /// How long to follow it; then it goes on without
     #[arg(long, value_name = "TIME", default_value = "20m", value_parser = humantime::parse_duration)]
     timeout: Duration,
-    #[command(flatten)]
-    connection: Connection,
     /// How the answer is told
     #[arg(short, long, value_enum, default_value_t)]
     pub(super) output: Output,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 impl Order {
@@ -231,7 +231,7 @@ fn is_wanted(order: &Order, preview: &Kill) -> Result<bool, Failure> {
     } else {
         format!("End {} at {}?", sessions(many), order.place.name())
     };
-    let asked = write!(io::stderr(), "{} [y/N] ", safe(&question)).and_then(|()| io::stderr().flush());
+    let asked = write!(io::stderr(), "{} [y/N] ", legible(&question)).and_then(|()| io::stderr().flush());
     let mut answer = String::new();
     asked.and_then(|()| io::stdin().lock().read_line(&mut answer)).map_err(|_| Failure::wrong("nobody answered"))?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
@@ -261,7 +261,7 @@ fn shown(preview: &Kill, screen: Screen) -> String {
         ]);
     }
     let mut text = if table.is_empty() { String::new() } else { table.lines(screen) };
-    let mut add = |line: &str| text.extend([&safe(line), "\n"]);
+    let mut add = |line: &str| text.extend([&legible(line), "\n"]);
     if let Some(note) = &preview.note {
         add(note);
     }
@@ -294,15 +294,15 @@ pub(super) fn outcome(kill: &Kill, screen: Screen) -> String {
         ]);
     }
     let mut text = if table.is_empty() { String::new() } else { table.lines(screen) };
-    let status = screen.styled(Style::of_word(&kill.status), &safe(&kill.status));
-    text.extend([&safe(&kill.id), ": ", &status]);
+    let status = screen.styled(Style::of_word(&kill.status), &legible(&kill.status));
+    text.extend([&legible(&kill.id), ": ", &status]);
     if let Some(at) = &kill.verified_at {
-        text.extend([", seen gone at ", &safe(at)]);
+        text.extend([", seen gone at ", &legible(at)]);
     }
     text.push('\n');
     let problem = kill.problem.as_ref().and_then(|problem| problem.get("detail")?.as_str());
     for line in [problem, kill.note.as_deref()].into_iter().flatten() {
-        text.extend([&safe(line), "\n"]);
+        text.extend([&legible(line), "\n"]);
     }
     text
 }

@@ -28,13 +28,13 @@ use crate::{
 pub struct SessionsArgs {
     #[command(flatten)]
     place: Place,
+    /// How the answer is told
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(super) output: Output,
     #[command(flatten)]
     criteria: Criteria,
     #[command(flatten)]
     connection: Connection,
-    /// How the answer is told
-    #[arg(short, long, value_enum, default_value_t)]
-    pub(super) output: Output,
 }
 
 /// List kills, newest first, or show one
@@ -54,11 +54,11 @@ pub struct KillsArgs {
     /// The oldest first
     #[arg(long)]
     oldest_first: bool,
-    #[command(flatten)]
-    connection: Connection,
     /// How the answer is told
     #[arg(short, long, value_enum, default_value_t)]
     pub(super) output: Output,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// Count kills, of the last day unless --since says otherwise
@@ -72,31 +72,31 @@ pub struct StatsArgs {
     per: Option<String>,
     #[command(flatten)]
     wanted: Box<Wanted>,
-    #[command(flatten)]
-    connection: Connection,
     /// How the answer is told
     #[arg(short, long, value_enum, default_value_t)]
     pub(super) output: Output,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// List the aliases that you may use
 #[derive(Debug, Args)]
 pub struct TargetsArgs {
-    #[command(flatten)]
-    connection: Connection,
     /// How the answer is told
     #[arg(short, long, value_enum, default_value_t)]
     pub(super) output: Output,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// Tell whom the gateway takes you for, and what you may do
 #[derive(Debug, Args)]
 pub struct WhoamiArgs {
-    #[command(flatten)]
-    connection: Connection,
     /// How the answer is told
     #[arg(short, long, value_enum, default_value_t)]
     pub(super) output: Output,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 pub(super) async fn sessions(args: SessionsArgs) -> Result<Exit, Failure> {

@@ -17,10 +17,10 @@ use super::{
     http::Http,
     oidc::{self, Flow, exchange},
     print,
-    shown::{Output, safe},
+    shown::Output,
     store::{self, Login, Store, name_of},
 };
-use crate::config::Secret;
+use crate::{config::Secret, domain::legible};
 
 /// Get a token from the organisation's issuer and keep it for this gateway
 #[derive(Debug, Args)]
@@ -40,21 +40,21 @@ pub struct LoginArgs {
     /// Keep a token that is read from standard input, whoever made it
     #[arg(long, conflicts_with_all = ["issuer", "client_id", "scope", "audience"])]
     with_token: bool,
-    #[command(flatten)]
-    connection: Connection,
     /// How the answer is told
     #[arg(short, long, value_enum, default_value_t)]
     pub(super) output: Output,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// Forget the token that is kept for this gateway
 #[derive(Debug, Args)]
 pub struct LogoutArgs {
-    #[command(flatten)]
-    connection: Connection,
     /// How the answer is told
     #[arg(short, long, value_enum, default_value_t)]
     pub(super) output: Output,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// What a gateway tells of how to get a token (RFC 9728).
@@ -137,8 +137,8 @@ async fn asked(http: &Http, url: &Url, args: &LoginArgs) -> Result<Login, Failur
     let flow = Flow::begin(http, &args.connection, client).await?;
     let device = &flow.device;
     let address = device.verification_uri_complete.as_ref().unwrap_or(&device.verification_uri);
-    print::aside(&format!("Open {} in a browser", safe(address)));
-    print::aside(&format!("and enter, or compare, the code {}", safe(&device.user_code)));
+    print::aside(&format!("Open {} in a browser", legible(address)));
+    print::aside(&format!("and enter, or compare, the code {}", legible(&device.user_code)));
     let progress = Progress::begin(io::stderr().is_terminal());
     progress.say("waiting for you to finish there");
     let login = flow.finish(http).await;

@@ -4,8 +4,9 @@ use std::io::{self, Write as _};
 
 use super::{
     failure::Failure,
-    shown::{Screen, Table, safe, safe_json},
+    shown::{Screen, Table, safe_json},
 };
+use crate::domain::legible;
 
 /// Text that is safe already.
 pub(super) fn text(text: &str) -> Result<(), Failure> {
@@ -19,7 +20,7 @@ pub(super) fn text(text: &str) -> Result<(), Failure> {
 }
 
 pub(super) fn line(line: &str) -> Result<(), Failure> {
-    text(&format!("{}\n", safe(line)))
+    text(&format!("{}\n", legible(line)))
 }
 
 /// JSON of anywhere, on a line.
@@ -34,5 +35,5 @@ pub(super) fn table(table: &Table) -> Result<(), Failure> {
 /// A line beside the answer.
 #[expect(clippy::print_stderr, reason = "what people are told beside the answer")]
 pub(super) fn aside(line: &str) {
-    eprintln!("{}", safe(line));
+    eprintln!("{}", legible(line));
 }

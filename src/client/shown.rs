@@ -1,6 +1,6 @@
 //! What people see: tables and lines, with nothing in them that a terminal would take for an order.
 //!
-//! The invariant: every text that came from elsewhere goes through [`safe`] or [`safe_json`] before it is printed.
+//! The invariant: every text that came from elsewhere goes through [`legible`] or [`safe_json`] before it is printed.
 
 use std::{
     borrow::Cow,
@@ -10,7 +10,7 @@ use std::{
 
 use console::{Alignment, measure_text_width, pad_str, truncate_str};
 
-use crate::domain::{has_unseen, is_unseen};
+use crate::domain::{has_unseen, is_unseen, legible};
 
 /// How answers are told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -22,24 +22,7 @@ pub(super) enum Output {
     Json,
 }
 
-/// The text with what is not seen itself, such as an escape or a mark of direction, written out; white space of any kind is a
-/// space.
-pub(super) fn safe(text: &str) -> Cow<'_, str> {
-    if !has_unseen(text) {
-        return Cow::Borrowed(text);
-    }
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' | '\r' | '\t' => shown.push(' '),
-            c if is_unseen(c) => shown.extend(c.escape_unicode()),
-            c => shown.push(c),
-        }
-    }
-    Cow::Owned(shown)
-}
-
-/// The same of JSON, which stays JSON of the same meaning: such characters are in its texts only, where they may be written
+/// JSON with what is not seen itself, such as an escape or a mark of direction, written out. It stays JSON of the same meaning: such characters are in its texts only, where they may be written
 /// as `\u` and digits.
 pub(super) fn safe_json(json: &str) -> Cow<'_, str> {
     if !has_unseen(json) {
@@ -123,7 +106,7 @@ impl Style {
     }
 }
 
-/// A table: a line for each row, without a frame. On a terminal its last column gives way to the width.
+/// A table: a line for each row, without a frame. On a terminal its widest columns give way.
 #[derive(Debug)]
 pub(super) struct Table {
     columns: Vec<Column>,
@@ -136,8 +119,10 @@ struct Column {
     alignment: Alignment,
 }
 
-/// Widest that a column but the last one is.
-const WIDEST: usize = 40;
+/// Narrowest that a column becomes which gives way.
+const NARROWEST: usize = 6;
+/// Columns that are never cut.
+const WHOLE: [&str; 8] = ["ID", "KILL", "KILLS", "SECONDS", "SESSIONS", "STATUS", "OUTCOME", "TARGET"];
 const GAP: &str = "  ";
 
 impl Table {
@@ -152,7 +137,7 @@ impl Table {
 
     /// Adds a row of texts from anywhere.
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = (String, Style)>) {
-        self.rows.push(cells.into_iter().map(|(text, style)| (safe(&text).into_owned(), style)).collect());
+        self.rows.push(cells.into_iter().map(|(text, style)| (legible(&text).into_owned(), style)).collect());
     }
 
     /// The same without styles.
@@ -177,13 +162,8 @@ impl Table {
         let used: Vec<usize> = (0..self.columns.len()).filter(|at| self.rows.is_empty() || says(*at)).collect();
         let last = used.last().copied();
         let mut widths: Vec<usize> = used.iter().map(|at| self.width(*at)).collect();
-        if let (Some(total), Some(free)) = (screen.width, widths.len().checked_sub(1)) {
-            for width in &mut widths[..free] {
-                *width = (*width).min(WIDEST);
-            }
-            let taken: usize = widths[..free].iter().map(|width| width + GAP.len()).sum();
-            // Whatever the width, something of it is seen.
-            widths[free] = widths[free].min(total.saturating_sub(taken).max(12));
+        if let Some(total) = screen.width {
+            self.fit(&used, &mut widths, total);
         }
         let mut text = String::new();
         let line = |text: &mut String, cell: &dyn Fn(usize) -> (String, Style)| {
@@ -203,6 +183,19 @@ impl Table {
             line(&mut text, &|at| row.get(at).cloned().unwrap_or((String::new(), Style::Plain)));
         }
         text
+    }
+
+    /// Takes from the widest columns until a line fits. What names or counts something is of no use in parts.
+    fn fit(&self, used: &[usize], widths: &mut [usize], total: usize) {
+        let gaps = GAP.len() * used.len().saturating_sub(1);
+        while widths.iter().sum::<usize>() + gaps > total {
+            let may_give = |(at, width): &(usize, &mut usize)| {
+                **width > NARROWEST && !WHOLE.contains(&self.columns[used[*at]].name)
+            };
+            let widest = widths.iter_mut().enumerate().filter(may_give).max_by_key(|(_, width)| **width);
+            let Some((_, width)) = widest else { return };
+            *width -= 1;
+        }
     }
 
     fn width(&self, at: usize) -> usize {

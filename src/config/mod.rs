@@ -12,6 +12,7 @@ mod address;
 mod audit;
 mod auth;
 mod callers;
+mod changes;
 mod confirm;
 mod console;
 mod egress;
@@ -42,6 +43,7 @@ pub use address::without_query;
 pub use audit::{Audit, Database};
 pub use auth::{Auth, Issuer, KeySet, Keys, Person, Source};
 pub use callers::Callers;
+pub use changes::{Changes, Elsewhere};
 pub use confirm::Confirm;
 pub use console::{CodeFlow, Console};
 pub use egress::Egress;
@@ -51,11 +53,11 @@ pub use protect::Protect;
 pub use returned::Returned;
 pub use seal::Seal;
 pub use secret::Secret;
-pub use server::{Log, LogFormat, Server};
+pub use server::{Log, LogFormat, Server, ServerTls};
 pub use targets::Target;
 pub use tls::Tls;
 pub use vendors::{LimitOverrides, Limits};
-pub use webhooks::Webhook;
+pub use webhooks::{Format, Webhook};
 
 use crate::{
     domain::Access,
@@ -97,6 +99,8 @@ pub struct Config {
     /// How they get out.
     pub egress: Egress,
     pub login: Option<Login>,
+    /// What stands elsewhere than in the file.
+    pub elsewhere: Elsewhere,
 }
 
 /// Reads the configuration.
@@ -137,7 +141,8 @@ fn read(
     let mut root = Section::root(tree, &reading);
     let config = Config::read(&mut root, file, vendors);
     root.refuse_unknown();
-    reading.into_result(config)
+    let elsewhere = reading.elsewhere();
+    Ok(Config { elsewhere, ..reading.into_result(config)? })
 }
 
 impl Config {
@@ -157,10 +162,12 @@ impl Config {
         servers::refuse_shared(root, &accounts);
         let access = root.table("access", |section| access::access(section, &accounts, vendors));
         let targets = root.tables("targets", targets::ALIAS, |_, section| Target::read(section, &accounts, vendors));
-        let webhooks = root.tables("webhooks", accounts::NAME, |name, section| Webhook::read(name, section, &accounts));
+        let webhooks =
+            root.tables("webhooks", accounts::NAME, |name, section| Webhook::read(name, section, &accounts, vendors));
         let protect = root.list("protect", |section| Protect::read(section, &targets, vendors));
         let returned = root.table("returned", Returned::read);
         Some(Self {
+            elsewhere: Elsewhere::default(),
             tls,
             egress,
             login: login.map_or(Some(None), |login| login.map(Some))?,

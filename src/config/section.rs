@@ -6,11 +6,11 @@
 mod elsewhere;
 mod fields;
 
-use std::{borrow::Cow, cell::RefCell, collections::BTreeMap, fmt::Display, ops::RangeInclusive};
+use std::{borrow::Cow, cell::RefCell, collections::BTreeMap, fmt::Display, ops::RangeInclusive, path::Path};
 
 use toml::{Table, Value};
 
-use super::{ConfigError, Problem, source::Overlay};
+use super::{ConfigError, Problem, changes::Elsewhere, source::Overlay};
 use crate::domain::{Glob, plain_text};
 
 /// What all sections share while they are read. No `Debug`: the environment is full of secrets.
@@ -18,19 +18,29 @@ pub(super) struct Reading {
     problems: RefCell<Vec<Problem>>,
     set_by: BTreeMap<String, String>,
     env: BTreeMap<String, String>,
+    elsewhere: RefCell<Elsewhere>,
 }
 
 impl Reading {
     pub(super) fn new(overlay: Overlay, env: BTreeMap<String, String>) -> Self {
         let stray = |(path, message): (String, &str)| Problem { path, message: message.to_owned() };
         let problems = RefCell::new(overlay.astray.into_iter().map(stray).collect());
-        Self { problems, set_by: overlay.set_by, env }
+        Self { problems, set_by: overlay.set_by, env, elsewhere: RefCell::default() }
     }
 
     /// What was read, unless anything was wrong.
     pub(super) fn into_result<T>(self, read: Option<T>) -> Result<T, ConfigError> {
         let problems = self.problems.into_inner();
         read.filter(|_| problems.is_empty()).ok_or(ConfigError::Invalid(problems))
+    }
+
+    /// What was found elsewhere than in the file so far.
+    pub(super) fn elsewhere(&self) -> Elsewhere {
+        self.elsewhere.borrow().clone()
+    }
+
+    fn found(&self, path: String, file: Option<&Path>, bytes: &[u8]) {
+        self.elsewhere.borrow_mut().found(path, file, bytes);
     }
 
     fn note(&self, path: String, message: impl Into<String>) {

@@ -93,14 +93,24 @@ impl Confirm {
 
 impl Webhook {
     fn describe(&self) -> String {
-        let Self { name, url, callers, accounts, .. } = self;
+        let Self { name, format, url, callers, accounts, status, vendors, .. } = self;
         let patterns = |patterns: &Option<Vec<Glob>>| match patterns {
             None => "all".to_owned(),
             Some(patterns) => patterns.iter().map(Glob::as_str).collect::<Vec<_>>().join(" "),
         };
         // Its path may be a secret that the receiver gave out.
         let host = url.host_str().unwrap_or_default();
-        format!("webhook {name}: {host}, callers {}, accounts {}", patterns(callers), patterns(accounts))
+        let form = if format.is_chat() { format!(" as {}", format.as_str()) } else { String::new() };
+        let mut text =
+            format!("webhook {name}: {host}{form}, callers {}, accounts {}", patterns(callers), patterns(accounts));
+        if let Some(vendors) = vendors {
+            text = format!("{text}, vendors {}", vendors.join(" "));
+        }
+        if let Some(status) = status {
+            text =
+                format!("{text}, status {}", status.iter().map(|status| status.as_str()).collect::<Vec<_>>().join(" "));
+        }
+        text
     }
 }
 

@@ -35,4 +35,4 @@ pub use queues::Queues;
 pub use selector::{Selector, SessionId};
 pub use sent::Sent;
 pub use target::{Coordinates, End, Order, Target, VendorName};
-pub use text::{TextError, has_unseen, is_unseen, plain_text};
+pub use text::{TextError, has_unseen, is_unseen, legible, plain_text};

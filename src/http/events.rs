@@ -21,6 +21,7 @@ use crate::{
 use super::{
     Readers, answers,
     caller::Authenticated,
+    current::CurrentKills,
     kills::{unreadable_record, visible},
     problem::Failure,
     schema::StreamProblems,
@@ -56,7 +57,7 @@ pub(super) async fn follow(
     request: HttpRequest,
     id: web::Path<String>,
     caller: Authenticated,
-    kills: web::Data<Kills>,
+    kills: CurrentKills,
     following: web::Data<Following>,
     readers: web::Data<Readers>,
 ) -> Result<HttpResponse, Failure> {

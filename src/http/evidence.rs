@@ -9,11 +9,10 @@ use crate::{
     auth::Scope,
     chain::{Checkpoint, hex},
     evidence::Delivery,
-    kill::Kills,
 };
 
 use super::{
-    Readers, Sealing, caller::Authenticated, kills::unreadable_record, problem::Failure, query,
+    Readers, Sealing, caller::Authenticated, current::CurrentKills, kills::unreadable_record, problem::Failure, query,
     schema::EvidenceProblems,
 };
 
@@ -88,7 +87,7 @@ impl From<Checkpoint> for LastBlock {
 pub(super) async fn evidence(
     request: HttpRequest,
     caller: Authenticated,
-    kills: web::Data<Kills>,
+    kills: CurrentKills,
     sealing: web::Data<Sealing>,
     readers: web::Data<Readers>,
 ) -> Result<HttpResponse, Failure> {

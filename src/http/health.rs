@@ -1,17 +1,17 @@
 //! Is it alive, can it record, what has it done: for probes and scrapers, without a token.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    auth::{Auth, KeysAre},
+    auth::KeysAre,
     domain::{Problem, ProblemCode},
-    kill::Kills,
 };
 
 use super::{
     caller::KEYS_AGAIN,
+    current::{self, Current, CurrentKills},
     problem::Failure,
     schema::{NotReady, WrongMethod},
 };
@@ -50,7 +50,8 @@ pub(super) async fn live() -> HttpResponse {
     get, path = "/readyz", operation_id = "ready", tag = "operations", security(()),
     responses((status = 200, description = "It can record, knows keys of callers, and does not stop", body = Readiness), NotReady),
 )]
-pub(super) async fn ready(kills: web::Data<Kills>, auth: web::Data<Auth>) -> Result<HttpResponse, Failure> {
+pub(super) async fn ready(request: HttpRequest) -> Result<HttpResponse, Failure> {
+    let Current { kills, auth, .. } = current::of(&request)?;
     if kills.is_leaving() {
         let sentence = "this gateway is about to stop; it takes requests for a little while";
         return Err(Problem::new(ProblemCode::Overloaded, sentence).retry_after(1).into());
@@ -74,7 +75,7 @@ pub(super) async fn ready(kills: web::Data<Kills>, auth: web::Data<Auth>) -> Res
     get, path = "/metrics", operation_id = "metrics", tag = "operations", security(()),
     responses((status = 200, description = "Counts and times in the OpenMetrics text format", body = String, content_type = "application/openmetrics-text"), WrongMethod),
 )]
-pub(super) async fn metrics(kills: web::Data<Kills>) -> HttpResponse {
+pub(super) async fn metrics(kills: CurrentKills) -> HttpResponse {
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     HttpResponse::Ok().content_type(media_type).body(kills.metrics())
 }

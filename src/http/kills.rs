@@ -39,6 +39,7 @@ use super::{
     body::{self, Body},
     caller::Authenticated,
     client,
+    current::CurrentKills,
     held::Held,
     problem::Failure,
     query, request_id,
@@ -80,7 +81,7 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 pub(super) async fn create(
     request: HttpRequest,
     payload: web::Payload,
-    kills: web::Data<Kills>,
+    kills: CurrentKills,
     following: web::Data<Following>,
 ) -> Result<HttpResponse, Failure> {
     let wait = preferred_wait(request.headers());
@@ -129,7 +130,7 @@ struct Taken {
 }
 
 /// Reads an attempt and has it recorded.
-async fn take(request: HttpRequest, payload: web::Payload, kills: web::Data<Kills>) -> Result<Taken, Failure> {
+async fn take(request: HttpRequest, payload: web::Payload, kills: CurrentKills) -> Result<Taken, Failure> {
     let caller = Authenticated::extract(&request).await?;
     let Body { sent, whole, confirm, is_encoded } = body::read(&request, payload).await;
     let key = idempotency_key(request.headers());
@@ -304,7 +305,7 @@ pub(super) async fn read_one(
     request: HttpRequest,
     id: web::Path<String>,
     caller: Authenticated,
-    kills: web::Data<Kills>,
+    kills: CurrentKills,
     readers: web::Data<Readers>,
 ) -> Result<HttpResponse, Failure> {
     let seat = readers.pages.take(&caller.0.subject).await?;

@@ -1,6 +1,6 @@
 //! `GET /.well-known/oauth-protected-resource`: how to get a token, for whoever has none (RFC 9728).
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use actix_web::{HttpRequest, HttpResponse, http::header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -9,7 +9,7 @@ use crate::{
     config::{Auth, Issuer, Keys, Login},
 };
 
-use super::{problem::Failure, query, schema::WrongMethod};
+use super::{current, problem::Failure, query, schema::WrongMethod};
 
 /// What is told of it, as it is configured.
 #[derive(Debug, Clone, Default)]
@@ -67,9 +67,9 @@ pub(super) struct LoginClient {
     get, path = "/.well-known/oauth-protected-resource", operation_id = "howToLogIn", tag = "operations", security(()),
     responses((status = 200, description = "Who issues tokens", body = ProtectedResource), WrongMethod),
 )]
-pub(super) async fn how(request: HttpRequest, how: web::Data<HowToLogIn>) -> Result<HttpResponse, Failure> {
+pub(super) async fn how(request: HttpRequest) -> Result<HttpResponse, Failure> {
     query::none(&request)?;
-    let HowToLogIn { issuers, login } = how.get_ref().clone();
+    let HowToLogIn { issuers, login } = current::of(&request)?.login.as_ref().clone();
     let asked = request.connection_info();
     let login = login.map(|Login { client_id, scope, audience }| LoginClient { client_id, scope, audience });
     let mut response = HttpResponse::Ok();

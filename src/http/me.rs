@@ -1,16 +1,13 @@
 //! `GET /me`: whom the gateway takes a caller for, and what it may do.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::kill::{
-    Kills,
-    intake::allowance::{CallerLimit, CallerLimits},
-};
+use crate::kill::intake::allowance::{CallerLimit, CallerLimits};
 
-use super::{caller::Authenticated, problem::Failure, query, schema::TokenProblems};
+use super::{caller::Authenticated, current::CurrentKills, problem::Failure, query, schema::TokenProblems};
 
 /// The caller, as its token says who it is, and what it may do.
 #[derive(Debug, Serialize, ToSchema)]
@@ -71,7 +68,7 @@ impl From<CallerLimit> for MyLimit {
 pub(super) async fn me(
     request: HttpRequest,
     caller: Authenticated,
-    kills: web::Data<Kills>,
+    kills: CurrentKills,
 ) -> Result<HttpResponse, Failure> {
     query::none(&request)?;
     let CallerLimits { kills: of_kills, lists } = kills.caller_limits();

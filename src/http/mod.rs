@@ -8,6 +8,7 @@ mod body;
 mod caller;
 mod client;
 mod console;
+mod current;
 mod docs;
 mod events;
 mod evidence;
@@ -33,6 +34,8 @@ mod traces;
 
 use std::{any::Any, sync::Arc, time::Duration};
 
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::rt::net::TcpStream;
 use actix_web::{
     App, Error, HttpRequest, HttpResponse, Resource, Route,
     body::MessageBody,
@@ -46,16 +49,15 @@ use tracing_actix_web::TracingLogger;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    auth::Auth,
     chain::PublicKey,
     config,
     domain::{Network, Problem, ProblemCode},
     evidence::Delivered,
-    kill::Kills,
     metrics::Metrics,
     notify::follow::Following,
 };
 
+pub use current::Current;
 pub use docs::document;
 pub use login::HowToLogIn;
 use problem::Failure;
@@ -70,8 +72,6 @@ pub struct Settings {
     /// Who is believed where a request comes from.
     pub proxies: Vec<Network>,
     pub console: config::Console,
-    /// What is told to whoever has no token.
-    pub login: HowToLogIn,
     pub sealing: Sealing,
 }
 
@@ -89,15 +89,13 @@ pub struct Sealing {
 /// One gateway's parts, as its handlers need them.
 #[derive(Debug, Clone)]
 pub struct Service {
-    kills: web::Data<Kills>,
+    current: web::Data<current::Told>,
     following: web::Data<Following>,
-    auth: web::Data<Auth>,
     refusals: web::Data<caller::Refusals>,
     proxies: web::Data<client::Proxies>,
     reading: web::Data<body::Reading>,
     readers: web::Data<Readers>,
     traces: web::Data<traces::Traces>,
-    login: web::Data<HowToLogIn>,
     sealing: web::Data<Sealing>,
     console: Option<web::Data<console::Console>>,
 }
@@ -118,23 +116,21 @@ impl Default for Readers {
 }
 
 impl Service {
-    /// `stopping` becomes true when the gateway is told to stop.
+    /// `current` tells what answers requests; `stopping` becomes true when the gateway is told to stop.
     #[must_use]
     pub fn new(
-        (kills, following, auth): (Kills, Following, Auth),
+        (current, following): (watch::Receiver<Current>, Following),
         metrics: Arc<Metrics>,
         settings: Settings,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        let Settings { proxies, console, login, sealing } = settings;
+        let Settings { proxies, console, sealing } = settings;
         let console = console.enabled.then(|| web::Data::new(console::Console::new(console.login.as_ref())));
         Self {
-            login: web::Data::new(login),
+            current: web::Data::new(current),
             console,
             sealing: web::Data::new(sealing),
-            kills: web::Data::new(kills),
             following: web::Data::new(following),
-            auth: web::Data::new(auth),
             refusals: web::Data::new(caller::Refusals::new(Arc::clone(&metrics))),
             proxies: web::Data::new(client::Proxies(proxies)),
             traces: web::Data::new(traces::Traces::new(Arc::clone(&metrics))),
@@ -157,15 +153,13 @@ pub fn app(
     >,
 > {
     App::new()
-        .app_data(service.kills)
+        .app_data(service.current)
         .app_data(service.following)
-        .app_data(service.auth)
         .app_data(service.refusals)
         .app_data(service.proxies)
         .app_data(service.reading)
         .app_data(service.readers)
         .app_data(service.traces)
-        .app_data(service.login)
         .app_data(service.sealing)
         .configure(routes)
         .configure(|pages| {
@@ -216,7 +210,11 @@ const READ: &str = "GET, HEAD";
 /// The server itself waits for a client for as long as the connection stands.
 pub fn limit_unread(connection: &dyn Any) {
     #[cfg(target_os = "linux")]
-    if let Some(connection) = connection.downcast_ref::<actix_web::rt::net::TcpStream>()
+    let plain = connection.downcast_ref::<TcpStream>();
+    #[cfg(target_os = "linux")]
+    let encrypted = connection.downcast_ref::<TlsStream<TcpStream>>().map(|stream| stream.get_ref().0);
+    #[cfg(target_os = "linux")]
+    if let Some(connection) = plain.or(encrypted)
         && let Err(error) = socket2::SockRef::from(connection).set_tcp_user_timeout(Some(UNREAD))
     {
         tracing::warn!(%error, "how long a client may leave its answer unread cannot be limited");

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -11,7 +11,7 @@ use crate::{
     upstream::{Capabilities, Cloud, ListingKind, Need, TABLE, Vendor},
 };
 
-use super::{caller::Authenticated, problem::Failure, query, schema::TokenProblems};
+use super::{caller::Authenticated, current::CurrentKills, problem::Failure, query, schema::TokenProblems};
 
 /// What one vendor can do, and its limits.
 #[derive(Debug, Serialize, ToSchema)]
@@ -120,7 +120,7 @@ pub(super) struct TargetList {
 pub(super) async fn vendors(
     request: HttpRequest,
     caller: Authenticated,
-    kills: web::Data<Kills>,
+    kills: CurrentKills,
 ) -> Result<HttpResponse, Failure> {
     query::none(&request)?;
     let items = TABLE.iter().map(|vendor| describe(*vendor, &caller, &kills)).collect();
@@ -137,7 +137,7 @@ pub(super) async fn vendors(
 pub(super) async fn targets(
     request: HttpRequest,
     caller: Authenticated,
-    kills: web::Data<Kills>,
+    kills: CurrentKills,
 ) -> Result<HttpResponse, Failure> {
     query::none(&request)?;
     let aliases = kills.targets().aliases.values().filter(|alias| alias.permits(&caller.0.subject));

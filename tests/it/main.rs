@@ -11,6 +11,7 @@ mod engines;
 mod evidence;
 mod history;
 mod limits;
+mod networks;
 mod notify;
 mod roles;
 mod safety;

@@ -35,7 +35,7 @@ use super::{
     kill::previewed,
     shown::safe_json,
 };
-use crate::cli::stopped;
+use crate::{cli::stopped, domain::legible};
 use asked::{Confirm, ListSessions, Preview};
 
 /// Serve agents: a Model Context Protocol server on standard input and output
@@ -219,7 +219,7 @@ fn told(answer: Result<String, Failure>) -> CallToolResult {
         Err(failure) => {
             let hint = failure.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
             let problem = failure.problem.clone().unwrap_or_else(|| json!({ "detail": failure.sentence }));
-            let said = ContentBlock::text(super::shown::safe(&format!("Not done: {}{hint}", failure.sentence)));
+            let said = ContentBlock::text(legible(&format!("Not done: {}{hint}", failure.sentence)));
             CallToolResult::error([vec![said], marked(&problem.to_string())].concat())
         }
     }

@@ -1,15 +1,17 @@
 //! What stands elsewhere than in the file: secrets, certificates, variables.
 
+use std::path::Path;
+
 use toml::Value;
 
-use super::Section;
+use super::{Section, join};
 use crate::config::{Secret, tls::are_certificates};
 
 impl Section<'_> {
     /// A secret, found where the value says.
     pub(in crate::config) fn secret(&mut self, key: &'static str) -> Option<Secret> {
-        let env = &self.reading.env;
-        match Secret::resolve(self.value(key)?, env) {
+        let value = self.value(key)?.clone();
+        match self.resolve(key, &value) {
             Ok(secret) => Some(secret),
             Err(message) => {
                 self.problem(key, message);
@@ -35,7 +37,7 @@ impl Section<'_> {
             one => vec![(key.to_owned(), one)],
         };
         let read = each.iter().map(|(name, value)| {
-            let secret = Secret::resolve(value, &self.reading.env);
+            let secret = self.resolve(name, value);
             let good = secret.and_then(|secret| check(&secret).map(|()| secret).map_err(str::to_owned));
             let path = if self.path.is_empty() { name.clone() } else { format!("{}.{name}", self.path) };
             good.map_err(|message| self.problem_at(&path, message)).ok()
@@ -47,8 +49,11 @@ impl Section<'_> {
     /// What stands in the file that `key` names.
     pub(in crate::config) fn file(&mut self, key: &'static str) -> Option<Vec<u8>> {
         let path = self.text(key)?;
-        match std::fs::read(path) {
-            Ok(bytes) => Some(bytes),
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                self.reading.found(join(&self.path, key), Some(path.as_ref()), &bytes);
+                Some(bytes)
+            }
             Err(error) => {
                 self.problem(key, format!("cannot be read: {}", error.kind()));
                 None
@@ -64,6 +69,14 @@ impl Section<'_> {
             self.problem(key, "holds no certificate (PEM)");
         }
         good.then_some(pem)
+    }
+
+    /// The secret that a value names.
+    fn resolve(&self, key: &str, value: &Value) -> Result<Secret, String> {
+        let secret = Secret::resolve(value, &self.reading.env)?;
+        let file = value.get("file").and_then(Value::as_str);
+        self.reading.found(join(&self.path, key), file.map(Path::new), secret.expose().as_bytes());
+        Ok(secret)
     }
 
     /// A variable of the environment.

@@ -5,7 +5,7 @@ import { ask } from "../api.js";
 import { clock, several } from "../format.js";
 import { openKill } from "../kill/dialog.js";
 import { failure, nothing, waiting } from "../parts.js";
-import { go, place, settle } from "../route.js";
+import { go, settle } from "../route.js";
 import { arranged } from "./arrange.js";
 import { bar } from "./bar.js";
 import { details } from "./details.js";
@@ -53,7 +53,7 @@ export function open(context, { params }) {
     state.filters = { ...state.filters, ...fresh };
     if ("target" in fresh) {
       state.picked.clear();
-      state.list = EMPTY;
+      Object.assign(state, { list: EMPTY, at: null, queues: queues([]) });
       Object.assign(state.filters, { q: "", user: "", database: "", state: "", min: "", view: "" });
       closeDetails();
     }
@@ -224,6 +224,11 @@ export function open(context, { params }) {
       fill(body, failure(error, begin));
       return;
     }
+    await aim();
+  }
+
+  /** Shows the target that the address names, or the first one. */
+  async function aim() {
     const known = state.targets.some(({ alias }) => alias === state.filters.target);
     if (state.filters.target && !known) {
       top.offer(state.targets, state.vendors, null);
@@ -243,10 +248,13 @@ export function open(context, { params }) {
       const before = state.filters.target;
       state.filters = read(fresh);
       state.filters.target ||= state.targets[0]?.alias ?? "";
-      if (state.filters.target === before && place().name === "live") return show();
-      Object.assign(state, { list: EMPTY, at: null, queues: queues([]) });
+      if (state.filters.target === before) return show();
+      // What comes of the target before is nobody's any more.
+      reading.controller?.abort();
+      Object.assign(state, { list: EMPTY, at: null, error: null, loading: true, queues: queues([]) });
       state.picked.clear();
-      return begin();
+      closeDetails();
+      if (state.targets.length > 0) aim();
     },
     leave() {
       document.removeEventListener("keydown", onKey);

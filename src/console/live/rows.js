@@ -47,6 +47,7 @@ export function cells({ session, depth }, { queues, isTree, mayKill, isPicked, o
     cell("seconds", h("span", { class: (session.seconds ?? 0) >= LONG && !isIdle ? "long" : null }, duration(session.seconds))),
     cell("statement", [
       session.protected && h("span", { class: "chip mute guarded", title: session.protected_by }, icon("shield"), "protected"),
+      session.protected && h("span", { class: "quiet rule" }, session.protected_by),
       h("span", { class: "mono text" }, oneLine(session.statement)),
     ], session.protected ? session.protected_by : null),
   ];

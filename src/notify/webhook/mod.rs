@@ -8,6 +8,7 @@
 //! It refuses to follow redirects, to hold the record while it waits, and to show a secret. The invariant: what is told
 //! of a kill, and its id, are the same at every try, whoever makes it.
 
+mod chat;
 mod courier;
 mod message;
 mod pause;

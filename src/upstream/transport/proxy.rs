@@ -78,7 +78,10 @@ impl Proxy {
         }
         match status(&seen) {
             Some(200..=299) => Ok(()),
-            Some(407) => Err(io::Error::other("the proxy wants another user or password (HTTP 407)")),
+            // Some proxies take the one for the other.
+            Some(status @ (401 | 407)) => {
+                Err(io::Error::other(format!("the proxy wants another user or password (HTTP {status})")))
+            }
             Some(status) => Err(io::Error::other(format!("the proxy refuses to connect (HTTP {status})"))),
             None => Err(io::Error::other("the proxy does not speak HTTP")),
         }

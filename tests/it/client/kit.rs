@@ -13,7 +13,7 @@ use tokio::{
 use crate::support::{gateway::Gateway, patience::in_time};
 
 /// All that a person may be let do.
-pub(super) const ALL: &str = "sessions:read sessions:kill kills:read kills:export";
+pub(crate) const ALL: &str = "sessions:read sessions:kill kills:read kills:export";
 
 /// How a command ended, and what it said.
 #[derive(Debug)]
@@ -105,13 +105,13 @@ pub(super) async fn on_record(gateway: &Gateway) -> Vec<Value> {
 }
 
 /// The statuses of those.
-pub(super) async fn statuses(gateway: &Gateway) -> Vec<String> {
+pub(crate) async fn statuses(gateway: &Gateway) -> Vec<String> {
     on_record(gateway).await.iter().map(|kill| kill["status"].as_str().unwrap().to_owned()).collect()
 }
 
 /// What the gateway answers to that caller.
-pub(super) async fn answered(gateway: &Gateway, path: &str) -> Value {
-    let bearer = format!("Bearer {}", Gateway::token("anna", ALL));
+pub(super) async fn answered(gateway: &Gateway, person: &Person, path: &str) -> Value {
+    let bearer = format!("Bearer {}", person.env[1].1);
     gateway.client().send(Method::GET, path, &[("Authorization", &bearer)], String::new()).await.body
 }
 
@@ -122,7 +122,7 @@ pub(super) fn mode(path: &Path) -> u32 {
 }
 
 /// Reads a request of HTTP to the end of its body.
-pub(super) async fn request_of(connection: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<String> {
+pub(crate) async fn request_of(connection: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<String> {
     let mut request = vec![];
     while !request.ends_with(b"\r\n\r\n") {
         request.push(connection.read_u8().await.ok()?);

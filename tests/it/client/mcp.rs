@@ -36,7 +36,11 @@ impl Agent {
         let mut params = CallToolRequestParams::new(tool);
         params.arguments = arguments.as_object().cloned();
         let result = in_time(self.client.call_tool(params)).await.map_err(|error| error.to_string())?;
-        Ok(Told::of(&result))
+        // What is no such argument is refused by the protocol's own library, in its words.
+        match texts(&result).as_slice() {
+            [one] if result.is_error == Some(true) => Err((*one).to_owned()),
+            _ => Ok(Told::of(&result)),
+        }
     }
 
     async fn done(&self, tool: &'static str, arguments: Value) -> Told {
@@ -56,6 +60,10 @@ impl Agent {
     }
 }
 
+fn texts(result: &CallToolResult) -> Vec<&str> {
+    result.content.iter().map(|block| block.as_text().unwrap().text.as_str()).collect()
+}
+
 /// What a tool said.
 #[derive(Debug)]
 struct Told {
@@ -67,7 +75,7 @@ struct Told {
 
 impl Told {
     fn of(result: &CallToolResult) -> Self {
-        let texts: Vec<&str> = result.content.iter().map(|block| block.as_text().unwrap().text.as_str()).collect();
+        let texts = texts(result);
         let (marked, notices) = texts.split_last().unwrap();
         let (begin, rest) = marked.split_once('\n').unwrap();
         let (data, end) = rest.rsplit_once('\n').unwrap();

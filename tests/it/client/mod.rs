@@ -1,7 +1,7 @@
 //! The commands that are clients of a gateway: the program itself over real sockets, at a terminal where that matters.
 
 mod kill;
-mod kit;
+pub(crate) mod kit;
 mod login;
 mod lost;
 mod mcp;

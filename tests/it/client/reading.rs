@@ -29,7 +29,7 @@ async fn every_list_is_a_table_for_people_and_the_gateways_own_answer_for_progra
         table.assert(0);
         assert!(table.stdout.contains(shown) && !table.stdout.contains('\u{1b}'), "{words}: {table:?}");
         let json = anna.run(&format!("{words} -o json")).await;
-        assert_eq!(json.assert(0).json(), answered(&gateway, path).await, "{words}");
+        assert_eq!(json.assert(0).json(), answered(&gateway, &anna, path).await, "{words}");
     }
     let counted = anna.run("stats --by status,outcome").await;
     let lines: Vec<Vec<&str>> =

@@ -213,13 +213,11 @@ impl Drop for Browser {
     fn drop(&mut self) {
         // The driver takes the browser's processes with it if it is asked, and leaves them if it is killed.
         if let Ok(mut driver) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) {
-            let ask = format!(
-                "DELETE {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-                self.session
-            );
+            let ask = format!("DELETE {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", self.session);
             let patience = driver.set_read_timeout(Some(Duration::from_mins(1)));
             if patience.is_ok() && driver.write_all(ask.as_bytes()).is_ok() {
-                let _ = driver.read_to_end(&mut Vec::new());
+                // It answers once that is done, and keeps the connection.
+                let _ = driver.read(&mut [0; 1024]);
             }
         }
         self.driver.kill().unwrap_or_default();

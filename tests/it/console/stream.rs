@@ -5,9 +5,9 @@ use killgate::sandbox::{Action, Behaviour};
 use super::{
     browser::Browser,
     cutter::Cutter,
-    kit::{ALL, gateway, preview},
+    kit::{ALL, gateway, gateway_with, preview},
 };
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Gateway, Setup};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_breaks_is_told_begun_again_and_misses_nothing() {
@@ -54,7 +54,9 @@ async fn a_kill_whose_answer_the_page_lost_is_sent_again_under_its_key_and_is_on
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_the_vendor_lost_is_unknown_until_a_look_settles_it() {
-    let gateway = gateway().await;
+    // The look comes once the call has surely ended.
+    let more = "\n[vendors.taurusdb]\ntimeout_ms = 20000\n".to_owned();
+    let gateway = gateway_with(Setup { more, ..Setup::default() }).await;
     let browser = super::kit::logged_in(&gateway, ALL, "#/live?target=payments").await;
     preview(&browser, "520031", "INC-4712").await;
     browser.write(".confirm input[name=number]", "1").await;
