@@ -247,6 +247,7 @@ fn the_example_and_the_reference_have_every_key() {
             "accounts" => &[
                 "[accounts.a]\ncloud = 'huawei'",
                 "[accounts.a]\ncloud = 'tencent'",
+                "[accounts.a]\ncloud = 'alibaba'",
                 "[accounts.a]\nengine = 'postgresql'",
                 "[accounts.a]\nengine = 'mysql'",
             ],

@@ -203,6 +203,10 @@ impl Runner {
             call = match step {
                 Step::Done(answer) => return Ok(answer),
                 Step::Send(next) => next,
+                // Whoever only asks what became of a kill commits nothing.
+                Step::Commit { .. } if !matches!(run.reader.purpose, Purpose::Kill(_)) => {
+                    return Err(Stop::StillRunning);
+                }
                 // What was begun goes before what was not: it would have to be begun anew.
                 Step::Commit { call, within } => {
                     let end = run.left + within;

@@ -78,7 +78,8 @@ const PROCESS: Row = Row {
 const INSTANCE: Coordinate = huawei::required(
     "instance_id",
     "36 letters or digits ending in `in01` (RDS for MySQL) or `in03` (RDS for PostgreSQL)",
-    "3c8fb6f7aa9e4b1e8f4f0a1c2d3e4f50in03",
+    // Of MySQL: by it is told whether what guards this product's instances guards those that `das` and `rds` name.
+    "da304cd5bbb944de828759bc7be3d3fein01",
     |text| huawei::tagged(text, MYSQL) || huawei::tagged(text, POSTGRESQL),
 );
 /// How the ids of each engine's instances end.

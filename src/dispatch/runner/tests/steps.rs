@@ -22,8 +22,9 @@ impl Vendor for InTwoSteps {
         statements("prepare", Effect::Read, &order.target, vec!["SHOW PROCESSLIST".to_owned()])
     }
 
-    fn follow_up(&self, _: &Order, _: &Known) -> Option<Call> {
-        None
+    /// As no script should: what is asked afterwards is what prepares a kill.
+    fn follow_up(&self, order: &Order, _: &Known) -> Option<Call> {
+        Some(self.open(order))
     }
 
     fn next(&self, order: &Order, known: &Known, reply: &Reply) -> Result<Step, Fault> {
@@ -67,6 +68,19 @@ async fn a_second_step_that_would_come_too_late_is_not_sent() {
     let (report, sent) = kill(Mood::Good, &TOO_LATE).await;
     let stop = report.unwrap_err();
     assert!(matches!(stop, Stop::NoPermit(_)), "{stop:?}");
+    assert_eq!(sent, [["SHOW PROCESSLIST"]]);
+}
+
+#[tokio::test]
+async fn whoever_asks_what_became_of_a_kill_commits_nothing() {
+    let mut world = World::new(Mood::Good).await;
+    world.runner.vendor = &IN_TIME;
+    let order = Order::new(primary(), Selector::Ids(vec![SessionId("7".into())]));
+    let now = world.runner.clock.now();
+    let known = Known { task_id: None, sent_at: now, now };
+    let until = Instant::now() + Duration::from_secs(20);
+    assert_eq!(world.runner.follow_up(&order, known, until).await, None);
+    let sent: Vec<_> = world.seen().into_iter().map(|(_, texts)| texts).collect();
     assert_eq!(sent, [["SHOW PROCESSLIST"]]);
 }
 
