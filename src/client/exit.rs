@@ -58,24 +58,24 @@ impl Exit {
 
     /// That of a problem with this code, answered with this HTTP status; 0 where it stands in a kill.
     pub(super) fn of_problem(code: &str, http_status: u16) -> Self {
-        match (code, http_status) {
-            ("outcome_unknown", _) => Self::Unknown,
+        match code {
+            "outcome_unknown" => Self::Unknown,
             // The vendor was asked, or would have been, and surely did nothing.
-            (
-                "upstream_failed" | "upstream_denied" | "upstream_rejected" | "target_busy" | "target_changed"
-                | "target_not_found",
-                _,
-            ) => Self::Failed,
-            ("unauthenticated" | "forbidden", _) | (_, 401 | 403) => Self::NotAllowed,
-            (
-                "rate_limited" | "upstream_throttled" | "overloaded" | "audit_unavailable" | "keys_unavailable"
-                | "in_progress" | "too_slow",
-                _,
-            )
-            | (_, 408 | 409 | 429 | 503) => Self::Later,
-            ("malformed" | "invalid" | "unsupported_selector" | "unknown_target" | "not_found" | "key_reused", _)
-            | (_, 400..=499) => Self::Wrong,
-            _ => Self::NoAnswer,
+            "upstream_failed" | "upstream_denied" | "upstream_rejected" | "target_busy" | "target_changed"
+            | "target_not_found" => Self::Failed,
+            "unauthenticated" | "forbidden" => Self::NotAllowed,
+            "rate_limited" | "upstream_throttled" | "overloaded" | "audit_unavailable" | "keys_unavailable"
+            | "in_progress" | "too_slow" => Self::Later,
+            "malformed" | "invalid" | "unsupported_selector" | "unknown_target" | "not_found" | "key_reused" => {
+                Self::Wrong
+            }
+            // One of another version.
+            _ => match http_status {
+                401 | 403 => Self::NotAllowed,
+                408 | 409 | 429 | 503 => Self::Later,
+                400..=499 => Self::Wrong,
+                _ => Self::NoAnswer,
+            },
         }
     }
 }
