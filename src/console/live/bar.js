@@ -8,8 +8,18 @@ const PERIODS = [["", "by hand"], ["5", "every 5 s"], ["15", "every 15 s"]];
 
 /** Calls it once nobody has typed for so long, and at once when somebody goes elsewhere. */
 function typed(input, milliseconds, work) {
-  input.addEventListener("input", debounced(milliseconds, work));
-  input.addEventListener("change", work);
+  let isDue = false;
+  const tell = () => {
+    if (isDue) work();
+    isDue = false;
+  };
+  const later = debounced(milliseconds, tell);
+  input.addEventListener("input", () => {
+    isDue = true;
+    later();
+  });
+  // What was told already is not told again: the list would be made anew under somebody's click.
+  input.addEventListener("change", tell);
 }
 
 /** The bar; `change` hears of new parameters, `reload` of a wish for a new list. */
