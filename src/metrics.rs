@@ -1,5 +1,7 @@
 //! What `GET /metrics` tells: counts and times, never names of people, sessions or secrets.
 
+mod exposition;
+
 use std::{sync::atomic::AtomicU64, time::Duration};
 
 use prometheus_client::{
@@ -12,6 +14,10 @@ use prometheus_client::{
     },
     registry::Registry,
 };
+
+use crate::version;
+
+pub use exposition::Exposition;
 
 /// Labels of a kill.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -54,6 +60,13 @@ struct ReadLabels {
     route: &'static str,
 }
 
+/// Labels of the program.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+    commit: &'static str,
+}
+
 /// Every metric of one gateway.
 #[derive(Debug)]
 pub struct Metrics {
@@ -82,6 +95,9 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("killgate");
+        let build = Family::<BuildLabels, Gauge>::default();
+        build.get_or_create(&BuildLabels { version: version::NUMBER, commit: version::COMMIT }).set(1);
+        registry.register("build_info", "Which killgate this is, always 1", build);
         let (kills, calls) = (Family::default(), Family::default());
         let call_seconds = Histogram::new(exponential_buckets(0.005, 2.0, 12));
         let pace = Family::default();
@@ -269,11 +285,11 @@ impl Metrics {
 
     /// The text that a scraper reads.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub fn text(&self, format: Exposition) -> String {
         let mut text = String::new();
         // Writing to a String does not fail.
         let _ = encode(&mut text, &self.registry);
-        text
+        format.write(&text).into_owned()
     }
 }
 
@@ -286,7 +302,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.kill(Some("dcdb"), "accepted", 1);
         metrics.call("tencent-prod", "dcdb", "KillSession", "ok", Duration::from_millis(7));
-        let text = metrics.text();
+        let text = metrics.text(Exposition::OpenMetrics);
         assert!(text.contains(r#"killgate_kills_total{vendor="dcdb",status="accepted"} 1"#), "{text}");
         assert!(text.contains(r#"action="KillSession",result="ok"} 1"#), "{text}");
     }

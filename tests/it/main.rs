@@ -5,6 +5,7 @@
 mod api;
 mod audit;
 mod contract;
+mod deploy;
 mod engines;
 mod evidence;
 mod history;

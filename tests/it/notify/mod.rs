@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod receiver;
+mod restoring;
 mod stream;
 mod streams;
 mod surviving;
