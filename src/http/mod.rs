@@ -51,7 +51,7 @@ use crate::{
     notify::follow::Following,
 };
 
-pub use docs::document;
+pub use docs::{document, older_document};
 use problem::Failure;
 use reader_seats::ReaderSeats;
 
