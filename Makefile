@@ -30,6 +30,10 @@ test-under-load: ## All tests at the lowest priority beside busy loops: no verdi
 	$(CARGO) test --no-run
 	scripts/under-load.sh scripts/test-postgres.sh run -- $(CARGO) test
 
+.PHONY: pictures
+pictures: ## Make the pictures in docs/pictures anew, in a real browser
+	KILLGATE_PICTURES=1 $(CARGO) test --test it -- console::pictures::
+
 .PHONY: bench
 bench: ## Figures beside what they are to be compared with, on a throw-away durable Postgres
 	KILLGATE_TEST_DURABLE=1 scripts/test-postgres.sh run -- $(CARGO) bench --bench gateway

@@ -1,72 +1,67 @@
 //! Putting a gateway together from its configuration, and taking it down in order.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    io,
-    net::SocketAddr,
-    num::NonZeroU32,
-    sync::Arc,
-    time::Duration,
-};
+mod certificate;
+mod generation;
+mod probe;
+mod trust;
 
-use actix_web::{HttpServer, dev::ServerHandle, http::Method};
+use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use actix_web::{HttpServer, dev::ServerHandle};
 use anyhow::Context as _;
 use secrecy::SecretString;
-use tokio::{sync::watch, task::JoinHandle};
-use url::Url;
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 
 use crate::{
     audit::{self, Audit, AuditError},
-    auth::{Auth, Fetch},
-    clock::{Clock, id_at},
-    config::{self, Config},
-    dispatch::rate::limiter::Limit,
-    evidence::Sealer,
+    chain::SealKey,
+    clock::Clock,
+    config::{self, Changes, Config},
+    evidence::{Delivered, Sealer, SealingParts},
     history::Indexer,
-    http,
+    http::{self, Current},
     kill::{
-        Kills, Parts,
-        intake::allowance::{CallerLimit, CallerLimits},
+        Kills,
         policy::{
-            caps::SessionCaps,
             confirm::Key,
-            confirming::{Confirming, Rules},
             targets::{Alias, Protected, Reach, Targets},
         },
     },
     metrics::Metrics,
-    notify::{
-        follow::Following,
-        webhook::{Couriers, Dependencies, Webhooks},
-    },
-    upstream::{
-        self, Complaint,
-        account::{Account, CloudAccount, Settings, server::ServerAccount},
-        transport::{Request, Transport},
-    },
+    notify::follow::Following,
+    upstream::{self, Complaint, transport::Transport},
 };
+
+use certificate::Certificate;
+use generation::{Generation, Live, Shared};
+pub use probe::{Finding, probe};
 
 /// Longest time to make a connection to a vendor or a key server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Longest time for a key server's answer.
-const KEYS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A gateway that listens.
 #[derive(Debug)]
 pub struct App {
     address: SocketAddr,
-    kills: Kills,
+    shared: Shared,
+    /// The configuration that is in force.
+    config: Box<Config>,
+    live: Live,
+    /// Tells the handlers of another generation.
+    current: watch::Sender<Current>,
+    /// Generations whose kills are not over.
+    retiring: JoinSet<()>,
     server: ServerHandle,
     serving: JoinHandle<io::Result<()>>,
-    reconciling: JoinHandle<()>,
     following: Following,
     /// Tells those who wait for callers that the gateway stops.
     stopping: watch::Sender<bool>,
     sealer: Option<Sealer>,
     indexer: Indexer,
-    couriers: Couriers,
-    drain: Duration,
-    grace: Duration,
+    certificate: Option<Certificate>,
 }
 
 impl App {
@@ -75,7 +70,7 @@ impl App {
     /// # Errors
     /// Whatever keeps a gateway from serving, with the key or address it is about.
     pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
-        let callers = config.auth()?;
+        config.auth()?;
         let transport = Transport::start(CONNECT_TIMEOUT).context("the transport cannot be started")?;
         let audit = Audit::open(&audit_settings(config)).await.context("audit.database_url")?;
         match audit.examine().await {
@@ -84,58 +79,98 @@ impl App {
             }
             examined => examined.context("audit.database_url")?,
         }
+        if config.confirm.secrets.is_empty() {
+            tracing::info!(
+                "confirm.secret is not set: other gateways will not take this one's confirms, and a restart forgets them"
+            );
+        }
         let metrics = Arc::new(Metrics::default());
-        let webhooks = Webhooks::new(&config.webhooks);
-        let kills = Kills::new(Parts {
-            audit: audit.clone(),
-            accounts: accounts(config, &transport, &clock),
-            limits: limits(config),
-            caller_limits: caller_limits(config),
-            session_caps: session_caps(config),
-            confirming: confirming(config),
-            targets: targets(config)?,
-            webhooks: webhooks.clone(),
+        let shared = Shared {
+            audit,
+            transport,
             metrics: Arc::clone(&metrics),
-            gateway: id_at(clock.now()).to_string(),
-            key_ttl: config.audit.idempotency_ttl,
-            watch_for: config.returned.watch,
             clock: clock.clone(),
-        });
-        let auth = Auth::new(callers, fetch(transport.clone()), clock.clone());
+            confirm_key: Key::random(),
+        };
+        let generation = Generation::new(config, &shared)?;
+        let audit = shared.audit.clone();
         let following = Following::start(audit.clone(), clock.clone(), Arc::clone(&metrics), config.server.max_streams);
         let (stopping, to_stop) = watch::channel(false);
-        let (parts, grace) = ((kills.clone(), following.clone(), auth), config.server.shutdown_grace);
-        let service = http::Service::new(parts, Arc::clone(&metrics), config.server.trusted_proxies.clone(), to_stop);
+        let (current, told) = watch::channel(generation.current());
+        let delivered = Delivered::default();
+        let sealing = http::Sealing {
+            public_key: config.seal.key.as_ref().map(SealKey::public),
+            most: config.seal.most,
+            delivered: delivered.clone(),
+        };
+        let (proxies, console) = (config.server.trusted_proxies.clone(), config.console.clone());
+        let settings = http::Settings { proxies, console, sealing };
+        let service = http::Service::new((told, following.clone()), Arc::clone(&metrics), settings, to_stop);
         let server = HttpServer::new(move || http::app(service.clone()))
             .on_connect(|connection, _| http::limit_unread(connection))
             // What is done for a caller ends with its connection, but for kills.
             .h1_allow_half_closed(false)
             .workers(config.server.workers)
-            .shutdown_timeout(grace.as_secs())
-            .disable_signals()
-            .bind(config.server.listen)
-            .with_context(|| format!("server.listen: cannot listen on {}", config.server.listen))?;
-        let address = server.addrs().first().copied().unwrap_or(config.server.listen);
+            .shutdown_timeout(config.server.shutdown_grace.as_secs())
+            .disable_signals();
+        let listen = config.server.listen;
+        let (server, certificate) = match &config.server.tls {
+            None => (server.bind(listen), None),
+            Some(tls) => {
+                let (certificate, settings) = Certificate::watch(tls).context("server.tls")?;
+                (server.bind_rustls_0_23(listen, settings), Some(certificate))
+            }
+        };
+        let server = server.with_context(|| format!("server.listen: cannot listen on {listen}"))?;
+        if certificate.is_none() && !listen.ip().is_loopback() {
+            tracing::warn!(%listen, "callers' tokens come in plain text up to here: set server.tls, or keep a proxy in front");
+        }
+        let address = server.addrs().first().copied().unwrap_or(listen);
         let server = server.run();
         let handle = server.handle();
-        let (serving, reconciling) = (tokio::spawn(server), tokio::spawn(kills.clone().reconcile()));
+        let serving = tokio::spawn(server);
         let indexer = Indexer::start(audit.clone(), clock.clone(), Arc::clone(&metrics));
-        let sealer = Sealer::start(&config.seal, audit.clone(), clock.clone(), Arc::clone(&metrics), &transport);
-        let couriers = Couriers::start(&webhooks, &Dependencies { audit, clock, metrics, transport });
+        let to_receiver = generation.ways.of(config.seal.authorities.as_deref());
+        let sealer = Sealer::start(&config.seal, SealingParts { audit, clock, metrics, delivered }, to_receiver);
+        let live = generation.start(&shared);
         Ok(Self {
             address,
-            kills,
+            shared,
+            config: Box::new(config.clone()),
+            live,
+            current,
+            retiring: JoinSet::new(),
             server: handle,
             serving,
-            reconciling,
             following,
             stopping,
             sealer,
             indexer,
-            couriers,
-            drain: config.server.drain,
-            grace,
+            certificate,
         })
+    }
+
+    /// Takes another configuration, as far as that can be done without a restart. Kills under way go on as they began.
+    ///
+    /// # Errors
+    /// What is wrong with it; then nothing has changed.
+    pub fn reload(&mut self, config: Config) -> anyhow::Result<Changes> {
+        let changes = self.config.changes(&config);
+        let config = config.keeping_what_needs_a_restart(&self.config);
+        if let Some(certificate) = &self.certificate {
+            certificate.read_again();
+        }
+        if changes.now.is_empty() {
+            return Ok(changes);
+        }
+        let generation = Generation::new(&config, &self.shared)?;
+        // Whoever comes from now on is the new one's.
+        self.current.send_replace(generation.current());
+        let old = std::mem::replace(&mut self.live, generation.start(&self.shared));
+        while self.retiring.try_join_next().is_some() {}
+        self.retiring.spawn(old.retire());
+        *self.config = config;
+        Ok(changes)
     }
 
     /// Where it listens; the port that was taken where port 0 was asked for.
@@ -146,14 +181,20 @@ impl App {
 
     #[must_use]
     pub const fn kills(&self) -> &Kills {
-        &self.kills
+        &self.live.kills
+    }
+
+    /// The configuration that is in force.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Says at `/readyz` that it is going, and takes requests for `server.drain_ms` all the same: until others have noticed,
     /// they still send some.
     pub async fn drain(&self) {
-        self.kills.leave();
-        tokio::time::sleep(self.drain).await;
+        self.kills().leave();
+        tokio::time::sleep(self.config.server.drain).await;
     }
 
     /// Takes no more requests, finishes those under way and every kill that is on record, and closes the record.
@@ -163,21 +204,20 @@ impl App {
     /// # Errors
     /// What the HTTP server died of, if it did.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { kills, server, serving, reconciling, following, stopping, sealer, indexer, couriers, grace, .. } =
-            self;
+        let Self { shared, live, mut retiring, server, serving, following, stopping, sealer, indexer, .. } = self;
         // A stream is a request that would stay under way, and so is one whose body is not whole.
         following.stop();
         stopping.send_replace(true);
         let finish = async {
             server.stop(true).await;
-            kills.idle().await;
+            live.kills.idle().await;
+            while retiring.join_next().await.is_some() {}
         };
-        if tokio::time::timeout(grace, finish).await.is_err() {
+        if tokio::time::timeout(self.config.server.shutdown_grace, finish).await.is_err() {
             tracing::warn!("stopping with kills under way; other gateways will settle them");
             // What was only counted is nobody else's to record.
-            kills.record_counted().await;
+            live.kills.record_counted().await;
         }
-        reconciling.abort();
         let seal = async {
             // What is not indexed is not sealed.
             indexer.stop().await;
@@ -185,8 +225,8 @@ impl App {
                 sealer.stop().await;
             }
         };
-        tokio::join!(couriers.stop(), seal);
-        kills.audit().close().await;
+        tokio::join!(live.end(), seal);
+        shared.audit.close().await;
         serving.await.context("the HTTP server")?.context("the HTTP server")
     }
 }
@@ -201,79 +241,13 @@ pub fn audit_settings(config: &Config) -> audit::Settings {
     };
     audit::Settings {
         database_url,
+        authorities: trust::of_databases(config, audit.authorities.as_deref()),
+        verify: audit.authorities.is_some(),
         sqlite_path,
         migrate: audit.migrate,
         timeout: audit.timeout,
         max_connections: audit.max_connections,
     }
-}
-
-fn accounts(config: &Config, transport: &Transport, clock: &Clock) -> BTreeMap<String, Arc<Account>> {
-    let account = |account: &config::Account| {
-        let name = account.name.clone();
-        Arc::new(match &account.place {
-            config::Place::Cloud(at) => {
-                let settings = Settings {
-                    name: name.clone(),
-                    cloud: at.cloud,
-                    site: at.site,
-                    region: at.region.clone(),
-                    project_id: at.identity.project_id.clone(),
-                    endpoints: at.endpoints.clone(),
-                    credentials: at.identity.credentials.clone(),
-                };
-                Account::new(name, CloudAccount::new(settings, transport.clone(), clock.clone()))
-            }
-            config::Place::Servers { settings, .. } => Account::new(name, ServerAccount::new(settings.clone())),
-        })
-    };
-    config.accounts.iter().map(|(name, config)| (name.clone(), account(config))).collect()
-}
-
-fn caller_limits(config: &Config) -> CallerLimits {
-    let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
-    let limit = |per_second, burst| CallerLimit { per_second: at_least_one(per_second), burst: at_least_one(burst) };
-    let config::Callers { kills_per_second, burst, lists_per_second, lists_burst, .. } = config.callers;
-    CallerLimits { kills: limit(kills_per_second, burst), lists: limit(lists_per_second, lists_burst) }
-}
-
-fn session_caps(config: &Config) -> SessionCaps {
-    let config::Callers { sessions_per_kill, sessions_per_target_minute, .. } = config.callers;
-    SessionCaps { per_kill: sessions_per_kill, per_target_minute: sessions_per_target_minute }
-}
-
-fn confirming(config: &Config) -> Confirming {
-    let config::Confirm { secret, ttl, above, intelligent, callers, targets } = config.confirm.clone();
-    let key = secret.as_ref().map(|secret| Key::new(secret.expose().as_bytes()));
-    let key = key.unwrap_or_else(|| {
-        tracing::info!(
-            "confirm.secret is not set: other gateways will not take this one's confirms, and a restart forgets them"
-        );
-        Key::random()
-    });
-    Confirming { key, rules: Rules { ttl, above, intelligent, callers, targets } }
-}
-
-fn limits(config: &Config) -> HashMap<(String, &'static str), Limit> {
-    let mut limits = HashMap::new();
-    for account in config.accounts.values() {
-        for vendor in upstream::TABLE.iter().filter(|vendor| account.reaches(vendor.name().as_str())) {
-            let limit = config.limits(vendor.name().as_str(), &account.name, vendor.capabilities());
-            let limit = Limit {
-                requests_per_second: NonZeroU32::new(limit.requests_per_second).unwrap_or(NonZeroU32::MIN),
-                requests_per_minute: limit.requests_per_minute.and_then(NonZeroU32::new),
-                max_ids_per_call: limit.max_ids_per_call,
-                max_wait: limit.max_wait,
-                timeout: limit.timeout,
-                reserved_percent: limit.reserved_percent,
-                max_waiting: limit.max_waiting,
-                look_max_age: limit.look_max_age,
-                look: limit.look,
-            };
-            limits.insert((account.name.clone(), vendor.name().as_str()), limit);
-        }
-    }
-    limits
 }
 
 /// Every alias and account of the configuration; coordinates are held against what their vendors ask for.
@@ -316,28 +290,4 @@ pub fn targets(config: &Config) -> anyhow::Result<Targets> {
             .insert(alias.clone(), Alias { target, look: configured.look, callers: configured.callers.clone() });
     }
     Ok(targets)
-}
-
-/// Brings key sets over the same transport that carries calls.
-fn fetch(transport: Transport) -> Fetch {
-    Arc::new(move |url: Url| {
-        let transport = transport.clone();
-        Box::pin(async move {
-            let headers = vec![("Accept".to_owned(), "application/json".to_owned())];
-            let request = Request {
-                method: Method::GET,
-                url,
-                headers,
-                body: vec![],
-                timeout: KEYS_TIMEOUT,
-                longest: Request::USUAL,
-            };
-            let response = transport.send(request).await.map_err(|error| error.to_string())?;
-            if response.status.is_success() {
-                Ok(response.body)
-            } else {
-                Err(format!("HTTP {}", response.status.as_u16()))
-            }
-        })
-    })
 }

@@ -6,53 +6,25 @@ use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    app::{self, App},
-    audit::{Audit, Settings},
+    app,
+    audit::Audit,
     auth::{Grant, mint},
     clock::Clock,
-    config::{Config, Database, Keys},
+    config::{Config, Keys},
     http,
-    sandbox::{Clouds, Sandbox},
+    sandbox::{Clouds, Sandbox, demo as world, scenes},
     telemetry,
 };
 
 mod alone;
 mod export;
-
-use alone::Alone;
+mod serve;
 
 pub use export::{Replace, export};
+pub use serve::serve;
 
 pub mod evidence;
 pub mod manual;
-
-/// The gateway, until it is told to stop.
-///
-/// # Errors
-/// What keeps it from serving.
-pub async fn serve(config: &Config) -> anyhow::Result<()> {
-    telemetry::start(&config.server.log)?;
-    for line in config.summary() {
-        tracing::info!("{line}");
-    }
-    if let Database::Sqlite(path) = &config.audit.database {
-        tracing::warn!(path = %path.display(), "the record is an embedded SQLite file, which belongs to one gateway on one machine");
-    }
-    let _alone = match &config.audit.database {
-        Database::Sqlite(path) => Some(Alone::with(path)?),
-        Database::Postgres(_) => None,
-    };
-    let app = App::start(config, Clock::system()).await?;
-    tracing::info!(address = %app.address(), "listening");
-    stopped().await?;
-    tracing::info!("stopping");
-    // Who is told twice does not wait.
-    tokio::select! {
-        () = app.drain() => {}
-        told = stopped() => told?,
-    }
-    app.stop().await
-}
 
 /// The simulated clouds alone, until they are told to stop.
 ///
@@ -60,11 +32,47 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
 /// An address that cannot be listened on.
 #[expect(clippy::print_stdout, reason = "the command's answer")]
 pub async fn sandbox(listen: SocketAddr) -> anyhow::Result<()> {
-    let sandbox = Sandbox::start(listen, Clouds::demo()).with_context(|| format!("cannot listen on {listen}"))?;
-    println!("simulated clouds at {}; what they hold: {}/_sandbox/sessions", sandbox.url, sandbox.url);
+    let clouds = Clouds::demo();
+    scenes::stage(&clouds);
+    let sandbox = Sandbox::start(listen, clouds).with_context(|| format!("cannot listen on {listen}"))?;
+    println!("{}", welcome(&sandbox.url));
     stopped().await?;
     sandbox.stop();
     Ok(())
+}
+
+/// What there is in the simulated clouds, and how they are told to misbehave.
+fn welcome(url: &str) -> String {
+    format!(
+        "simulated clouds at {url}; what they hold: {url}/_sandbox/sessions\n\n\
+         # their keys, which are no secret, as accounts of a gateway\n\
+         [accounts.huawei-sandbox]\ncloud = \"huawei\"\nregion = \"{region}\"\nproject_id = \"{project}\"\n\
+         access_key = \"{access_key}\"\nsecret_key = \"{secret_key}\"\n\
+         endpoints = {{ gaussdb = \"{url}\", das = \"{url}\", taurusdb = \"{url}\" }}\n\
+         # or, in place of both keys: iam = {{ domain = \"{domain}\", username = \"{username}\", password = \"{password}\" }}\n\
+         # with endpoints.iam = \"{url}\"\n\n\
+         [accounts.tencent-sandbox]\ncloud = \"tencent\"\nregion = \"{tencent_region}\"\n\
+         secret_id = \"{secret_id}\"\nsecret_key = \"{tencent_key}\"\nendpoints.dcdb = \"{url}\"\n\n\
+         [targets.billing]\nvendor = \"gaussdb\"\ninstance_id = \"{billing}\"\nnode_id = \"{billing_node}\"\ncomponent_id = \"{component}\"\n\n\
+         # lose the answer to the next kill at TaurusDB; then behave again; then begin anew\n\
+         curl -X PUT {url}/_sandbox/behaviour -d '{{\"action\":\"taurusdb_kill\",\"behaviour\":\"drop\",\"times\":1}}'\n\
+         curl -X DELETE {url}/_sandbox/behaviour\n\
+         curl -X POST {url}/_sandbox/reset\n\n\
+         All actions and behaviours: docs/sandbox.md. Ctrl-C stops it.",
+        region = world::HUAWEI_REGION,
+        project = world::HUAWEI_PROJECT_ID,
+        access_key = world::HUAWEI_ACCESS_KEY,
+        secret_key = world::HUAWEI_SECRET_KEY,
+        domain = world::HUAWEI_DOMAIN,
+        username = world::HUAWEI_USERNAME,
+        password = world::HUAWEI_PASSWORD,
+        tencent_region = world::TENCENT_REGION,
+        secret_id = world::TENCENT_SECRET_ID,
+        tencent_key = world::TENCENT_SECRET_KEY,
+        billing = scenes::BILLING_INSTANCE,
+        billing_node = scenes::BILLING_NODE,
+        component = scenes::BILLING_COMPONENT,
+    )
 }
 
 /// Brings the record's tables up to date, and lets the serving role do what it must.
@@ -81,24 +89,6 @@ pub async fn migrate(config: &Config, serving_role: Option<&str>) -> anyhow::Res
         tracing::info!(role, "the role may serve");
     }
     Ok(())
-}
-
-/// Whether the record is one, as its gateways find it.
-///
-/// # Errors
-/// What keeps it from being one, or from being reached.
-pub async fn check_record(config: &Config) -> anyhow::Result<String> {
-    if let Database::Sqlite(path) = &config.audit.database
-        && !path.exists()
-    {
-        return Ok("the record is not there yet; serve makes it".to_owned());
-    }
-    let settings = Settings { migrate: false, ..app::audit_settings(config) };
-    let audit = Audit::open(&settings).await.context("audit.database_url")?;
-    let examined = audit.examine().await;
-    audit.close().await;
-    examined.context("audit.database_url")?;
-    Ok("the record can be reached and is good".to_owned())
 }
 
 /// What the configuration means, one fact a line.
@@ -130,11 +120,14 @@ pub fn openapi(older: bool) -> anyhow::Result<String> {
 /// # Errors
 /// A gateway whose callers do not share a secret with it: it has no key to sign with.
 pub fn token(config: &Config, sub: &str, scope: &str, ttl: Duration) -> anyhow::Result<String> {
-    let auth = config.auth()?;
-    let Keys::Secret(secret) = &auth.keys else {
+    let secrets = config.auth()?.issuers.iter().find_map(|issuer| match &issuer.keys {
+        Keys::Secrets(secrets) => Some((issuer, secrets.first()?)),
+        Keys::Set(_) => None,
+    });
+    let Some((issuer, secret)) = secrets else {
         bail!("auth.hs256_secret: is not set, and with a key set only its issuer can make tokens");
     };
-    let (issuer, audience) = (auth.issuer.as_str(), auth.audience.as_str());
+    let (issuer, audience) = (issuer.issuer.as_str(), issuer.audience.as_str());
     let grant = Grant { issuer, audience, subject: sub, scope, ttl, extra: serde_json::Map::new() };
     Ok(mint(&grant, secret, &Clock::system())?)
 }

@@ -14,7 +14,7 @@ use crate::{
     cli,
     clock::Clock,
     config::{self, Config, Database},
-    sandbox::{Clouds, Sandbox, demo as world},
+    sandbox::{Clouds, Sandbox, demo as world, scenes},
     telemetry,
 };
 
@@ -37,7 +37,9 @@ pub async fn demo(
         scenes.push(Scene::open(&url).await?);
     }
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-    let sandbox = Sandbox::start(loopback, Clouds::demo()).context("the simulated clouds cannot listen")?;
+    let clouds = Clouds::demo();
+    scenes::stage(&clouds);
+    let sandbox = Sandbox::start(loopback, clouds).context("the simulated clouds cannot listen")?;
     let record = std::env::temp_dir().join(format!("killgate-demo-{}.db", std::process::id()));
     let accounts: String = scenes.iter().map(Scene::configuration).collect();
     let ended = match configuration(listen, env, &sandbox.url, &record, &accounts) {
@@ -102,41 +104,32 @@ pub fn configuration(
         [access]
         coordinates = ["*"]
 
+        [console]
+        enabled = true
+
         [accounts.huawei-demo]
         cloud = "huawei"
         region = "{region}"
         project_id = "{project}"
         access_key = "{access_key}"
         secret_key = "{secret_key}"
-        endpoints = {{ gaussdb = "{clouds}", das = "{clouds}", taurusdb = "{clouds}" }}
+        endpoints = {{ gaussdb = "{clouds}", das = "{clouds}", dasrds = "{clouds}", taurusdb = "{clouds}" }}
 
         [accounts.tencent-demo]
         cloud = "tencent"
         region = "{tencent_region}"
         secret_id = "{secret_id}"
         secret_key = "{tencent_secret_key}"
-        endpoints.dcdb = "{clouds}"
+        endpoints = {{ dcdb = "{clouds}", tdsql = "{clouds}", dbbrain = "{clouds}" }}
 
-        [targets.ledger]
-        vendor = "gaussdb"
-        instance_id = "{gaussdb}"
-        node_id = "{gaussdb_node}"
-        component_id = "{component}"
+        [accounts.alibaba-demo]
+        cloud = "alibaba"
+        region = "{alibaba_region}"
+        access_key_id = "{access_key_id}"
+        access_key_secret = "{access_key_secret}"
+        endpoints.alidas = "{clouds}"
 
-        [targets.shop]
-        vendor = "das"
-        instance_id = "{das}"
-        db_user_id = "{db_user}"
-
-        [targets.orders-ro]
-        vendor = "taurusdb"
-        instance_id = "{taurusdb}"
-        node_id = "{taurusdb_node}"
-
-        [targets.orders-shard-1]
-        vendor = "dcdb"
-        instance_id = "{dcdb}"
-        shard_id = "{shard}"
+        {targets}
         {more}
         "#,
         record = record.display(),
@@ -148,17 +141,44 @@ pub fn configuration(
         tencent_region = world::TENCENT_REGION,
         secret_id = world::TENCENT_SECRET_ID,
         tencent_secret_key = world::TENCENT_SECRET_KEY,
-        gaussdb = world::GAUSSDB_INSTANCE,
-        gaussdb_node = world::GAUSSDB_NODE,
-        component = world::GAUSSDB_COMPONENT,
-        das = world::DAS_INSTANCE,
-        db_user = world::DAS_DB_USER_ID,
-        taurusdb = world::TAURUSDB_INSTANCE,
-        taurusdb_node = world::TAURUSDB_NODE,
-        dcdb = world::DCDB_INSTANCE,
-        shard = world::DCDB_SHARD,
+        targets = targets(),
+        alibaba_region = world::ALIBABA_REGION,
+        access_key_id = world::ALIBABA_ACCESS_KEY_ID,
+        access_key_secret = world::ALIBABA_ACCESS_KEY_SECRET,
     );
     Ok(config::parse(&text, env)?)
+}
+
+/// Coordinates by name.
+type Coordinates<'a> = &'a [(&'a str, &'a str)];
+
+/// The demo's places, one for each vendor and a few with a scene of their own.
+fn targets() -> String {
+    let node = |instance, node| [("instance_id", instance), ("node_id", node)];
+    let component =
+        |instance, node, component| [("instance_id", instance), ("node_id", node), ("component_id", component)];
+    let targets: [(&str, &str, Coordinates<'_>); 11] = [
+        ("ledger", "gaussdb", &component(world::GAUSSDB_INSTANCE, world::GAUSSDB_NODE, world::GAUSSDB_COMPONENT)),
+        ("shop", "das", &[("instance_id", world::DAS_INSTANCE), ("db_user_id", world::DAS_DB_USER_ID)]),
+        ("orders-ro", "taurusdb", &node(world::TAURUSDB_INSTANCE, world::TAURUSDB_NODE)),
+        ("orders-shard-1", "dcdb", &[("instance_id", world::DCDB_INSTANCE), ("shard_id", world::DCDB_SHARD)]),
+        ("billing", "gaussdb", &component(scenes::BILLING_INSTANCE, scenes::BILLING_NODE, scenes::BILLING_COMPONENT)),
+        ("catalog", "taurusdb", &node(scenes::CATALOG_INSTANCE, scenes::CATALOG_NODE)),
+        ("payments", "taurusdb", &node(scenes::PAYMENTS_INSTANCE, scenes::PAYMENTS_NODE)),
+        ("invoices", "tdsql", &[("instance_id", world::TDSQL_INSTANCE)]),
+        ("reports", "dasrds", &[("instance_id", world::DASRDS_INSTANCE)]),
+        ("wiki", "dbbrain", &[("instance_id", world::DBBRAIN_INSTANCE)]),
+        ("forum", "alidas", &[("instance_id", world::ALIDAS_INSTANCE)]),
+    ];
+    let mut text = String::new();
+    for (alias, vendor, coordinates) in targets {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n[targets.{alias}]\nvendor = \"{vendor}\"\n");
+        for (name, value) in coordinates {
+            let _ = writeln!(text, "{name} = \"{value}\"");
+        }
+    }
+    text
 }
 
 /// What to paste, and what it shows.
@@ -173,9 +193,12 @@ fn guide(config: &Config, address: SocketAddr, clouds: &str, scenes: &[Scene]) -
     let dba = cli::token(config, "dba", "sessions:read sessions:kill kills:read kills:export", TOKENS)?;
     let auditor = cli::token(config, "auditor", "kills:read kills:export", TOKENS)?;
     let mut text = format!(
-        "killgate demo: gateway http://{address}, documentation http://{address}/docs/, \
+        "killgate demo: open this, and find out who blocks whom at billing:\n\n\
+         http://{address}/#token={dba}\n\n\
+         gateway http://{address}, documentation http://{address}/docs/, \
          simulated clouds {clouds}, record {record}\n\n\
-         Paste these three lines first; the first token may do everything that is shown:\n\n\
+         {SCENES}\n\
+         Or paste these three lines first; the first token may do everything that is shown:\n\n\
          export DBA={dba}\n\
          export BOT={bot}\n\
          export AUDITOR={auditor}\n\
@@ -218,6 +241,14 @@ fn guide(config: &Config, address: SocketAddr, clouds: &str, scenes: &[Scene]) -
     Ok(text)
 }
 
+/// What is worth looking at, by target.
+const SCENES: &str = "\
+billing    one session forgot to commit, a change of the table waits for it, and eight wait for the change
+catalog    a pool: whatever is ended comes back
+payments   answers are lost: unknown at first, settled by a look
+orders-ro  replication: protected, and never sent
+";
+
 /// Answer once the outcome is final.
 const WAIT: &str = " -H 'Prefer: wait=30'";
 
@@ -228,7 +259,7 @@ const CONFIRMED: &str =
     r#"{"target":"shop","select":{"match":{"user":"app"}},"reason":"INC-4711 stuck pool","confirm":"'"$CONFIRM"'"}"#;
 
 /// One kill for each operation, on sessions that the demo's world has: what it shows, further headers, the body.
-const KILLS: [(&str, &str, &str); 6] = [
+const KILLS: [(&str, &str, &str); 10] = [
     (
         "Huawei GaussDB: two sessions of a coordinator",
         "",
@@ -253,6 +284,26 @@ const KILLS: [(&str, &str, &str); 6] = [
         "Tencent DCDB: a task, and what became of it",
         " -H 'Prefer: wait=5'",
         r#"{"target":"orders-shard-1","select":{"ids":["1111","1112"]},"reason":"INC-4711 runaway report"}"#,
+    ),
+    (
+        "Tencent TDSQL without shards: the same",
+        " -H 'Prefer: wait=5'",
+        r#"{"target":"invoices","select":{"ids":["3111"]},"reason":"INC-4711 runaway report"}"#,
+    ),
+    (
+        "Huawei DAS by instance, here a PostgreSQL: the user that was seen goes with each id",
+        " -H 'Prefer: wait=5'",
+        r#"{"target":"reports","select":{"ids":["51212"]},"reason":"INC-4711 runaway report"}"#,
+    ),
+    (
+        "Tencent DBbrain: prepared, and then committed",
+        "",
+        r#"{"target":"wiki","select":{"ids":["4111"]},"reason":"INC-4711 runaway report"}"#,
+    ),
+    (
+        "Alibaba DAS: a task, and a reason for each session",
+        " -H 'Prefer: wait=5'",
+        r#"{"target":"forum","select":{"ids":["71212"]},"reason":"INC-4711 runaway report"}"#,
     ),
     (
         "an alias that does not exist: not done, and on record",

@@ -9,13 +9,14 @@
 //! | [`audit`] | the record, on Postgres or SQLite, and the permits that gateways share |
 //! | [`history`] | reading the record from outside: filters, all of it in one file, and the index by which kills are found |
 //! | [`auth`] | who calls: JWT by shared secret or by key set |
+//! | [`client`] | commands that are clients of a gateway: for a person at a terminal, for scripts, for agents |
 //! | [`http`] | handlers, problems, documentation |
 //! | [`config`] | `killgate.toml` and the environment, checked at the start |
 //! | [`chain`] | leaves, trees and signed blocks: evidence that nobody touched the record |
 //! | [`evidence`] | the tasks that seal the record, and the checks of it |
 //! | [`notify`] | telling others what becomes of kills: following one while it is open, webhooks |
 //! | [`sandbox`] | the simulated clouds |
-//! | [`app`], [`demo`], [`telemetry`], [`metrics`], [`clock`], [`seats`], [`version`] | putting it together, and being seen |
+//! | [`app`], [`demo`], [`telemetry`], [`metrics`], [`clock`], [`seats`], [`systemd`], [`version`] | putting it together, and being seen |
 //!
 //! A kill is [`kill`]'s `run`, which reads from top to bottom; its rooms are what it goes through: `intake` (what was asked,
 //! and how much one caller may), `policy` (who may end what, confirms, caps), `look` (lists, previews, the look before a kill
@@ -23,13 +24,14 @@
 //! by a runner, which runs the script of a vendor of [`upstream`].
 //!
 //! Arrows point inward: `domain` knows no framework, `upstream` knows only `domain`, and only
-//! [`upstream::transport`] sends anything.
+//! [`upstream::transport`] sends anything that a gateway sends. Commands that are clients have a client of their own.
 
 pub mod app;
 pub mod audit;
 pub mod auth;
 pub mod chain;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod demo;
@@ -45,6 +47,7 @@ mod near;
 pub mod notify;
 pub mod sandbox;
 pub mod seats;
+pub mod systemd;
 pub mod telemetry;
 pub mod upstream;
 pub mod version;

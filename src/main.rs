@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use killgate::{
     cli::Replace,
+    client,
     evidence::WhichPart,
     history::{Form, Format, Rows, Wanted},
 };
@@ -51,7 +52,8 @@ enum Command {
     Check {
         #[command(flatten)]
         configured: Configured,
-        /// Connect to the record too, and say what keeps it from being one
+        /// Ask everything that it names something that changes nothing, and say line by line what holds: the record, key sets,
+        /// webhooks (HEAD), clouds and database servers (a list of sessions). The exit status is 1 where something does not
         #[arg(long)]
         connect: bool,
     },
@@ -64,6 +66,8 @@ enum Command {
         #[arg(long)]
         older: bool,
     },
+    #[command(flatten)]
+    Client(Box<client::Command>),
     /// Print a token for this gateway, where callers share a secret with it
     Token {
         #[command(flatten)]
@@ -171,9 +175,15 @@ fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
+fn main() -> ExitCode {
+    // Where a shell asks for words this answers, and ends.
+    clap_complete::CompleteEnv::with_factory(Cli::command).complete();
+    start(Cli::parse().command)
+}
+
 #[tokio::main(worker_threads = 2)]
-async fn main() -> ExitCode {
-    match run(Cli::parse().command).await {
+async fn start(command: Command) -> ExitCode {
+    match run(command).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("killgate: {error:#}");
@@ -190,7 +200,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             let servers = [postgres, mysql].into_iter().flatten().collect();
             killgate::demo::demo(listen, servers, environment().collect()).await?;
         }
-        Command::Serve(configured) => cli::serve(&configured.load()?).await?,
+        Command::Serve(configured) => {
+            let variable = |name: &str| environment().find(|(it, _)| it == name).map(|(_, value)| value);
+            cli::serve(|| configured.load(), variable).await?;
+        }
         Command::Sandbox { listen } => cli::sandbox(listen).await?,
         Command::Migrate { configured, serving_role } => {
             cli::migrate(&configured.load()?, serving_role.as_deref()).await?;
@@ -199,10 +212,17 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             let config = configured.load()?;
             println!("{}", cli::check(&config)?);
             if connect {
-                println!("{}", cli::check_record(&config).await?);
+                let findings = killgate::app::probe(&config).await?;
+                for finding in &findings {
+                    println!("{finding}");
+                }
+                if findings.iter().any(|finding| finding.said.is_err()) {
+                    return Ok(ExitCode::FAILURE);
+                }
             }
         }
         Command::Audit(command) => return audit(command).await,
+        Command::Client(command) => return Ok(client::run(*command).await),
         Command::Manual { directory } => cli::manual::write(Cli::command(), &directory)?,
         Command::Openapi { older } => println!("{}", cli::openapi(older)?),
         Command::Token { configured, sub, scope, ttl } => {

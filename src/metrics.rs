@@ -54,6 +54,12 @@ struct RefusalLabels {
     reason: &'static str,
 }
 
+/// Labels of an issuer that publishes its keys.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IssuerLabels {
+    issuer: String,
+}
+
 /// Labels of a read of the record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReadLabels {
@@ -86,6 +92,9 @@ pub struct Metrics {
     deliveries: Family<DeliveryLabels, Counter>,
     streams: Gauge,
     refused_tokens: Family<RefusalLabels, Counter>,
+    key_sets_missing: Family<IssuerLabels, Gauge>,
+    key_set_age_seconds: Family<IssuerLabels, Gauge<f64, AtomicU64>>,
+    key_set_failures: Family<IssuerLabels, Counter>,
     reads: Family<ReadLabels, Counter>,
     unknown_paths: Counter,
     bodies: Gauge,
@@ -145,6 +154,14 @@ impl Default for Metrics {
         registry.register("kills_in_flight", "Kills being worked on", in_flight.clone());
         let (refused_tokens, bodies) = (Family::default(), Gauge::default());
         registry.register("refused_tokens", "Tokens that were refused, by reason", refused_tokens.clone());
+        let key_sets_missing = Family::default();
+        let missing = "Whether there are no keys to check an issuer's tokens with, 1 or 0";
+        registry.register("key_sets_missing", missing, key_sets_missing.clone());
+        let key_set_age_seconds = Family::default();
+        let age = "For how long the keys of an issuer are held, as long as they are good";
+        registry.register("key_set_age_seconds", age, key_set_age_seconds.clone());
+        let key_set_failures = Family::default();
+        registry.register("key_set_failures", "Fetches of an issuer's keys in vain", key_set_failures.clone());
         let (reads, unknown_paths) = (Family::default(), Counter::default());
         registry.register("reads", "Answers to callers that read the record, by route", reads.clone());
         registry.register("unknown_paths", "Requests for paths that there are not", unknown_paths.clone());
@@ -166,6 +183,9 @@ impl Default for Metrics {
             deliveries,
             streams,
             refused_tokens,
+            key_sets_missing,
+            key_set_age_seconds,
+            key_set_failures,
             reads,
             unknown_paths,
             bodies,
@@ -259,6 +279,18 @@ impl Metrics {
     /// A token was refused; `reason` is one of the words of [`crate::auth::AuthError`].
     pub fn refused_token(&self, reason: &'static str) {
         self.refused_tokens.get_or_create(&RefusalLabels { reason }).inc();
+    }
+
+    /// How the keys of an issuer are: whether there are none, else how old they are, and how often they were fetched in vain.
+    pub fn key_set(&self, issuer: &str, is_missing: bool, age: Option<Duration>, failures: u64) {
+        let labels = IssuerLabels { issuer: issuer.to_owned() };
+        self.key_sets_missing.get_or_create(&labels).set(is_missing.into());
+        match age {
+            Some(age) => drop(self.key_set_age_seconds.get_or_create(&labels).set(age.as_secs_f64())),
+            None => drop(self.key_set_age_seconds.remove(&labels)),
+        }
+        let counted = self.key_set_failures.get_or_create(&labels);
+        counted.inc_by(failures.saturating_sub(counted.get()));
     }
 
     /// A caller that reads the record was answered; `route` is one of those that there are.

@@ -74,6 +74,10 @@ use record::{FirstEntry, NextEntry};
 pub struct Settings {
     /// A Postgres database; without one the record is kept in the SQLite file.
     pub database_url: Option<SecretString>,
+    /// Certificates of authorities that Postgres may have its own from, beside the web's, as PEM.
+    pub authorities: Vec<u8>,
+    /// Whether Postgres has to show one of those even where the URL says nothing of it.
+    pub verify: bool,
     pub sqlite_path: PathBuf,
     /// Bring the tables up to date when opening.
     pub migrate: bool,
@@ -87,6 +91,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             database_url: None,
+            authorities: vec![],
+            verify: false,
             sqlite_path: "killgate.db".into(),
             migrate: true,
             timeout: Duration::from_secs(3),
@@ -140,8 +146,7 @@ impl Audit {
             Self::migrate(settings).await?;
         }
         match &settings.database_url {
-            Some(url) => Postgres::new(url, settings.timeout, settings.max_connections)
-                .map(|engine| Self::Postgres(Arc::new(engine))),
+            Some(_) => Postgres::new(settings).map(|engine| Self::Postgres(Arc::new(engine))),
             None => {
                 Sqlite::open(&settings.sqlite_path, settings.timeout, settings.max_connections).await.map(Self::Sqlite)
             }
@@ -160,7 +165,7 @@ impl Audit {
     /// Brings the tables up to date, as the owner of the database.
     pub async fn migrate(settings: &Settings) -> Result<(), AuditError> {
         match &settings.database_url {
-            Some(url) => Postgres::migrate(url, settings.timeout).await,
+            Some(_) => Postgres::migrate(settings).await,
             None => Sqlite::migrate(&settings.sqlite_path).await,
         }
     }
@@ -171,7 +176,7 @@ impl Audit {
     /// There is no such role, this one owns nothing, or the record is a file, which knows no roles.
     pub async fn let_serve(settings: &Settings, role: &str) -> Result<(), AuditError> {
         match &settings.database_url {
-            Some(url) => Postgres::let_serve(url, settings.timeout, role).await,
+            Some(_) => Postgres::let_serve(settings, role).await,
             None => Err(AuditError::failed("let_serve", "an SQLite file has no roles")),
         }
     }
@@ -184,11 +189,11 @@ impl Audit {
     /// all months.
     pub async fn remove_month(settings: &Settings, month: Date, reason: &str) -> Result<i64, AuditError> {
         match &settings.database_url {
-            Some(url) => {
+            Some(_) => {
                 let audit = Self::open(&Settings { migrate: false, ..settings.clone() }).await?;
                 audit.index_month(month).await;
                 audit.close().await;
-                Postgres::remove_month(url, settings.timeout, month, reason).await
+                Postgres::remove_month(settings, month, reason).await
             }
             None => Err(AuditError::failed("remove_month", "an SQLite file holds all months and is kept whole")),
         }

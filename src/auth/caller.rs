@@ -62,15 +62,28 @@ impl fmt::Display for Scope {
     }
 }
 
+/// Whether a caller has to say who is behind its kills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// It may.
+    Free,
+    /// By the token's `act`, or in each request.
+    Required,
+    /// By the token's `act`.
+    ByToken,
+}
+
 /// The authenticated subject of a token. All texts have 1 to 255 characters and none of them a control character.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// `sub`.
+    /// `sub`, behind the prefix of its issuer.
     pub subject: String,
-    /// `scope` or `scp`, as far as they are known here.
+    /// What the token grants, as far as it is known here.
     pub scopes: BTreeSet<Scope>,
-    /// Which of the two they are from; `None` where there is neither.
-    pub scopes_from: Option<&'static str>,
+    /// The claim that they are from; `None` where there is none of those that may hold them.
+    pub scopes_from: Option<String>,
+    /// Whether its kills have to name a person.
+    pub naming: Naming,
     /// `act.sub` (RFC 8693): who acts in the subject's name.
     pub actor: Option<String>,
     /// `azp` or `client_id`: the program that asked for the token.

@@ -15,9 +15,11 @@ pub enum AuthError {
     AlgorithmNotAllowed,
     #[error("critical header not understood")]
     CriticalHeader,
+    #[error("type of token not allowed")]
+    WrongType,
     #[error("signed with an unknown key")]
     UnknownKey,
-    /// No key set was ever fetched.
+    /// There is no key set, or the one there is has grown too old.
     #[error("the issuer's keys cannot be fetched")]
     KeysUnavailable,
     #[error("bad signature")]
@@ -49,6 +51,7 @@ impl AuthError {
             Self::TooLong => "too_long",
             Self::AlgorithmNotAllowed => "algorithm_not_allowed",
             Self::CriticalHeader => "critical_header",
+            Self::WrongType => "wrong_type",
             Self::UnknownKey => "unknown_key",
             Self::KeysUnavailable => "keys_unavailable",
             Self::BadSignature => "bad_signature",

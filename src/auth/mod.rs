@@ -1,4 +1,4 @@
-//! Who calls: a JWT in `Authorization: Bearer`, checked by a shared secret or by the issuer's key set.
+//! Who calls: a JWT in `Authorization: Bearer`, checked by a shared secret or by its issuer's key set.
 //!
 //! Which algorithms are taken is fixed by configuration, and the key that is found decides which of them a token
 //! must have used; what the token's header says is compared with that, never obeyed. Time comes from the
@@ -11,59 +11,78 @@ mod error;
 mod jwk;
 mod jwks;
 mod mint;
+mod rules;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, dangerous::insecure_decode_claims, errors::ErrorKind};
 use serde::Deserialize;
+use serde_json::Value;
 
-pub use caller::{Caller, Scope};
+pub use caller::{Caller, Naming, Scope};
 pub use error::AuthError;
-pub use jwks::Fetch;
+pub use jwks::{Fetch, KeySetState, KeysAre};
 pub use mint::{Grant, MintError, mint};
 
 use crate::{
     clock::Clock,
     config::{self, Keys},
+    metrics::Metrics,
 };
-use claims::{Claims, Rules};
+use claims::Claims;
 use jwks::Jwks;
+use rules::Rules;
 
 /// Longest token that is looked at, in bytes.
 const LONGEST: usize = 16 * 1024;
 
-/// Knows callers by their tokens. Clones share one key set.
+/// Between two looks at how old the key sets are.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Knows callers by their tokens. Clones share the key sets.
 #[derive(Debug, Clone)]
 pub struct Auth(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    issuers: Vec<Issuer>,
+    clock: Clock,
+}
+
+/// One issuer, and what its signatures are checked with.
+#[derive(Debug)]
+struct Issuer {
     rules: Rules,
     algorithms: Vec<Algorithm>,
+    types: Vec<String>,
     verifier: Verifier,
-    clock: Clock,
 }
 
 #[derive(Debug)]
 enum Verifier {
-    Secret(DecodingKey),
+    Secrets(Vec<DecodingKey>),
     Set(Arc<Jwks>),
 }
 
 impl Auth {
-    /// Callers as the configuration knows them. `fetch` brings the key set, where there is one; nothing is fetched
-    /// before the first token comes.
+    /// Callers as the configuration knows them. `fetch` brings what an issuer publishes; nothing is fetched before the first
+    /// token comes, or [`Auth::keep`] is called.
     #[must_use]
-    pub fn new(config: &config::Auth, fetch: Fetch, clock: Clock) -> Self {
-        let verifier = match &config.keys {
-            Keys::Secret(secret) => Verifier::Secret(DecodingKey::from_secret(secret.expose().as_bytes())),
-            Keys::Set { url, refresh_floor, max_age } => {
-                Verifier::Set(Jwks::new(url.clone(), *refresh_floor, *max_age, fetch, clock.clone()))
-            }
+    pub fn new(config: &config::Auth, fetch: &dyn Fn(&config::Issuer) -> Fetch, clock: &Clock) -> Self {
+        let issuer = |config: &config::Issuer| Issuer {
+            verifier: match &config.keys {
+                Keys::Secrets(secrets) => {
+                    let key = |secret: &config::Secret| DecodingKey::from_secret(secret.expose().as_bytes());
+                    Verifier::Secrets(secrets.iter().map(key).collect())
+                }
+                Keys::Set(set) => Verifier::Set(Jwks::new(set.clone(), fetch(config), clock.clone())),
+            },
+            rules: Rules::new(config.clone()),
+            algorithms: config.algorithms.clone(),
+            types: config.types.clone(),
         };
-        let rules = Rules { issuer: config.issuer.clone(), audience: config.audience.clone(), leeway: config.leeway };
-        Self(Arc::new(Inner { rules, algorithms: config.algorithms.clone(), verifier, clock }))
+        Self(Arc::new(Inner { issuers: config.issuers.iter().map(issuer).collect(), clock: clock.clone() }))
     }
 
     /// The caller that the value of the `Authorization` header stands for.
@@ -76,16 +95,67 @@ impl Auth {
         if header.crit.is_some() {
             return Err(AuthError::CriticalHeader);
         }
-        let algorithm = header.alg.parse().ok().filter(|algorithm| self.0.algorithms.contains(algorithm));
-        let algorithm = algorithm.ok_or(AuthError::AlgorithmNotAllowed)?;
-        match self.0.verifier.verify(token, algorithm, header.kid.as_deref()).await {
-            Ok(claims) => self.0.rules.caller(&claims, self.0.clock.now()),
+        let algorithm = header.alg.parse().map_err(|_| AuthError::AlgorithmNotAllowed)?;
+        // What a token says of its issuer is believed as far as that issuer's keys prove it.
+        let unproven: Claims = insecure_decode_claims(token).map_err(|_| AuthError::Malformed)?;
+        let named = |issuer: &&Issuer| unproven.get("iss").and_then(Value::as_str) == Some(issuer.rules.issuer());
+        let issuer = self.0.issuers.iter().find(named).ok_or(AuthError::WrongIssuer)?;
+        if !issuer.algorithms.contains(&algorithm) {
+            return Err(AuthError::AlgorithmNotAllowed);
+        }
+        if !issuer.takes(header.typ.as_deref()) {
+            return Err(AuthError::WrongType);
+        }
+        match issuer.verifier.verify(token, algorithm, header.kid.as_deref()).await {
+            Ok(claims) => issuer.rules.caller(&claims, self.0.clock.now()),
             // Whoever signed it, it is bad by itself if what it says does not hold.
             Err(AuthError::KeysUnavailable) => {
-                let claims = insecure_decode_claims(token).map_err(|_| AuthError::Malformed)?;
-                self.0.rules.caller(&claims, self.0.clock.now()).and(Err(AuthError::KeysUnavailable))
+                issuer.rules.caller(&unproven, self.0.clock.now()).and(Err(AuthError::KeysUnavailable))
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// What is known of each issuer that publishes its keys.
+    #[must_use]
+    pub fn key_sets(&self) -> Vec<KeySetState> {
+        let sets = self.0.issuers.iter().filter_map(|issuer| match &issuer.verifier {
+            Verifier::Secrets(_) => None,
+            Verifier::Set(set) => Some(set.state(issuer.rules.issuer())),
+        });
+        sets.collect()
+    }
+
+    /// Fetches each key set now, for whoever wants to know: how many keys of it can be used, or why there are none.
+    pub async fn try_key_sets(&self) -> Vec<(String, Result<usize, String>)> {
+        let mut tried = vec![];
+        for issuer in &self.0.issuers {
+            if let Verifier::Set(set) = &issuer.verifier {
+                tried.push((issuer.rules.issuer().to_owned(), set.fetched().await.map(|keys| keys.len())));
+            }
+        }
+        tried
+    }
+
+    /// Whether tokens of no issuer at all can be checked now.
+    #[must_use]
+    pub fn knows_nobody(&self) -> bool {
+        let sets = self.key_sets();
+        sets.len() == self.0.issuers.len() && sets.iter().all(|set| set.keys == KeysAre::Missing)
+    }
+
+    /// Fetches key sets ahead of their end and tells the metrics how old they are, until the task is aborted.
+    pub async fn keep(self, metrics: Arc<Metrics>) {
+        loop {
+            for issuer in &self.0.issuers {
+                if let Verifier::Set(set) = &issuer.verifier {
+                    set.renew_ahead();
+                }
+            }
+            for set in self.key_sets() {
+                metrics.key_set(&set.issuer, set.keys == KeysAre::Missing, set.age, set.failures);
+            }
+            tokio::time::sleep(TICK).await;
         }
     }
 }
@@ -106,6 +176,7 @@ pub fn key_id(authorization: Option<&str>) -> Option<String> {
 struct Header {
     alg: String,
     kid: Option<String>,
+    typ: Option<String>,
     /// What the receiver must understand, which is nothing here (RFC 7515, section 4.1.11).
     crit: Option<serde_json::Value>,
 }
@@ -117,11 +188,25 @@ impl Header {
     }
 }
 
+impl Issuer {
+    /// Whether a token whose header has that `typ` is one for this gateway: others, such as the token that tells a program who
+    /// has signed in, have the same signature.
+    fn takes(&self, typ: Option<&str>) -> bool {
+        let typ = typ.unwrap_or("none").to_ascii_lowercase();
+        let typ = typ.strip_prefix("application/").unwrap_or(&typ);
+        self.types.iter().any(|taken| taken == typ)
+    }
+}
+
 impl Verifier {
     /// The claims, if one of the keys that may have signed them has.
     async fn verify(&self, token: &str, algorithm: Algorithm, id: Option<&str>) -> Result<Claims, AuthError> {
         match self {
-            Self::Secret(key) => verified(token, key, algorithm),
+            Self::Secrets(keys) => {
+                let mut tried = keys.iter().map(|key| verified(token, key, algorithm));
+                let decided = tried.find(|tried| *tried != Err(AuthError::BadSignature));
+                decided.unwrap_or(Err(AuthError::BadSignature))
+            }
             Self::Set(set) => {
                 let mut result = Err(AuthError::UnknownKey);
                 for key in set.keys(id, algorithm).await? {

@@ -1,6 +1,7 @@
 //! Real keys, and an issuer that publishes them.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -24,7 +25,7 @@ use time::{OffsetDateTime, macros::datetime};
 use super::{Auth, Fetch};
 use crate::{
     clock::Clock,
-    config::{self, Keys, Secret},
+    config::{self, KeySet, Keys, Person, Secret, Source},
 };
 
 pub(super) const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
@@ -97,6 +98,7 @@ impl Signer {
 pub(super) struct Issuer {
     answer: Arc<Mutex<Result<Vec<u8>, String>>>,
     fetches: Arc<AtomicUsize>,
+    documents: Arc<Mutex<HashMap<String, Vec<u8>>>>,
     pub(super) clock: Clock,
 }
 
@@ -105,6 +107,7 @@ impl Issuer {
         let issuer = Self {
             answer: Arc::new(Mutex::new(Err(String::new()))),
             fetches: Arc::default(),
+            documents: Arc::default(),
             clock: Clock::manual(NOW),
         };
         issuer.publish(keys);
@@ -128,37 +131,63 @@ impl Issuer {
     }
 
     pub(super) fn auth(&self) -> Auth {
+        self.auth_by(Source::Url("https://sso/keys".parse().unwrap()))
+    }
+
+    /// What this issuer's keys are found by; whatever else is asked for is answered by `elsewhere`.
+    pub(super) fn auth_by(&self, source: Source) -> Auth {
         let this = self.clone();
         let fetch: Fetch = Arc::new(move |url| {
-            assert_eq!(url.as_str(), "https://sso/keys");
             let this = this.clone();
             Box::pin(async move {
+                if url.as_str() != "https://sso/keys" {
+                    return this.documents.lock().unwrap().get(url.as_str()).cloned().ok_or("HTTP 404".to_owned());
+                }
                 this.fetches.fetch_add(1, Ordering::SeqCst);
                 tokio::task::yield_now().await;
                 this.answer.lock().unwrap().clone()
             })
         });
-        let keys = Keys::Set {
-            url: "https://sso/keys".parse().unwrap(),
+        let keys = Keys::Set(KeySet {
+            source,
             refresh_floor: Duration::from_secs(30),
             max_age: Duration::from_mins(10),
-        };
-        Auth::new(&config(keys, &[Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA]), fetch, self.clock.clone())
+            stale: Duration::from_hours(4),
+        });
+        let config = config(keys, &[Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA]);
+        Auth::new(&config::Auth { issuers: vec![config] }, &|_| Arc::clone(&fetch), &self.clock)
+    }
+
+    /// Answers requests for that address.
+    pub(super) fn document(&self, url: &str, document: &Value) {
+        self.documents.lock().unwrap().insert(url.to_owned(), document.to_string().into_bytes());
     }
 }
 
-pub(super) fn config(keys: Keys, algorithms: &[Algorithm]) -> config::Auth {
-    config::Auth {
+pub(super) fn config(keys: Keys, algorithms: &[Algorithm]) -> config::Issuer {
+    config::Issuer {
         issuer: "sso".into(),
         audience: "killgate".into(),
         keys,
         algorithms: algorithms.to_vec(),
+        types: vec!["at+jwt".into(), "jwt".into()],
         leeway: Duration::from_secs(30),
+        subject_prefix: String::new(),
+        foreign_prefixes: vec![],
+        scopes_claim: vec!["scope".into(), "scp".into()],
+        roles: None,
+        person: Person::default(),
+        authorities: None,
     }
 }
 
-pub(super) fn by_secret() -> Auth {
+pub(super) fn by_secrets(secrets: &[&str]) -> Auth {
     let fetch: Fetch = Arc::new(|_| panic!("a secret needs no key set"));
-    let keys = Keys::Secret(Secret::from(SECRET.to_owned()));
-    Auth::new(&config(keys, &[Algorithm::HS256]), fetch, Clock::manual(NOW))
+    let keys = Keys::Secrets(secrets.iter().map(|secret| Secret::from((*secret).to_owned())).collect());
+    let config = config::Auth { issuers: vec![config(keys, &[Algorithm::HS256])] };
+    Auth::new(&config, &|_| Arc::clone(&fetch), &Clock::manual(NOW))
+}
+
+pub(super) fn by_secret() -> Auth {
+    by_secrets(&[SECRET])
 }

@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{
-    testkit::{Issuer, NOW, SECRET, base64url, bearing, by_secret, claims, ed25519, p256, rsa, signed},
+    testkit::{Issuer, NOW, SECRET, base64url, bearing, by_secret, by_secrets, claims, ed25519, p256, rsa, signed},
     *,
 };
-use crate::config::Secret;
+use crate::config::{Secret, Source};
 
 async fn refused(auth: &Auth, authorization: &str) -> AuthError {
     auth.authenticate(Some(authorization)).await.unwrap_err()
@@ -221,6 +221,93 @@ async fn a_first_fetch_in_vain_is_tried_again_soon() {
     issuer.later(3);
     assert!(auth.authenticate(Some(&token)).await.is_ok());
     assert_eq!(issuer.fetches(), 2);
+}
+
+#[tokio::test]
+async fn old_keys_come_to_an_end_while_the_issuer_is_away() {
+    let key = ed25519();
+    let issuer = Issuer::with(&[key.jwk("a")]);
+    let (auth, token) = (issuer.auth(), key.token(Some("a")));
+    assert!(auth.authenticate(Some(&token)).await.is_ok());
+    assert_eq!(auth.key_sets()[0].keys, KeysAre::Fresh);
+    issuer.answer(Err("refused".to_owned()));
+    issuer.later(3599);
+    assert!(auth.authenticate(Some(&token)).await.is_ok());
+    let state = auth.key_sets().remove(0);
+    assert_eq!((state.keys, state.failures, auth.knows_nobody()), (KeysAre::Old, 1, false));
+    issuer.later(4 * 3600 - 3599);
+    let old = json!({ "iss": "sso", "aud": "killgate", "exp": NOW.unix_timestamp() + 99_999, "sub": "anna" });
+    let header = Header { kid: Some("a".into()), ..Header::new(key.algorithm) };
+    let token = bearing(&jsonwebtoken::encode(&header, &old, &key.key).unwrap());
+    assert_eq!(refused(&auth, &token).await, AuthError::KeysUnavailable);
+    assert_eq!((auth.key_sets()[0].keys, auth.knows_nobody()), (KeysAre::Missing, true));
+    issuer.publish(&[key.jwk("a")]);
+    issuer.later(3);
+    assert!(auth.authenticate(Some(&token)).await.is_ok());
+}
+
+#[tokio::test]
+async fn whose_key_is_known_does_not_wait_for_a_slow_issuer() {
+    let key = ed25519();
+    let issuer = Issuer::with(&[key.jwk("a")]);
+    let (auth, token) = (issuer.auth(), key.token(Some("a")));
+    assert!(auth.authenticate(Some(&token)).await.is_ok());
+    issuer.later(450);
+    // Whoever fetches takes turns with others, so that the one who does not wait is done before.
+    assert!(auth.authenticate(Some(&token)).await.is_ok());
+    assert_eq!(issuer.fetches(), 1);
+    while auth.key_sets()[0].age != Some(Duration::ZERO) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(issuer.fetches(), 2);
+}
+
+#[tokio::test]
+async fn a_key_set_is_found_by_the_issuer_alone() {
+    let key = ed25519();
+    let issuer = Issuer::with(&[key.jwk("a")]);
+    let document = "https://sso/.well-known/openid-configuration";
+    let source = Source::Discovery { document: document.parse().unwrap(), issuer: "sso".into(), allow_http: false };
+    let auth = issuer.auth_by(source);
+    let token = key.token(Some("a"));
+    for wrong in [
+        json!({}),
+        json!({ "issuer": "sso" }),
+        json!({ "issuer": "https://other", "jwks_uri": "https://sso/keys" }),
+        json!({ "issuer": "sso", "jwks_uri": "http://sso/keys" }),
+        json!({ "issuer": "sso", "jwks_uri": "https://sso/none" }),
+    ] {
+        issuer.document(document, &wrong);
+        assert_eq!(refused(&auth, &token).await, AuthError::KeysUnavailable, "{wrong}");
+        issuer.later(3);
+    }
+    issuer.document(document, &json!({ "issuer": "sso", "jwks_uri": "https://sso/keys", "more": [1] }));
+    assert!(auth.authenticate(Some(&token)).await.is_ok());
+    assert_eq!(issuer.fetches(), 1);
+}
+
+#[tokio::test]
+async fn any_of_several_secrets_verifies() {
+    let old = "an-older-secret-0123456789-0123456789";
+    let auth = by_secrets(&[SECRET, old]);
+    for secret in [SECRET, old] {
+        let token = signed(&Header::new(Algorithm::HS256), &EncodingKey::from_secret(secret.as_bytes()));
+        assert!(auth.authenticate(Some(&token)).await.is_ok(), "{secret}");
+    }
+    let token = signed(&Header::new(Algorithm::HS256), &EncodingKey::from_secret(&[7; 32]));
+    assert_eq!(refused(&auth, &token).await, AuthError::BadSignature);
+}
+
+#[tokio::test]
+async fn only_tokens_of_the_right_type_are_taken() {
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let of = |typ: Option<&str>| signed(&Header { typ: typ.map(str::to_owned), ..Header::new(Algorithm::HS256) }, &key);
+    for typ in ["JWT", "jwt", "at+jwt", "application/at+JWT"] {
+        assert!(by_secret().authenticate(Some(&of(Some(typ)))).await.is_ok(), "{typ}");
+    }
+    for typ in [None, Some("id_token"), Some("logout+jwt"), Some(""), Some("none")] {
+        assert_eq!(refused(&by_secret(), &of(typ)).await, AuthError::WrongType, "{typ:?}");
+    }
 }
 
 proptest! {

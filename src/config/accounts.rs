@@ -53,6 +53,8 @@ pub struct AtCloud {
     pub identity: Identity,
     /// Base addresses by vendor, and by service of the cloud.
     pub endpoints: BTreeMap<String, Url>,
+    /// `ca_file`: certificates of authorities that the endpoints may have theirs from, beside those of `[tls]`, as PEM.
+    pub authorities: Option<Vec<u8>>,
 }
 
 impl Account {
@@ -98,6 +100,7 @@ impl AtCloud {
         });
         let identity = cloud.identity(section);
         let allow_http = section.flag("allow_http").unwrap_or(false);
+        let authorities = section.authorities("ca_file");
         let needed = |service: &&Service| section.has(service.needed_with);
         let needed: Vec<_> = cloud.services().iter().filter(needed).map(|service| service.name).collect();
         let endpoints = section.table("endpoints", |section| {
@@ -106,7 +109,7 @@ impl AtCloud {
         });
         let (identity, region) = (identity?, region?);
         let site = identity.site.unwrap_or_else(|| site_of(cloud, &endpoints));
-        Some(Self { cloud, region, site, identity, endpoints })
+        Some(Self { cloud, region, site, identity, endpoints, authorities })
     }
 }
 
@@ -236,7 +239,7 @@ mod tests {
                 format!("accounts.a.endpoints.dcdb: {}", address::ENDPOINT),
                 "accounts.a.endpoints.das: unknown key, expected one of dcdb".to_owned(),
                 "accounts.a.access_key: unknown key, expected one of cloud, region, secret_id, secret_key, token, \
-                 site, allow_http, endpoints, vendors"
+                 site, allow_http, ca_file, endpoints, vendors"
                     .to_owned(),
             ]
         );

@@ -7,7 +7,7 @@ pub(super) const ENDPOINT: &str = "must be an https URL (http is allowed to loop
      without user, query or fragment";
 
 /// The base address of a service: port and path are fine; user, query and fragment, which may hold secrets, are not.
-pub(super) fn endpoint(text: &str, allow_http: bool) -> Option<Url> {
+pub(crate) fn endpoint(text: &str, allow_http: bool) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let allowed = match url.scheme() {
         "https" => true,

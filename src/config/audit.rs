@@ -25,6 +25,8 @@ pub struct Audit {
     pub timeout: Duration,
     /// Connections to the database: 1 to 1000, 16 by default. On Postgres there are at least seven.
     pub max_connections: u32,
+    /// `ca_file`: certificates of authorities that Postgres may have its own from, beside those of `[tls]`, as PEM.
+    pub authorities: Option<Vec<u8>>,
     /// `idempotency_ttl_hours`: how long an idempotency key gives the same kill: 1 to 8760 hours, 24 by default.
     pub idempotency_ttl: Duration,
 }
@@ -49,6 +51,7 @@ impl Audit {
             database: database.unwrap_or_else(|| Database::Sqlite(PathBuf::from(path))),
             migrate: section.flag("migrate").unwrap_or(true),
             timeout: Duration::from_millis(section.number("timeout_ms", 100..=60_000).unwrap_or(3000)),
+            authorities: section.authorities("ca_file"),
             max_connections: section.number("max_connections", 1..=1000).unwrap_or(16),
             idempotency_ttl: Duration::from_secs(hours * 3600),
         }

@@ -8,8 +8,9 @@ use crate::domain::Glob;
 /// Who has to show a preview before a kill, and what confirms are made with.
 #[derive(Debug, Clone)]
 pub struct Confirm {
-    /// `secret`, at least 32 bytes; without it each process has one of its own.
-    pub secret: Option<Secret>,
+    /// `secret`, one or several of at least 32 bytes each: confirms are made with the first, and one that was made with any of
+    /// them is taken. Without it each process has one of its own.
+    pub secrets: Vec<Secret>,
     /// `ttl_s`: how long a confirm is good: 30 to 3600 s, 300 by default.
     pub ttl: Duration,
     /// A `match` with more victims than this needs a confirm: 0 to 1000, 10 by default.
@@ -25,13 +26,7 @@ pub struct Confirm {
 impl Confirm {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         Self {
-            secret: section.secret("secret").filter(|secret| {
-                let is_long = secret.expose().len() >= 32;
-                if !is_long {
-                    section.problem("secret", "must have at least 32 bytes");
-                }
-                is_long
-            }),
+            secrets: section.secrets("secret", long_enough).unwrap_or_default(),
             ttl: Duration::from_secs(section.number("ttl_s", 30..=3600).unwrap_or(300)),
             above: section.number("above", 0..=1000).unwrap_or(10),
             intelligent: section.flag("intelligent").unwrap_or(false),
@@ -41,6 +36,10 @@ impl Confirm {
     }
 }
 
+fn long_enough(secret: &Secret) -> Result<(), &'static str> {
+    if secret.expose().len() < 32 { Err("must have at least 32 bytes") } else { Ok(()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::{problems, read, read_with};
@@ -48,7 +47,7 @@ mod tests {
     #[test]
     fn by_default_only_a_match_with_more_than_ten_needs_one() {
         let confirm = read("").confirm;
-        assert!(confirm.secret.is_none() && confirm.callers.is_empty() && confirm.targets.is_empty());
+        assert!(confirm.secrets.is_empty() && confirm.callers.is_empty() && confirm.targets.is_empty());
         assert_eq!((confirm.ttl.as_secs(), confirm.above, confirm.intelligent), (300, 10, false));
     }
 
@@ -60,7 +59,7 @@ mod tests {
         let env = [("SECRET", secret.as_str()), ("KILLGATE__CONFIRM__TTL_S", "3600")];
         let config = read_with(toml, &env).unwrap();
         let confirm = &config.confirm;
-        assert_eq!(confirm.secret.as_ref().unwrap().expose(), secret);
+        assert_eq!(confirm.secrets[0].expose(), secret);
         assert_eq!((confirm.ttl.as_secs(), confirm.above, confirm.intelligent), (3600, 0, true));
         assert!(confirm.callers[0].matches("chatops-bot") && confirm.targets[0].matches("orders-ro"));
         let shown = format!("{config:?} {:?}", config.summary());

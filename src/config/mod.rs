@@ -12,9 +12,12 @@ mod address;
 mod audit;
 mod auth;
 mod callers;
+mod changes;
 mod confirm;
+mod console;
+mod egress;
 mod error;
-mod network;
+mod login;
 mod protect;
 mod returned;
 mod seal;
@@ -25,6 +28,7 @@ mod servers;
 mod source;
 mod summary;
 mod targets;
+mod tls;
 mod vendors;
 mod webhooks;
 
@@ -34,21 +38,26 @@ use std::{
 };
 
 pub use accounts::{Account, AtCloud, Place};
+pub(crate) use address::endpoint;
 pub use address::without_query;
 pub use audit::{Audit, Database};
-pub use auth::{Auth, Keys};
+pub use auth::{Auth, Issuer, KeySet, Keys, Person, Source};
 pub use callers::Callers;
+pub use changes::{Changes, Elsewhere};
 pub use confirm::Confirm;
+pub use console::{CodeFlow, Console};
+pub use egress::Egress;
 pub use error::{ConfigError, Problem};
-pub use network::Network;
+pub use login::Login;
 pub use protect::Protect;
 pub use returned::Returned;
 pub use seal::Seal;
 pub use secret::Secret;
-pub use server::{Log, LogFormat, Server};
+pub use server::{Log, LogFormat, Server, ServerTls};
 pub use targets::Target;
+pub use tls::Tls;
 pub use vendors::{LimitOverrides, Limits};
-pub use webhooks::Webhook;
+pub use webhooks::{Format, Webhook};
 
 use crate::{
     domain::Access,
@@ -76,6 +85,7 @@ pub struct Config {
     pub access: Access,
     pub callers: Callers,
     pub confirm: Confirm,
+    pub console: Console,
     pub accounts: BTreeMap<String, Account>,
     /// Limits for all accounts of a vendor, by the vendor's name.
     pub vendors: BTreeMap<String, LimitOverrides>,
@@ -84,6 +94,13 @@ pub struct Config {
     /// Targets by alias.
     pub targets: BTreeMap<String, Target>,
     pub webhooks: Vec<Webhook>,
+    /// Whom connections to others believe.
+    pub tls: Tls,
+    /// How they get out.
+    pub egress: Egress,
+    pub login: Option<Login>,
+    /// What stands elsewhere than in the file.
+    pub elsewhere: Elsewhere,
 }
 
 /// Reads the configuration.
@@ -124,26 +141,36 @@ fn read(
     let mut root = Section::root(tree, &reading);
     let config = Config::read(&mut root, file, vendors);
     root.refuse_unknown();
-    reading.into_result(config)
+    let elsewhere = reading.elsewhere();
+    Ok(Config { elsewhere, ..reading.into_result(config)? })
 }
 
 impl Config {
     fn read(root: &mut Section<'_>, file: Option<PathBuf>, vendors: &Vendors) -> Option<Self> {
         let server = root.table("server", Server::read);
+        let tls = root.table("tls", Tls::read);
+        let egress = root.table("egress", Egress::read);
         let audit = root.table("audit", Audit::read);
         let seal = root.table("seal", Seal::read);
         let auth = root.table_if_set("auth", Auth::read);
+        let login = root.table_if_set("login", |section| Some(Login::read(section)));
         let callers = root.table("callers", Callers::read);
         let confirm = root.table("confirm", Confirm::read);
+        let console = root.table("console", |section| Console::read(section, auth.as_ref()));
         let limits = root.tables("vendors", vendors::known_as(vendors), LimitOverrides::read);
         let accounts = root.tables("accounts", accounts::NAME, |name, section| Account::read(name, section, vendors));
         servers::refuse_shared(root, &accounts);
         let access = root.table("access", |section| access::access(section, &accounts, vendors));
         let targets = root.tables("targets", targets::ALIAS, |_, section| Target::read(section, &accounts, vendors));
-        let webhooks = root.tables("webhooks", accounts::NAME, |name, section| Webhook::read(name, section, &accounts));
+        let webhooks =
+            root.tables("webhooks", accounts::NAME, |name, section| Webhook::read(name, section, &accounts, vendors));
         let protect = root.list("protect", |section| Protect::read(section, &targets, vendors));
         let returned = root.table("returned", Returned::read);
         Some(Self {
+            elsewhere: Elsewhere::default(),
+            tls,
+            egress,
+            login: login.map_or(Some(None), |login| login.map(Some))?,
             returned,
             file,
             server,
@@ -153,6 +180,7 @@ impl Config {
             access,
             callers,
             confirm,
+            console,
             accounts: whole(accounts)?,
             vendors: limits,
             protect: protect.into_iter().collect::<Option<_>>()?,
@@ -168,7 +196,8 @@ impl Config {
     pub fn auth(&self) -> Result<&Auth, ConfigError> {
         let missing = || Problem {
             path: "auth".to_owned(),
-            message: "required: issuer, audience and one of jwks_url, hs256_secret".to_owned(),
+            message: "required: issuer and audience, and jwks_url or hs256_secret where the issuer publishes nothing"
+                .to_owned(),
         };
         self.auth.as_ref().ok_or_else(|| ConfigError::Invalid(vec![missing()]))
     }

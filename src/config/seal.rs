@@ -16,6 +16,8 @@ pub struct Seal {
     pub checkpoint_file: Option<PathBuf>,
     /// Where every checkpoint is posted to. An https URL; http is allowed to loopback, or with `seal.allow_http = true`.
     pub checkpoint_url: Option<Url>,
+    /// `ca_file`: certificates of authorities that the receiver may have its own from, beside those of `[tls]`, as PEM.
+    pub authorities: Option<Vec<u8>>,
     /// `every_ms`: how often is looked for what is to be sealed: 100 to 3600000 ms, 1000 by default.
     pub every: Duration,
     /// The most kills of one block: 1 to 10000, 1000 by default.
@@ -39,6 +41,7 @@ impl Seal {
             key,
             checkpoint_file,
             checkpoint_url,
+            authorities: section.authorities("ca_file"),
             every: Duration::from_millis(section.number("every_ms", 100..=3_600_000).unwrap_or(1000)),
             most: section.number("most", 1..=10_000).unwrap_or(1000),
         }
@@ -87,7 +90,7 @@ mod tests {
                  without user, query or fragment",
                 "seal.every_ms: must be a whole number from 100 to 3600000, not 1",
                 "seal.most: must be a whole number from 1 to 10000, not 0",
-                "seal.keys: unknown key, expected one of key, allow_http, checkpoint_file, checkpoint_url, every_ms, most",
+                "seal.keys: unknown key, expected one of key, allow_http, checkpoint_file, checkpoint_url, ca_file, every_ms, most",
             ]
         );
         let without = problems("seal.checkpoint_file = 'c.ndjson'");

@@ -3,35 +3,44 @@
 //!
 //! A text is taken wherever it spells the value that is wanted, since the environment has nothing but text.
 
-use std::{borrow::Cow, cell::RefCell, collections::BTreeMap, fmt::Display, ops::RangeInclusive};
+mod elsewhere;
+mod fields;
 
-use secrecy::SecretString;
+use std::{borrow::Cow, cell::RefCell, collections::BTreeMap, fmt::Display, ops::RangeInclusive, path::Path};
+
 use toml::{Table, Value};
 
-use super::{ConfigError, Problem, Secret, source::Overlay};
-use crate::{
-    domain::{Glob, plain_text},
-    upstream::cloud::Fields,
-};
+use super::{ConfigError, Problem, changes::Elsewhere, source::Overlay};
+use crate::domain::{Glob, plain_text};
 
 /// What all sections share while they are read. No `Debug`: the environment is full of secrets.
 pub(super) struct Reading {
     problems: RefCell<Vec<Problem>>,
     set_by: BTreeMap<String, String>,
     env: BTreeMap<String, String>,
+    elsewhere: RefCell<Elsewhere>,
 }
 
 impl Reading {
     pub(super) fn new(overlay: Overlay, env: BTreeMap<String, String>) -> Self {
         let stray = |(path, message): (String, &str)| Problem { path, message: message.to_owned() };
         let problems = RefCell::new(overlay.astray.into_iter().map(stray).collect());
-        Self { problems, set_by: overlay.set_by, env }
+        Self { problems, set_by: overlay.set_by, env, elsewhere: RefCell::default() }
     }
 
     /// What was read, unless anything was wrong.
     pub(super) fn into_result<T>(self, read: Option<T>) -> Result<T, ConfigError> {
         let problems = self.problems.into_inner();
         read.filter(|_| problems.is_empty()).ok_or(ConfigError::Invalid(problems))
+    }
+
+    /// What was found elsewhere than in the file so far.
+    pub(super) fn elsewhere(&self) -> Elsewhere {
+        self.elsewhere.borrow().clone()
+    }
+
+    fn found(&self, path: String, file: Option<&Path>, bytes: &[u8]) {
+        self.elsewhere.borrow_mut().found(path, file, bytes);
     }
 
     fn note(&self, path: String, message: impl Into<String>) {
@@ -166,13 +175,7 @@ impl<'a> Section<'a> {
         expected: &str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Option<Vec<T>> {
-        let texts: Option<Vec<&str>> = match self.value(key)? {
-            Value::String(text) => Some(text.split(',').map(str::trim).collect()),
-            Value::Array(items) => items.iter().map(Value::as_str).collect(),
-            _ => None,
-        };
-        let list: Option<Vec<T>> = texts.and_then(|texts| texts.into_iter().map(parse).collect());
-        let list = list.filter(|list| !list.is_empty());
+        let list = listed(self.value(key)?, parse);
         if list.is_none() {
             self.problem(key, expected);
         }
@@ -182,18 +185,6 @@ impl<'a> Section<'a> {
     /// A list of patterns; none where the key is not set.
     pub(super) fn globs(&mut self, key: &'static str) -> Vec<Glob> {
         self.list_of(key, "must be a list of one or more patterns", Glob::parse).unwrap_or_default()
-    }
-
-    /// A secret, found where the value says.
-    pub(super) fn secret(&mut self, key: &'static str) -> Option<Secret> {
-        let env = &self.reading.env;
-        match Secret::resolve(self.value(key)?, env) {
-            Ok(secret) => Some(secret),
-            Err(message) => {
-                self.problem(key, message);
-                None
-            }
-        }
     }
 
     /// What `read` makes of the table under `key`, which is taken for empty where it is not set.
@@ -256,16 +247,27 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// What stands in the file that `key` names.
-    pub(super) fn file(&mut self, key: &'static str) -> Option<Vec<u8>> {
-        let path = self.text(key)?;
-        match std::fs::read(path) {
-            Ok(bytes) => Some(bytes),
-            Err(error) => {
-                self.problem(key, format!("cannot be read: {}", error.kind()));
-                None
+    /// What `parse` makes of the texts of each list under `key`, by name.
+    pub(super) fn lists_by_name<T, C: FromIterator<T>>(
+        &mut self,
+        key: &'static str,
+        Naming(naming, fits): Naming<impl Fn(&str) -> bool>,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> BTreeMap<String, C> {
+        self.table(key, |section| {
+            let mut lists = BTreeMap::new();
+            for (name, value) in std::mem::take(&mut section.table) {
+                if !fits(&name) {
+                    section.problem(&name, naming.clone());
+                }
+                match listed(&value, &parse) {
+                    Some(list) => drop(lists.insert(name, list.into_iter().collect())),
+                    None => section.problem(&name, expected),
+                }
             }
-        }
+            lists
+        })
     }
 
     /// What `read` makes of each table in the list under `key`.
@@ -321,42 +323,15 @@ impl<'a> Section<'a> {
     }
 }
 
-/// What a cloud reads of an account.
-impl Fields for Section<'_> {
-    fn has(&self, name: &str) -> bool {
-        Section::has(self, name)
-    }
-
-    fn know(&mut self, names: &[&'static str]) {
-        Section::know(self, names);
-    }
-
-    fn require(&self, names: &[&str]) {
-        Section::require(self, names);
-    }
-
-    fn problem_here(&self, message: &str) {
-        Section::problem_here(self, message);
-    }
-
-    fn text(&mut self, name: &'static str) -> Option<String> {
-        Section::text(self, name)
-    }
-
-    fn checked(&mut self, name: &'static str, expected: &str, check: fn(&str) -> bool) -> Option<String> {
-        self.parsed(name, expected, |text| check(text).then(|| text.to_owned()))
-    }
-
-    fn secret(&mut self, name: &'static str) -> Option<SecretString> {
-        Section::secret(self, name).map(|secret| SecretString::from(secret.expose()))
-    }
-
-    fn table(&mut self, name: &'static str, read: &mut dyn FnMut(&mut dyn Fields)) {
-        self.table_if_set(name, |section| {
-            read(section);
-            Some(())
-        });
-    }
+/// A list of 1 or more values that `parse` makes of texts; one text is parted at its commas.
+fn listed<T>(value: &Value, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    let texts: Option<Vec<&str>> = match value {
+        Value::String(text) => Some(text.split(',').map(str::trim).collect()),
+        Value::Array(items) => items.iter().map(Value::as_str).collect(),
+        _ => None,
+    };
+    let list: Option<Vec<T>> = texts.and_then(|texts| texts.into_iter().map(parse).collect());
+    list.filter(|list| !list.is_empty())
 }
 
 /// The path of a key, quoted as TOML would have it.

@@ -1,10 +1,11 @@
 //! `[server]`: where the gateway listens, how it stops and what it logs.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Network, section::Section};
+use super::section::Section;
+use crate::domain::Network;
 
 /// How the gateway runs.
 #[derive(Debug, Clone)]
@@ -24,6 +25,21 @@ pub struct Server {
     /// `trusted_proxies`: whose `X-Forwarded-For` and `Forwarded` are believed; nobody's by default.
     pub trusted_proxies: Vec<Network>,
     pub log: Log,
+    /// `[server.tls]`; without it callers come in plain text.
+    pub tls: Option<ServerTls>,
+}
+
+/// `[server.tls]`: the gateway's own certificate. The files are read at the start, and again when they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTls {
+    /// `certificate_file`: the certificate and those between it and its authority, as PEM.
+    pub certificate_file: PathBuf,
+    /// `key_file`: its private key, as PEM.
+    pub key_file: PathBuf,
+    /// `client_ca_file`: authorities of which callers may show a certificate, as PEM.
+    pub client_ca_file: Option<PathBuf>,
+    /// `clients_required`: whether they have to; false by default.
+    pub clients_required: bool,
 }
 
 /// `[server.log]`.
@@ -60,7 +76,22 @@ impl Server {
             max_streams: section.number("max_streams", 1..=100_000).map_or(256, |most: u32| most as usize),
             trusted_proxies: section.list_of("trusted_proxies", PROXIES, Network::parse).unwrap_or_default(),
             log: section.table("log", Log::read),
+            tls: section.table_if_set("tls", ServerTls::read),
         }
+    }
+}
+
+impl ServerTls {
+    fn read(section: &mut Section<'_>) -> Option<Self> {
+        section.require(&["certificate_file", "key_file"]);
+        let mut path = |key| section.text(key).map(PathBuf::from);
+        let (certificate_file, key_file, client_ca_file) =
+            (path("certificate_file"), path("key_file"), path("client_ca_file"));
+        let clients_required = section.flag("clients_required").unwrap_or(false);
+        if clients_required && !section.has("client_ca_file") {
+            section.problem("clients_required", "needs client_ca_file");
+        }
+        Some(Self { certificate_file: certificate_file?, key_file: key_file?, client_ca_file, clients_required })
     }
 }
 
@@ -93,6 +124,21 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_needs_its_key() {
+        assert!(read("").server.tls.is_none());
+        let tls = read("[server.tls]\ncertificate_file = 'a.pem'\nkey_file = 'b.pem'").server.tls.unwrap();
+        assert_eq!((tls.key_file.to_str(), tls.client_ca_file, tls.clients_required), (Some("b.pem"), None, false));
+        assert_eq!(
+            problems("[server.tls]\ncertificate_file = 'a.pem'\nclients_required = true\nca = 1"),
+            [
+                "server.tls.key_file: required",
+                "server.tls.clients_required: needs client_ca_file",
+                "server.tls.ca: unknown key, expected one of certificate_file, key_file, client_ca_file, clients_required",
+            ]
+        );
+    }
+
+    #[test]
     fn each_bad_value_is_told_with_its_path() {
         let toml = "[server]\nlisten = 'here'\nworkers = 65\nshutdown_grace_ms = -1\ndrain_ms = -1\nmax_streams = 0\ntrusted_proxies = ['10.0.0.0/33']\nlog.format = 'xml'\n\
                     log.filter = 'a=b=c'\nlistn = '127.0.0.1:1'";
@@ -107,7 +153,7 @@ mod tests {
                 "server.trusted_proxies: must be a list of addresses and networks such as 10.0.0.0/8",
                 "server.log.format: must be human or json",
                 "server.log.filter: must be a filter such as info,killgate=debug",
-                "server.listn: unknown key, expected one of listen, shutdown_grace_ms, drain_ms, workers, max_streams, trusted_proxies, log",
+                "server.listn: unknown key, expected one of listen, shutdown_grace_ms, drain_ms, workers, max_streams, trusted_proxies, log, tls",
             ]
         );
     }

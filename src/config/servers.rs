@@ -38,7 +38,7 @@ pub(super) fn read(section: &mut Section<'_>, vendors: &Vendors) -> Option<(Stri
     if tls == Tls::Off && !allow_plain && !nodes.values().chain(reserved.values()).all(is_loopback) {
         section.problem("tls", "must not be off beyond loopback, unless allow_plain = true");
     }
-    let authorities = section.file("ca_file");
+    let authorities = section.authorities("ca_file");
     if tls == Tls::VerifyCa && authorities.is_none() && !section.has("ca_file") {
         section.problem("tls", "verify-ca needs ca_file: any certificate of the web would do");
     }

@@ -1,6 +1,6 @@
 //! The configuration in a few lines, for the log at the start and for `killgate check`.
 
-use super::{AtCloud, Config, Confirm, Keys, Place, Seal, Webhook, without_query};
+use super::{AtCloud, Config, Confirm, Issuer, KeySet, Keys, Place, Seal, Source, Webhook};
 use crate::{
     chain::hex,
     domain::{Access, Glob},
@@ -16,10 +16,14 @@ impl Config {
             format!("listen: {}, {} workers", self.server.listen, self.server.workers),
             format!("audit: {}, migrate {}", self.audit.database.place(), self.audit.migrate),
             format!("seal: {}", self.seal.describe()),
-            format!("auth: {}", self.auth.as_ref().map_or_else(|| "not set".to_owned(), describe)),
             format!("access: {}", describe_access(&self.access)),
             format!("confirm: {}", self.confirm.describe()),
+            format!("console: {}", self.console.describe()),
         ];
+        match &self.auth {
+            Some(auth) => lines.extend(auth.issuers.iter().map(|issuer| format!("auth: {}", describe(issuer)))),
+            None => lines.push("auth: not set".to_owned()),
+        }
         for account in self.accounts.values() {
             lines.push(format!("account {}: {}", account.name, account.place.describe()));
         }
@@ -76,7 +80,7 @@ impl Seal {
 
 impl Confirm {
     fn describe(&self) -> String {
-        let whose = if self.secret.is_some() { "a secret of all gateways" } else { "a secret of this process alone" };
+        let whose = if self.secrets.is_empty() { "a secret of this process alone" } else { "a secret of all gateways" };
         let patterns = self.callers.len() + self.targets.len();
         let also = if self.intelligent { ", for intelligent" } else { "" };
         format!(
@@ -89,21 +93,40 @@ impl Confirm {
 
 impl Webhook {
     fn describe(&self) -> String {
-        let Self { name, url, callers, accounts, .. } = self;
+        let Self { name, format, url, callers, accounts, status, vendors, .. } = self;
         let patterns = |patterns: &Option<Vec<Glob>>| match patterns {
             None => "all".to_owned(),
             Some(patterns) => patterns.iter().map(Glob::as_str).collect::<Vec<_>>().join(" "),
         };
         // Its path may be a secret that the receiver gave out.
         let host = url.host_str().unwrap_or_default();
-        format!("webhook {name}: {host}, callers {}, accounts {}", patterns(callers), patterns(accounts))
+        let form = if format.is_chat() { format!(" as {}", format.as_str()) } else { String::new() };
+        let mut text =
+            format!("webhook {name}: {host}{form}, callers {}, accounts {}", patterns(callers), patterns(accounts));
+        if let Some(vendors) = vendors {
+            text = format!("{text}, vendors {}", vendors.join(" "));
+        }
+        if let Some(status) = status {
+            text =
+                format!("{text}, status {}", status.iter().map(|status| status.as_str()).collect::<Vec<_>>().join(" "));
+        }
+        text
     }
 }
 
-fn describe(auth: &super::Auth) -> String {
-    let keys = match &auth.keys {
-        Keys::Secret(_) => "a shared secret".to_owned(),
-        Keys::Set { url, .. } => format!("the key set at {}", without_query(url)),
+fn describe(issuer: &Issuer) -> String {
+    let keys = match &issuer.keys {
+        Keys::Secrets(secrets) if secrets.len() > 1 => format!("{} shared secrets", secrets.len()),
+        Keys::Secrets(_) => "a shared secret".to_owned(),
+        Keys::Set(KeySet { source, .. }) if matches!(source, Source::Url(_)) => format!("the key set at {source:?}"),
+        Keys::Set(KeySet { source, .. }) => format!("the key set that {source:?} leads to"),
     };
-    format!("issuer {}, audience {}, {keys}, {:?}", auth.issuer, auth.audience, auth.algorithms)
+    let mut text = format!("issuer {}, audience {}, {keys}, {:?}", issuer.issuer, issuer.audience, issuer.algorithms);
+    if !issuer.subject_prefix.is_empty() {
+        text = format!("{text}, subjects begin with {:?}", issuer.subject_prefix);
+    }
+    match &issuer.roles {
+        Some(roles) => format!("{text}, scopes by {} roles of {}", roles.len(), issuer.scopes_claim.join(" or ")),
+        None => format!("{text}, scopes of {}", issuer.scopes_claim.join(" or ")),
+    }
 }

@@ -4,7 +4,7 @@ use secrecy::ExposeSecret;
 
 use super::*;
 use crate::upstream::{
-    Counting, IdRule, Own, Protocol,
+    Counting, IdRule, Own, Protocol, Takes,
     cloud::{huawei::Huawei, tencent::Tencent},
     credentials::Credentials,
 };
@@ -41,7 +41,8 @@ pub(super) const DCDB: Capabilities = Capabilities {
     can_follow_up: true,
     listing: None,
     own: Own { users: &[], commands: &[], applications: &[] },
-    checks_likeness: false,
+    takes: Takes::Ids,
+    steps: 1,
     cancels: false,
 };
 
@@ -134,7 +135,7 @@ fn the_documented_sample_is_read_and_shows_no_secret() {
     assert_eq!((keys.id.as_str(), keys.secret.expose_secret()), ("007123", "canary-b"), "digits stay text");
     assert_eq!(config.targets["orders-shard-1"].coordinates["shard_id"], "shard-ljilb4st");
     assert_eq!(config.protect[0].sessions.commands[0].as_str(), "Binlog Dump*");
-    assert_eq!(config.auth().unwrap().issuer, "https://sso.example.com");
+    assert_eq!(config.auth().unwrap().issuers[0].issuer, "https://sso.example.com");
     let shown = format!("{config:?} {:?}", config.summary());
     assert!(!shown.contains("canary") && !shown.contains("007123"), "{shown}");
     assert!(shown.contains("account huawei-prod: huawei ap-southeast-1, key pair, das https://das."), "{shown}");
@@ -171,7 +172,7 @@ fn a_bad_value_from_the_environment_names_the_variable() {
         [
             "KILLGATE__: has an empty name between its underscores",
             "server.workers: must be a whole number from 1 to 64, not \"many\" (set by KILLGATE__SERVER__WORKERS)",
-            "servre: unknown key, expected one of server, audit, seal, auth, callers, confirm, vendors, accounts, access, targets, webhooks, protect, returned",
+            "servre: unknown key, expected one of server, tls, egress, audit, seal, auth, login, callers, confirm, console, vendors, accounts, access, targets, webhooks, protect, returned",
         ]
     );
 }
@@ -180,7 +181,7 @@ fn a_bad_value_from_the_environment_names_the_variable() {
 fn all_that_is_wrong_is_told_at_once() {
     let told = problems("sever = 1\nserver = 2\naccounts = 3\n[audit]\ntimeout_ms = 1\n[auth]\nissuer = ''");
     let paths: Vec<_> = told.iter().map(|line| line.split(':').next().unwrap()).collect();
-    assert_eq!(paths, ["server", "audit.timeout_ms", "auth.audience", "auth.issuer", "auth", "accounts", "sever"]);
+    assert_eq!(paths, ["server", "audit.timeout_ms", "auth.audience", "auth.issuer", "accounts", "sever"]);
 }
 
 #[test]
@@ -255,7 +256,9 @@ fn the_example_and_the_reference_have_every_key() {
             "webhooks" => &["[webhooks.a]"],
             "protect" => &["[[protect]]"],
             "access" => &["[access]", "[[access.grant]]"],
-            "server" | "audit" | "seal" | "auth" | "callers" | "confirm" | "returned" => &[],
+            "server" | "tls" | "egress" | "audit" | "seal" | "auth" | "login" | "callers" | "confirm" | "returned" => {
+                &[]
+            }
             other => panic!("how is {other} written? say it here"),
         };
         let usual = format!("[{section}]");

@@ -21,6 +21,8 @@ pub(crate) const AFTER_THROTTLING: Duration = Duration::from_secs(2);
 pub(crate) enum Stop {
     /// The vendor's answer, or the lack of one.
     Fault(Fault),
+    /// A call that was only to read, before the one that acts, failed or was lost. Nothing was done.
+    Unprepared(Fault),
     /// The vendor did not take the token, and there is a new one. Nothing was done.
     Renewed(Fault),
     /// No permit within the time; the next one is that far away. Nothing was sent.
@@ -131,6 +133,7 @@ impl Report {
         let unsent = |code, sentence: &str| Self::not_sent(order, Problem::new(code, sentence));
         match stop {
             Stop::Fault(fault) | Stop::Renewed(fault) => Self::failed(order, fault),
+            Stop::Unprepared(fault) => Self::unprepared(order, fault),
             Stop::NoPermit(wait) => Self::no_permit(order, *wait),
             Stop::NoRecord => unsent(
                 ProblemCode::AuditUnavailable,
@@ -171,6 +174,14 @@ impl Report {
         }
         own.calls.retain(|call| !call.ids.is_empty());
         own
+    }
+
+    /// What was to be known before the call that acts could not be learned.
+    fn unprepared(order: &Order, fault: &Fault) -> Self {
+        let sentence = format!("{}; nothing was killed", fault.kind.sentence_of_list());
+        let problem = Problem::new(fault.kind.problem_of_list(), sentence);
+        let failed = Self::failed(order, &Fault { kind: FaultKind::Refused, ..fault.clone() });
+        Self { problem: Some(problem), ..failed }
     }
 
     fn no_permit(order: &Order, wait: Duration) -> Self {

@@ -26,7 +26,7 @@ use crate::{
         rounds::Caller,
         wait::wait_until,
     },
-    domain::{Order, Target},
+    domain::{Order, Status, Target},
     metrics::Metrics,
     upstream::{
         Answer, Call, Capabilities, Effect, Fault, FaultKind, Known, Replay, Reply, Step, Vendor, account::Account,
@@ -100,6 +100,8 @@ struct Run {
     /// The permit for the next call, where it was taken already.
     permit: Option<Permit>,
     until: Instant,
+    /// When the last call left.
+    left: Instant,
     /// True once a call that may kill has gone out.
     acted: bool,
     http_status: Option<u16>,
@@ -108,7 +110,8 @@ struct Run {
 
 impl Run {
     fn new(instance: Instance, reader: Reader, until: Instant) -> Self {
-        Self { instance, reader, permit: None, until, acted: false, http_status: None, again: Again::default() }
+        let (left, again) = (Instant::now(), Again::default());
+        Self { instance, reader, permit: None, until, left, acted: false, http_status: None, again }
     }
 
     /// As what the breaker counts a call.
@@ -195,11 +198,22 @@ impl Runner {
                 let known = Known { now: self.clock.now(), ..known.clone() };
                 self.vendor.next(order, &known, reply)
             };
-            let step = self.exchange(&call, run, next).await?;
+            let step = self.exchange(&call, run, next).await.map_err(|stop| of_reading(stop, &call, run))?;
             run.acted |= call.effect == Effect::Kill;
             call = match step {
                 Step::Done(answer) => return Ok(answer),
                 Step::Send(next) => next,
+                // What was begun goes before what was not: it would have to be begun anew.
+                Step::Commit { call, within } => {
+                    let end = run.left + within;
+                    let left = end.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Err(Stop::NoPermit(SPAN));
+                    }
+                    run.until = Instant::now() + left.min(self.limit.max_wait);
+                    run.reader.purpose = Purpose::Kill(Class::Urgent);
+                    call
+                }
                 Step::Wait { pause, .. } if pause > run.until.saturating_duration_since(Instant::now()) => {
                     return Err(Stop::StillRunning);
                 }
@@ -231,6 +245,7 @@ impl Runner {
             })?;
             self.breaker.admit(&run.instance, run.kind(call), Instant::now()).map_err(Stop::Down)?;
             let (started, timeout) = (Instant::now(), self.limit.timeout);
+            run.left = started;
             let (stamp, reply) = self.account.send(self.vendor.name(), call, timeout, Some(permit.begin_by)).await;
             if let Ok(reply) = &reply {
                 run.http_status = reply.status().map(|status| status.as_u16());
@@ -357,6 +372,16 @@ impl Runner {
         }
         let (account, vendor) = (self.account.name(), self.vendor.name().as_str());
         self.metrics.call(account, vendor, call.action, kind.map_or("ok", FaultKind::as_str), took);
+    }
+}
+
+/// What it means for a script that a call of it was not answered: one that only reads, before any that acts, did nothing.
+fn of_reading(stop: Stop, call: &Call, run: &Run) -> Stop {
+    match stop {
+        Stop::Fault(fault) if call.effect == Effect::Read && !run.acted && fault.kind.status() == Status::Unknown => {
+            Stop::Unprepared(fault)
+        }
+        stop => stop,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Text that may be stored, logged and shown without surprise.
 
+use std::borrow::Cow;
+
 use thiserror::Error;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
@@ -29,6 +31,24 @@ pub fn is_unseen(c: char) -> bool {
 #[must_use]
 pub fn has_unseen(text: &str) -> bool {
     text.chars().any(is_unseen)
+}
+
+/// The text with what is not seen itself, such as an escape or a mark of direction, written out; white space of any kind is a
+/// space. So it is one line, and means nothing to a terminal.
+#[must_use]
+pub fn legible(text: &str) -> Cow<'_, str> {
+    if !has_unseen(text) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\r' | '\t' => shown.push(' '),
+            c if is_unseen(c) => shown.extend(c.escape_unicode()),
+            c => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// Checks that `text` has 1 to `max` characters and none of them an unseen one, see [`is_unseen`].

@@ -41,7 +41,8 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub(super) const fn new(dependencies: Dependencies, destination: Destination) -> Self {
+    pub(super) fn new(dependencies: Dependencies, destination: Destination) -> Self {
+        dependencies.delivered.begins(destination.kind(), None);
         Self { dependencies, destination, tail: None }
     }
 
@@ -55,7 +56,9 @@ impl Publisher {
 
     /// Delivers all there is; false if anything failed.
     async fn round(&mut self) -> bool {
-        match self.deliver().await {
+        let delivered = self.deliver().await;
+        self.dependencies.delivered.fails(self.destination.kind(), delivered.is_err());
+        match delivered {
             Ok(()) => true,
             Err(why) => {
                 self.dependencies.metrics.checkpoint_failure();
@@ -67,7 +70,11 @@ impl Publisher {
 
     async fn deliver(&mut self) -> Result<(), String> {
         if self.tail.is_none() {
-            self.tail = Some(self.begin().await?);
+            let tail = self.begin().await?;
+            self.dependencies
+                .delivered
+                .begins(self.destination.kind(), tail.last.as_ref().map(|last| last.head.number));
+            self.tail = Some(tail);
         }
         loop {
             let last = self.tail.as_ref().and_then(|tail| tail.last.as_ref());
@@ -77,7 +84,13 @@ impl Publisher {
             if last.is_some_and(|last| last.head.hash() != next.head.previous) {
                 self.contradicts(next.head.number);
             }
-            self.take(heads).await?;
+            let taken = self.take(heads).await;
+            let last = self.tail.as_ref().and_then(|tail| tail.last.as_ref());
+            if let Some(last) = last.filter(|last| last.head.number > after) {
+                let now = self.dependencies.clock.now();
+                self.dependencies.delivered.has(self.destination.kind(), last.head.number, now);
+            }
+            taken?;
         }
     }
 
@@ -133,6 +146,14 @@ impl Publisher {
 }
 
 impl Destination {
+    /// What it is, in a word.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Url(..) => "url",
+        }
+    }
+
     const fn name(&self) -> &'static str {
         match self {
             Self::File(_) => "seal.checkpoint_file",

@@ -11,7 +11,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::destination::{Destination, Publisher};
+use super::{
+    Delivered,
+    destination::{Destination, Publisher},
+};
 use crate::{
     audit::{Audit, Sealing},
     chain::SealKey,
@@ -50,19 +53,25 @@ pub struct Sealer {
 pub(super) struct Dependencies {
     pub(super) audit: Audit,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Clock,
+    pub(super) delivered: Delivered,
     pub(super) every: Duration,
+}
+
+/// What a gateway seals with.
+#[derive(Debug)]
+pub struct SealingParts {
+    pub audit: Audit,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+    /// Where is told how far its checkpoints have come.
+    pub delivered: Delivered,
 }
 
 impl Sealer {
     /// Starts sealing; `None` without a key.
     #[must_use]
-    pub fn start(
-        settings: &config::Seal,
-        audit: Audit,
-        clock: Clock,
-        metrics: Arc<Metrics>,
-        transport: &Transport,
-    ) -> Option<Self> {
+    pub fn start(settings: &config::Seal, parts: SealingParts, transport: &Transport) -> Option<Self> {
         let Some(key) = settings.key.clone() else {
             tracing::warn!(
                 "no seal.key is set: nothing is sealed, so a later change of the record would not be noticed"
@@ -70,14 +79,15 @@ impl Sealer {
             return None;
         };
         let (running, now) = watch::channel(Running::All);
-        let dependencies = Dependencies { audit, metrics, every: settings.every };
+        let SealingParts { audit, clock, metrics, delivered } = parts;
+        let dependencies = Dependencies { audit, metrics, clock, delivered, every: settings.every };
         let file = settings.checkpoint_file.clone().map(Destination::File);
         let url = settings.checkpoint_url.clone().map(|url| Destination::Url(url, transport.clone()));
         let mut publishers = JoinSet::new();
         for destination in file.into_iter().chain(url) {
             publishers.spawn(Publisher::new(dependencies.clone(), destination).run(now.clone()));
         }
-        let blocks = BlockTask { dependencies, key, clock, most: settings.most };
+        let blocks = BlockTask { dependencies, key, most: settings.most };
         let sealing = tokio::spawn(blocks.run(now));
         Some(Self { running, sealing, publishers })
     }
@@ -102,7 +112,6 @@ impl Sealer {
 struct BlockTask {
     dependencies: Dependencies,
     key: SealKey,
-    clock: Clock,
     most: u32,
 }
 
@@ -140,7 +149,7 @@ impl BlockTask {
     /// Seals block after block while they are full; true if somebody else was at it.
     async fn seal_all(&self) -> bool {
         loop {
-            match self.dependencies.audit.seal(&self.key, self.clock.now(), self.most).await {
+            match self.dependencies.audit.seal(&self.key, self.dependencies.clock.now(), self.most).await {
                 Ok(Sealing::Sealed { block, entries }) => {
                     self.dependencies.metrics.sealed(entries);
                     tracing::debug!(block, entries, "sealed");

@@ -5,15 +5,15 @@ use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Instant};
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
 
 use crate::{
-    auth::{Auth, AuthError, Caller, Scope, key_id},
+    auth::{AuthError, Caller, Scope, key_id},
     domain::{Problem, ProblemCode},
     metrics::Metrics,
 };
 
-use super::{client, problem::Failure, seldom::Seldom, tokens, traces};
+use super::{client, current, problem::Failure, seldom::Seldom, tokens, traces};
 
 /// Seconds after which the issuer's keys are asked for again while there are none.
-const KEYS_AGAIN: u64 = 3;
+pub(super) const KEYS_AGAIN: u64 = 3;
 
 /// A caller whose token was checked.
 #[derive(Debug, Clone)]
@@ -36,15 +36,13 @@ impl FromRequest for Authenticated {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Failure>>>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let auth = request.app_data::<web::Data<Auth>>().cloned();
+        let current = current::of(request);
         let refusals = request.app_data::<web::Data<Refusals>>().cloned();
         let address = client::of(request);
         let given = request.headers().get(header::AUTHORIZATION).cloned();
         let request = request.clone();
         Box::pin(async move {
-            let Some(auth) = auth else {
-                return Err(Problem::new(ProblemCode::Internal, "authentication is not set up").into());
-            };
+            let auth = current?.auth;
             // A header that is not text is no token either.
             let given = given.as_ref().map(|value| value.to_str().unwrap_or("?"));
             let caller = auth.authenticate(given).await.map_err(|error| {

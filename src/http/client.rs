@@ -13,7 +13,7 @@ use actix_web::{
     web,
 };
 
-use crate::config::Network;
+use crate::domain::Network;
 
 /// The proxies that are believed.
 #[derive(Debug, Clone, Default)]

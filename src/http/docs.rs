@@ -25,7 +25,9 @@ use access::{Headers, Scopes};
 use places::Places;
 use webhooks::{KillCompleted, Webhooks};
 
-use super::{events, export, health, kills, list, me, problem::ProblemDocument, reference, sessions, stats};
+use super::{
+    events, evidence, export, health, kills, list, login, me, problem::ProblemDocument, reference, sessions, stats,
+};
 
 /// The document. `openapi/killgate.json` is a copy of it that a test compares.
 #[derive(Debug, OpenApi)]
@@ -51,9 +53,11 @@ use super::{events, export, health, kills, list, me, problem::ProblemDocument, r
         stats::stats,
         kills::read_one,
         events::follow,
+        evidence::evidence,
         me::me,
         reference::vendors,
         reference::targets,
+        login::how,
         health::live,
         health::ready,
         health::metrics,

@@ -20,6 +20,7 @@ use crate::{
 use super::{
     Readers, answers,
     caller::Authenticated,
+    current::CurrentKills,
     kills::{unreadable_record, visible},
     problem::Failure,
     schema::StreamProblems,
@@ -55,7 +56,7 @@ pub(super) async fn follow(
     request: HttpRequest,
     id: web::Path<String>,
     caller: Authenticated,
-    kills: web::Data<Kills>,
+    kills: CurrentKills,
     following: web::Data<Following>,
     readers: web::Data<Readers>,
 ) -> Result<HttpResponse, Failure> {

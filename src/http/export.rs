@@ -18,12 +18,11 @@ use crate::{
     auth::Scope,
     domain::Problem,
     history::{Export, Form, Format, Manifest, Rows, Wanted},
-    kill::Kills,
 };
 
 use super::{
-    Readers, answers, caller::Authenticated, held::Held, kills::unreadable_record, problem::Failure, query,
-    schema::ListProblems, tokens, traces,
+    Readers, answers, caller::Authenticated, current::CurrentKills, held::Held, kills::unreadable_record,
+    problem::Failure, query, schema::ListProblems, tokens, traces,
 };
 
 /// How the file is written.
@@ -79,7 +78,7 @@ pub(super) struct Made {
 pub(super) async fn export(
     request: HttpRequest,
     caller: Authenticated,
-    kills: web::Data<Kills>,
+    kills: CurrentKills,
     readers: web::Data<Readers>,
 ) -> Result<HttpResponse, Failure> {
     caller.require(&[Scope::KillsExport])?;
@@ -134,7 +133,7 @@ fn manifest_link(request: &HttpRequest, place: &Cursor) -> String {
 pub(super) async fn manifest(
     request: HttpRequest,
     caller: Authenticated,
-    kills: web::Data<Kills>,
+    kills: CurrentKills,
     readers: web::Data<Readers>,
 ) -> Result<HttpResponse, Failure> {
     caller.require(&[Scope::KillsExport])?;

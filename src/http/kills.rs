@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     audit::{AuditError, IdempotencyKey},
-    auth::{Caller, Scope},
+    auth::{Caller, Naming, Scope},
     domain::{Kill, Problem, ProblemCode, Selector, Status},
     kill::{
         Kills,
@@ -39,6 +39,7 @@ use super::{
     body::{self, Body},
     caller::Authenticated,
     client,
+    current::CurrentKills,
     held::Held,
     problem::Failure,
     query, request_id,
@@ -80,7 +81,7 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 pub(super) async fn create(
     request: HttpRequest,
     payload: web::Payload,
-    kills: web::Data<Kills>,
+    kills: CurrentKills,
     following: web::Data<Following>,
 ) -> Result<HttpResponse, Failure> {
     let wait = preferred_wait(request.headers());
@@ -129,7 +130,7 @@ struct Taken {
 }
 
 /// Reads an attempt and has it recorded.
-async fn take(request: HttpRequest, payload: web::Payload, kills: web::Data<Kills>) -> Result<Taken, Failure> {
+async fn take(request: HttpRequest, payload: web::Payload, kills: CurrentKills) -> Result<Taken, Failure> {
     let caller = Authenticated::extract(&request).await?;
     let Body { sent, whole, confirm, is_encoded } = body::read(&request, payload).await;
     let key = idempotency_key(request.headers());
@@ -199,12 +200,20 @@ fn context(request: &HttpRequest, caller: &Authenticated, may_kill: bool) -> Con
     }
 }
 
-/// What is asked, where it does not name another person than the token does.
+/// What is asked, where it names a person if it has to, and no other than the token does.
 ///
 /// # Errors
-/// `invalid` where the token says who acts for whom and the request says otherwise.
+/// `invalid` where the token says who acts for whom and the request says otherwise, or where nobody is named who must be;
+/// `forbidden` where the token must say it.
 fn vouched_for(caller: &Caller, asked: Asked) -> Result<Asked, Problem> {
     match &asked.on_behalf_of {
+        _ if caller.actor.is_none() && caller.naming == Naming::ByToken => {
+            let sentence = "kills of this caller need a token that says who acts for whom (act, RFC 8693)";
+            Err(Problem::new(ProblemCode::Forbidden, sentence))
+        }
+        None if caller.actor.is_none() && caller.naming == Naming::Required => {
+            Err(Problem::invalid("on_behalf_of", "is required of this caller: the person for whom it acts"))
+        }
         Some(person) if caller.actor.is_some() && *person != caller.subject => {
             let sentence = "contradicts the token, whose subject is whom somebody acts for: leave it out";
             Err(Problem::invalid("on_behalf_of", sentence))
@@ -296,7 +305,7 @@ pub(super) async fn read_one(
     request: HttpRequest,
     id: web::Path<String>,
     caller: Authenticated,
-    kills: web::Data<Kills>,
+    kills: CurrentKills,
     readers: web::Data<Readers>,
 ) -> Result<HttpResponse, Failure> {
     let seat = readers.pages.take(&caller.0.subject).await?;

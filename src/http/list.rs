@@ -8,12 +8,12 @@ use crate::{
     audit::Filter,
     domain::{Kill, Problem},
     history::Wanted,
-    kill::Kills,
 };
 
 use super::{
     Readers,
     caller::Authenticated,
+    current::CurrentKills,
     held::Held,
     kills::{unreadable_record, visible_to},
     problem::Failure,
@@ -78,7 +78,7 @@ pub(super) struct KillPage {
 pub(super) async fn list(
     request: HttpRequest,
     caller: Authenticated,
-    kills: web::Data<Kills>,
+    kills: CurrentKills,
     readers: web::Data<Readers>,
 ) -> Result<HttpResponse, Failure> {
     let only_caller = visible_to(&caller)?;

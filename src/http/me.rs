@@ -1,16 +1,13 @@
 //! `GET /me`: whom the gateway takes a caller for, and what it may do.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::kill::{
-    Kills,
-    intake::allowance::{CallerLimit, CallerLimits},
-};
+use crate::kill::intake::allowance::{CallerLimit, CallerLimits};
 
-use super::{caller::Authenticated, problem::Failure, query, schema::TokenProblems};
+use super::{caller::Authenticated, current::CurrentKills, problem::Failure, query, schema::TokenProblems};
 
 /// The caller, as its token says who it is, and what it may do.
 #[derive(Debug, Serialize, ToSchema)]
@@ -26,9 +23,10 @@ pub(super) struct Me {
     /// What the token allows; words that are none of this gateway's are left out.
     #[schema(example = json!(["sessions:kill", "sessions:read"]))]
     scopes: Vec<&'static str>,
-    /// The claim that they are from, `scope` or `scp`; `null` where the token has neither.
+    /// The claim that they are from, such as `scope` or `realm_access.roles`; `null` where the token has none that may hold
+    /// them.
     #[schema(example = "scope")]
-    scopes_from: Option<&'static str>,
+    scopes_from: Option<String>,
     /// When the token expires.
     #[serde(with = "crate::clock::rfc3339")]
     expires_at: OffsetDateTime,
@@ -70,7 +68,7 @@ impl From<CallerLimit> for MyLimit {
 pub(super) async fn me(
     request: HttpRequest,
     caller: Authenticated,
-    kills: web::Data<Kills>,
+    kills: CurrentKills,
 ) -> Result<HttpResponse, Failure> {
     query::none(&request)?;
     let CallerLimits { kills: of_kills, lists } = kills.caller_limits();

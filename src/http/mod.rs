@@ -7,13 +7,17 @@ mod answers;
 mod body;
 mod caller;
 mod client;
+mod console;
+mod current;
 mod docs;
 mod events;
+mod evidence;
 mod export;
 mod health;
 mod held;
 mod kills;
 mod list;
+mod login;
 mod me;
 mod problem;
 mod query;
@@ -30,6 +34,8 @@ mod traces;
 
 use std::{any::Any, sync::Arc, time::Duration};
 
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::rt::net::TcpStream;
 use actix_web::{
     App, Error, HttpRequest, HttpResponse, Resource, Route,
     body::MessageBody,
@@ -43,32 +49,55 @@ use tracing_actix_web::TracingLogger;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    auth::Auth,
-    config::Network,
-    domain::{Problem, ProblemCode},
-    kill::Kills,
+    chain::PublicKey,
+    config,
+    domain::{Network, Problem, ProblemCode},
+    evidence::Delivered,
     metrics::Metrics,
     notify::follow::Following,
 };
 
+pub use current::Current;
 pub use docs::{document, older_document};
+pub use login::HowToLogIn;
 use problem::Failure;
 use reader_seats::ReaderSeats;
 
 /// How long a client may leave unread what it was sent before its connection is broken.
 const UNREAD: Duration = Duration::from_mins(1);
 
+/// What an operator sets of it.
+#[derive(Debug)]
+pub struct Settings {
+    /// Who is believed where a request comes from.
+    pub proxies: Vec<Network>,
+    pub console: config::Console,
+    pub sealing: Sealing,
+}
+
+/// What of a gateway's sealing is told.
+#[derive(Debug)]
+pub struct Sealing {
+    /// The public half of the key that it seals with; `None` where it does not.
+    pub public_key: Option<PublicKey>,
+    /// The most kills of one block.
+    pub most: u32,
+    /// How far its checkpoints have come.
+    pub delivered: Delivered,
+}
+
 /// One gateway's parts, as its handlers need them.
 #[derive(Debug, Clone)]
 pub struct Service {
-    kills: web::Data<Kills>,
+    current: web::Data<current::Told>,
     following: web::Data<Following>,
-    auth: web::Data<Auth>,
     refusals: web::Data<caller::Refusals>,
     proxies: web::Data<client::Proxies>,
     reading: web::Data<body::Reading>,
     readers: web::Data<Readers>,
     traces: web::Data<traces::Traces>,
+    sealing: web::Data<Sealing>,
+    console: Option<web::Data<console::Console>>,
 }
 
 /// Seats for those who read the record.
@@ -87,18 +116,21 @@ impl Default for Readers {
 }
 
 impl Service {
-    /// `proxies` are believed where a request comes from; `stopping` becomes true when the gateway is told to stop.
+    /// `current` tells what answers requests; `stopping` becomes true when the gateway is told to stop.
     #[must_use]
     pub fn new(
-        (kills, following, auth): (Kills, Following, Auth),
+        (current, following): (watch::Receiver<Current>, Following),
         metrics: Arc<Metrics>,
-        proxies: Vec<Network>,
+        settings: Settings,
         stopping: watch::Receiver<bool>,
     ) -> Self {
+        let Settings { proxies, console, sealing } = settings;
+        let console = console.enabled.then(|| web::Data::new(console::Console::new(console.login.as_ref())));
         Self {
-            kills: web::Data::new(kills),
+            current: web::Data::new(current),
+            console,
+            sealing: web::Data::new(sealing),
             following: web::Data::new(following),
-            auth: web::Data::new(auth),
             refusals: web::Data::new(caller::Refusals::new(Arc::clone(&metrics))),
             proxies: web::Data::new(client::Proxies(proxies)),
             traces: web::Data::new(traces::Traces::new(Arc::clone(&metrics))),
@@ -121,15 +153,20 @@ pub fn app(
     >,
 > {
     App::new()
-        .app_data(service.kills)
+        .app_data(service.current)
         .app_data(service.following)
-        .app_data(service.auth)
         .app_data(service.refusals)
         .app_data(service.proxies)
         .app_data(service.reading)
         .app_data(service.readers)
         .app_data(service.traces)
+        .app_data(service.sealing)
         .configure(routes)
+        .configure(|pages| {
+            if let Some(console) = service.console {
+                console::routes(pages, console);
+            }
+        })
         .default_service(web::to(not_found))
         .wrap(from_fn(answers::head_as_get))
         .wrap(from_fn(answers::errors_as_problems))
@@ -153,7 +190,9 @@ fn routes(service: &mut web::ServiceConfig) {
         .service(resource("/kills/{id}/events", READ, web::get().to(events::follow)))
         .service(resource("/vendors", READ, web::get().to(reference::vendors)))
         .service(resource("/me", READ, web::get().to(me::me)))
+        .service(resource("/evidence", READ, web::get().to(evidence::evidence)))
         .service(resource("/targets", READ, web::get().to(reference::targets)))
+        .service(resource("/.well-known/oauth-protected-resource", READ, web::get().to(login::how)))
         .service(resource("/healthz", READ, web::get().to(health::live)))
         .service(resource("/readyz", READ, web::get().to(health::ready)))
         .service(resource("/metrics", READ, web::get().to(health::metrics)))
@@ -171,7 +210,11 @@ const READ: &str = "GET, HEAD";
 /// The server itself waits for a client for as long as the connection stands.
 pub fn limit_unread(connection: &dyn Any) {
     #[cfg(target_os = "linux")]
-    if let Some(connection) = connection.downcast_ref::<actix_web::rt::net::TcpStream>()
+    let plain = connection.downcast_ref::<TcpStream>();
+    #[cfg(target_os = "linux")]
+    let encrypted = connection.downcast_ref::<TlsStream<TcpStream>>().map(|stream| stream.get_ref().0);
+    #[cfg(target_os = "linux")]
+    if let Some(connection) = plain.or(encrypted)
         && let Err(error) = socket2::SockRef::from(connection).set_tcp_user_timeout(Some(UNREAD))
     {
         tracing::warn!(%error, "how long a client may leave its answer unread cannot be limited");

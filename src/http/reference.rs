@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -11,7 +11,7 @@ use crate::{
     upstream::{Capabilities, Cloud, ListingKind, Need, TABLE, Vendor},
 };
 
-use super::{caller::Authenticated, problem::Failure, query, schema::TokenProblems};
+use super::{caller::Authenticated, current::CurrentKills, problem::Failure, query, schema::TokenProblems};
 
 /// What one vendor can do, and its limits.
 #[derive(Debug, Serialize, ToSchema)]
@@ -25,8 +25,8 @@ pub(super) struct VendorInfo {
     /// What a session id looks like.
     #[schema(example = "a whole number from 0 to 9223372036854775807")]
     pub(super) session_id: String,
-    /// The selectors that this vendor takes.
-    #[schema(example = json!(["ids"]))]
+    /// Every form of `select` that a kill can have, where the account's site has all that the vendor has.
+    #[schema(example = json!(["ids", "match"]))]
     pub(super) selectors: Vec<String>,
     /// Whether an accepted kill can be looked up afterwards.
     pub(super) can_look: bool,
@@ -122,7 +122,7 @@ pub(super) struct TargetList {
 pub(super) async fn vendors(
     request: HttpRequest,
     caller: Authenticated,
-    kills: web::Data<Kills>,
+    kills: CurrentKills,
 ) -> Result<HttpResponse, Failure> {
     query::none(&request)?;
     let items = TABLE.iter().map(|vendor| describe(*vendor, &caller, &kills)).collect();
@@ -139,7 +139,7 @@ pub(super) async fn vendors(
 pub(super) async fn targets(
     request: HttpRequest,
     caller: Authenticated,
-    kills: web::Data<Kills>,
+    kills: CurrentKills,
 ) -> Result<HttpResponse, Failure> {
     query::none(&request)?;
     let aliases = kills.targets().aliases.values().filter(|alias| alias.permits(&caller.0.subject));
@@ -190,7 +190,7 @@ fn describe(vendor: &dyn Vendor, caller: &Authenticated, kills: &Kills) -> Vendo
         cloud: able.by.cloud().map(Cloud::name),
         coordinates: coordinates.collect(),
         session_id: able.session_id.expected(),
-        selectors: able.selectors.iter().map(|kind| kind.describe()).collect(),
+        selectors: able.forms(),
         can_look: able.can_follow_up,
         listing: able.listing.map(shown),
         counted_per_action: able.counting.is_by_action(),

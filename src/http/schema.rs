@@ -173,6 +173,16 @@ impl IntoResponses for ListProblems {
     }
 }
 
+/// What is answered where how far the record is sealed cannot be told.
+#[derive(Debug)]
+pub(super) struct EvidenceProblems;
+
+impl IntoResponses for EvidenceProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[QUERY, UNAUTHENTICATED, FORBIDDEN, METHOD, CROWDED, CROWDED_IN_ALL])
+    }
+}
+
 /// What `GET /sessions` answers where there is no list. Nothing is ever killed by it.
 #[derive(Debug)]
 pub(super) struct SessionProblems;
@@ -282,7 +292,7 @@ impl IntoResponses for NotReady {
             METHOD,
             (
                 "503",
-                "`audit_unavailable`: nothing can be recorded now, so every kill is refused; `overloaded`: the gateway is about to stop",
+                "`audit_unavailable`: nothing can be recorded now, so every kill is refused; `keys_unavailable`: the keys of no issuer can be fetched, so nobody can be known; `overloaded`: the gateway is about to stop",
             ),
         ])
     }

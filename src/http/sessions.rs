@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -10,7 +10,6 @@ use crate::{
     auth::Scope,
     domain::{AnyOf, Criteria, Glob, LiveSession, Match, Problem, ProblemCode, Ranking, plain_text},
     kill::{
-        Kills,
         intake::{
             allowance::Counted,
             document::SessionOrder,
@@ -27,6 +26,7 @@ use crate::{
 use super::{
     allowance,
     caller::Authenticated,
+    current::CurrentKills,
     problem::Failure,
     schema::{CoordinateParams, SessionProblems},
 };
@@ -137,7 +137,7 @@ pub(super) struct SessionList {
 pub(super) async fn list(
     request: HttpRequest,
     caller: Authenticated,
-    kills: web::Data<Kills>,
+    kills: CurrentKills,
 ) -> Result<HttpResponse, Failure> {
     caller.require(&[Scope::SessionsRead])?;
     let Asked { place, wanted } = Asked::parse(request.query_string())?;

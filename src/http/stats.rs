@@ -12,12 +12,12 @@ use crate::{
     audit::{By, Count, Filter, Grouping, Per},
     domain::{Outcome, Problem, ProblemCode, Status},
     history::Wanted,
-    kill::Kills,
 };
 
 use super::{
     Readers,
     caller::Authenticated,
+    current::CurrentKills,
     held::Held,
     kills::{unreadable_record, visible_to},
     problem::Failure,
@@ -121,7 +121,7 @@ pub(super) struct KillCount {
 pub(super) async fn stats(
     request: HttpRequest,
     caller: Authenticated,
-    kills: web::Data<Kills>,
+    kills: CurrentKills,
     readers: web::Data<Readers>,
 ) -> Result<HttpResponse, Failure> {
     let only_caller = visible_to(&caller)?;

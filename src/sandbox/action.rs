@@ -14,6 +14,10 @@ pub enum Action {
     DasKill,
     /// `GET …/processes`
     DasProcesses,
+    /// `POST …/kill-process`
+    DasrdsKill,
+    /// `GET …/query-process-list` and `GET …/pg/query-process-list`
+    DasrdsProcesses,
     /// `DELETE …/nodes/{node_id}/processes`
     TaurusdbKill,
     /// `GET …/nodes/{node_id}/processes`
@@ -24,6 +28,10 @@ pub enum Action {
     IntelligentPreview,
     /// `GET …/intelligent-kill-session/history`
     IntelligentHistory,
+    /// `PUT …/ops/intelligent-kill-session`
+    RdsKill,
+    /// `GET …/ops/intelligent-kill-session/statistic`
+    RdsPreview,
     /// `POST /v3/auth/tokens`
     IamToken,
     /// `KillSession`
@@ -34,22 +42,55 @@ pub enum Action {
     DcdbProcesses,
     /// `DescribeDCDBInstanceDetail`
     DcdbDetail,
+    /// `KillSession`
+    TdsqlKill,
+    /// `DescribeFlow`
+    TdsqlFlow,
+    /// `DescribeProcessList`
+    TdsqlProcesses,
+    /// `DescribeDBInstanceDetail`
+    TdsqlDetail,
+    /// `KillMySqlThreads`, `Prepare`
+    DbbrainPrepare,
+    /// `KillMySqlThreads`, `Commit`
+    DbbrainKill,
+    /// `DescribeMySqlProcessList`
+    DbbrainProcesses,
+    /// `CreateKillInstanceSessionTaskWithMaintainUser`
+    AlidasKill,
+    /// `GetKillInstanceSessionTaskResult`
+    AlidasTask,
+    /// `GetMySQLAllSessionAsync`
+    AlidasSessions,
 }
 
 impl Action {
+    /// The one that it counts with, where actions count apart: both steps of an operation are one.
+    pub(super) const fn counted_as(self) -> Self {
+        match self {
+            Self::DbbrainPrepare => Self::DbbrainKill,
+            other => other,
+        }
+    }
+
     /// The product that serves it.
     #[must_use]
     pub const fn vendor(self) -> &'static str {
         match self {
             Self::GaussdbKill | Self::GaussdbSessions => "gaussdb",
             Self::DasKill | Self::DasProcesses => "das",
+            Self::DasrdsKill | Self::DasrdsProcesses => "dasrds",
             Self::TaurusdbKill
             | Self::TaurusdbProcesses
             | Self::IntelligentKill
             | Self::IntelligentPreview
             | Self::IntelligentHistory => "taurusdb",
+            Self::RdsKill | Self::RdsPreview => "rds",
             Self::IamToken => "iam",
             Self::DcdbKill | Self::DcdbFlow | Self::DcdbProcesses | Self::DcdbDetail => "dcdb",
+            Self::AlidasKill | Self::AlidasTask | Self::AlidasSessions => "alidas",
+            Self::DbbrainPrepare | Self::DbbrainKill | Self::DbbrainProcesses => "dbbrain",
+            Self::TdsqlKill | Self::TdsqlFlow | Self::TdsqlProcesses | Self::TdsqlDetail => "tdsql",
         }
     }
 }

@@ -92,12 +92,12 @@ pub enum Lie {
     /// The sessions stay for that long, shown as `Killed`.
     #[serde(rename = "slow_death_ms", with = "millis")]
     SlowDeath(Duration),
-    /// DCDB: nothing dies and the flow reports failure.
+    /// `KillSession`: nothing dies and the flow reports failure.
     FlowFails,
-    /// DCDB: the flow runs for that long; the sessions die at its end.
+    /// `KillSession`: the flow runs for that long; the sessions die at its end.
     #[serde(rename = "flow_runs_ms", with = "millis")]
     FlowRuns(Duration),
-    /// DCDB: the flow cannot be found.
+    /// `KillSession`: the flow cannot be found.
     FlowForgotten,
     /// Intelligent kill: `task_id` is a JSON number.
     TaskIdAsNumber,
@@ -167,13 +167,15 @@ pub(super) struct Plans {
 struct Plan {
     action: Action,
     behaviour: Behaviour,
+    /// For calls whose path names that instance; `None` is for all.
+    instance: Option<String>,
     /// For so many calls; `None` is for ever.
     left: Option<u32>,
 }
 
 impl Plans {
-    pub(super) fn add(&mut self, action: Action, behaviour: Behaviour, times: Option<u32>) {
-        self.plans.push(Plan { action, behaviour, left: times });
+    pub(super) fn add(&mut self, action: Action, behaviour: Behaviour, instance: Option<String>, times: Option<u32>) {
+        self.plans.push(Plan { action, behaviour, instance, left: times });
     }
 
     /// Nothing is planned any more, and what is held goes.
@@ -187,10 +189,11 @@ impl Plans {
         self.cleared.subscribe()
     }
 
-    /// What this call is to meet, used up by asking.
-    pub(super) fn take(&mut self, action: Action) -> Option<Behaviour> {
+    /// What this call to an instance is to meet, used up by asking.
+    pub(super) fn take(&mut self, action: Action, instance: &str) -> Option<Behaviour> {
         self.plans.retain(|plan| plan.left != Some(0));
-        let plan = self.plans.iter_mut().find(|plan| plan.action == action)?;
+        let concerns = |plan: &Plan| plan.action == action && plan.instance.as_deref().is_none_or(|of| of == instance);
+        let plan = self.plans.iter_mut().find(|plan| concerns(plan))?;
         plan.left = plan.left.map(|left| left - 1);
         Some(plan.behaviour.clone())
     }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Action, Lie,
+    alibaba::Alibaba,
     answer::{Answer, Refusal},
     handler::Route,
     huawei::Huawei,
@@ -20,8 +21,8 @@ pub(super) trait Cloud: Debug + Sync {
     /// The word in configuration.
     fn name(&self) -> &'static str;
 
-    /// Whether a call is for this cloud, as far as its path tells.
-    fn is_for(&self, path: &str) -> bool;
+    /// Whether a call is for this cloud, as far as its path and its headers tell.
+    fn is_for(&self, incoming: &Incoming) -> bool;
 
     /// Recognises an operation.
     fn route<'i>(&self, incoming: &'i Incoming) -> Result<Route<'i>, Refusal>;
@@ -50,9 +51,9 @@ pub(super) trait Cloud: Debug + Sync {
 }
 
 /// Every simulated cloud; the last one takes what is for no other.
-static TABLE: &[&dyn Cloud] = &[&Tencent, &Huawei];
+static TABLE: &[&dyn Cloud] = &[&Alibaba, &Tencent, &Huawei];
 
-/// The cloud that a call with that path is for.
-pub(super) fn of_path(path: &str) -> &'static dyn Cloud {
-    TABLE.iter().copied().find(|cloud| cloud.is_for(path)).unwrap_or(&Huawei)
+/// The cloud that a call is for.
+pub(super) fn of(incoming: &Incoming) -> &'static dyn Cloud {
+    TABLE.iter().copied().find(|cloud| cloud.is_for(incoming)).unwrap_or(&Huawei)
 }

@@ -1,7 +1,7 @@
 //! The handle on the simulated clouds: build a world, look at it, make it misbehave.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    Action, Behaviour, HuaweiCustomer, Place, Received, Session, TencentCustomer,
+    Action, AlibabaCustomer, Behaviour, HuaweiCustomer, Place, Received, Session, TencentCustomer,
     behaviour::Plans,
     demo,
     limits::Limits,
@@ -50,6 +50,7 @@ impl Clouds {
             clock,
             huawei: demo::huawei_customer(),
             tencent: demo::tencent_customer(),
+            alibaba: demo::alibaba_customer(),
             world: World::default(),
             fresh: World::default(),
             plans: Plans::default(),
@@ -59,6 +60,10 @@ impl Clouds {
             international: false,
             flows: vec![],
             tasks: vec![],
+            prepared: vec![],
+            kill_tasks: vec![],
+            gathered: vec![],
+            nonces: BTreeSet::new(),
             tokens: BTreeMap::new(),
             logins: 0,
             bad_signatures: 0,
@@ -114,14 +119,20 @@ impl Clouds {
         self.add(&Table::new(Place::taurusdb(instance_id, node_id)))
     }
 
+    /// A place of a product that needs nothing else. The first node added for an instance is its primary.
+    pub fn add_place(&self, place: Place) -> Place {
+        let primary = !self.state().world.tables.iter().any(|held| held.place.is_beside(&place));
+        let mut table = Table::new(place);
+        table.primary = primary;
+        self.add(&table)
+    }
+
     /// One node of a DCDB shard. The first node added for a shard is its primary.
     pub fn add_dcdb(&self, instance_id: &str, shard_id: &str, shard_serial_id: &str, node_id: &str) -> Place {
         let mut table = Table::new(Place::dcdb(instance_id, shard_id, node_id));
         table.serial = Some(shard_serial_id.into());
-        let elsewhere = |held: &Table| match &held.place {
-            Place::Dcdb { instance_id: instance, shard_id: shard, .. } => instance != instance_id || shard != shard_id,
-            _ => true,
-        };
+        let elsewhere =
+            |held: &Table| !held.place.is_beside(&table.place) || held.place.shard_id != table.place.shard_id;
         table.primary = self.state().world.tables.iter().all(elsewhere);
         self.add(&table)
     }
@@ -178,12 +189,21 @@ impl Clouds {
         self.state().tencent = customer;
     }
 
+    #[must_use]
+    pub fn alibaba(&self) -> AlibabaCustomer {
+        self.state().alibaba.clone()
+    }
+
+    pub fn set_alibaba(&self, customer: AlibabaCustomer) {
+        self.state().alibaba = customer;
+    }
+
     /// From now on Tencent's is the international site: no list of processes, and no `NodeId`.
     pub fn make_international(&self) {
         self.state().international = true;
     }
 
-    /// How long a DCDB flow runs before it succeeds; 200 ms until set.
+    /// How long a flow of `KillSession`, or a task of Alibaba's, runs before it succeeds; 200 ms until set.
     pub fn set_flow_time(&self, time: Duration) {
         self.state().times.flow = time;
     }
@@ -198,9 +218,14 @@ impl Clouds {
         self.state().times.token_life = time;
     }
 
-    /// Calls a second for each DCDB action; 20 until set.
+    /// Calls a second for each of Tencent's actions, such as those of DCDB; 20 until set.
     pub fn limit_dcdb(&self, calls: usize) {
         self.state().limits.dcdb = calls;
+    }
+
+    /// Calls a second for each of Alibaba's actions; unlimited until set.
+    pub fn limit_alibaba(&self, calls: Option<usize>) {
+        self.state().limits.alibaba = calls;
     }
 
     /// Calls a second for each Huawei product; unlimited until set.
@@ -284,12 +309,21 @@ impl Clouds {
 impl Clouds {
     /// From now on, every call of that action meets this.
     pub fn misbehave(&self, action: Action, behaviour: Behaviour) {
-        self.state().plans.add(action, behaviour, None);
+        self.plan(action, behaviour, None, None);
+    }
+
+    /// The same of calls to one instance of Huawei's, as their paths name it.
+    pub fn misbehave_at(&self, instance_id: &str, action: Action, behaviour: Behaviour) {
+        self.plan(action, behaviour, Some(instance_id.into()), None);
     }
 
     /// The next `times` calls of that action meet this, after what was planned before.
     pub fn misbehave_times(&self, times: u32, action: Action, behaviour: Behaviour) {
-        self.state().plans.add(action, behaviour, Some(times));
+        self.plan(action, behaviour, None, Some(times));
+    }
+
+    pub(super) fn plan(&self, action: Action, behaviour: Behaviour, instance: Option<String>, times: Option<u32>) {
+        self.state().plans.add(action, behaviour, instance, times);
     }
 
     /// Nothing planned any more; what is held is answered.

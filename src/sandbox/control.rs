@@ -66,15 +66,14 @@ async fn sessions(clouds: web::Data<Clouds>) -> HttpResponse {
 struct Wanted {
     action: Action,
     behaviour: Behaviour,
+    /// Only for calls whose path names that instance of Huawei's.
+    instance_id: Option<String>,
     times: Option<u32>,
 }
 
 async fn misbehave(clouds: web::Data<Clouds>, wanted: web::Json<Wanted>) -> HttpResponse {
-    let Wanted { action, behaviour, times } = wanted.into_inner();
-    match times {
-        Some(times) => clouds.misbehave_times(times, action, behaviour),
-        None => clouds.misbehave(action, behaviour),
-    }
+    let Wanted { action, behaviour, instance_id, times } = wanted.into_inner();
+    clouds.plan(action, behaviour, instance_id, times);
     HttpResponse::NoContent().finish()
 }
 

@@ -28,6 +28,21 @@ impl fmt::Debug for HuaweiCustomer {
     }
 }
 
+/// The one customer of the simulated Alibaba Cloud.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AlibabaCustomer {
+    pub access_key_id: String,
+    pub access_key_secret: String,
+    /// With temporary keys: every call must carry it, signed.
+    pub security_token: Option<String>,
+}
+
+impl fmt::Debug for AlibabaCustomer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlibabaCustomer").finish_non_exhaustive()
+    }
+}
+
 /// The one customer of the simulated Tencent Cloud.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TencentCustomer {

@@ -1,6 +1,6 @@
 //! A ready world with fixed ids: what `killgate demo` shows and tests may rely on.
 
-use super::{Clouds, HuaweiCustomer, Place, Session, TencentCustomer};
+use super::{AlibabaCustomer, Clouds, HuaweiCustomer, Place, Session, TencentCustomer};
 
 pub const HUAWEI_REGION: &str = "ap-southeast-1";
 pub const HUAWEI_PROJECT_ID: &str = "0611f1bd8b00d5d32f17c017f15b599f";
@@ -14,6 +14,10 @@ pub const TENCENT_REGION: &str = "ap-guangzhou";
 pub const TENCENT_SECRET_ID: &str = "AKIDsandbox000000000000000000000001";
 pub const TENCENT_SECRET_KEY: &str = "sandbox-tencent-secret-key-000001";
 
+pub const ALIBABA_REGION: &str = "cn-shanghai";
+pub const ALIBABA_ACCESS_KEY_ID: &str = "LTAIsandbox0000000000001";
+pub const ALIBABA_ACCESS_KEY_SECRET: &str = "sandbox-alibaba-secret-000000001";
+
 pub const GAUSSDB_INSTANCE: &str = "3d39c18788b54a919bab633874c159dfin14";
 pub const GAUSSDB_NODE: &str = "52c25e148a4a48c293b66ca95565719cno14";
 /// The coordinator; sessions 10180 to 10189.
@@ -24,6 +28,14 @@ pub const GAUSSDB_DATA_COMPONENT: &str = "dn_6001";
 /// Processes 11212 to 11223.
 pub const DAS_INSTANCE: &str = "da304cd5bbb944de828759bc7be3d3fein01";
 pub const DAS_DB_USER_ID: &str = "2c250598-1e3c-4d31-bc19-be1d866247e6";
+
+/// RDS for PostgreSQL; processes 51212 to 51223.
+pub const DASRDS_INSTANCE: &str = "3c8fb6f7aa9e4b1e8f4f0a1c2d3e4f50in03";
+/// RDS for MySQL; processes 61212 to 61223.
+pub const DASRDS_MYSQL_INSTANCE: &str = "5e1d0c9b8a7f4e6d9c8b7a6f5e4d3c2bin01";
+
+/// RDS for MySQL, for its intelligent kill; sessions 91212 to 91223.
+pub const RDS_INSTANCE: &str = "7a6f5e4d3c2b4d5e8c8b7a6f5e4d3c2bin01";
 
 pub const TAURUSDB_INSTANCE: &str = "a41cbc5c9bd344b1a60d3b7a1d0b8b4ein07";
 /// Threads 2075425 to 2075440.
@@ -40,6 +52,22 @@ pub const DCDB_STANDBY_NODE: &str = "node-demo0002";
 pub const DCDB_SECOND_SHARD: &str = "shard-demo0002";
 pub const DCDB_SECOND_SHARD_SERIAL: &str = "set_1700000001_3";
 pub const DCDB_SECOND_NODE: &str = "node-demo0003";
+
+pub const TDSQL_INSTANCE: &str = "tdsql-demo0001";
+/// Sessions 3111 to 3122 on the primary.
+pub const TDSQL_NODE: &str = "node-demo1001";
+/// Sessions 3311 to 3318 on the standby.
+pub const TDSQL_STANDBY_NODE: &str = "node-demo1002";
+
+/// TencentDB for MySQL; threads 4111 to 4122.
+pub const DBBRAIN_INSTANCE: &str = "cdb-demo0001";
+
+/// RDS for MySQL; sessions 71212 to 71223.
+pub const ALIDAS_INSTANCE: &str = "rm-demo0001";
+/// PolarDB for MySQL.
+pub const ALIDAS_CLUSTER: &str = "pc-demo0001";
+/// Sessions 81212 to 81223.
+pub const ALIDAS_NODE: &str = "pi-demo0001";
 
 /// The customer with the keys above.
 #[must_use]
@@ -62,6 +90,16 @@ pub fn tencent_customer() -> TencentCustomer {
     TencentCustomer { secret_id: TENCENT_SECRET_ID.into(), secret_key: TENCENT_SECRET_KEY.into(), token: None }
 }
 
+/// The customer with the keys above.
+#[must_use]
+pub fn alibaba_customer() -> AlibabaCustomer {
+    AlibabaCustomer {
+        access_key_id: ALIBABA_ACCESS_KEY_ID.into(),
+        access_key_secret: ALIBABA_ACCESS_KEY_SECRET.into(),
+        security_token: None,
+    }
+}
+
 pub(super) fn fill(clouds: &Clouds) {
     let put = |place: &Place, first: u64, count: u64| {
         for (id, shape) in (first..first + count).zip(0..) {
@@ -71,6 +109,9 @@ pub(super) fn fill(clouds: &Clouds) {
     put(&clouds.add_gaussdb(GAUSSDB_INSTANCE, GAUSSDB_NODE, GAUSSDB_COMPONENT), 10180, 10);
     put(&clouds.add_gaussdb(GAUSSDB_INSTANCE, GAUSSDB_NODE, GAUSSDB_DATA_COMPONENT), 20180, 8);
     put(&clouds.add_das(DAS_INSTANCE, DAS_DB_USER_ID), 11212, 12);
+    put(&clouds.add_place(Place::of("dasrds", DASRDS_INSTANCE)), 51212, 12);
+    put(&clouds.add_place(Place::of("dasrds", DASRDS_MYSQL_INSTANCE)), 61212, 12);
+    put(&clouds.add_place(Place::of("rds", RDS_INSTANCE)), 91212, 12);
     let taurusdb = clouds.add_taurusdb(TAURUSDB_INSTANCE, TAURUSDB_NODE);
     put(&taurusdb, 2_075_425, 16);
     clouds.put(
@@ -80,6 +121,12 @@ pub(super) fn fill(clouds: &Clouds) {
     put(&clouds.add_dcdb(DCDB_INSTANCE, DCDB_SHARD, DCDB_SHARD_SERIAL, DCDB_NODE), 1111, 12);
     put(&clouds.add_dcdb(DCDB_INSTANCE, DCDB_SHARD, DCDB_SHARD_SERIAL, DCDB_STANDBY_NODE), 1311, 8);
     put(&clouds.add_dcdb(DCDB_INSTANCE, DCDB_SECOND_SHARD, DCDB_SECOND_SHARD_SERIAL, DCDB_SECOND_NODE), 2111, 10);
+    let tdsql = |node| clouds.add_place(Place::of("tdsql", TDSQL_INSTANCE).at_node(node));
+    put(&tdsql(TDSQL_NODE), 3111, 12);
+    put(&tdsql(TDSQL_STANDBY_NODE), 3311, 8);
+    put(&clouds.add_place(Place::of("dbbrain", DBBRAIN_INSTANCE)), 4111, 12);
+    put(&clouds.add_place(Place::of("alidas", ALIDAS_INSTANCE)), 71212, 12);
+    put(&clouds.add_place(Place::of("alidas", ALIDAS_CLUSTER).at_node(ALIDAS_NODE)), 81212, 12);
 }
 
 /// A session as one meets them: shapes repeat after eight.

@@ -95,6 +95,11 @@ impl Members {
         items.iter().map(|item| int64(item).ok_or(Bad::Wrong { name, expected })).collect()
     }
 
+    pub(super) fn flag(&mut self, name: &'static str) -> Result<Option<bool>, Bad> {
+        let flag = |value: Value| value.as_bool().ok_or(Bad::Wrong { name, expected: "true or false" });
+        self.0.remove(name).map(flag).transpose()
+    }
+
     pub(super) fn object(&mut self, name: &'static str) -> Result<Option<Self>, Bad> {
         match self.0.remove(name) {
             None => Ok(None),

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::{
     Action, Behaviour, Verdict,
     answer::{Answer, Refusal},
-    cloud::{Cloud, of_path},
+    cloud::{self, Cloud},
     log::{Incoming, Received},
     state::State,
     wire::{self, Frame, Interim, Writing},
@@ -45,7 +45,7 @@ pub(super) struct Route<'a> {
 
 /// Takes a call in and says what goes back.
 pub(super) fn receive(state: &mut State, incoming: Incoming) -> (Answer, Delivery) {
-    let cloud = of_path(&incoming.path);
+    let cloud = cloud::of(&incoming);
     let (action, (answer, delivery)) = match cloud.route(&incoming) {
         Ok(route) => (Some(route.action), serve(cloud, state, &incoming, &route)),
         Err(refusal) => (None, (refusal.answer(cloud, None, incoming.at), Delivery::Plain)),
@@ -81,7 +81,7 @@ fn serve(cloud: &dyn Cloud, state: &mut State, incoming: &Incoming, route: &Rout
         return (refused(refusal), Delivery::Plain);
     }
 
-    let Some(behaviour) = state.plans.take(action) else {
+    let Some(behaviour) = state.plans.take(action, route.instance) else {
         return (cloud.work(state, incoming, route, None).unwrap_or_else(refused), Delivery::Plain);
     };
     let held = state.plans.cleared();

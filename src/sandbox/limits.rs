@@ -17,17 +17,19 @@ pub(super) struct Count {
 /// Calls seen lately. A refused call counts like any other.
 #[derive(Debug)]
 pub(super) struct Limits {
-    /// For each DCDB action by itself.
+    /// For each of Tencent's actions by itself.
     pub(super) dcdb: usize,
     /// For all calls to one Huawei product together; `None` is no limit.
     pub(super) huawei: Option<usize>,
+    /// For each of Alibaba's actions by itself; `None` is no limit.
+    pub(super) alibaba: Option<usize>,
     arrivals: BTreeMap<String, VecDeque<Instant>>,
     violations: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { dcdb: 20, huawei: None, arrivals: BTreeMap::new(), violations: 0 }
+        Self { dcdb: 20, huawei: None, alibaba: None, arrivals: BTreeMap::new(), violations: 0 }
     }
 }
 

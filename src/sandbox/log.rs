@@ -68,7 +68,7 @@ impl fmt::Debug for Received {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(String, String)>);
 
-const SECRET: [&str; 4] = ["authorization", "x-auth-token", "x-security-token", "x-tc-token"];
+const SECRET: [&str; 5] = ["authorization", "x-auth-token", "x-security-token", "x-tc-token", "x-acs-security-token"];
 
 impl Headers {
     /// The first value of that name, given in lower case.

@@ -7,14 +7,15 @@
 //!
 //! | room | what is in it |
 //! |---|---|
-//! | `clouds`, `session`, `credentials`, [`demo`] | the world and the handle on it |
+//! | `clouds`, `session`, `credentials`, [`demo`], [`scenes`] | the world and the handle on it |
 //! | `server`, `control` | the sockets, and `/_sandbox` for people |
 //! | `handler`, `cloud` | the one way every call takes, and what each cloud does on it |
 //! | `verify`, `limits`, `fields` | signatures, rates and parameters |
-//! | `huawei`, `tencent` | the clouds and their products |
+//! | `huawei`, `tencent`, `alibaba` | the clouds and their products |
 //! | `behaviour`, `wire`, `log` | what can go wrong, and what happened |
 
 mod action;
+mod alibaba;
 mod answer;
 mod behaviour;
 mod cloud;
@@ -27,6 +28,7 @@ mod handler;
 mod huawei;
 mod limits;
 mod log;
+pub mod scenes;
 mod server;
 mod session;
 mod state;
@@ -39,7 +41,7 @@ mod wire;
 pub use action::Action;
 pub use behaviour::{Behaviour, Canned, DasBody, Lie};
 pub use clouds::Clouds;
-pub use credentials::{HuaweiCustomer, TencentCustomer};
+pub use credentials::{AlibabaCustomer, HuaweiCustomer, TencentCustomer};
 pub use log::{Headers, Received, Verdict};
 pub use server::Sandbox;
 pub use session::{Place, Session};

@@ -9,51 +9,54 @@ use serde::Serialize;
 
 /// One session list of the simulated world: what a kill call has to address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
-#[serde(tag = "vendor", rename_all = "lowercase")]
-pub enum Place {
-    Gaussdb { instance_id: String, node_id: String, component_id: String },
-    Das { instance_id: String },
-    Taurusdb { instance_id: String, node_id: String },
-    Dcdb { instance_id: String, shard_id: String, node_id: String },
+pub struct Place {
+    pub vendor: &'static str,
+    pub instance_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component_id: Option<String>,
 }
 
 impl Place {
+    /// A whole instance of that vendor.
+    #[must_use]
+    pub fn of(vendor: &'static str, instance_id: &str) -> Self {
+        Self { vendor, instance_id: instance_id.into(), shard_id: None, node_id: None, component_id: None }
+    }
+
+    /// One node of it.
+    #[must_use]
+    pub fn at_node(mut self, node_id: &str) -> Self {
+        self.node_id = Some(node_id.into());
+        self
+    }
+
     #[must_use]
     pub fn gaussdb(instance_id: &str, node_id: &str, component_id: &str) -> Self {
-        Self::Gaussdb { instance_id: instance_id.into(), node_id: node_id.into(), component_id: component_id.into() }
+        Self { component_id: Some(component_id.into()), ..Self::of("gaussdb", instance_id).at_node(node_id) }
     }
 
     #[must_use]
     pub fn das(instance_id: &str) -> Self {
-        Self::Das { instance_id: instance_id.into() }
+        Self::of("das", instance_id)
     }
 
     #[must_use]
     pub fn taurusdb(instance_id: &str, node_id: &str) -> Self {
-        Self::Taurusdb { instance_id: instance_id.into(), node_id: node_id.into() }
+        Self::of("taurusdb", instance_id).at_node(node_id)
     }
 
     #[must_use]
     pub fn dcdb(instance_id: &str, shard_id: &str, node_id: &str) -> Self {
-        Self::Dcdb { instance_id: instance_id.into(), shard_id: shard_id.into(), node_id: node_id.into() }
+        Self { shard_id: Some(shard_id.into()), ..Self::of("dcdb", instance_id).at_node(node_id) }
     }
 
-    pub(super) fn instance_id(&self) -> &str {
-        match self {
-            Self::Gaussdb { instance_id, .. }
-            | Self::Das { instance_id }
-            | Self::Taurusdb { instance_id, .. }
-            | Self::Dcdb { instance_id, .. } => instance_id,
-        }
-    }
-
-    pub(super) fn node_id(&self) -> Option<&str> {
-        match self {
-            Self::Gaussdb { node_id, .. } | Self::Taurusdb { node_id, .. } | Self::Dcdb { node_id, .. } => {
-                Some(node_id)
-            }
-            Self::Das { .. } => None,
-        }
+    /// Whether both are of one instance.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        (self.vendor, &self.instance_id) == (other.vendor, &other.instance_id)
     }
 }
 
@@ -72,6 +75,9 @@ pub struct Session {
     pub statement: String,
     /// A thread of the engine itself: not listed, and skipped by TaurusDB kills.
     pub internal: bool,
+    /// The session whose lock it waits for, while that one is there; GaussDB's lists tell it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocked_by: Option<u64>,
 }
 
 impl Session {
@@ -88,6 +94,7 @@ impl Session {
             seconds: 1,
             statement: "select 1".into(),
             internal: false,
+            blocked_by: None,
         }
     }
 
@@ -113,6 +120,20 @@ impl Session {
         self.state = state.into();
         self.seconds = seconds;
         self.statement = String::new();
+        self
+    }
+
+    /// The same session, waiting for a lock of that one.
+    #[must_use]
+    pub fn behind(mut self, id: u64) -> Self {
+        self.blocked_by = Some(id);
+        self
+    }
+
+    /// The same session from that address and port.
+    #[must_use]
+    pub fn from_host(mut self, host: &str) -> Self {
+        self.host = host.into();
         self
     }
 
@@ -173,7 +194,7 @@ pub(super) struct Table {
     pub(super) place: Place,
     /// The serial name of a DCDB shard.
     pub(super) serial: Option<String>,
-    /// Where a DCDB kill without a node goes.
+    /// Where a kill without a node goes.
     pub(super) primary: bool,
     held: BTreeMap<u64, Held>,
 }
@@ -193,7 +214,10 @@ impl Table {
 
     /// Every session that is still there, the engine's own threads included.
     pub(super) fn all(&self) -> Vec<Session> {
-        self.held.values().filter(|held| !held.is_gone()).map(Held::shown).collect()
+        let there = self.held.values().filter(|held| !held.is_gone()).map(Held::shown);
+        // Whoever waited for one that is gone goes on.
+        let waits = |id: u64| self.find(id).is_some();
+        there.map(|session| Session { blocked_by: session.blocked_by.filter(|id| waits(*id)), ..session }).collect()
     }
 
     /// What a list shows: every session but the engine's own threads.

@@ -1,7 +1,7 @@
 //! Everything the simulated clouds know, behind one lock.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::{
     Place,
     behaviour::Plans,
-    credentials::{HuaweiCustomer, TencentCustomer},
+    credentials::{AlibabaCustomer, HuaweiCustomer, TencentCustomer},
     limits::Limits,
     log::Received,
     session::Table,
@@ -22,6 +22,7 @@ pub(super) struct State {
     pub(super) clock: Clock,
     pub(super) huawei: HuaweiCustomer,
     pub(super) tencent: TencentCustomer,
+    pub(super) alibaba: AlibabaCustomer,
     pub(super) world: World,
     /// The world as it was built, for a new start.
     pub(super) fresh: World,
@@ -34,6 +35,11 @@ pub(super) struct State {
     pub(super) international: bool,
     pub(super) flows: Vec<Flow>,
     pub(super) tasks: Vec<Task>,
+    pub(super) prepared: Vec<Prepared>,
+    pub(super) kill_tasks: Vec<KillTask>,
+    pub(super) gathered: Vec<Gathered>,
+    /// Those of Alibaba's signatures, none of which is taken twice.
+    pub(super) nonces: BTreeSet<String>,
     pub(super) tokens: BTreeMap<String, Token>,
     pub(super) logins: usize,
     pub(super) bad_signatures: u32,
@@ -44,7 +50,7 @@ pub(super) struct State {
 /// How long things take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
-    /// A DCDB flow, from the kill to its end.
+    /// A flow of `KillSession`, from the kill to its end.
     pub(super) flow: Duration,
     /// From an intelligent kill to its entry in the history.
     pub(super) history: Duration,
@@ -69,12 +75,41 @@ impl World {
     }
 }
 
-/// An asynchronous DCDB task.
+/// An asynchronous task of `KillSession`.
 #[derive(Debug)]
 pub(super) struct Flow {
     pub(super) id: u64,
+    pub(super) vendor: &'static str,
     pub(super) ends: Instant,
     pub(super) succeeds: bool,
+}
+
+/// A kill of DBbrain's that was prepared.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) id: String,
+    pub(super) place: Place,
+    pub(super) ids: Vec<u64>,
+    pub(super) since: Instant,
+}
+
+/// A task of Alibaba's DAS that ends sessions.
+#[derive(Debug)]
+pub(super) struct KillTask {
+    pub(super) id: String,
+    pub(super) place: Place,
+    /// What it tells of each session.
+    pub(super) told: Vec<(u64, &'static str)>,
+    pub(super) fails: bool,
+    pub(super) forgotten: bool,
+    pub(super) ends: Instant,
+}
+
+/// A list of Alibaba's DAS that was asked for.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    pub(super) id: String,
+    pub(super) place: Place,
 }
 
 /// One run of an intelligent kill.
@@ -104,6 +139,10 @@ impl State {
         self.limits.forget();
         self.flows.clear();
         self.tasks.clear();
+        self.prepared.clear();
+        self.kill_tasks.clear();
+        self.gathered.clear();
+        self.nonces.clear();
         self.tokens.clear();
         self.logins = 0;
         self.bad_signatures = 0;

@@ -49,6 +49,8 @@ pub struct HttpCall {
     pub query: Vec<(&'static str, String)>,
     /// Headers beside those that the account adds, names in lower case.
     pub headers: Vec<(&'static str, &'static str)>,
+    /// What the cloud's signature calls the product, where it names one; else empty.
+    pub service: &'static str,
     /// The exact bytes of the body; empty for none.
     pub body: Vec<u8>,
 }
@@ -133,14 +135,14 @@ impl Call {
     ) -> Self {
         // Bodies are structs and maps with text keys, which serde_json always writes.
         let body = serde_json::to_vec(body).unwrap_or_default();
-        let http = HttpCall { method, path, query: vec![], headers: vec![], body };
+        let http = HttpCall { method, path, query: vec![], headers: vec![], service: "", body };
         Self { stage, effect, action, payload: Payload::Http(http) }
     }
 
     /// A GET that changes nothing.
     #[must_use]
     pub fn get(stage: Stage, action: &'static str, path: String, query: Vec<(&'static str, String)>) -> Self {
-        let http = HttpCall { method: Method::GET, path, query, headers: vec![], body: vec![] };
+        let http = HttpCall { method: Method::GET, path, query, headers: vec![], service: "", body: vec![] };
         Self { stage, effect: Effect::Read, action, payload: Payload::Http(http) }
     }
 
@@ -149,6 +151,15 @@ impl Call {
     pub fn with_headers(mut self, headers: Vec<(&'static str, &'static str)>) -> Self {
         if let Payload::Http(http) = &mut self.payload {
             http.headers = headers;
+        }
+        self
+    }
+
+    /// The same call to the product that the cloud's signature calls so; statements are to none.
+    #[must_use]
+    pub const fn at_service(mut self, service: &'static str) -> Self {
+        if let Payload::Http(http) = &mut self.payload {
+            http.service = service;
         }
         self
     }
@@ -265,6 +276,9 @@ pub struct Known {
 pub enum Step {
     /// Send this.
     Send(Call),
+    /// Send this, which acts on what the last call prepared: within that time after that one left, or not at all. Only in answer to
+    /// a call that reads.
+    Commit { call: Call, within: Duration },
     /// Send this, after a pause.
     Wait { pause: Duration, then: Call },
     /// Nothing more to send for now; this is what is known.

@@ -274,10 +274,30 @@ pub struct Capabilities {
     /// How live sessions are listed; `None` where they cannot be.
     pub listing: Option<ListingKind>,
     pub own: Own,
-    /// Whether its kill can ask that each session is the one that was seen, see [`Order::likeness`](crate::domain::Order::likeness).
-    pub checks_likeness: bool,
+    pub takes: Takes,
+    /// How many calls one after another it takes to end sessions: two where the first only prepares it.
+    pub steps: u32,
     /// Whether it can cancel a statement and leave the session.
     pub cancels: bool,
+}
+
+/// What a kill takes of each session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// Its id and nothing else.
+    Ids,
+    /// Also what was seen of it, where it was looked at, see [`Order::likeness`](crate::domain::Order::likeness).
+    Likeness,
+    /// The same, and none goes without it: nobody's session can be ended that was not looked at.
+    LikenessAlways,
+}
+
+impl Takes {
+    /// Whether an order is given what was seen of its sessions.
+    #[must_use]
+    pub const fn likeness(self) -> bool {
+        !matches!(self, Self::Ids)
+    }
 }
 
 /// What a vendor counts together, of the calls under one set of credentials.

@@ -8,7 +8,7 @@
 //! invariant: a list is called complete only where the vendor said so, every page began like that, and there are as many
 //! sessions as the vendor told.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use crate::domain::{LiveSession, SessionId, Target};
 
@@ -33,6 +33,8 @@ pub enum Page {
     Sessions { sessions: Vec<LiveSession>, next: Next, total: Option<usize> },
     /// The list has to be asked for at this place, which is the same one, known more exactly.
     At(Target),
+    /// The vendor still gathers it: it is to be asked so, after a pause.
+    Later { call: Call, pause: Duration },
 }
 
 /// How a list goes on behind a page.
@@ -106,6 +108,8 @@ pub struct Listing {
     /// Whether every page began as it should.
     steady: bool,
     ended: Option<Next>,
+    /// What the vendor wants to be asked instead of the next page, and after which pause.
+    later: Option<(Call, Duration)>,
 }
 
 impl Listing {
@@ -126,12 +130,22 @@ impl Listing {
             goes_back: false,
             steady: true,
             ended: None,
+            later: None,
         }
+    }
+
+    /// How long to wait before the next call, where the vendor still gathers the list.
+    #[must_use]
+    pub fn pause(&self) -> Option<Duration> {
+        self.later.as_ref().map(|(_, pause)| *pause)
     }
 
     /// The next call; `None` at the end, and where the vendor cannot list.
     #[must_use]
     pub fn call(&self) -> Option<Call> {
+        if let Some((call, _)) = &self.later {
+            return Some(call.clone());
+        }
         self.vendor.list(&self.target, &self.filter, self.begin()).filter(|_| self.ended.is_none())
     }
 
@@ -152,8 +166,13 @@ impl Listing {
     pub fn read(&mut self, reply: &Reply) -> Result<(), Fault> {
         match self.vendor.page(&self.target, self.begin(), reply)? {
             Page::At(target) => (self.target, self.row) = (target, 0),
+            Page::Later { call, pause } => {
+                self.later = Some((call, pause));
+                return Ok(());
+            }
             Page::Sessions { sessions, next, total } => self.take(sessions, next, total),
         }
+        self.later = None;
         Ok(())
     }
 

@@ -29,7 +29,7 @@ pub use call::{
     StatementResult, Statements, Step, When,
 };
 pub use capabilities::{
-    By, Capabilities, Coordinate, Counting, IdRule, ListingKind, Need, Own, Protocol, SelectorKind, Site,
+    By, Capabilities, Coordinate, Counting, IdRule, ListingKind, Need, Own, Protocol, SelectorKind, Site, Takes,
 };
 pub use cloud::Cloud;
 pub use coordinates::{Complaint, coordinates};
@@ -99,6 +99,12 @@ pub trait Vendor: Debug + Send + Sync {
 #[must_use]
 pub fn picks(target: &Target) -> bool {
     find(target.vendor.as_str()).is_none_or(|vendor| vendor.capabilities().picks())
+}
+
+/// Whether nobody's session can be ended there that was not looked at first.
+#[must_use]
+pub fn needs_look(target: &Target) -> bool {
+    find(target.vendor.as_str()).is_some_and(|vendor| vendor.capabilities().takes == Takes::LikenessAlways)
 }
 
 /// The vendor of that name.

@@ -152,7 +152,7 @@ mod tests {
         let is_of = |vendor: &str, target: &Target| is_of(find(vendor).unwrap(), target);
         assert!(is_of("taurusdb", &das(IN07)) && is_of("das", &das(IN07)) && is_of("taurusdb", &node));
         assert!(!is_of("das", &node), "what DAS can reach is not its own");
-        assert_eq!(names(&das("da304cd5bbb944de828759bc7be3d3fein01")), ["das"]);
+        assert_eq!(names(&das("da304cd5bbb944de828759bc7be3d3fein01")), ["das", "dasrds", "rds"]);
         assert_eq!(names(&dcdb(&[("shard_id", "shard-1")])), ["dcdb"]);
     }
 }

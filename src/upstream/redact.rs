@@ -15,13 +15,14 @@ const MASK: &str = "[redacted]";
 /// Shorter secrets would tear ordinary words apart.
 const MIN_SECRET: usize = 4;
 /// What follows one of these, after `=` or `:`, is a credential whoever's it is. Lower case.
-const MARKERS: [&str; 8] = [
+const MARKERS: [&str; 9] = [
     "signature",
     "access",
     "credential",
     "x-auth-token",
     "x-subject-token",
     "x-security-token",
+    "x-acs-security-token",
     "x-tc-token",
     "password",
 ];

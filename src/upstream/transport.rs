@@ -8,14 +8,16 @@
 mod client;
 mod coding;
 mod connect;
+mod egress;
 mod later;
 mod line;
+mod proxy;
 mod watch;
+mod ways;
 
 use std::{fmt, io, sync::mpsc as std_mpsc, thread, time::Duration};
 
 use actix_web::http::{Method, StatusCode, header::HeaderMap};
-use rustls::RootCertStore;
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio::{
@@ -23,6 +25,11 @@ use tokio::{
     time::Instant,
 };
 use url::Url;
+
+pub(super) use egress::reason;
+pub use egress::{Egress, PublicRoots, system};
+pub use proxy::{Proxy, Spared};
+pub use ways::Ways;
 
 /// What to send.
 pub struct Request {
@@ -103,6 +110,7 @@ enum Letter {
     /// So many idle connections to that URL's origin.
     Warm {
         url: Url,
+        by: Egress,
         many: usize,
         done: oneshot::Sender<()>,
     },
@@ -111,25 +119,27 @@ enum Letter {
 /// A request, when its first byte must have left at the latest, and where its response goes.
 struct Exchange {
     request: Request,
+    by: Egress,
     begin_by: Option<Instant>,
     is_status_enough: bool,
     reply: oneshot::Sender<Result<Response, TransportError>>,
 }
 
-/// A handle to the thread that sends. The thread ends when the last handle is gone and its exchanges are over.
+/// A handle to the thread that sends, and the way its requests take. The thread ends when the last handle is gone and its
+/// exchanges are over.
 #[derive(Clone)]
-pub struct Transport(mpsc::UnboundedSender<Letter>);
+pub struct Transport {
+    letters: mpsc::UnboundedSender<Letter>,
+    by: Egress,
+}
 
 impl Transport {
-    /// Starts the thread. `connect_timeout` bounds name resolution and TCP together, and then the TLS handshake.
+    /// Starts the thread. `connect_timeout` bounds name resolution, TCP and a proxy's answer together, and then the TLS
+    /// handshake. Whom the web believes is believed.
     ///
     /// # Errors
     /// No thread, or no event loop, could be made.
     pub fn start(connect_timeout: Duration) -> io::Result<Self> {
-        Self::start_trusting(connect_timeout, connect::public_roots())
-    }
-
-    fn start_trusting(connect_timeout: Duration, roots: RootCertStore) -> io::Result<Self> {
         // Somebody else may have chosen the same provider before.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let (letters, inbox) = mpsc::unbounded_channel();
@@ -137,14 +147,20 @@ impl Transport {
         thread::Builder::new().name("transport".to_owned()).spawn(move || match actix_web::rt::Runtime::new() {
             Ok(runtime) => {
                 let _ = started.send(Ok(()));
-                runtime.block_on(client::serve(inbox, connect_timeout, roots));
+                runtime.block_on(client::serve(inbox, connect_timeout));
             }
             Err(error) => {
                 let _ = started.send(Err(error));
             }
         })?;
         starting.recv().map_err(io::Error::other)??;
-        Ok(Self(letters))
+        Ok(Self { letters, by: Egress::web() })
+    }
+
+    /// The same thread by another way.
+    #[must_use]
+    pub fn by(&self, by: Egress) -> Self {
+        Self { letters: self.letters.clone(), by }
     }
 
     /// Sends a request once and waits for its whole response. An exchange that has begun runs to its end even
@@ -172,7 +188,7 @@ impl Transport {
     pub async fn warm(&self, url: Url, many: usize) {
         let (done, is_done) = oneshot::channel();
         // Whoever sends then hears what is wrong.
-        if self.0.send(Letter::Warm { url, many, done }).is_ok() {
+        if self.letters.send(Letter::Warm { url, by: self.by.clone(), many, done }).is_ok() {
             let _ = is_done.await;
         }
     }
@@ -185,15 +201,15 @@ impl Transport {
     ) -> Result<Response, TransportError> {
         let (reply, answer) = oneshot::channel();
         let gone = |_| TransportError::NotConnected("the transport has stopped".to_owned());
-        let exchange = Exchange { request, begin_by, is_status_enough, reply };
-        self.0.send(Letter::Exchange(exchange)).map_err(gone)?;
+        let exchange = Exchange { request, by: self.by.clone(), begin_by, is_status_enough, reply };
+        self.letters.send(Letter::Exchange(exchange)).map_err(gone)?;
         answer.await.unwrap_or_else(|_| Err(TransportError::Lost("the exchange was broken off".to_owned())))
     }
 }
 
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Transport")
+        f.debug_tuple("Transport").field(&self.by).finish()
     }
 }
 

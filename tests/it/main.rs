@@ -4,12 +4,15 @@
 
 mod api;
 mod audit;
+mod client;
+mod console;
 mod contract;
 mod deploy;
 mod engines;
 mod evidence;
 mod history;
 mod limits;
+mod networks;
 mod notify;
 mod roles;
 mod safety;

@@ -8,7 +8,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use fitness::Fitness;
 use futures_util::future::BoxFuture;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use sqlx::{
     ConnectOptions, Connection, PgConnection, Row as _,
     migrate::MigrateError,
@@ -18,7 +18,7 @@ use time::Date;
 use url::Url;
 
 use super::{
-    AuditError,
+    AuditError, Settings,
     batch_writer::{BatchWriter, Sure},
     connections::{Connect, Connections, Trouble},
     index::Refused,
@@ -117,13 +117,13 @@ const SEALING: Duration = Duration::from_secs(30);
 
 impl Postgres {
     /// Connects when first needed, so a gateway may start before its database and outlive its absence.
-    pub(in crate::audit) fn new(url: &SecretString, limit: Duration, max_connections: u32) -> Result<Self, AuditError> {
-        let options = options(url)?;
+    pub(in crate::audit) fn new(settings: &Settings) -> Result<Self, AuditError> {
+        let (options, limit) = (options(settings)?, settings.timeout);
         let trouble = Trouble::default();
         let connections = |size: u32, limit: Duration, more| {
             Connections::new(Session::new(&options, limit, more), size, limit, trouble.clone())
         };
-        let shares = Shares::of(max_connections);
+        let shares = Shares::of(settings.max_connections);
         let fitness = Arc::new(Fitness::new(options.clone(), limit));
         let writers = connections(shares.writers, limit, Some(WRITER));
         let batches = || {
@@ -166,10 +166,10 @@ impl Postgres {
     }
 
     /// Brings the tables up to date on a connection of its own, which may take its time.
-    pub(in crate::audit) async fn migrate(url: &SecretString, limit: Duration) -> Result<(), AuditError> {
+    pub(in crate::audit) async fn migrate(settings: &Settings) -> Result<(), AuditError> {
         let migrator = migrations::beside_newer(&MIGRATIONS);
         for tried in 1.. {
-            let mut connection = connect("migrate", url, limit).await?;
+            let mut connection = connect("migrate", settings).await?;
             fitness::encoding(&mut connection).await.map_err(|error| error.during("migrate"))?;
             let failed = |error: sqlx::Error| AuditError::from_sqlx("migrate", &error);
             sqlx::query(BRIEFLY).execute(&mut connection).await.map_err(failed)?;
@@ -187,23 +187,22 @@ impl Postgres {
     }
 
     /// Grants a role what serving needs.
-    pub(in crate::audit) async fn let_serve(url: &SecretString, limit: Duration, role: &str) -> Result<(), AuditError> {
+    pub(in crate::audit) async fn let_serve(settings: &Settings, role: &str) -> Result<(), AuditError> {
         let failed = |error| AuditError::from_sqlx("let_serve", &error);
-        let mut connection = connect("let_serve", url, limit).await?;
+        let mut connection = connect("let_serve", settings).await?;
         sqlx::query("SELECT let_serve($1)").bind(role).execute(&mut connection).await.map_err(failed)?;
         connection.close().await.map_err(failed)
     }
 
     /// Removes a month on a connection of its own, which may take its time.
     pub(in crate::audit) async fn remove_month(
-        url: &SecretString,
-        limit: Duration,
+        settings: &Settings,
         month: Date,
         reason: &str,
     ) -> Result<i64, AuditError> {
         const REMOVE: &str = "SELECT remove_month($1, $2)";
         let failed = |error: sqlx::Error| AuditError::from_sqlx("remove_month", &error);
-        let mut connection = connect("remove_month", url, limit).await?;
+        let mut connection = connect("remove_month", settings).await?;
         for tried in 1.. {
             match sqlx::query_scalar(REMOVE).bind(month).bind(reason).fetch_one(&mut connection).await {
                 Ok(kills) => {
@@ -250,37 +249,50 @@ async fn again(operation: &'static str, tried: u32) -> Result<(), AuditError> {
 }
 
 /// A connection of one's own, made within the limit.
-async fn connect(operation: &'static str, url: &SecretString, limit: Duration) -> Result<PgConnection, AuditError> {
-    let connected = tokio::time::timeout(limit, options(url)?.connect()).await;
+async fn connect(operation: &'static str, settings: &Settings) -> Result<PgConnection, AuditError> {
+    let limit = settings.timeout;
+    let connected = tokio::time::timeout(limit, options(settings)?.connect()).await;
     let connected = connected.map_err(|_| AuditError::too_slow(operation, limit))?;
     connected.map_err(|error| AuditError::from_sqlx(operation, &error))
 }
 
-fn options(url: &SecretString) -> Result<PgConnectOptions, AuditError> {
+fn options(settings: &Settings) -> Result<PgConnectOptions, AuditError> {
     // What the parser says may quote the URL.
     let wrong = || AuditError::failed("open", "audit.database_url is not a postgres:// URL");
-    let url = url.expose_secret();
+    let url = settings.database_url.as_ref().ok_or_else(wrong)?.expose_secret();
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         return Err(wrong());
     }
     let options: PgConnectOptions = url.parse().map_err(|_| wrong())?;
-    let options = if wants_tls(&options, url) { options.ssl_mode(PgSslMode::Require) } else { options };
+    let options = match settings.authorities.as_slice() {
+        [] => options,
+        _ if is_said(url, &["sslrootcert", "ssl-root-cert", "ssl-ca"]) => options,
+        pem => options.ssl_root_cert_from_pem(pem.to_vec()),
+    };
+    let is_open = matches!(options.get_ssl_mode(), PgSslMode::Prefer) && !is_said(url, &["sslmode", "ssl-mode"]);
+    let options = match (is_open, settings.verify, is_near(&options)) {
+        (true, true, _) => options.ssl_mode(PgSslMode::VerifyFull),
+        (true, false, false) => options.ssl_mode(PgSslMode::Require),
+        _ => options,
+    };
     let named = options.get_application_name().is_some();
     let options = if named { options } else { options.application_name("killgate") };
     Ok(options.disable_statement_logging())
 }
 
-/// Whether the connection must be encrypted though nobody said so: the driver would go in plain text where the server, or
-/// whoever is in between, says that it knows no TLS.
-fn wants_tls(options: &PgConnectOptions, url: &str) -> bool {
+/// Whether the server is on this machine. To others the driver would go in plain text where the server, or whoever is in
+/// between, says that it knows no TLS.
+fn is_near(options: &PgConnectOptions) -> bool {
     let host = options.get_host();
-    let is_near = options.get_socket().is_some()
+    options.get_socket().is_some()
         || host.starts_with('/')
         || host == "localhost"
-        || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    let is_said = Url::parse(url)
-        .is_ok_and(|url| url.query_pairs().any(|(name, _)| matches!(name.as_ref(), "sslmode" | "ssl-mode")));
-    !is_near && !is_said && matches!(options.get_ssl_mode(), PgSslMode::Prefer)
+        || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether the URL has one of these parameters.
+fn is_said(url: &str, names: &[&str]) -> bool {
+    Url::parse(url).is_ok_and(|url| url.query_pairs().any(|(name, _)| names.contains(&name.as_ref())))
 }
 
 /// What the connections for one purpose begin with.
@@ -357,7 +369,11 @@ mod tests {
 
     #[test]
     fn beyond_the_machine_the_record_is_reached_by_tls_unless_the_url_says_otherwise() {
-        let mode = |url: &str| options(&SecretString::from(url)).unwrap().get_ssl_mode();
+        let of = |url: &str, verify| Settings { database_url: Some(url.into()), verify, ..Settings::default() };
+        let mode = |url: &str| options(&of(url, false)).unwrap().get_ssl_mode();
+        let verified = |url: &str| options(&of(url, true)).unwrap().get_ssl_mode();
+        assert!(matches!(verified("postgres://u@localhost/k"), PgSslMode::VerifyFull));
+        assert!(matches!(verified("postgres://u@db.example.com/k?sslmode=verify-ca"), PgSslMode::VerifyCa));
         for url in ["postgres://u@db.example.com/k", "postgres://u@10.0.0.1/k?application_name=x"] {
             assert!(matches!(mode(url), PgSslMode::Require), "{url}");
         }

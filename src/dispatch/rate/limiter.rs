@@ -56,6 +56,8 @@ pub struct Limit {
     /// Calls in any one minute, of the whole fleet, where the vendor counts so.
     pub requests_per_minute: Option<NonZeroU32>,
     pub max_ids_per_call: usize,
+    /// How many calls one after another those ids take.
+    pub steps: u32,
     /// Longest wait for a permit.
     pub max_wait: Duration,
     /// Longest time for one call, from connecting to the last byte of the answer.

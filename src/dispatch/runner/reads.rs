@@ -9,6 +9,7 @@ use crate::{
     dispatch::{
         rate::{budget::Budget, rows::First},
         report::Stop,
+        wait::wait_until,
     },
     domain::{SessionId, Target},
     upstream::Listing,
@@ -19,6 +20,12 @@ impl Runner {
     /// beyond `until`.
     pub(crate) async fn list(&self, listing: &mut Listing, reader: &Reader, until: Instant) -> Result<(), Stop> {
         while let Some(call) = listing.call() {
+            if let Some(moment) = listing.pause().map(|pause| Instant::now() + pause) {
+                if moment > until {
+                    return Err(Stop::StillRunning);
+                }
+                wait_until(moment).await;
+            }
             let mut run = self.page(listing, reader, until);
             self.exchange(&call, &mut run, |reply| listing.read(reply)).await?;
         }

@@ -1,5 +1,7 @@
 //! A script of statements is run as one of HTTP calls is: by a vendor and an account that stand for a database server.
 
+mod steps;
+
 use std::{collections::HashMap, num::NonZeroU32, sync::Mutex};
 
 use actix_web::http::StatusCode;
@@ -13,7 +15,7 @@ use crate::{
     domain::{LiveSession, Outcome, Selector, Session, SessionId, Status, VendorName},
     upstream::{
         By, Content, Counting, HttpReply, IdRule, ListFilter, Listing, ListingKind, Own, Page, Payload, Protocol,
-        SelectorKind, Statement, StatementResult, Statements,
+        SelectorKind, Statement, StatementResult, Statements, Takes,
         account::{Carrier, Counted, Endpoint, Stamp, Times},
         redact::Redactor,
     },
@@ -38,7 +40,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     can_follow_up: false,
     listing: Some(ListingKind { needs_one_of: &[], most: None, tells: &[] }),
     own: Own { users: &[], commands: &[], applications: &[] },
-    checks_likeness: false,
+    takes: Takes::Ids,
+    steps: 1,
     cancels: false,
 };
 
@@ -189,6 +192,7 @@ impl World {
             reserved_percent: 0,
             max_waiting: 10,
             look_max_age: Duration::from_secs(20),
+            steps: 1,
             look: true,
         };
         let runner = Runner {

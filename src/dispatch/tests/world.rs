@@ -103,6 +103,7 @@ impl World {
             reserved_percent: 20,
             max_waiting: 1000,
             look_max_age: Duration::from_secs(2),
+            steps: 1,
             look: true,
         };
         Self {

@@ -27,6 +27,7 @@ fn scopes(operation: &str) -> Option<&'static [Scope]> {
         "killSessions" => &[Scope::SessionsKill, Scope::SessionsKillUrgent],
         "listKills" | "readKill" | "followKill" | "countKills" => READ_KILLS,
         "exportKills" | "readManifest" => &[Scope::KillsExport],
+        "readEvidence" => &[Scope::KillsRead],
         "whoAmI" | "listVendors" | "listTargets" => ANY_TOKEN,
         _ => return None,
     })

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::{
-    domain::{End, Order, Problem, ProblemCode, SessionId, Target},
+    domain::{End, Order, Problem, ProblemCode, Selector, SessionId, Target},
     kill::{
         intake::{
             ids::recorded_select,
@@ -188,7 +188,8 @@ impl Asks {
             let field = untold.map_or_else(|| field.clone(), |name| format!("{field}.{name}"));
             return mistakes.add(unsupported(sentence).at(field).supported(able.forms()));
         }
-        if able.listing.is_none() {
+        // Whom the database would pick it tells without a list.
+        if able.listing.is_none() && order.selector != Selector::Intelligent {
             let asked = [("dry_run", self.dry_run), ("confirm", self.is_bound), ("select", self.pins)];
             for (field, _) in asked.into_iter().filter(|(_, is_asked)| *is_asked) {
                 let sentence = "cannot be had: the vendor has no list of sessions at this account's site, so none can be \

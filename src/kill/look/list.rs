@@ -139,7 +139,7 @@ fn filters(target: &Target, listing: Option<ListingKind>, wanted: &Match) -> Res
 pub(in crate::kill) fn unread(stop: &Stop) -> Problem {
     let wait = |code, sentence: &str, wait: Duration| Problem::new(code, sentence).retry_after(seconds(wait));
     match stop {
-        Stop::Fault(fault) | Stop::Renewed(fault) => refused(fault),
+        Stop::Fault(fault) | Stop::Unprepared(fault) | Stop::Renewed(fault) => refused(fault),
         Stop::NoPermit(rest) => {
             let sentence = "too many calls are waiting for this vendor account, and kills go before lists";
             wait(ProblemCode::RateLimited, sentence, *rest)

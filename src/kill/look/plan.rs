@@ -86,11 +86,12 @@ pub(in crate::kill) fn before(policy: &Policy, runner: &Runner, asked: &Asked) -
     if order.selector == Selector::Intelligent && has_own_way {
         return Ok(Before::Nothing(Blind::Picked));
     }
+    let needs_look = upstream::needs_look(&order.target);
     if !look {
         return may_be_blind(policy, asked, has_own_way).map(|()| Before::Nothing(Blind::Asked));
     }
     let is_ids = matches!(order.selector, Selector::Ids(_));
-    if is_ids && is_plain && !has_rules && !policy.targets.looks(&order.target, runner.limit.look) {
+    if is_ids && is_plain && !has_rules && !needs_look && !policy.targets.looks(&order.target, runner.limit.look) {
         return Ok(Before::Nothing(Blind::Configured));
     }
     let filters = runner.able.listing.map(|listing| lists(listing, asked));
@@ -139,6 +140,9 @@ fn may_be_blind(policy: &Policy, asked: &Asked, has_own_way: bool) -> Result<(),
     let invalid = |sentence: &str| Err(Problem::invalid("look", sentence));
     if policy.targets.has_rules(&asked.order.target) {
         return forbidden("a protection rule covers this target, so its sessions are looked at before every kill");
+    }
+    if upstream::needs_look(&asked.order.target) {
+        return invalid("must not be false: the vendor's kill names the user of each session, which only a look tells");
     }
     if !asked.pins.is_empty() || asked.bound.is_some() {
         return invalid("must not be false: only a look tells whether pinned or confirmed sessions are the same still");

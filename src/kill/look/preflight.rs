@@ -133,7 +133,7 @@ impl Preflight<'_> {
 
     /// The same order with what tells its sessions apart, where the vendor's kill can ask for that.
     pub(super) fn with_likeness(&self, order: Order, list: &List) -> Order {
-        if self.runner.able.checks_likeness { order.with_likeness_from(&list.sessions) } else { order }
+        if self.runner.able.takes.likeness() { order.with_likeness_from(&list.sessions) } else { order }
     }
 
     /// Which sessions may be sent, and what was seen of them.
@@ -190,7 +190,8 @@ fn check_found(found: usize) -> Result<(), Problem> {
 
 /// Why nothing is sent where there is no list.
 pub(in crate::kill) fn unlooked(mut problem: Problem, asked: &Asked) -> Problem {
-    let may_be_blind = asked.pins.is_empty() && asked.bound.is_none();
+    let needs_look = upstream::needs_look(&asked.order.target);
+    let may_be_blind = asked.pins.is_empty() && asked.bound.is_none() && !needs_look;
     let without = if may_be_blind {
         "; with the scope sessions:kill:blind and \"look\": false it goes without a look, where no protection rule, confirm or \
          cap needs one"

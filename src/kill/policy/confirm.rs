@@ -103,7 +103,12 @@ fn hash(bytes: &[u8]) -> [u8; HASH] {
 
 /// Makes and checks tokens.
 #[derive(Clone)]
-pub struct Key(hmac::Key);
+pub struct Key {
+    /// What tokens are made with.
+    newest: hmac::Key,
+    /// What tokens may have been made with before.
+    older: Vec<hmac::Key>,
+}
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -112,10 +117,10 @@ impl fmt::Debug for Key {
 }
 
 impl Key {
-    /// The key that all gateways with this secret have.
-    #[must_use]
-    pub fn new(secret: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    /// The key that all gateways with these secrets have, the newest of them first; `None` where there is none.
+    pub fn new<'s>(secrets: impl IntoIterator<Item = &'s [u8]>) -> Option<Self> {
+        let mut keys = secrets.into_iter().map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret));
+        Some(Self { newest: keys.next()?, older: keys.collect() })
     }
 
     /// A key that nobody else has.
@@ -126,7 +131,7 @@ impl Key {
     pub fn random() -> Self {
         let mut secret = [0; HASH];
         rand::fill(&mut secret).expect("the machine has randomness");
-        Self::new(&secret)
+        Self { newest: hmac::Key::new(hmac::HMAC_SHA256, &secret), older: vec![] }
     }
 
     /// The token for a preview: the same for the same preview, end and terms.
@@ -136,7 +141,7 @@ impl Key {
         token.extend(unix_millis(until).to_be_bytes());
         token.extend(preview.as_bytes());
         token.extend(terms.0.iter().flatten());
-        let tag = hmac::sign(&self.0, &[PURPOSE, &token].concat());
+        let tag = hmac::sign(&self.newest, &[PURPOSE, &token].concat());
         token.extend(tag.as_ref());
         format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(token))
     }
@@ -150,7 +155,10 @@ impl Key {
         let bytes = bytes.filter(|bytes| bytes.len() == SIGNED + HASH).ok_or(Refusal::Foreign)?;
         let (signed, tag) = bytes.split_at(SIGNED);
         // Takes as long whatever the tag is.
-        hmac::verify(&self.0, &[PURPOSE, signed].concat(), tag).map_err(|_| Refusal::Foreign)?;
+        let (signed_for, mut keys) = ([PURPOSE, signed].concat(), std::iter::once(&self.newest).chain(&self.older));
+        if !keys.any(|key| hmac::verify(key, &signed_for, tag).is_ok()) {
+            return Err(Refusal::Foreign);
+        }
         let (head, hashes) = signed.split_at(SIGNED - 3 * HASH);
         let (until, preview) = head[1..].split_at(8);
         let until = until.try_into().map(i64::from_be_bytes).map_err(|_| Refusal::Foreign)?;
@@ -206,13 +214,28 @@ mod tests {
         Terms::of(caller, &target, &json!({ "ids": ids }), End::Session)
     }
 
+    fn key(secret: &[u8]) -> Key {
+        Key::new([secret]).unwrap()
+    }
+
+    #[test]
+    fn the_first_secret_makes_tokens_and_those_of_all_are_taken() {
+        let (good, until) = (terms("bot", None, "no07", &["1"]), NOON + Duration::MINUTE);
+        let both = Key::new([b"new".as_slice(), b"old"]).unwrap();
+        let check = |key: &Key, by: &Key| by.check(&key.mint(preview(), until, &good), NOON, &good);
+        assert_eq!(check(&key(b"old"), &both), Ok(preview()));
+        assert_eq!(check(&both, &key(b"new")), Ok(preview()));
+        assert_eq!(check(&both, &key(b"old")), Err(Refusal::Foreign));
+        assert!(Key::new([]).is_none());
+    }
+
     fn preview() -> KillId {
         Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001)
     }
 
     #[test]
     fn a_token_is_good_for_its_caller_target_and_selector_until_it_runs_out() {
-        let key = Key::new(b"a secret of thirty-two bytes, or more");
+        let key = key(b"a secret of thirty-two bytes, or more");
         let good = terms("bot", Some("orders"), "no07", &["1"]);
         let token = key.mint(preview(), NOON, &good);
         assert_eq!(token, key.mint(preview(), NOON, &good), "the same again for whoever asks again");
@@ -242,7 +265,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_token_that_was_changed_anywhere_is_taken(at in 0_usize..153, by in 1_u8.., cut in 0_usize..208) {
-            let key = Key::new(b"secret");
+            let key = key(b"secret");
             let good = terms("bot", None, "no07", &["1"]);
             let token = key.mint(preview(), NOON, &good);
             let mut bytes = URL_SAFE_NO_PAD.decode(&token[PREFIX.len()..]).unwrap();
@@ -255,7 +278,7 @@ mod tests {
         #[test]
         fn no_text_at_all_makes_a_check_fail_hard(text in "\\PC{0,300}") {
             let _ = without_tokens(&text);
-            let refused = Key::new(b"secret").check(&text, NOON, &terms("bot", None, "no07", &["1"]));
+            let refused = key(b"secret").check(&text, NOON, &terms("bot", None, "no07", &["1"]));
             prop_assert_eq!(refused, Err(Refusal::Foreign));
         }
     }

@@ -76,6 +76,7 @@ fn runner(kills: &Kills) -> Runner {
         reserved_percent: 0,
         max_waiting: 1,
         look_max_age: Duration::from_secs(1),
+        steps: 1,
         look: true,
     };
     let account = Arc::new(Account::new("huawei".into(), CloudAccount::new(settings, transport, clock.clone())));

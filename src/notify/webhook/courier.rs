@@ -7,12 +7,15 @@ use aws_lc_rs::{hmac, rand};
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, sleep},
 };
-use url::Url;
 
-use super::{Dependencies, after, message::Message, pause};
-use crate::{audit::Delivery, config::Webhook, upstream::transport::Request};
+use super::{Dependencies, after, chat, message::Message, pause};
+use crate::{
+    audit::Delivery,
+    config::{Secret, Webhook},
+    upstream::transport::{Request, Response, Transport},
+};
 
 /// How often is looked for what is due.
 const EVERY: Duration = Duration::from_millis(500);
@@ -23,11 +26,15 @@ const LEASE: Duration = Duration::from_secs(30);
 /// Most tries at once; a receiver that fails is asked one at a time until it takes one.
 const PLACES: usize = 8;
 
+/// How long a chat is left alone after a message: the strictest takes twenty a minute, and then none for ten.
+const CHAT_PACE: Duration = Duration::from_millis(3100);
+
 /// Delivers to one webhook.
 pub(super) struct Courier {
     name: String,
-    url: Url,
+    webhook: Webhook,
     key: hmac::Key,
+    transport: Transport,
     dependencies: Dependencies,
 }
 
@@ -43,7 +50,8 @@ enum Tried {
 impl Courier {
     pub(super) fn new(webhook: &Webhook, dependencies: Dependencies) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &webhook.key());
-        Self { name: webhook.name.clone(), url: webhook.url.clone(), key, dependencies }
+        let transport = dependencies.ways.of(webhook.authorities.as_deref()).clone();
+        Self { name: webhook.name.clone(), webhook: webhook.clone(), key, transport, dependencies }
     }
 
     /// Delivers what is due until it is told to stop; what is under way then is finished.
@@ -64,7 +72,7 @@ impl Courier {
                 }
                 _ = stop.wait_for(|stop| *stop) => break,
             }
-            let places = if is_failing { 1 } else { PLACES };
+            let places = if is_failing || courier.webhook.format.is_chat() { 1 } else { PLACES };
             for delivery in courier.claim(places.saturating_sub(under_way.len())).await {
                 let courier = Arc::clone(&courier);
                 under_way.spawn(async move { courier.deliver(&delivery).await });
@@ -89,7 +97,12 @@ impl Courier {
     /// One try; true if it was taken.
     async fn deliver(&self, delivery: &Delivery) -> bool {
         let (id, tries) = (delivery.kill.id, delivery.tries);
-        let came = self.post(&Message::of(delivery)).await;
+        if !self.webhook.wants(&delivery.kill) {
+            self.record(delivery, None).await;
+            return true;
+        }
+        let is_chat = self.webhook.format.is_chat();
+        let came = if is_chat { self.say(delivery).await } else { self.post(&Message::of(delivery)).await };
         let pause = match &came {
             // No try before the receiver wants one.
             Tried::Failed(_, wait) => pause::after(tries, luck()).map(|pause| pause.max(wait.unwrap_or_default())),
@@ -108,7 +121,16 @@ impl Courier {
             }
         };
         self.dependencies.metrics.delivery(&self.name, result);
-        let audit = &self.dependencies.audit;
+        self.record(delivery, pause).await;
+        if is_chat {
+            sleep(CHAT_PACE).await;
+        }
+        matches!(came, Tried::Taken)
+    }
+
+    /// Records that it is over, or when it is tried again.
+    async fn record(&self, delivery: &Delivery, pause: Option<Duration>) {
+        let (id, tries, audit) = (delivery.kill.id, delivery.tries, &self.dependencies.audit);
         let recorded = match pause {
             Some(pause) => {
                 audit.deliver_later(&self.name, id, tries, after(self.dependencies.clock.now(), pause)).await
@@ -119,19 +141,41 @@ impl Courier {
             // The lease runs out, and it is made again.
             tracing::warn!(webhook = self.name, kill_id = %id, %error, "what came of a delivery could not be recorded");
         }
-        matches!(came, Tried::Taken)
+    }
+
+    /// A message in a chat.
+    async fn say(&self, delivery: &Delivery) -> Tried {
+        let Webhook { format, url, secret, .. } = &self.webhook;
+        let now = self.dependencies.clock.now();
+        let kill = delivery.kill.clone().explained();
+        let chat::Post { url, body } = chat::post(*format, &kill, url, secret.as_ref().map(Secret::expose), now);
+        match self.transport.send(Request::json(url, body, TIMEOUT)).await {
+            Ok(response) if response.status.is_success() => match chat::refusal(*format, &response.body) {
+                None => Tried::Taken,
+                Some(why) => Tried::Failed(why, None),
+            },
+            Ok(response) => self.refused(&response, |status| {
+                let again = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+                status.is_client_error() && !again.contains(&status)
+            }),
+            Err(error) => Tried::Failed(error.to_string(), None),
+        }
+    }
+
+    fn refused(&self, response: &Response, is_for_good: impl Fn(StatusCode) -> bool) -> Tried {
+        let why = format!("HTTP {}", response.status.as_u16());
+        if is_for_good(response.status) {
+            return Tried::Unwanted(why);
+        }
+        Tried::Failed(why, response.retry_after(self.dependencies.clock.now()))
     }
 
     async fn post(&self, message: &Message) -> Tried {
-        let mut request = Request::json(self.url.clone(), message.body.clone(), TIMEOUT);
+        let mut request = Request::json(self.webhook.url.clone(), message.body.clone(), TIMEOUT);
         request.headers.extend(message.headers(&self.key, self.dependencies.clock.now()));
-        match self.dependencies.transport.deliver(request).await {
+        match self.transport.deliver(request).await {
             Ok(response) if response.status.is_success() => Tried::Taken,
-            Ok(response) if response.status == StatusCode::GONE => Tried::Unwanted("HTTP 410".to_owned()),
-            Ok(response) => {
-                let wait = response.retry_after(self.dependencies.clock.now());
-                Tried::Failed(format!("HTTP {}", response.status.as_u16()), wait)
-            }
+            Ok(response) => self.refused(&response, |status| status == StatusCode::GONE),
             Err(error) => Tried::Failed(error.to_string(), None),
         }
     }

@@ -8,6 +8,7 @@
 //! It refuses to follow redirects, to hold the record while it waits, and to show a secret. The invariant: what is told
 //! of a kill, and its id, are the same at every try, whoever makes it.
 
+mod chat;
 mod courier;
 mod message;
 mod pause;
@@ -26,7 +27,7 @@ use crate::{
     clock::Clock,
     config::Webhook,
     metrics::Metrics,
-    upstream::transport::Transport,
+    upstream::transport::Ways,
 };
 
 use courier::Courier;
@@ -72,7 +73,7 @@ pub struct Dependencies {
     pub audit: Audit,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
-    pub transport: Transport,
+    pub ways: Ways,
 }
 
 /// The tasks that deliver, under way.

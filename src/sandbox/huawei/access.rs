@@ -43,7 +43,7 @@ pub(super) fn admit(state: &mut State, incoming: &Incoming, route: &Route) -> Re
     let text = "The project ID is invalid.";
     Err(match route.action.vendor() {
         "gaussdb" => Refusal::new(400, "DBS.280408", text),
-        "das" => Refusal::new(400, "DAS.200113", text),
+        "das" | "dasrds" => Refusal::new(400, "DAS.200113", text),
         _ => Refusal::new(400, "DBS.280001", text),
     })
 }

@@ -16,11 +16,10 @@ use crate::sandbox::{
 const MOST: usize = 200;
 
 /// Members of a listed session that are texts and empty here.
-const EMPTY: [&str; 20] = [
+const EMPTY: [&str; 19] = [
     "wait",
     "wait_event",
     "wait_status",
-    "block_session",
     "query_id",
     "trans_num",
     "rollback_num",
@@ -152,6 +151,7 @@ fn listed(row: &Session, component: &str, started: i64, now: i64) -> Value {
         ("exec_time", age.to_string()),
         ("query", row.statement.clone()),
         ("component_name", component.to_owned()),
+        ("block_session", row.blocked_by.map(|id| id.to_string()).unwrap_or_default()),
     ];
     members.extend(texts.map(|(name, text)| (name.to_owned(), text.into())));
     members.extend(["back_end_start", "transaction_start", "query_start"].map(|name| (name.into(), started.into())));
@@ -167,11 +167,11 @@ fn place(world: &World, instance: &str, node: &str, component: &str) -> Result<P
     if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
         return Err(Refusal::new(400, "DBS.280667", "The component ID is incorrect."));
     }
-    let of_instance = || world.tables.iter().filter(|table| table.place.instance_id() == instance);
+    let of_instance = || world.tables.iter().filter(|table| table.place.instance_id == instance);
     if of_instance().next().is_none() {
         return Err(Refusal::new(404, "DBS.200002", "The DB instance does not exist."));
     }
-    if !of_instance().any(|table| table.place.node_id() == Some(node)) {
+    if !of_instance().any(|table| table.place.node_id.as_deref() == Some(node)) {
         return Err(Refusal::new(400, "DBS.212005", "The node does not belong to the instance."));
     }
     let place = Place::gaussdb(instance, node, component);

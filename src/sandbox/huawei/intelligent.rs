@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{dbs, death, failed, taurusdb::place};
 use crate::{
@@ -43,11 +43,7 @@ pub(super) fn kill(
     let node = place(&state.world, route.instance, &node)?;
 
     let table = state.world.table_mut(&node).ok_or_else(failed)?;
-    let groups = groups(table);
-    let mut ids: Vec<u64> =
-        RANKINGS.iter().flat_map(|(_, rank)| top(&groups, *rank)).flat_map(|(_, group)| group.ids.clone()).collect();
-    ids.sort_unstable();
-    ids.dedup();
+    let ids = picks(table);
     let killed = death(lie).map(|death| table.kill(&ids, death)).unwrap_or_default();
 
     // Task ids are milliseconds; two in one millisecond must still differ.
@@ -70,10 +66,26 @@ pub(super) fn preview(state: &State, incoming: &Incoming, route: &Route) -> Resu
     let node = query.required_text("node_id").map_err(dbs)?;
     query.finish().map_err(dbs)?;
     let node = place(&state.world, route.instance, &node)?;
-    let groups = groups(state.world.table(&node).ok_or_else(failed)?);
+    let table = state.world.table(&node).ok_or_else(failed)?;
+    Ok(Answer::json(200, &json!({"statistics": statistics(table, "example_sql_text")})))
+}
+
+/// Whom the vendor picks now.
+pub(super) fn picks(table: &Table) -> Vec<u64> {
+    let groups = groups(table);
+    let mut ids: Vec<u64> =
+        RANKINGS.iter().flat_map(|(_, rank)| top(&groups, *rank)).flat_map(|(_, group)| group.ids.clone()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// The same group by group; `example` is what the product calls a statement of one.
+pub(super) fn statistics(table: &Table, example: &str) -> Vec<Value> {
+    let groups = groups(table);
     let row = |(strategy, (template, group)): (&str, (&String, &Group))| {
         json!({
-            "keyword": template, "example_sql_text": group.example, "ids": group.ids, "count": group.count,
+            "keyword": template, example: group.example, "ids": group.ids, "count": group.count,
             "total_time": group.total.as_secs_f64(), "avg_time": group.mean().as_secs_f64(),
             "max_time": group.max.as_secs_f64(),
             "strategy": strategy,
@@ -81,7 +93,7 @@ pub(super) fn preview(state: &State, incoming: &Incoming, route: &Route) -> Resu
     };
     let rows =
         RANKINGS.iter().flat_map(|(name, rank)| top(&groups, *rank).into_iter().map(move |group| (*name, group)));
-    Ok(Answer::json(200, &json!({"statistics": rows.map(row).collect::<Vec<_>>()})))
+    rows.map(row).collect()
 }
 
 /// The query is in milliseconds, the answer in seconds, as at the vendor.

@@ -2,9 +2,11 @@
 
 mod access;
 mod das;
+mod dasrds;
 mod gaussdb;
 mod iam;
 mod intelligent;
+mod rds;
 mod taurusdb;
 
 use serde_json::{Value, json};
@@ -32,8 +34,8 @@ impl Cloud for Huawei {
         "huawei"
     }
 
-    fn is_for(&self, path: &str) -> bool {
-        path != "/"
+    fn is_for(&self, incoming: &Incoming) -> bool {
+        incoming.path != "/"
     }
 
     fn route<'i>(&self, incoming: &'i Incoming) -> Result<Route<'i>, Refusal> {
@@ -67,11 +69,9 @@ impl Cloud for Huawei {
     }
 
     fn throttled(&self, action: Action) -> Refusal {
-        match action {
-            Action::DasKill | Action::DasProcesses => {
-                Refusal::throttled(400, "DAS.200002", "Too many requests. Try again later.")
-            }
-            Action::IamToken => Refusal::throttled(429, "IAM.0012", "Request throttled: 60 calls per 60 seconds."),
+        match action.vendor() {
+            "das" | "dasrds" => Refusal::throttled(400, "DAS.200002", "Too many requests. Try again later."),
+            "iam" => Refusal::throttled(429, "IAM.0012", "Request throttled: 60 calls per 60 seconds."),
             _ => self.over_the_limit(21, 20),
         }
     }
@@ -122,10 +122,14 @@ fn route(incoming: &Incoming) -> Result<Route<'_>, Refusal> {
                 ("POST", ["real-time-session"]) => (Action::GaussdbSessions, ""),
                 ("DELETE", ["process"]) => (Action::DasKill, ""),
                 ("GET", ["processes"]) => (Action::DasProcesses, ""),
+                ("POST", ["kill-process"]) => (Action::DasrdsKill, ""),
+                ("GET", ["query-process-list"] | ["pg", "query-process-list"]) => (Action::DasrdsProcesses, ""),
                 ("DELETE", ["nodes", node, "processes"]) => (Action::TaurusdbKill, *node),
                 ("GET", ["nodes", node, "processes"]) => (Action::TaurusdbProcesses, *node),
                 ("POST", ["intelligent-kill-session"]) => (Action::IntelligentKill, ""),
                 ("GET", ["intelligent-kill-session", "statistic"]) => (Action::IntelligentPreview, ""),
+                ("PUT", ["ops", "intelligent-kill-session"]) => (Action::RdsKill, ""),
+                ("GET", ["ops", "intelligent-kill-session", "statistic"]) => (Action::RdsPreview, ""),
                 ("GET", ["intelligent-kill-session", "history"]) => (Action::IntelligentHistory, ""),
                 _ => return Err(no_such_api()),
             };
@@ -141,7 +145,7 @@ fn no_such_api() -> Refusal {
 }
 
 fn work(state: &mut State, incoming: &Incoming, route: &Route, lie: Option<&Lie>) -> Result<Answer, Refusal> {
-    if matches!(incoming.method.as_str(), "POST" | "DELETE") {
+    if matches!(incoming.method.as_str(), "POST" | "PUT" | "DELETE") {
         let kind = incoming.headers.value("content-type").unwrap_or_default();
         if kind.split(';').next().map(str::trim) != Some("application/json") {
             return Err(Refusal::new(400, "APIGW.0106", "Invalid header parameter: Content-Type"));
@@ -153,12 +157,16 @@ fn work(state: &mut State, incoming: &Incoming, route: &Route, lie: Option<&Lie>
         Action::GaussdbSessions => gaussdb::sessions(state, incoming, route, lie),
         Action::DasKill => das::kill(state, incoming, route, lie),
         Action::DasProcesses => das::processes(state, incoming, route, lie),
+        Action::DasrdsKill => dasrds::kill(state, incoming, route, lie),
+        Action::DasrdsProcesses => dasrds::processes(state, incoming, route, lie),
         Action::TaurusdbKill => taurusdb::kill(state, incoming, route, lie),
         Action::TaurusdbProcesses => taurusdb::processes(state, incoming, route, lie),
         Action::IntelligentKill => intelligent::kill(state, incoming, route, lie),
+        Action::RdsKill => rds::kill(state, incoming, route, lie),
+        Action::RdsPreview => rds::preview(state, incoming, route),
         Action::IntelligentPreview => intelligent::preview(state, incoming, route),
         Action::IntelligentHistory => intelligent::history(state, incoming, route),
-        Action::DcdbKill | Action::DcdbFlow | Action::DcdbProcesses | Action::DcdbDetail => Err(no_such_api()),
+        _ => Err(no_such_api()),
     }?;
     let request_id = crate::clock::id_at(incoming.at).simple().to_string();
     Ok(answer.header("x-request-id", request_id))

@@ -78,7 +78,7 @@ pub(super) fn place(world: &World, instance: &str, node: &str) -> Result<Place, 
     if !has_tag(instance, "in07") || !has_tag(node, "no07") {
         return Err(Refusal::new(400, "DBS.280404", "The instance ID or node ID format is incorrect."));
     }
-    if !world.tables.iter().any(|table| table.place.instance_id() == instance) {
+    if !world.tables.iter().any(|table| table.place.instance_id == instance) {
         return Err(Refusal::new(404, "DBS.200002", "The DB instance does not exist."));
     }
     let place = Place::taurusdb(instance, node);

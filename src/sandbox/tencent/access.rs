@@ -11,15 +11,15 @@ use crate::sandbox::{
 
 const SKEW_SECONDS: u64 = 5 * 60;
 
-/// Lets a call in, or says why not.
-pub(super) fn admit(state: &State, incoming: &Incoming) -> Result<(), Refusal> {
+/// Lets a call to that service in, or says why not.
+pub(super) fn admit(state: &State, incoming: &Incoming, wanted: &str) -> Result<(), Refusal> {
     let malformed = || denied("AuthFailure.InvalidAuthorization", "The Authorization header is invalid.");
     let header = incoming.headers.value("authorization").ok_or_else(malformed)?;
     let authorization = Authorization::parse(header, "TC3-HMAC-SHA256", "Credential").ok_or_else(malformed)?;
     let (key, scope) = authorization.key.split_once('/').ok_or_else(malformed)?;
     let (day, service) = scope.split_once('/').ok_or_else(malformed)?;
     let both_signed = ["content-type", "host"].iter().all(|name| authorization.signs(name));
-    if service != "dcdb/tc3_request" || !both_signed {
+    if service.strip_suffix("/tc3_request") != Some(wanted) || !both_signed {
         return Err(malformed());
     }
 

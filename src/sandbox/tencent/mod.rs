@@ -1,24 +1,49 @@
 //! The simulated Tencent Cloud: one path, the operation in a header, and errors inside HTTP 200.
 
 mod access;
+mod dbbrain;
 mod dcdb;
-mod places;
+mod killsession;
+mod tdsql;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    Action, Lie,
+    Action, Lie, Place,
     answer::{Answer, Refusal},
     cloud::Cloud,
     fields::Bad,
     handler::Route,
     limits::Count,
     log::Incoming,
+    session::Table,
     state::State,
 };
+use crate::clock;
 
-const VERSION: &str = "2018-04-11";
+/// One of the cloud's products: a service of its API.
+struct Product {
+    vendor: &'static str,
+    /// What signatures call it.
+    service: &'static str,
+    /// No two have the same, so in the absence of hosts it tells them apart.
+    version: &'static str,
+    /// The action of that name.
+    recognise: fn(&str, &Incoming) -> Option<Action>,
+    /// Does what is asked.
+    work: fn(&mut State, &Incoming, Action, Option<&Lie>) -> Result<Answer, Refusal>,
+}
+
+static PRODUCTS: [&Product; 3] = [&dcdb::PRODUCT, &tdsql::PRODUCT, &dbbrain::PRODUCT];
+
+impl Product {
+    /// The one that has this action; routes have no others.
+    fn of(action: Action) -> Option<&'static Self> {
+        PRODUCTS.into_iter().find(|product| product.vendor == action.vendor())
+    }
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -29,21 +54,21 @@ impl Cloud for Tencent {
         "tencent"
     }
 
-    fn is_for(&self, path: &str) -> bool {
-        path == "/"
+    fn is_for(&self, incoming: &Incoming) -> bool {
+        incoming.path == "/"
     }
 
     fn route<'i>(&self, incoming: &'i Incoming) -> Result<Route<'i>, Refusal> {
         route(incoming)
     }
 
-    fn admit(&self, state: &mut State, incoming: &Incoming, _: &Route) -> Result<(), Refusal> {
-        access::admit(state, incoming)
+    fn admit(&self, state: &mut State, incoming: &Incoming, route: &Route) -> Result<(), Refusal> {
+        access::admit(state, incoming, Product::of(route.action).map_or("", |product| product.service))
     }
 
     /// Each action by itself.
     fn counts(&self, state: &State, action: Action) -> Count {
-        Count { with: format!("{action:?}"), limit: Some(state.limits.dcdb) }
+        Count { with: format!("{:?}", action.counted_as()), limit: Some(state.limits.dcdb) }
     }
 
     fn work(
@@ -84,19 +109,15 @@ fn route(incoming: &Incoming) -> Result<Route<'_>, Refusal> {
     if incoming.method != "POST" {
         return Err(refuse("UnsupportedProtocol", "Only POST with a JSON body is supported."));
     }
-    let action = match incoming.headers.value("x-tc-action") {
-        Some("KillSession") => Action::DcdbKill,
-        Some("DescribeFlow") => Action::DcdbFlow,
-        Some("DescribeProcessList") => Action::DcdbProcesses,
-        Some("DescribeDCDBInstanceDetail") => Action::DcdbDetail,
-        Some(other) => return Err(refuse("InvalidAction", format!("The action {other} is invalid or not found."))),
-        None => return Err(refuse("MissingParameter", "The header X-TC-Action is missing.")),
-    };
-    match incoming.headers.value("x-tc-version") {
-        Some(VERSION) => Ok(Route { action, project: "", instance: "", node: "" }),
-        Some(other) => Err(refuse("NoSuchVersion", format!("The version {other} does not exist."))),
-        None => Err(refuse("MissingParameter", "The header X-TC-Version is missing.")),
-    }
+    let version = incoming.headers.value("x-tc-version");
+    let version = version.ok_or_else(|| refuse("MissingParameter", "The header X-TC-Version is missing."))?;
+    let action = incoming.headers.value("x-tc-action");
+    let action = action.ok_or_else(|| refuse("MissingParameter", "The header X-TC-Action is missing."))?;
+    let product = PRODUCTS.into_iter().find(|product| product.version == version);
+    let product = product.ok_or_else(|| refuse("NoSuchVersion", format!("The version {version} does not exist.")))?;
+    let found = (product.recognise)(action, incoming);
+    let unknown = || refuse("InvalidAction", format!("The action {action} is invalid or not found."));
+    Ok(Route { action: found.ok_or_else(unknown)?, project: "", instance: "", node: "" })
 }
 
 fn work(state: &mut State, incoming: &Incoming, action: Action, lie: Option<&Lie>) -> Result<Answer, Refusal> {
@@ -107,16 +128,31 @@ fn work(state: &mut State, incoming: &Incoming, action: Action, lie: Option<&Lie
     if !incoming.query.is_empty() {
         return Err(refuse("UnknownParameter", "Parameters of a POST belong in its body."));
     }
-    match action {
-        Action::DcdbProcesses if state.international => {
-            Err(refuse("InvalidAction", "The action DescribeProcessList is invalid or not found."))
-        }
-        Action::DcdbKill => dcdb::kill(state, incoming, lie),
-        Action::DcdbFlow => dcdb::flow(state, incoming, lie),
-        Action::DcdbProcesses => dcdb::processes(state, incoming, lie),
-        Action::DcdbDetail => places::detail(state, incoming),
-        _ => Err(refuse("InvalidAction", "The action is invalid or not found.")),
-    }
+    let product = Product::of(action);
+    let product = product.ok_or_else(|| refuse("InvalidAction", "The action is invalid or not found."))?;
+    (product.work)(state, incoming, action, lie)
+}
+
+/// A documented success.
+fn answer(mut response: Value, at: OffsetDateTime) -> Answer {
+    response["RequestId"] = json!(clock::id_at(at));
+    Answer::json(200, &json!({"Response": response}))
+}
+
+/// A node as the detail of an instance shows it.
+fn node(place: &Place, primary: bool) -> Value {
+    let role = if primary { "master" } else { "slave" };
+    json!({"NodeId": place.node_id, "Role": role, "Zone": "ap-guangzhou-3"})
+}
+
+/// The node of that id, or the primary where none is named.
+fn of_nodes(nodes: &[&Table], node: Option<&str>) -> Result<Place, Refusal> {
+    let found = nodes.iter().find(|table| match node {
+        Some(_) => table.place.node_id.as_deref() == node,
+        None => table.primary,
+    });
+    let elsewhere = || refuse("InvalidParameter", "The node does not belong to the instance or shard.");
+    found.map(|table| table.place.clone()).ok_or_else(elsewhere)
 }
 
 fn refuse(code: &'static str, message: impl Into<String>) -> Refusal {

@@ -12,7 +12,10 @@ use tokio::{
 use super::super::{
     Headers, Sandbox, demo,
     log::Incoming,
-    verify::{huawei_canonical, huawei_signature, tencent_canonical, tencent_signature},
+    verify::{
+        alibaba_canonical, alibaba_signature, huawei_canonical, huawei_signature, sha256_hex, tencent_canonical,
+        tencent_signature,
+    },
 };
 use crate::clock::Clock;
 
@@ -104,6 +107,31 @@ impl Ask {
         ask.header("authorization", &header)
     }
 
+    /// A call to Alibaba's DAS, signed with the demo keys.
+    pub(super) fn alibaba(action: &str, query: &str, nonce: &str) -> Self {
+        let ask = Self::new("POST", &format!("/?{query}"), "").header("x-acs-action", action);
+        ask.header("x-acs-version", "2020-01-16").sign_alibaba_with(
+            Clock::system().now(),
+            nonce,
+            demo::ALIBABA_ACCESS_KEY_ID,
+            demo::ALIBABA_ACCESS_KEY_SECRET,
+        )
+    }
+
+    pub(super) fn sign_alibaba_with(self, at: OffsetDateTime, nonce: &str, id: &str, secret: &str) -> Self {
+        let date = at.format(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z")).unwrap();
+        let ask = self.without("authorization").header("x-acs-date", &date).header("x-acs-signature-nonce", nonce);
+        let payload = sha256_hex(&ask.body);
+        let ask = ask.header("x-acs-content-sha256", &payload);
+        let mut signed: Vec<_> = ask.headers.iter().map(|(name, _)| name.as_str()).collect();
+        signed.retain(|name| *name == "host" || name.starts_with("x-acs-"));
+        signed.sort_unstable();
+        let signature = alibaba_signature(&alibaba_canonical(&ask.incoming(), &signed).unwrap(), secret);
+        let list = signed.join(";");
+        let header = format!("ACS3-HMAC-SHA256 Credential={id},SignedHeaders={list},Signature={signature}");
+        ask.header("authorization", &header)
+    }
+
     pub(super) fn sign_tencent(self, at: OffsetDateTime) -> Self {
         self.sign_tencent_with(at, demo::TENCENT_SECRET_ID, demo::TENCENT_SECRET_KEY, "dcdb")
     }
@@ -167,7 +195,7 @@ impl Got {
     /// The code of a refusal in whatever clothing.
     pub(super) fn code(&self) -> String {
         let body = self.json();
-        let places = ["/error_code", "/Response/Error/Code", "/error/code"];
+        let places = ["/error_code", "/Response/Error/Code", "/error/code", "/Code"];
         let found = places.iter().find_map(|place| body.pointer(place));
         found.map(|code| code.as_str().map_or_else(|| code.to_string(), Into::into)).unwrap_or_default()
     }

@@ -1,6 +1,9 @@
+mod alibaba;
 mod client;
 mod control;
 mod das;
+mod dasrds;
+mod dbbrain;
 mod gaussdb;
 mod huawei_access;
 mod misbehaviour;

@@ -3,6 +3,7 @@
 //! A cloud is pure, as a vendor is: it says what an account of its has to be told, what goes with every call, and what a
 //! signature adds. It never sends, sleeps, logs or reads a clock. A new cloud is one file here and one line in [`TABLE`].
 
+pub mod alibaba;
 pub mod huawei;
 pub mod tencent;
 
@@ -16,7 +17,6 @@ use super::{
     credentials::Credentials,
     sign::{Keys, Unsigned},
 };
-use crate::domain::VendorName;
 
 /// One cloud.
 pub trait Cloud: Debug + Send + Sync {
@@ -36,8 +36,9 @@ pub trait Cloud: Debug + Send + Sync {
     /// The headers of every call beside those of the signature. A call's own take their place.
     fn headers<'a>(&self, region: &'a str, project: Option<&'a str>) -> Vec<(&'static str, &'a str)>;
 
-    /// The headers that a signature with keys adds to a call of that vendor.
-    fn sign(&self, call: &Unsigned<'_>, keys: &Keys, vendor: VendorName, at: OffsetDateTime) -> Vec<(String, String)>;
+    /// The headers that a signature with keys adds to a call; `service` is what the call says of the product, where this
+    /// cloud's signatures name one.
+    fn sign(&self, call: &Unsigned<'_>, keys: &Keys, service: &str, at: OffsetDateTime) -> Vec<(String, String)>;
 
     /// Whether the cloud locks a key after some wrong signatures, for everybody who shares it.
     fn locks_keys(&self) -> bool;
@@ -55,7 +56,7 @@ impl PartialEq for dyn Cloud {
 impl Eq for dyn Cloud {}
 
 /// Every cloud there is.
-pub static TABLE: &[&dyn Cloud] = &[&huawei::Huawei, &tencent::Tencent];
+pub static TABLE: &[&dyn Cloud] = &[&huawei::Huawei, &tencent::Tencent, &alibaba::Alibaba];
 
 /// The cloud of that name.
 #[must_use]

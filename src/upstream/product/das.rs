@@ -11,7 +11,7 @@ use crate::domain::{AnyOf, Glob, Order, Outcome, Selector, Target, VendorName};
 
 use crate::upstream::{
     Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListFilter,
-    ListingKind, Own, Page, Reply, SelectorKind, Step, Vendor, cloud::huawei, json, process::Row,
+    ListingKind, Own, Page, Reply, SelectorKind, Step, Takes, Vendor, cloud::huawei, process::Row,
 };
 
 /// See the module.
@@ -36,7 +36,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     can_follow_up: false,
     listing: Some(ListingKind { needs_one_of: &["user", "database"], most: None, tells: &[] }),
     own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS, applications: &[] },
-    checks_likeness: false,
+    takes: Takes::Ids,
+    steps: 1,
     cancels: false,
 };
 
@@ -107,7 +108,7 @@ impl Vendor for Das {
         huawei::answer(reply, |http| {
             let answer = Answer::all(order, Outcome::Accepted).request(http.request_id.clone());
             let refused = || Fault::of(FaultKind::Refused, reply);
-            Some(if is_taken(&http.body)? { Ok(Step::Done(answer)) } else { Err(refused()) })
+            Some(if huawei::is_taken(&http.body)? { Ok(Step::Done(answer)) } else { Err(refused()) })
         })
     }
 
@@ -129,31 +130,5 @@ impl Vendor for Das {
             }
         }
         Ok(page)
-    }
-}
-
-/// Whether a successful answer says that the kill was taken; `None` where nobody can tell.
-///
-/// Documented as no body at all; neighbouring operations answer `""`, `"OK"`, an object with a `count` or one with
-/// `success`, and a sister product tells a failure under 200 as `status: failed` (vendor's SDK and pages, 2025 and 2026).
-fn is_taken(body: &[u8]) -> Option<bool> {
-    if body.trim_ascii().is_empty() {
-        return Some(true);
-    }
-    match json::read(body)? {
-        Value::String(word) => matches!(word.as_str(), "" | "OK").then_some(true),
-        Value::Object(members) => {
-            let failed =
-                |status: &str| matches!(status.to_ascii_lowercase().as_str(), "fail" | "failed" | "failure" | "error");
-            let says_no = members.get("success") == Some(&Value::Bool(false))
-                || members.get("status").and_then(Value::as_str).is_some_and(failed);
-            let is_known = |(name, value): (&String, &Value)| match name.as_str() {
-                "success" => value.is_boolean(),
-                "count" => value.is_u64(),
-                _ => false,
-            };
-            if says_no { Some(false) } else { members.iter().all(is_known).then_some(true) }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     domain::{Order, Outcome, Session, SessionId, Target},
     upstream::{
         By, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, ListingKind, Need, Own,
-        Payload, Protocol, Reply, SelectorKind, Statement, StatementResult, Statements,
+        Payload, Protocol, Reply, SelectorKind, Statement, StatementResult, Statements, Takes,
     },
 };
 
@@ -38,7 +38,8 @@ pub(super) const fn able(product: &'static str, protocol: Protocol, most_id: u64
             tells: &["min_transaction_seconds", "idle_in_transaction", "blocking"],
         }),
         own,
-        checks_likeness: true,
+        takes: Takes::Likeness,
+        steps: 1,
         cancels: true,
     }
 }

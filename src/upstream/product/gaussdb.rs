@@ -12,7 +12,7 @@ use crate::domain::{LiveSession, Order, Outcome, Session, SessionId, Target, Ven
 
 use crate::upstream::{
     Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListFilter,
-    ListingKind, NOT_REPORTED, Next, Own, Page, Reply, SelectorKind, Step, Vendor,
+    ListingKind, NOT_REPORTED, Next, Own, Page, Reply, SelectorKind, Step, Takes, Vendor,
     cloud::huawei,
     json,
     process::{self, Row},
@@ -46,7 +46,8 @@ static CAPABILITIES: Capabilities = Capabilities {
         tells: &["min_transaction_seconds", "idle_in_transaction", "blocking"],
     }),
     own: Own { users: OWN_USERS, commands: OWN_THREADS, applications: OWN_APPLICATIONS },
-    checks_likeness: false,
+    takes: Takes::Ids,
+    steps: 1,
     cancels: false,
 };
 

@@ -1,14 +1,20 @@
 //! One file for each product that can end sessions: its calls, and what their answers mean.
 
+mod alidas;
 mod das;
+mod dasrds;
+mod dbbrain;
 mod dcdb;
 mod engine;
 mod gaussdb;
+mod killsession;
 mod mariadb;
 mod my;
 mod mysql;
 mod postgresql;
+mod rds;
 mod taurusdb;
+mod tdsql;
 
 use super::Vendor;
 
@@ -16,8 +22,13 @@ use super::Vendor;
 pub static TABLE: &[&dyn Vendor] = &[
     &gaussdb::GaussDb,
     &das::Das,
+    &dasrds::DasRds,
+    &rds::Rds,
     &taurusdb::TaurusDb,
     &dcdb::Dcdb,
+    &tdsql::Tdsql,
+    &dbbrain::DbBrain,
+    &alidas::AliDas,
     &postgresql::PostgreSql,
     &mysql::MySql,
     &mariadb::MariaDb,

@@ -17,7 +17,7 @@ use crate::{
 
 use crate::upstream::{
     Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, IdRule, Known, ListFilter, ListingKind,
-    NOT_REPORTED, Own, Page, Reply, SelectorKind, Step, Vendor, cloud::huawei, json, process::Row,
+    NOT_REPORTED, Own, Page, Reply, SelectorKind, Step, Takes, Vendor, cloud::huawei, json, process::Row,
 };
 
 /// See the module.
@@ -43,7 +43,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     can_follow_up: true,
     listing: Some(ListingKind { needs_one_of: &[], most: None, tells: &[] }),
     own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS, applications: &[] },
-    checks_likeness: false,
+    takes: Takes::Ids,
+    steps: 1,
     cancels: false,
 };
 
@@ -145,11 +146,7 @@ impl Vendor for TaurusDb {
     }
 
     fn picked(&self, reply: &Reply) -> Result<Vec<SessionId>, Fault> {
-        huawei::read(reply, |body| {
-            let groups = body["statistics"].as_array()?;
-            let ids: Vec<Vec<String>> = groups.iter().map(|group| json::ids(&group["ids"])).collect::<Option<_>>()?;
-            Some(ids.into_iter().flatten().map(SessionId).collect())
-        })
+        huawei::picked(reply)
     }
 }
 

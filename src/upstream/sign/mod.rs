@@ -17,7 +17,7 @@ pub use text::{authority, encode, query};
 /// An access key at one cloud.
 #[derive(Clone)]
 pub struct Keys {
-    /// The public half: Huawei's access key, Tencent's secret id.
+    /// The public half: Huawei's access key, Tencent's secret id, Alibaba's access key id.
     pub id: String,
     pub secret: SecretString,
     /// Comes with temporary keys and is sent along.
@@ -38,6 +38,8 @@ pub struct Unsigned<'a> {
     pub url: &'a Url,
     /// No name twice; `Host` is taken from the URL.
     pub headers: &'a [(String, String)],
+    /// A text that no other request has, for signatures with one.
+    pub nonce: &'a str,
     pub body: &'a [u8],
 }
 

@@ -16,7 +16,6 @@ use actix_web::http::{
 };
 use awc::error::SendRequestError;
 use futures_util::StreamExt;
-use rustls::RootCertStore;
 use tokio::{
     sync::{Semaphore, SemaphorePermit, mpsc::UnboundedReceiver},
     task::JoinSet,
@@ -24,7 +23,7 @@ use tokio::{
 };
 
 use super::{
-    Exchange, Letter, Request, Response, TransportError,
+    Egress, Exchange, Letter, Request, Response, TransportError,
     coding::{Undone, decoded},
     connect::{Origin, Pool},
     line::{End, Line},
@@ -47,8 +46,8 @@ struct Client {
 }
 
 /// Carries letters until no handle is left, then waits for the exchanges that are under way.
-pub(super) async fn serve(mut inbox: UnboundedReceiver<Letter>, connect_timeout: Duration, roots: RootCertStore) {
-    let pool = Rc::new(Pool::new(connect_timeout, roots));
+pub(super) async fn serve(mut inbox: UnboundedReceiver<Letter>, connect_timeout: Duration) {
+    let pool = Rc::new(Pool::new(connect_timeout));
     let client = Rc::new(Client { http: http(), pool, large: Semaphore::new(LARGE_AT_ONCE) });
     let mut exchanges = JoinSet::new();
     while let Some(letter) = inbox.recv().await {
@@ -57,13 +56,13 @@ pub(super) async fn serve(mut inbox: UnboundedReceiver<Letter>, connect_timeout:
             Letter::Exchange(exchange) => {
                 let client = Rc::clone(&client);
                 exchanges.spawn_local(async move {
-                    let Exchange { request, begin_by, is_status_enough, reply } = exchange;
+                    let Exchange { request, by, begin_by, is_status_enough, reply } = exchange;
                     // The caller may have gone; the exchange ran to its end all the same.
-                    let _ = reply.send(client.exchange(request, begin_by, is_status_enough).await);
+                    let _ = reply.send(client.exchange(request, by, begin_by, is_status_enough).await);
                 });
             }
-            Letter::Warm { url, many, done } => {
-                let Some(origin) = Origin::of(&url) else { continue };
+            Letter::Warm { url, by, many, done } => {
+                let Some(origin) = Origin::of(&url, by) else { continue };
                 let warm = Rc::clone(&client.pool).warm(origin, many);
                 actix_web::rt::spawn(async move {
                     warm.await;
@@ -91,6 +90,7 @@ impl Client {
     async fn exchange(
         &self,
         request: Request,
+        by: Egress,
         begin_by: Option<Instant>,
         is_status_enough: bool,
     ) -> Result<Response, TransportError> {
@@ -98,7 +98,7 @@ impl Client {
         let timeout = request.timeout;
         let deadline = Instant::now() + timeout;
         let late = || format!("no complete answer within {timeout:?}");
-        let origin = Origin::of(&request.url).ok_or_else(|| not_connected("the URL is not valid"))?;
+        let origin = Origin::of(&request.url, by).ok_or_else(|| not_connected("the URL is not valid"))?;
         let connection = timeout_at(deadline, self.pool.take(&origin)).await;
         let connection = connection.map_err(|_| not_connected(&late()))?.map_err(TransportError::NotConnected)?;
         let line = Line::new(connection, &request.method, begin_by);

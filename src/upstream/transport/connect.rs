@@ -7,20 +7,20 @@ use std::{
     net::IpAddr,
     pin::{Pin, pin},
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::Notify,
     time::{Instant, timeout, timeout_at},
 };
-use tokio_rustls::TlsConnector;
 use url::{Host, Url};
+
+use super::egress::{Egress, reason};
 
 /// How long a connection may have been idle to be used again. Servers close theirs after 5 s or more, and a request that
 /// meets a connection which is being closed is lost: nobody can tell whether it was read.
@@ -32,35 +32,29 @@ const WARM_UP: Duration = Duration::from_secs(1);
 /// Most connections to one origin that are made ahead at once.
 const AHEAD: usize = 32;
 
-/// Whom the world trusts.
-pub(super) fn public_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    roots
-}
-
 /// What a connection can do.
 trait Io: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 
-/// Where a connection leads, and whether it is encrypted.
+/// Where a connection leads, whether it is encrypted, and the way it takes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Origin {
     host: Host,
     port: u16,
     is_tls: bool,
+    by: Egress,
 }
 
 impl Origin {
-    /// The origin of that URL; `None` where it has no host, or is neither http nor https.
-    pub(super) fn of(url: &Url) -> Option<Self> {
+    /// The origin of that URL, reached that way; `None` where it has no host, or is neither http nor https.
+    pub(super) fn of(url: &Url, by: Egress) -> Option<Self> {
         let is_tls = match url.scheme() {
             "https" => true,
             "http" => false,
             _ => return None,
         };
-        Some(Self { host: url.host()?.to_owned(), port: url.port_or_known_default()?, is_tls })
+        Some(Self { host: url.host()?.to_owned(), port: url.port_or_known_default()?, is_tls, by })
     }
 }
 
@@ -106,9 +100,8 @@ impl AsyncWrite for Connection {
 
 /// Makes connections and keeps those that are idle.
 pub(super) struct Pool {
-    /// Bounds name resolution and TCP together, and then the TLS handshake.
+    /// Bounds name resolution, TCP and a proxy's answer together, and then the TLS handshake.
     patience: Duration,
-    tls: TlsConnector,
     places: RefCell<HashMap<Origin, Rc<RefCell<Place>>>>,
 }
 
@@ -126,10 +119,8 @@ struct Place {
 }
 
 impl Pool {
-    pub(super) fn new(patience: Duration, roots: RootCertStore) -> Self {
-        let mut tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self { patience, tls: TlsConnector::from(Arc::new(tls)), places: RefCell::default() }
+    pub(super) fn new(patience: Duration) -> Self {
+        Self { patience, places: RefCell::default() }
     }
 
     fn place(&self, origin: &Origin) -> Rc<RefCell<Place>> {
@@ -211,7 +202,7 @@ impl Pool {
         let tcp = timeout(self.patience, tcp(origin)).await.map_err(late)?.map_err(|error| reason(&error))?;
         let io: Box<dyn Io> = if origin.is_tls {
             let name = server_name(&origin.host)?;
-            let tls = timeout(self.patience, self.tls.connect(name, tcp)).await.map_err(late)?;
+            let tls = timeout(self.patience, origin.by.tls().connect(name, tcp)).await.map_err(late)?;
             Box::new(tls.map_err(|error| format!("TLS: {}", reason(&error)))?)
         } else {
             Box::new(tcp)
@@ -232,10 +223,19 @@ impl Place {
 }
 
 async fn tcp(origin: &Origin) -> io::Result<TcpStream> {
-    let stream = match &origin.host {
-        Host::Domain(name) => TcpStream::connect((name.as_str(), origin.port)).await,
-        Host::Ipv4(address) => TcpStream::connect((*address, origin.port)).await,
-        Host::Ipv6(address) => TcpStream::connect((*address, origin.port)).await,
+    let Origin { host, port, by, .. } = origin;
+    let Some(proxy) = by.proxy_to(host, *port) else { return tcp_to(host, *port).await };
+    let lost = |error: io::Error| io::Error::new(error.kind(), format!("proxy {}: {error}", proxy.address()));
+    let mut stream = tcp_to(proxy.host(), proxy.port()).await.map_err(lost)?;
+    proxy.tunnel(&mut stream, host, *port).await.map_err(lost)?;
+    Ok(stream)
+}
+
+async fn tcp_to(host: &Host, port: u16) -> io::Result<TcpStream> {
+    let stream = match host {
+        Host::Domain(name) => TcpStream::connect((name.as_str(), port)).await,
+        Host::Ipv4(address) => TcpStream::connect((*address, port)).await,
+        Host::Ipv6(address) => TcpStream::connect((*address, port)).await,
     }?;
     stream.set_nodelay(true)?;
     Ok(stream)
@@ -246,13 +246,5 @@ fn server_name(host: &Host) -> Result<ServerName<'static>, String> {
         Host::Domain(name) => ServerName::try_from(name.clone()).map_err(|_| "the host name is not valid".to_owned()),
         Host::Ipv4(address) => Ok(ServerName::from(IpAddr::V4(*address))),
         Host::Ipv6(address) => Ok(ServerName::from(IpAddr::V6(*address))),
-    }
-}
-
-/// What went wrong, without the peer's own words where there may be any.
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::InvalidData => "the handshake failed".to_owned(),
-        _ => error.to_string(),
     }
 }

@@ -42,17 +42,17 @@ on_one_engine! {
 }
 
 /// A private key and the JWK of its public half.
-struct Signer {
-    algorithm: Algorithm,
-    key: EncodingKey,
-    jwk: Value,
+pub(super) struct Signer {
+    pub(super) algorithm: Algorithm,
+    pub(super) key: EncodingKey,
+    pub(super) jwk: Value,
 }
 
 fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn rsa() -> Signer {
+pub(super) fn rsa() -> Signer {
     let pair = RsaPair::generate(KeySize::Rsa2048).unwrap();
     let private: Pkcs8V1Der<'_> = pair.as_der().unwrap();
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----", STANDARD.encode(private.as_ref()));
@@ -197,7 +197,7 @@ async fn a_shared_secret_is_not_taken_beside_a_key_set(engine: Engine) {
         assert_problem(&answer, LIST, 401, "unauthenticated");
         assert!(answer.header("www-authenticate").unwrap().contains("algorithm not allowed"));
     }
-    assert_eq!(issuer.fetches(), 0);
+    assert!(issuer.fetches() <= 1, "the gateway's own");
 }
 
 async fn a_new_key_is_found_and_a_withdrawn_one_forgotten(engine: Engine) {
@@ -245,7 +245,7 @@ async fn a_set_without_a_usable_key_is_none(engine: Engine) {
 
 async fn a_good_token_is_not_blamed_for_keys_that_cannot_be_had(engine: Engine) {
     let signer = ed25519();
-    let issuer = Issuer::start(&[&signer]).await;
+    let issuer = Issuer::start(&[]).await;
     let (gateway, clock) = gateway(engine, &issuer).await;
     issuer.stop().await;
     let answer = list(&gateway, &signer.token(&clock)).await;

@@ -7,6 +7,7 @@ mod credentials;
 mod document;
 mod history;
 mod idempotency;
+mod issuers;
 mod jwks;
 pub(crate) mod kit;
 mod me;

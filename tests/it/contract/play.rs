@@ -39,7 +39,7 @@ pub(super) fn play(vector: &Vector) -> Verdict {
         let step = vendor.next(&order, &known, &reply);
         let Some(next) = vector.exchanges.get(at + 1) else {
             return match (&vector.result, step) {
-                (_, Ok(Step::Send(more) | Step::Wait { then: more, .. })) => {
+                (_, Ok(Step::Send(more) | Step::Commit { call: more, .. } | Step::Wait { then: more, .. })) => {
                     Err(within(format!("should end here, but goes on with {more:?}")))
                 }
                 (Expected::Answer(expected), Ok(Step::Done(answer))) => same_answer(expected, &answer),
@@ -53,6 +53,7 @@ pub(super) fn play(vector: &Vector) -> Verdict {
         };
         call = match (step, next.after_pause) {
             (Ok(Step::Send(then)), false) => then,
+            (Ok(Step::Commit { call: then, .. }), false) if call.effect == Effect::Read => then,
             (Ok(Step::Wait { pause, then }), true) => {
                 let bearable = Duration::from_millis(100)..=Duration::from_secs(5);
                 if !bearable.contains(&pause) {
@@ -91,6 +92,7 @@ fn list(vector: &Vector, filter: ListFilter) -> Verdict {
     let mut listing = Listing::new(vendor, target, filter);
     for (at, exchange) in vector.exchanges.iter().enumerate() {
         let within = |why| format!("exchange {}: {why}", at + 1);
+        same("after a pause", &exchange.after_pause, &listing.pause().is_some()).map_err(within)?;
         let call = listing.call().ok_or_else(|| within("the list has ended".to_owned()))?;
         same_call(&exchange.call, &call).map_err(within)?;
         same("effect", &Effect::Read, &call.effect)?;

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 use actix_web::http::StatusCode;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use killgate::{
-    domain::{Coordinates, Match, Order, Selector, Session, SessionId, Target},
+    domain::{Coordinates, Likeness, Match, Order, Selector, Session, SessionId, Target},
     upstream::{Call, Capabilities, Content, HttpReply, Known, ListFilter, Reply, Vendor},
 };
 use serde::Deserialize;
@@ -78,6 +78,9 @@ struct Asked {
     /// `vendor`, `account` and the vendor's coordinates.
     target: BTreeMap<String, String>,
     select: Option<Select>,
+    /// Beside `select`: the users of those sessions, where they were looked at.
+    #[serde(default)]
+    seen: BTreeMap<String, String>,
     /// In place of `select`: sessions are to be listed, and those that meet this are wanted.
     list: Option<Criteria>,
 }
@@ -297,7 +300,9 @@ impl Vector {
         if !capabilities.selectors.iter().any(|kind| kind.covers(&selector)) {
             return Err(format!("{} has no such selector: {selector:?}", self.folder));
         }
-        Ok((vendor, Order::new(target, selector)))
+        let like = |user: &String| Likeness { user: Some(user.clone()), ..Likeness::default() };
+        let likeness = self.order.seen.iter().map(|(id, user)| (SessionId(id.clone()), like(user))).collect();
+        Ok((vendor, Order { likeness, ..Order::new(target, selector) }))
     }
 
     /// What is known at each step: as remembered, or a kill that was sent a second ago.

@@ -1,5 +1,6 @@
 //! Progress as it happens: streams of a kill's events, and webhooks that are told of it.
 
+mod chat;
 mod deliveries;
 mod receiver;
 mod restoring;

@@ -87,7 +87,7 @@ async fn every_line_of_the_demo_does_what_it_says_and_ctrl_c_ends_it() {
     let process = Process::start(&["demo", "--listen", "127.0.0.1:0"], directory.path(), &[]);
     let guide = eventually("the guide", async || Some(process.stdout()).filter(|said| said.contains("Ctrl-C"))).await;
     let curls = curls(&guide);
-    assert_eq!(curls.len(), 11, "{guide}");
+    assert_eq!(curls.len(), 15, "{guide}");
     let sessions = curls[0].run().await;
     let listed = sessions.body["items"].as_array().unwrap_or_else(|| panic!("{}", sessions.body));
     assert!(listed.iter().any(|session| session["id"] == "2075425"), "{}", sessions.body);
@@ -105,6 +105,10 @@ async fn every_line_of_the_demo_does_what_it_says_and_ctrl_c_ends_it() {
         ("the database picks", 200, "succeeded"),
         ("DAS", 202, "accepted"),
         ("DCDB", 200, "succeeded"),
+        ("TDSQL", 200, "succeeded"),
+        ("by instance", 200, "succeeded"),
+        ("DBbrain", 200, "succeeded"),
+        ("Alibaba", 200, "succeeded"),
         ("does not exist", 404, ""),
     ];
     for (curl, (about, status, word)) in curls[3..].iter().zip(expected) {
@@ -115,9 +119,9 @@ async fn every_line_of_the_demo_does_what_it_says_and_ctrl_c_ends_it() {
             assert_eq!(answer.body["status"], word, "{curl:?}: {}", answer.body);
         }
     }
-    let history = curls[9].run().await;
-    assert_eq!(history.body["items"].as_array().map(Vec::len), Some(2 + expected.len()), "{}", history.body);
-    let sessions = curls[10].run().await;
+    let history = curls[13].run().await;
+    assert_eq!(history.body["items"].as_array().map(Vec::len), Some(10), "as many as it asks for: {}", history.body);
+    let sessions = curls[14].run().await;
     assert_eq!(sessions.status.as_u16(), 200);
 
     let record = guide.split_whitespace().skip_while(|word| *word != "record").nth(1).unwrap();

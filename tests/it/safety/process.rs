@@ -118,7 +118,6 @@ pub(crate) struct Served {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
     pub(crate) client: Client,
-    #[expect(dead_code, reason = "kept only to be removed with the process")]
     directory: TempDir,
 }
 
@@ -145,6 +144,23 @@ impl Served {
     pub(crate) async fn kill(&self, body: &Value) -> Answer {
         let token = Gateway::token("chatops-bot", "sessions:kill");
         self.client.post("/sessions/kill", &token, &[], body.to_string()).await
+    }
+
+    /// The same for whoever waits elsewhere.
+    pub(crate) fn asked(&self, body: &Value) -> impl Future<Output = Answer> + Send + 'static {
+        let (client, body) = (self.client.clone(), body.to_string());
+        let token = Gateway::token("chatops-bot", "sessions:kill");
+        async move { client.post("/sessions/kill", &token, &[], body).await }
+    }
+
+    /// What stands in its configuration.
+    pub(crate) fn configuration(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("killgate.toml")).expect("a file")
+    }
+
+    /// Writes another one in its place, which is not read before it is told so.
+    pub(crate) fn configure(&self, text: &str) {
+        std::fs::write(self.directory.path().join("killgate.toml"), text).expect("a file");
     }
 
     /// Asks and does not wait for an answer.

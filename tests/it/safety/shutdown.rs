@@ -56,7 +56,7 @@ async fn a_gateway_that_cannot_wait_any_longer_leaves_the_kill_to_others(engine:
         tokio::time::timeout(Duration::from_secs(1), gateway.kill(&body)).await.expect_err("no answer");
     };
     tokio::join!(asking, clouds.arrived(Action::TaurusdbKill, 1));
-    let (_sandbox, _home) = in_time(gateway.stop()).await;
+    let (_sandbox, _home) = Box::pin(in_time(gateway.stop())).await;
     let page = Audit::open(&audit).await.unwrap().page(&killgate::audit::Filter::default(), 10).await.unwrap();
     assert_eq!(page.items.iter().map(|kill| kill.status).collect::<Vec<_>>(), [Status::Pending]);
 }

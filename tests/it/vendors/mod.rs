@@ -1,9 +1,14 @@
 //! What one vendor, or one of its sites, does differently from the others.
 
+mod alidas;
 mod beyond;
+mod dasrds;
+mod dbbrain;
+mod each;
 mod intelligent;
 mod node;
 mod pages;
+mod rds;
 mod refusals;
 mod site;
 

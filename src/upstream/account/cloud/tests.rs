@@ -114,6 +114,7 @@ fn kill() -> Call {
         path: "/v3/{project_id}/kill".to_owned(),
         query: vec![("user", "a b&c".to_owned()), ("limit", "5".to_owned())],
         headers: vec![],
+        service: "",
         body: br#"["1"]"#.to_vec(),
     };
     Call { stage: "kill", effect: Effect::Kill, action: "Kill", payload: Payload::Http(http) }
@@ -156,14 +157,14 @@ async fn a_tencent_call_names_region_and_service() {
     let account = account(&peer, &Tencent, keys(), &Clock::manual(NOON));
     let headers = vec![("x-tc-action", "KillSession"), ("x-tc-version", "2018-04-11")];
     let call = Call::json("kill", Effect::Kill, "KillSession", Method::POST, "/".into(), &["1"]).with_headers(headers);
-    send_to(&account, VendorName("dcdb"), &call).await.1.unwrap();
+    send_to(&account, VendorName("dcdb"), &call.at_service("mariadb")).await.1.unwrap();
 
     let (method, target, headers, body) = arrived(&peer.seen.borrow()[0]);
     let value = |wanted: &str| headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).unwrap().1.as_str();
     assert_eq!((value("x-tc-action"), value("x-tc-version")), ("KillSession", "2018-04-11"));
     assert_eq!((value("x-tc-region"), value("x-tc-language")), ("ap-southeast-1", "en-US"));
     assert_eq!((value("x-tc-timestamp"), value("x-tc-token")), ("1767355200", "STS-canary"));
-    assert!(value("authorization").contains("/2026-01-02/dcdb/tc3_request, SignedHeaders=content-type;host, "));
+    assert!(value("authorization").contains("/2026-01-02/mariadb/tc3_request, SignedHeaders=content-type;host, "));
     assert_eq!((method, target.as_str(), body.as_str()), (Method::POST, "/prefix/", r#"["1"]"#));
 }
 

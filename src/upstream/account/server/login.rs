@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::upstream::{Fault, FaultKind, Stage};
+use crate::upstream::{Fault, FaultKind, Stage, transport::reason};
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Refusal {
     pub(super) fn of_way(error: &sqlx::Error) -> Self {
         match error {
             sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-                Self::unreached(&format!("the server's certificate is not taken: {error}"))
+                Self::unreached(&format!("TLS: {}", reason(error)))
             }
             sqlx::Error::Io(error) => Self::unreached(&error.kind().to_string()),
             sqlx::Error::Tls(_) => Self::unreached("the server takes no connections with TLS"),

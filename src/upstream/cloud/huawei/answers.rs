@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 
+use crate::domain::SessionId;
 use crate::upstream::{Coordinate, Effect, Fault, FaultKind, HttpReply, Need, Next, Page, Reply, json, process::Row};
 
 /// An error code and its text, as far as the vendor gave them.
@@ -141,12 +142,21 @@ pub(in crate::upstream) fn read<T>(reply: &Reply, read: impl FnOnce(&Value) -> O
     answer(reply, |http| read(&json::read(&http.body)?).map(Ok))
 }
 
+/// The ids that the statistic of an intelligent kill names, group by group.
+pub(in crate::upstream) fn picked(reply: &Reply) -> Result<Vec<SessionId>, Fault> {
+    read(reply, |body| {
+        let groups = body["statistics"].as_array()?;
+        let ids: Vec<Vec<String>> = groups.iter().map(|group| json::ids(&group["ids"])).collect::<Option<_>>()?;
+        Some(ids.into_iter().flatten().map(SessionId).collect())
+    })
+}
+
 /// Most rows of a page.
-const PAGE: &str = "100";
+const MOST_ROWS: usize = 100;
 
 /// The parameters of a page that begins with that row.
 pub(in crate::upstream) fn page_from(row: usize) -> [(&'static str, String); 2] {
-    [("offset", row.to_string()), ("limit", PAGE.to_owned())]
+    [("offset", row.to_string()), ("limit", MOST_ROWS.to_string())]
 }
 
 /// A page that begins with that row, of a list that tells how many rows it has. Rows that are null or left out are none.
@@ -161,6 +171,45 @@ pub(in crate::upstream) fn page(reply: &Reply, row: usize, of: &Row, rows: &str,
         };
         Some(Page::Sessions { sessions, next, total: Some(total) })
     })
+}
+
+/// A page of a list whose pages are counted and not its rows.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::upstream) struct Numbered {
+    /// Counted from 0.
+    number: usize,
+    size: usize,
+}
+
+impl Numbered {
+    /// The page with that row on it that goes on the furthest: where pages cannot begin anywhere, their size can be chosen so
+    /// that one begins shortly before it.
+    pub(in crate::upstream) fn holding(row: usize) -> Self {
+        let pages = (1..=MOST_ROWS).map(|size| Self { number: row / size, size });
+        pages.max_by_key(|page| (page.number + 1) * page.size).unwrap_or(Self { number: 0, size: MOST_ROWS })
+    }
+
+    /// What the reply says that answers it, see [`page`]. A page that is not full although there should be more is where the
+    /// list was cut off: the next one would be the same.
+    pub(in crate::upstream) fn read(self, reply: &Reply, of: &Row, rows: &str, total: &str) -> Result<Page, Fault> {
+        let mut page = page(reply, self.begin(), of, rows, total)?;
+        if let Page::Sessions { sessions, next: next @ Next::Row(_), .. } = &mut page
+            && sessions.len() < self.size
+        {
+            *next = Next::Cut;
+        }
+        Ok(page)
+    }
+
+    /// The row that it begins with.
+    const fn begin(self) -> usize {
+        self.number * self.size
+    }
+
+    /// Its parameters, where the first page is 1.
+    pub(in crate::upstream) fn query(self) -> [(&'static str, String); 2] {
+        [("cur_page", (self.number + 1).to_string()), ("per_page", self.size.to_string())]
+    }
 }
 
 const fn is_hex_like(text: &str, length: usize) -> bool {
@@ -197,4 +246,47 @@ pub(in crate::upstream) const fn required(
     check: fn(&str) -> bool,
 ) -> Coordinate {
     Coordinate { name, need: Need::Required, expected, example, check }
+}
+
+/// Whether a successful answer of DAS says that a kill was taken; `None` where nobody can tell.
+///
+/// Documented as no body at all, or as `""`; neighbouring operations answer `"OK"`, an object with a `count` or one with
+/// `success`, and a sister product tells a failure under 200 as `status: failed` (vendor's SDK and pages, 2025 and 2026).
+pub(in crate::upstream) fn is_taken(body: &[u8]) -> Option<bool> {
+    if body.trim_ascii().is_empty() {
+        return Some(true);
+    }
+    match json::read(body)? {
+        Value::String(word) => matches!(word.as_str(), "" | "OK").then_some(true),
+        Value::Object(members) => {
+            let failed =
+                |status: &str| matches!(status.to_ascii_lowercase().as_str(), "fail" | "failed" | "failure" | "error");
+            let says_no = members.get("success") == Some(&Value::Bool(false))
+                || members.get("status").and_then(Value::as_str).is_some_and(failed);
+            let is_known = |(name, value): (&String, &Value)| match name.as_str() {
+                "success" => value.is_boolean(),
+                "count" => value.is_u64(),
+                _ => false,
+            };
+            if says_no { Some(false) } else { members.iter().all(is_known).then_some(true) }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_numbered_page_holds_its_row_and_goes_on_behind_it() {
+        assert_eq!(Numbered::holding(0).query(), [("cur_page", "1".to_owned()), ("per_page", "100".to_owned())]);
+        for row in 0..20_000 {
+            let page = Numbered::holding(row);
+            let end = page.begin() + page.size;
+            assert!(page.begin() <= row && row < end && (1..=100).contains(&page.size), "{row}: {page:?}");
+            // Half a page at the least.
+            assert!(end - row >= 50, "{row}: {page:?}");
+        }
+    }
 }

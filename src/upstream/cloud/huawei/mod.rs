@@ -7,16 +7,15 @@ mod sign;
 use time::OffsetDateTime;
 
 use super::{Cloud, Fields, Identity, Service};
-use crate::{
-    domain::VendorName,
-    upstream::{
-        Site,
-        credentials::Credentials,
-        sign::{Keys, Unsigned},
-    },
+use crate::upstream::{
+    Site,
+    credentials::Credentials,
+    sign::{Keys, Unsigned},
 };
 
-pub(in crate::upstream) use answers::{answer, any_instance, page, page_from, read, required, tagged};
+pub(in crate::upstream) use answers::{
+    Numbered, answer, any_instance, is_taken, page, page_from, picked, read, required, tagged,
+};
 pub use iam::User;
 
 /// See the module.
@@ -48,7 +47,7 @@ impl Cloud for Huawei {
         always.into_iter().chain(project.map(|project| ("X-Project-Id", project))).collect()
     }
 
-    fn sign(&self, call: &Unsigned<'_>, keys: &Keys, _: VendorName, at: OffsetDateTime) -> Vec<(String, String)> {
+    fn sign(&self, call: &Unsigned<'_>, keys: &Keys, _: &str, at: OffsetDateTime) -> Vec<(String, String)> {
         sign::sign(call, keys, at)
     }
 

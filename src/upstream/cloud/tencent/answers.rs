@@ -1,6 +1,6 @@
 //! What all Tencent Cloud API 3.0 services answer alike: errors inside HTTP 200, told apart by code alone.
 //!
-//! Codes are from the API's common list, the DCDB product list and the official SDKs (2026). `Family.Detail` is
+//! Codes are from the API's common list, the products' own lists and the official SDKs (2026). `Family.Detail` is
 //! matched exactly first, then by family: new details appear without notice, and message texts change.
 
 use serde_json::Value;
@@ -75,8 +75,13 @@ fn classify(code: &str) -> FaultKind {
         | "IpInBlacklist"
         | "IpNotInWhitelist" => Some(FaultKind::Denied),
         "InvalidParameter.InstanceNotFound"
+        | "InvalidParameter.ShardResourceIdNotFound"
+        | "InvalidParameterValue.IllegalInstanceId"
         | "InvalidParameterValue.ShardNotExist"
         | "ResourceUnavailable.InstanceAlreadyDeleted" => Some(FaultKind::TargetNotFound),
+        "UnsupportedOperation.HasDuplicatedTask" => Some(FaultKind::TargetBusy),
+        // The service has no such action.
+        "InvalidParameter.ActionNotFound" => Some(FaultKind::Refused),
         // The task was not even made, under whatever family.
         "FailedOperation.CreateFlowFailed" | "InternalError.CreateFlowFailed" | "InternalError.CreateFlowError" => {
             Some(FaultKind::Refused)
@@ -90,6 +95,8 @@ fn classify(code: &str) -> FaultKind {
         "ResourceUnavailable" | "ResourceInUse" => FaultKind::TargetBusy,
         "InvalidParameter"
         | "InvalidParameterValue"
+        | "InvalidParameterCombination"
+        | "InvalidFilter"
         | "MissingParameter"
         | "UnknownParameter"
         | "RequestSizeLimitExceeded" => FaultKind::Rejected,
@@ -101,7 +108,9 @@ fn classify(code: &str) -> FaultKind {
         | "NoSuchProduct"
         | "NoSuchVersion"
         | "OperationDenied"
+        | "RegionError"
         | "ResourceInsufficient"
+        | "ResourcesSoldOut"
         | "UnsupportedOperation"
         | "UnsupportedProtocol"
         | "UnsupportedRegion" => FaultKind::Refused,

@@ -3,15 +3,14 @@
 mod answers;
 mod sign;
 
+use actix_web::http::Method;
+use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::{Cloud, Fields, Identity, Service};
-use crate::{
-    domain::VendorName,
-    upstream::{
-        Site,
-        sign::{Keys, Unsigned},
-    },
+use crate::upstream::{
+    Call, Effect, Site, Stage,
+    sign::{Keys, Unsigned},
 };
 
 pub(in crate::upstream) use answers::{answer, rows};
@@ -48,8 +47,8 @@ impl Cloud for Tencent {
     }
 
     /// The scope names the service, which a proxy's or a simulated cloud's host name does not tell.
-    fn sign(&self, call: &Unsigned<'_>, keys: &Keys, vendor: VendorName, at: OffsetDateTime) -> Vec<(String, String)> {
-        sign::sign(call, keys, vendor.as_str(), at)
+    fn sign(&self, call: &Unsigned<'_>, keys: &Keys, service: &str, at: OffsetDateTime) -> Vec<(String, String)> {
+        sign::sign(call, keys, service, at)
     }
 
     fn locks_keys(&self) -> bool {
@@ -58,5 +57,28 @@ impl Cloud for Tencent {
 
     fn answer_id(&self, body: &[u8]) -> Option<String> {
         answers::request_id(body)
+    }
+}
+
+/// One service of API 3.0.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::upstream) struct Api {
+    /// The first label of its public host, which is also what signatures call it, such as `dcdb`.
+    pub(in crate::upstream) name: &'static str,
+    pub(in crate::upstream) version: &'static str,
+}
+
+impl Api {
+    /// One of its actions: POST with JSON, the action named in a header.
+    pub(in crate::upstream) fn call(
+        self,
+        stage: Stage,
+        effect: Effect,
+        action: &'static str,
+        body: &impl Serialize,
+    ) -> Call {
+        let headers = vec![("x-tc-action", action), ("x-tc-version", self.version)];
+        let call = Call::json(stage, effect, action, Method::POST, "/".to_owned(), body);
+        call.with_headers(headers).at_service(self.name)
     }
 }

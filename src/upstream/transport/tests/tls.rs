@@ -2,30 +2,52 @@
 
 use std::sync::Arc;
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{
-    RootCertStore, ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    ServerConfig,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
-/// A certificate for `localhost`, signed by itself: only who is given it trusts it.
-fn identity() -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    (made.cert.der().clone(), PrivateKeyDer::Pkcs8(key))
+/// An authority, and what it has signed.
+struct Authority(Issuer<'static, KeyPair>, String);
+
+impl Authority {
+    fn new() -> Self {
+        let mut authority = CertificateParams::new(vec![]).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = authority.self_signed(&key).unwrap().pem();
+        Self(Issuer::new(authority, key), pem)
+    }
+
+    /// A server with a certificate for that name, for so many days from ten days ago on.
+    fn server(&self, name: &str, days: i64) -> TlsAcceptor {
+        // Another test may have been first.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let mut asked = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let from = crate::clock::Clock::system().now() - time::Duration::days(10);
+        (asked.not_before, asked.not_after) = (from, from + time::Duration::days(days));
+        let key = KeyPair::generate().unwrap();
+        let certificate = asked.signed_by(&key, &self.0).unwrap().der().clone();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let server = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
+        TlsAcceptor::from(Arc::new(server))
+    }
+
+    /// A client that believes this authority alone.
+    fn client(&self) -> Transport {
+        let egress = Egress::new(PublicRoots::None, &[self.1.as_bytes()]).unwrap();
+        Transport::start(ENOUGH).unwrap().by(egress)
+    }
 }
 
 /// A client and a server that trust each other.
 fn pair() -> (Transport, TlsAcceptor) {
-    // Another test may have been first.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let (certificate, key) = identity();
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone()).unwrap();
-    let server = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
-    (Transport::start_trusting(ENOUGH, roots).unwrap(), TlsAcceptor::from(Arc::new(server)))
+    let authority = Authority::new();
+    (authority.client(), authority.server("localhost", 20))
 }
 
 #[actix_web::test]
@@ -98,4 +120,53 @@ async fn a_handshake_that_took_too_long_is_kept_for_the_next_call() {
     assert_eq!(next.unwrap().body, b"ok");
     let (seen, _stream) = peer.await.unwrap();
     assert_eq!(String::from_utf8(seen).unwrap().matches("POST ").count(), 1);
+}
+
+/// What is told of a peer that shows such a certificate.
+async fn told(transport: &Transport, acceptor: TlsAcceptor) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let peer = rt::spawn(async move { acceptor.accept(listener.accept().await.unwrap().0).await.map(drop) });
+    let url = format!("https://localhost:{port}/").parse().unwrap();
+    let outcome = transport.send(request(Method::POST, url, ENOUGH)).await;
+    let _ = peer.await.unwrap();
+    assert!(is_not_connected(&outcome), "{outcome:?}");
+    outcome.unwrap_err().to_string()
+}
+
+#[actix_web::test]
+async fn what_is_wrong_with_a_certificate_is_told_by_name() {
+    let (ours, other) = (Authority::new(), Authority::new());
+    let client = ours.client();
+    for (acceptor, expected) in [
+        (ours.server("localhost", 5), "the certificate has expired"),
+        (ours.server("example.com", 20), "the certificate is for another name"),
+        (other.server("localhost", 20), "the certificate is of an authority that is not known here (ca_file)"),
+    ] {
+        assert_eq!(told(&client, acceptor).await, format!("no connection was made: TLS: {expected}"));
+    }
+}
+
+#[actix_web::test]
+async fn a_connection_is_not_used_by_whoever_would_not_have_made_it() {
+    let (transport, acceptor) = pair();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let peer = rt::spawn(async move {
+        let mut stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+        let mut seen = vec![];
+        while !seen.ends_with(b"{\"a\":1}") {
+            assert_ne!(stream.read_buf(&mut seen).await.unwrap(), 0);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+        // Open, and good for whoever may use it again; the other is turned away by itself.
+        let _ = acceptor.accept(listener.accept().await.unwrap().0).await;
+        drop(stream);
+    });
+    let url: Url = format!("https://localhost:{port}/").parse().unwrap();
+    assert_eq!(transport.send(request(Method::POST, url.clone(), ENOUGH)).await.unwrap().body, b"ok");
+    let stranger = transport.by(Egress::web());
+    let outcome = stranger.send(request(Method::POST, url, ENOUGH)).await;
+    assert!(is_not_connected(&outcome), "{outcome:?}");
+    peer.await.unwrap();
 }

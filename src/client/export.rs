@@ -1,0 +1,174 @@
+//! `killgate export`: kills in a file, by a gateway.
+
+use std::{
+    fs::{self, File},
+    io::{self, IsTerminal as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    connection::Connection,
+    exit::Exit,
+    failure::Failure,
+    gateway::{Gateway, encode},
+    http::Answer,
+    lists::query_of,
+    print,
+    shown::Output,
+};
+use crate::{
+    chain::hex,
+    history::{Format, Rows, Wanted},
+};
+
+/// Write kills into a file, with everything on record, and check that it is whole
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// ndjson has everything; csv is for spreadsheets
+    #[arg(long, default_value = "ndjson")]
+    format: Format,
+    /// Of csv: kills has a row for each kill, sessions one for each session
+    #[arg(long, value_name = "WHAT", default_value_t)]
+    rows: Rows,
+    /// Of csv: a mark of UTF-8 first, and a leading ' in cells that a spreadsheet would take for other numbers
+    #[arg(long)]
+    excel: bool,
+    /// The file, which is there once it is complete; without it standard output
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Replace a file that is there already
+    #[arg(long, requires = "file")]
+    force: bool,
+    #[command(flatten)]
+    wanted: Box<Wanted>,
+    /// How it is told what is in the file
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub(super) async fn export(args: ExportArgs) -> Result<Exit, Failure> {
+    let ExportArgs { format, rows, excel, file, force, wanted, connection, output } = args;
+    if file.is_none() && io::stdout().is_terminal() {
+        return Err(Failure::wrong("an export is for a file, not for a terminal").hint("--file FILE, or > FILE"));
+    }
+    if let Some(file) = &file
+        && fs::symlink_metadata(file).is_ok_and(|there| !force || !there.is_file())
+    {
+        let name = file.display();
+        return Err(Failure::wrong(format!("--file: {name} is there already")).hint("--force replaces a regular file"));
+    }
+    let mut query = query_of(&wanted)?;
+    query.push(("format".to_owned(), format.to_string()));
+    if format == Format::Csv {
+        query.push(("rows".to_owned(), rows.to_string()));
+        query.push(("excel".to_owned(), excel.to_string()));
+    } else if excel || rows != Rows::default() {
+        return Err(Failure::wrong("--rows and --excel go with --format csv only"));
+    }
+    let gateway = connection.open().await?;
+    let answer = gateway.stream(&["kills", "export"], &encode(&query), &[]).await?;
+    let beside = answer.header("link").and_then(manifest_of).map(str::to_owned);
+    let unfinished = file.as_deref().map(Unfinished::of).transpose()?;
+    let out: Box<dyn io::Write> = match &unfinished {
+        Some(unfinished) => Box::new(unfinished.create()?),
+        None => Box::new(io::stdout().lock()),
+    };
+    let written = write(answer, out).await?;
+    let manifest = match beside {
+        None => written.check_itself()?,
+        Some(query) => written.check(&gateway, &query).await?,
+    };
+    let Some((file, unfinished)) = file.zip(unfinished) else { return Ok(Exit::Done) };
+    let cannot = |error: io::Error| Failure::here(format!("cannot write {}: {error}", file.display()));
+    fs::rename(&unfinished.0, &file).map_err(cannot)?;
+    match output {
+        Output::Json => print::json(&json!({ "file": file.display().to_string(), "manifest": manifest }).to_string())?,
+        Output::Table => print::line(&format!("{} kills in {}", manifest["kills"], file.display()))?,
+    }
+    Ok(Exit::Done)
+}
+
+/// The query of the manifest in a `Link` of RFC 8288.
+fn manifest_of(link: &str) -> Option<&str> {
+    let (address, parameters) = link.strip_prefix('<')?.split_once('>')?;
+    parameters.contains("rel=\"describedby\"").then(|| address.split_once('?').map_or("", |(_, query)| query))
+}
+
+/// What was written.
+struct Written {
+    /// Over every byte but the last line.
+    but_last: Context,
+    last_line: Vec<u8>,
+}
+
+async fn write(mut answer: Answer, mut out: Box<dyn io::Write>) -> Result<Written, Failure> {
+    let (mut but_last, mut last_line) = (Context::new(&SHA256), Vec::new());
+    let lost = |error| Failure::here(format!("the gateway {error}")).hint("the file is not complete: run it again");
+    while let Some(piece) = answer.piece().await.map_err(lost)? {
+        out.write_all(&piece).map_err(|error| Failure::here(format!("the file cannot be written: {error}")))?;
+        for line in piece.split_inclusive(|byte| *byte == b'\n') {
+            // A line break ends a line once another one has begun.
+            if last_line.last() == Some(&b'\n') {
+                but_last.update(&last_line);
+                last_line.clear();
+            }
+            last_line.extend_from_slice(line);
+        }
+    }
+    out.flush().map_err(|error| Failure::here(format!("the file cannot be written: {error}")))?;
+    Ok(Written { but_last, last_line })
+}
+
+fn cut_off() -> Failure {
+    Failure::here("the export was cut off, or is not what was sent").hint("run it again")
+}
+
+impl Written {
+    /// Against the manifest that is its last line.
+    fn check_itself(self) -> Result<Value, Failure> {
+        let line: Value = serde_json::from_slice(&self.last_line).map_err(|_| cut_off())?;
+        let manifest = line.get("manifest").cloned().unwrap_or(line);
+        let sum = hex(self.but_last.finish().as_ref());
+        if manifest.get("sha256").and_then(Value::as_str) == Some(&sum) { Ok(manifest) } else { Err(cut_off()) }
+    }
+
+    /// Against a manifest that stands beside it.
+    async fn check(mut self, gateway: &Gateway, query: &str) -> Result<Value, Failure> {
+        let manifest = gateway.get(&["kills", "export", "manifest"], query).await?.value()?;
+        self.but_last.update(&self.last_line);
+        let sum = hex(self.but_last.finish().as_ref());
+        if manifest.get("sha256").and_then(Value::as_str) == Some(&sum) { Ok(manifest) } else { Err(cut_off()) }
+    }
+}
+
+/// A file that is not complete; removed with the value where it was not given its name.
+struct Unfinished(PathBuf);
+
+impl Unfinished {
+    fn of(file: &Path) -> Result<Self, Failure> {
+        let name = file.file_name().ok_or_else(|| Failure::wrong("--file: must be the name of a file"))?;
+        let mut name = name.to_owned();
+        name.push(format!(".{}.part", std::process::id()));
+        Ok(Self(file.with_file_name(name)))
+    }
+
+    /// For its owner alone: not everybody may read the record.
+    fn create(&self) -> Result<File, Failure> {
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&self.0);
+        file.map_err(|error| Failure::here(format!("cannot write {}: {error}", self.0.display())))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // Gone already where it was renamed.
+        let _ = fs::remove_file(&self.0);
+    }
+}

@@ -1,0 +1,210 @@
+//! A gateway, as its clients see it.
+
+use std::time::Duration;
+
+use actix_web::http::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+use url::Url;
+use uuid::Uuid;
+
+use super::{
+    exit::Exit,
+    failure::Failure,
+    http::{Answer, Http, NoAnswer, Request},
+};
+use crate::config::Secret;
+
+/// Longest time for an answer: a kill may wait for its turn at the vendor, for a list and for the vendor's answer.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How long a kill is sent again under its key after its answer was lost.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(super) struct Gateway {
+    url: Url,
+    token: Secret,
+    http: Http,
+}
+
+/// An answer in JSON, as it came.
+#[derive(Debug, Clone)]
+pub(super) struct Document {
+    pub(super) text: String,
+}
+
+impl Document {
+    /// What is read of it.
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_str(&self.text).map_err(|error| {
+            Failure::here(format!("the gateway's answer was not understood: {error}"))
+                .hint("is it of another version? `killgate --version` tells this one's")
+        })
+    }
+
+    pub(super) fn value(&self) -> Result<Value, Failure> {
+        self.read()
+    }
+}
+
+impl Gateway {
+    pub(super) const fn new(url: Url, token: Secret, http: Http) -> Self {
+        Self { url, token, http }
+    }
+
+    /// What a path answers that only reads. What was lost on the way is asked for once more.
+    pub(super) async fn get(&self, path: &[&str], query: &str) -> Result<Document, Failure> {
+        let mut answer = self.read_once(path, query).await;
+        if matches!(answer, Err(Lost::OnTheWay(_))) {
+            answer = self.read_once(path, query).await;
+        }
+        answer.map_err(|lost| lost.failure(&self.url))
+    }
+
+    /// The same as it comes, for files and streams.
+    pub(super) async fn stream(
+        &self,
+        path: &[&str],
+        query: &str,
+        headers: &[(&'static str, String)],
+    ) -> Result<Answer, Failure> {
+        let request = self.request(Method::GET, path, query, headers, vec![]);
+        let answer = self.http.send(request).await.map_err(|error| unreachable(&self.url, &error))?;
+        if answer.status.is_success() {
+            return Ok(answer);
+        }
+        Err(problem(answer).await.unwrap_or_else(|error| unreachable(&self.url, &error)))
+    }
+
+    /// Asks for a kill, or a preview, under that key: however often it is sent, it is the same one. `wait` is how long the
+    /// answer may wait for an outcome, in seconds; without it the answer comes when the vendor has answered.
+    pub(super) async fn kill(&self, body: &Value, key: &str, wait: Option<u32>) -> Result<Document, Failure> {
+        let until = Instant::now() + AGAIN;
+        let mut pause = Duration::from_millis(250);
+        loop {
+            let lost = match self.kill_once(body, key, wait).await {
+                Ok(document) => return Ok(document),
+                Err(lost) => lost,
+            };
+            if !lost.is_worth_another_try() || Instant::now() + pause > until {
+                return Err(lost.of_kill(&self.url, key));
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    async fn kill_once(&self, body: &Value, key: &str, wait: Option<u32>) -> Result<Document, Lost> {
+        let mut headers = vec![("content-type", "application/json".to_owned()), ("idempotency-key", key.to_owned())];
+        headers.extend(wait.map(|seconds| ("prefer", format!("wait={seconds}"))));
+        let body = body.to_string().into_bytes();
+        self.document(self.request(Method::POST, &["sessions", "kill"], "", &headers, body)).await
+    }
+
+    async fn read_once(&self, path: &[&str], query: &str) -> Result<Document, Lost> {
+        self.document(self.request(Method::GET, path, query, &[], vec![])).await
+    }
+
+    async fn document(&self, request: Request) -> Result<Document, Lost> {
+        let answer = self.http.send(request).await.map_err(Lost::OnTheWay)?;
+        let status = answer.status;
+        if !status.is_success() {
+            return Err(Lost::Problem(Box::new(problem(answer).await.map_err(Lost::OnTheWay)?)));
+        }
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Document { text: "null".to_owned() });
+        }
+        let body = answer.whole().await.map_err(Lost::OnTheWay)?;
+        let cut_off = || Lost::OnTheWay(NoAnswer::Lost("the answer was cut off, or is no JSON".to_owned()));
+        let text = String::from_utf8(body).map_err(|_| cut_off())?;
+        serde_json::from_str::<serde::de::IgnoredAny>(&text).map_err(|_| cut_off())?;
+        Ok(Document { text })
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &str,
+        headers: &[(&'static str, String)],
+        body: Vec<u8>,
+    ) -> Request {
+        let mut headers = headers.to_vec();
+        headers.push(("authorization", format!("Bearer {}", self.token.expose())));
+        Request { method, url: at(&self.url, path, query), headers, body, patience: PATIENCE }
+    }
+}
+
+/// A fresh key for a kill.
+pub(super) fn fresh_key() -> String {
+    Uuid::now_v7().to_string()
+}
+
+/// Pairs as a query has them.
+pub(super) fn encode(pairs: &[(String, String)]) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+/// An address below another one.
+pub(super) fn at(base: &Url, path: &[&str], query: &str) -> Url {
+    let mut url = base.clone();
+    // What cannot be a base was refused before.
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(path);
+    }
+    url.set_query(Some(query).filter(|query| !query.is_empty()));
+    url
+}
+
+/// Why there is no document.
+enum Lost {
+    OnTheWay(NoAnswer),
+    Problem(Box<Failure>),
+}
+
+impl Lost {
+    /// Whether the same kill under the same key may be answered by now.
+    fn is_worth_another_try(&self) -> bool {
+        match self {
+            Self::OnTheWay(_) => true,
+            Self::Problem(failure) => failure.code() == "in_progress",
+        }
+    }
+
+    fn failure(self, url: &Url) -> Failure {
+        match self {
+            Self::OnTheWay(error) => unreachable(url, &error),
+            Self::Problem(failure) => *failure,
+        }
+    }
+
+    fn of_kill(self, url: &Url, key: &str) -> Failure {
+        let is_lost = matches!(self, Self::OnTheWay(NoAnswer::Lost(_)));
+        let mut failure = self.failure(url);
+        if is_lost {
+            failure.exit = Exit::Unknown;
+            failure.sentence = format!("{}; whether it took the kill is not known", failure.sentence);
+            failure.hint =
+                Some(format!("`killgate kills --since 1h` tells what is on record; the key of this kill was {key}"));
+        }
+        failure
+    }
+}
+
+fn unreachable(url: &Url, error: &NoAnswer) -> Failure {
+    let place = &url[..url::Position::BeforePath];
+    Failure::here(format!("the gateway at {place} {error}")).hint("--url or KILLGATE_URL says where it is")
+}
+
+async fn problem(answer: Answer) -> Result<Failure, NoAnswer> {
+    let status = answer.status.as_u16();
+    let retry_after = answer.header("retry-after").map(str::to_owned);
+    if answer.status.is_redirection() {
+        let failure = Failure::here(format!("the gateway answered HTTP {status}, which leads elsewhere"));
+        return Ok(failure.hint("give the address that it leads to: a token is sent nowhere else"));
+    }
+    let body = answer.whole().await?;
+    Ok(Failure::answered(status, &body, retry_after.as_deref()))
+}

@@ -1,0 +1,308 @@
+//! `killgate preview`, `killgate kill` and `killgate watch`.
+
+use std::{
+    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    time::Duration,
+};
+
+use clap::Args;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{
+    answers::{Event, Kill, sessions},
+    asked::{Chosen, Place},
+    connection::Connection,
+    exit::Exit,
+    failure::Failure,
+    follow::{Progress, SoFar, follow, goes_on},
+    gateway::{Document, Gateway, fresh_key},
+    print,
+    shown::{Output, Screen, Style, Table},
+};
+use crate::{cli::stopped, domain::legible};
+
+/// What both a preview and a kill take.
+#[derive(Debug, Args)]
+pub(super) struct Order {
+    #[command(flatten)]
+    place: Place,
+    /// The person for whom it is, where that is not the caller
+    #[arg(long, value_name = "PERSON")]
+    on_behalf_of: Option<String>,
+    /// End only what the session runs, and keep the session
+    #[arg(long)]
+    statement: bool,
+    #[command(flatten)]
+    chosen: Chosen,
+}
+
+/// Show which sessions a kill would end, and end none
+#[derive(Debug, Args)]
+pub struct PreviewArgs {
+    /// Why, for the record
+    #[arg(short = 'm', long, value_name = "TEXT", default_value = "a preview")]
+    reason: String,
+    /// How the answer is told
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    order: Order,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Show which sessions it would end, ask, end those, and follow until each is settled
+#[derive(Debug, Args)]
+pub struct KillArgs {
+    /// Why, for the record
+    #[arg(short = 'm', long, value_name = "TEXT")]
+    reason: String,
+    /// Do not ask; what is ended is still what the preview showed
+    #[arg(short, long)]
+    yes: bool,
+    /// The kill's Idempotency-Key; without it a fresh one
+    #[arg(long)]
+    key: Option<String>,
+    /// Answer once the vendor has answered, settled or not
+    #[arg(long)]
+    no_follow: bool,
+    /// How long to follow it; then it goes on without
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+    /// How the answer is told
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    order: Order,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Follow a kill until it is over; with -o json a line for each change, the last one the kill
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// The kill's id
+    #[arg(value_name = "KILL")]
+    id: String,
+    /// How long to follow it; then it goes on without
+    #[arg(long, value_name = "TIME", default_value = "20m", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+    /// How the answer is told
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Order {
+    /// What is sent to have it previewed.
+    fn body(&self, reason: &str) -> Result<Value, Failure> {
+        let mut body = json!({ "target": self.place.json(), "select": self.chosen.select()?, "reason": reason });
+        if let Some(person) = &self.on_behalf_of {
+            body["on_behalf_of"] = json!(person);
+        }
+        if self.statement {
+            body["end"] = json!("statement");
+        }
+        Ok(body)
+    }
+}
+
+/// Has that kill previewed.
+pub(super) async fn previewed(gateway: &Gateway, body: &Value) -> Result<Document, Failure> {
+    let mut body = body.clone();
+    body["dry_run"] = json!(true);
+    gateway.kill(&body, &fresh_key(), None).await
+}
+
+pub(super) async fn preview(args: PreviewArgs) -> Result<Exit, Failure> {
+    let body = args.order.body(&args.reason)?;
+    let gateway = args.connection.open().await?;
+    let document = previewed(&gateway, &body).await?;
+    match args.output {
+        Output::Json => print::json(&document.text)?,
+        Output::Table => {
+            let preview = document.read()?;
+            print::text(&shown(&preview, Screen::stdout()))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+#[expect(clippy::print_stderr, reason = "what people decide by stands beside the answer")]
+pub(super) async fn kill(args: KillArgs) -> Result<Exit, Failure> {
+    let mut body = args.order.body(&args.reason)?;
+    if !args.yes && !io::stdin().is_terminal() {
+        return Err(Failure::wrong("nobody can be asked: standard input is no terminal")
+            .hint("--yes does without; `killgate preview` shows what would be ended"));
+    }
+    let gateway = args.connection.open().await?;
+    let document = previewed(&gateway, &body).await?;
+    let preview: Kill = document.read()?;
+    eprint!("{}", shown(&preview, Screen::stderr()));
+    if let Some(problem) = &preview.problem {
+        return Err(Failure::of_kill(problem, &preview.id));
+    }
+    let Some(confirm) = &preview.confirm else { return nobody(&preview, &document, args.output) };
+    if !args.yes && !is_wanted(&args.order, &preview)? {
+        eprintln!("nothing was sent");
+        return Ok(Exit::NotConfirmed);
+    }
+    body["confirm"] = json!(confirm);
+    let key = args.key.unwrap_or_else(fresh_key);
+    // It is on record at once, and followed from there.
+    let wait = (!args.no_follow).then_some(0);
+    let kill = match gateway.kill(&body, &key, wait).await {
+        // It is on record, and may still be settled.
+        Err(failure) if failure.exit == Exit::Unknown && failure.kill_id().is_some() && !args.no_follow => {
+            failure.kill_id().unwrap_or_default().to_owned()
+        }
+        Err(failure) => return Err(failure),
+        Ok(document) if args.no_follow => return tell(&document, args.output),
+        Ok(document) => document.read::<Kill>()?.id,
+    };
+    let until = Instant::now() + args.timeout;
+    tell(&followed(&gateway, &kill, until, Output::Table).await?, args.output)
+}
+
+pub(super) async fn watch(args: WatchArgs) -> Result<Exit, Failure> {
+    let gateway = args.connection.open().await?;
+    let until = Instant::now() + args.timeout;
+    tell(&followed(&gateway, &args.id, until, args.output).await?, args.output)
+}
+
+/// Follows a kill with a line of progress; with JSON each event is told.
+async fn followed(gateway: &Gateway, id: &str, until: Instant, output: Output) -> Result<Document, Failure> {
+    let progress = Progress::begin(io::stderr().is_terminal());
+    progress.say("sent");
+    let mut so_far = SoFar::default();
+    let tell = |text: &str| {
+        if output == Output::Json {
+            // Whoever does not listen any more ends it by the last line.
+            let _ = print::json(text);
+        }
+        if let Ok(event) = serde_json::from_str::<Event>(text) {
+            progress.say(&so_far.after(&event));
+        }
+    };
+    let kill = tokio::select! {
+        kill = follow(gateway, id, until, tell) => kill,
+        _ = stopped() => Err(Failure::new(Exit::Open, "stopped following").hint(goes_on(id))),
+    };
+    progress.end();
+    kill
+}
+
+/// A kill as it is now, and the exit status that says so.
+fn tell(document: &Document, output: Output) -> Result<Exit, Failure> {
+    let kill: Kill = document.read()?;
+    match output {
+        Output::Json => print::json(&document.text)?,
+        Output::Table => print::text(&outcome(&kill, Screen::stdout()))?,
+    }
+    Ok(Exit::of_status(&kill.status))
+}
+
+/// A preview that shows nobody who would be ended.
+fn nobody(preview: &Kill, document: &Document, output: Output) -> Result<Exit, Failure> {
+    if output == Output::Json {
+        print::json(&document.text)?;
+    }
+    let is_there = |outcome: &str| preview.count(outcome) > 0;
+    Ok(if is_there("protected") {
+        print::aside("nothing was sent: what is there is protected");
+        Exit::NotAllowed
+    } else if preview.sessions.iter().all(|session| matches!(session.outcome.as_str(), "not_found" | "gone")) {
+        print::aside("nothing was sent: there is no such session");
+        Exit::Done
+    } else {
+        print::aside("nothing was sent: none of them is what was asked for any more");
+        Exit::Failed
+    })
+}
+
+fn is_wanted(order: &Order, preview: &Kill) -> Result<bool, Failure> {
+    let many = preview.count("alive");
+    let question = if order.chosen.is_left_to_database() {
+        format!("Let {} pick sessions and end them?", order.place.name())
+    } else if order.statement {
+        format!("End what {} at {} runs?", sessions(many), order.place.name())
+    } else {
+        format!("End {} at {}?", sessions(many), order.place.name())
+    };
+    let asked = write!(io::stderr(), "{} [y/N] ", legible(&question)).and_then(|()| io::stderr().flush());
+    let mut answer = String::new();
+    asked.and_then(|()| io::stdin().lock().read_line(&mut answer)).map_err(|_| Failure::wrong("nobody answered"))?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+/// A preview for people.
+fn shown(preview: &Kill, screen: Screen) -> String {
+    let names = ["ID", "USER", "CLIENT", "DATABASE", "STATE", "SECONDS", "BLOCKS", "OUTCOME", "WHY", "STATEMENT"];
+    let mut table = Table::new(&names, &["SECONDS"]);
+    for session in &preview.sessions {
+        let it = session.identity.clone();
+        let would_end = session.outcome == "alive";
+        let outcome = if would_end { "would end" } else { &session.outcome };
+        let style = if would_end { Style::Plain } else { Style::of_word(&session.outcome) };
+        let text = |text: Option<String>| (text.unwrap_or_default(), Style::Plain);
+        table.row([
+            (session.id.clone(), Style::Plain),
+            text(it.user),
+            text(it.host),
+            text(it.database),
+            text(it.state.or(it.command)),
+            text(it.seconds.map(|seconds| seconds.to_string())),
+            (it.blocks.join(","), Style::Bad),
+            (outcome.to_owned(), style),
+            text(session.detail.clone()),
+            text(it.statement),
+        ]);
+    }
+    let mut text = if table.is_empty() { String::new() } else { table.lines(screen) };
+    let mut add = |line: &str| text.extend([&legible(line), "\n"]);
+    if let Some(note) = &preview.note {
+        add(note);
+    }
+    if let Some(matched) = preview.matched {
+        add(&format!("{} of {} that met the criteria would be ended", preview.count("alive"), sessions_of(matched)));
+    }
+    if preview.look.as_ref().and_then(|look| look.complete) == Some(false) {
+        add("the vendor's list was cut off: there may be more");
+    }
+    text
+}
+
+fn sessions_of(many: u64) -> String {
+    sessions(usize::try_from(many).unwrap_or(usize::MAX))
+}
+
+/// What became of a kill, for people.
+pub(super) fn outcome(kill: &Kill, screen: Screen) -> String {
+    let mut table = Table::new(&["ID", "USER", "CLIENT", "DATABASE", "OUTCOME", "WHY"], &[]);
+    for session in &kill.sessions {
+        let it = session.identity.clone();
+        let text = |text: Option<String>| (text.unwrap_or_default(), Style::Plain);
+        table.row([
+            (session.id.clone(), Style::Plain),
+            text(it.user),
+            text(it.host),
+            text(it.database),
+            (session.outcome.clone(), Style::of_word(&session.outcome)),
+            text(session.detail.clone()),
+        ]);
+    }
+    let mut text = if table.is_empty() { String::new() } else { table.lines(screen) };
+    let status = screen.styled(Style::of_word(&kill.status), &legible(&kill.status));
+    text.extend([&legible(&kill.id), ": ", &status]);
+    if let Some(at) = &kill.verified_at {
+        text.extend([", seen gone at ", &legible(at)]);
+    }
+    text.push('\n');
+    let problem = kill.problem.as_ref().and_then(|problem| problem.get("detail")?.as_str());
+    for line in [problem, kill.note.as_deref()].into_iter().flatten() {
+        text.extend([&legible(line), "\n"]);
+    }
+    text
+}

@@ -1,0 +1,86 @@
+//! `GET /.well-known/oauth-protected-resource`: how to get a token, for whoever has none (RFC 9728).
+
+use actix_web::{HttpRequest, HttpResponse, http::header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    auth::Scope,
+    config::{Auth, Issuer, Keys, Login},
+};
+
+use super::{current, problem::Failure, query, schema::WrongMethod};
+
+/// What is told of it, as it is configured.
+#[derive(Debug, Clone, Default)]
+pub struct HowToLogIn {
+    /// Issuers that are addresses: one that only shares a secret with callers gives nobody a token.
+    issuers: Vec<String>,
+    login: Option<Login>,
+}
+
+impl HowToLogIn {
+    #[must_use]
+    pub fn new(auth: &Auth, login: Option<&Login>) -> Self {
+        let is_address = |issuer: &str| ["https://", "http://"].iter().any(|scheme| issuer.starts_with(scheme));
+        let can_be_asked = |issuer: &&Issuer| is_address(&issuer.issuer) && matches!(issuer.keys, Keys::Set(_));
+        let issuers = auth.issuers.iter().filter(can_be_asked).map(|issuer| issuer.issuer.clone()).collect();
+        Self { issuers, login: login.cloned() }
+    }
+}
+
+/// How to get a token.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ProtectedResource {
+    /// This gateway, as it was asked.
+    #[schema(example = "https://killgate.example.com")]
+    resource: String,
+    /// Who issues tokens; empty where nobody does whom one could ask.
+    #[schema(example = json!(["https://sso.example.com"]))]
+    authorization_servers: Vec<String>,
+    bearer_methods_supported: Vec<&'static str>,
+    /// What a token may allow.
+    #[schema(example = json!(["sessions:read", "sessions:kill"]))]
+    scopes_supported: Vec<&'static str>,
+    resource_name: &'static str,
+    /// With what `killgate login` asks the issuer, where it is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login: Option<LoginClient>,
+}
+
+/// The client that people's own programs are at the issuer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct LoginClient {
+    #[schema(example = "killgate-cli")]
+    client_id: String,
+    #[schema(example = "openid sessions:read sessions:kill")]
+    scope: String,
+    /// Whom a token is for, where the issuer wants to be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audience: Option<String>,
+}
+
+/// How to get a token
+///
+/// The metadata of a protected resource (RFC 9728): who issues tokens for this gateway. No token is needed.
+#[utoipa::path(
+    get, path = "/.well-known/oauth-protected-resource", operation_id = "howToLogIn", tag = "operations", security(()),
+    responses((status = 200, description = "Who issues tokens", body = ProtectedResource), WrongMethod),
+)]
+pub(super) async fn how(request: HttpRequest) -> Result<HttpResponse, Failure> {
+    query::none(&request)?;
+    let HowToLogIn { issuers, login } = current::of(&request)?.login.as_ref().clone();
+    let asked = request.connection_info();
+    let login = login.map(|Login { client_id, scope, audience }| LoginClient { client_id, scope, audience });
+    let mut response = HttpResponse::Ok();
+    // It says how it was asked, so it is of use to nobody else.
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    Ok(response.json(ProtectedResource {
+        resource: format!("{}://{}", asked.scheme(), asked.host()),
+        authorization_servers: issuers,
+        bearer_methods_supported: vec!["header"],
+        scopes_supported: Scope::ALL.iter().map(|scope| scope.as_str()).collect(),
+        resource_name: "killgate",
+        login,
+    }))
+}
