@@ -20,7 +20,7 @@ pub(super) struct Scopes;
 const ANY_TOKEN: &[Scope] = &[];
 const READ_KILLS: &[Scope] = &[Scope::KillsRead, Scope::SessionsKill, Scope::SessionsKillUrgent];
 
-/// `None` where no token is asked for. An operation that is not here does not get into the document: its test fails.
+/// `None` where no token is asked for. An operation that is not here keeps what its handler says.
 fn scopes(operation: &str) -> Option<&'static [Scope]> {
     Some(match operation {
         "listSessions" => &[Scope::SessionsRead],
