@@ -7,9 +7,11 @@
 # gcc comes with this image, and no more is needed: SQLite and the cryptography are compiled from their sources.
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
 COPY migrations migrations
 COPY src src
+# What `killgate --version` tells: --build-arg KILLGATE_COMMIT=$(git rev-parse --short=12 HEAD)
+ARG KILLGATE_COMMIT="" SOURCE_DATE_EPOCH=""
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     cargo build --locked --release --bin killgate \

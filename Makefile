@@ -43,7 +43,7 @@ bench-history: ## Pages, lone kills and exports of a long history (KILLGATE_BENC
 	KILLGATE_TEST_DURABLE=1 scripts/test-postgres.sh run -- $(CARGO) bench --bench history
 
 .PHONY: check
-check: fmt-check clippy doc openapi-check test ## Everything a change must pass
+check: fmt-check clippy doc openapi-check deploy-check test ## Everything a change must pass
 
 .PHONY: fmt fmt-check clippy doc
 fmt: ## Format the code
@@ -58,25 +58,33 @@ clippy:
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
 
-.PHONY: openapi openapi-check lint-openapi
-openapi: ## Rewrite openapi/killgate.json from the code
+.PHONY: openapi openapi-check lint-openapi test-clients
+openapi: ## Rewrite openapi/ from the code
 	@mkdir -p openapi
 	$(CARGO) run --quiet -- openapi > openapi/killgate.json.new
 	mv openapi/killgate.json.new openapi/killgate.json
+	$(CARGO) run --quiet -- openapi --older > openapi/killgate-3.0.json.new
+	mv openapi/killgate-3.0.json.new openapi/killgate-3.0.json
 
 openapi-check:
-	@$(CARGO) run --quiet -- openapi | diff -u openapi/killgate.json - \
-		|| { echo "openapi/killgate.json is not what the code says: run 'make openapi'" >&2; exit 1; }
+	@{ $(CARGO) run --quiet -- openapi | diff -u openapi/killgate.json - \
+		&& $(CARGO) run --quiet -- openapi --older | diff -u openapi/killgate-3.0.json -; } \
+		|| { echo "openapi/ is not what the code says: run 'make openapi'" >&2; exit 1; }
 
-lint-openapi: ## Lint openapi/killgate.json (needs Node.js 20.19 or later)
-	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --yes $(REDOCLY) lint openapi/killgate.json
+lint-openapi: ## Lint openapi/ (needs Node.js 20.19 or later)
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --yes $(REDOCLY) lint openapi/killgate.json openapi/killgate-3.0.json
 
-.PHONY: deploy-check
-deploy-check: ## Check the alerts and the unit of deploy/ (needs promtool and systemd-analyze)
-	promtool check rules deploy/prometheus/rules.yml
-	promtool test rules deploy/prometheus/rules.test.yml
-	@unit=$$(mktemp -d) && sed 's#/usr/bin/killgate#/bin/true#' deploy/killgate.service > $$unit/killgate.service \
-		&& systemd-analyze verify $$unit/killgate.service; status=$$?; rm -rf $$unit; exit $$status
+test-clients: ## Generate clients from openapi/ and let them work with the demo (needs Node.js, Python and Java)
+	$(CARGO) build
+	scripts/test-clients.sh
+
+.PHONY: deploy-check dist
+deploy-check: ## Check deploy/ with the tools that its parts are for
+	$(CARGO) build
+	scripts/check-deploy.sh
+
+dist: ## A release in dist/: archive, .deb, list of parts, checksums
+	scripts/dist.sh
 
 .PHONY: deny
 deny: ## Licences, bans and sources of the dependencies (needs cargo-deny)

@@ -24,6 +24,7 @@ pub use export::{Replace, export};
 pub use serve::serve;
 
 pub mod evidence;
+pub mod manual;
 
 /// The simulated clouds alone, until they are told to stop.
 ///
@@ -102,12 +103,16 @@ pub fn check(config: &Config) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// The OpenAPI document as it is committed.
+/// The OpenAPI document as it is committed, or its older copy.
 ///
 /// # Errors
 /// None that was ever seen: a document that cannot be written.
-pub fn openapi() -> anyhow::Result<String> {
-    Ok(serde_json::to_string_pretty(&http::document())?)
+pub fn openapi(older: bool) -> anyhow::Result<String> {
+    Ok(if older {
+        serde_json::to_string_pretty(&http::older_document()?)?
+    } else {
+        serde_json::to_string_pretty(&http::document())?
+    })
 }
 
 /// A token for this gateway.

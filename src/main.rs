@@ -12,7 +12,7 @@ use killgate::{
 
 /// One HTTP gateway through which an organisation ends database sessions, every attempt on record.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version = killgate::version::version(), about)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -61,7 +61,11 @@ enum Command {
     #[command(subcommand)]
     Audit(AuditCommand),
     /// Print the OpenAPI document
-    Openapi,
+    Openapi {
+        /// In the words of OpenAPI 3.0, for generators that know no other
+        #[arg(long)]
+        older: bool,
+    },
     #[command(flatten)]
     Client(Box<client::Command>),
     /// Print a token for this gateway, where callers share a secret with it
@@ -77,6 +81,12 @@ enum Command {
         /// How long it is good, such as 90s, 15m, 1h
         #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
         ttl: std::time::Duration,
+    },
+    /// Write the manual pages and the completions of shells, for whoever packs killgate
+    #[command(hide = true)]
+    Manual {
+        /// Gets man/ and completions/
+        directory: PathBuf,
     },
 }
 
@@ -213,7 +223,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Audit(command) => return audit(command).await,
         Command::Client(command) => return Ok(client::run(*command).await),
-        Command::Openapi => println!("{}", cli::openapi()?),
+        Command::Manual { directory } => cli::manual::write(Cli::command(), &directory)?,
+        Command::Openapi { older } => println!("{}", cli::openapi(older)?),
         Command::Token { configured, sub, scope, ttl } => {
             println!("{}", cli::token(&configured.load()?, &sub, &scope, ttl)?);
         }

@@ -90,15 +90,30 @@ pub struct Wanted {
     /// From this time on (RFC 3339).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[param(example = "2026-01-02T03:04:05Z")]
+    #[param(value_type = Option<String>, format = DateTime, example = "2026-01-02T03:04:05Z")]
     pub since: Option<String>,
     /// Before this time (RFC 3339).
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>, format = DateTime)]
     pub until: Option<String>,
 }
 
 impl Wanted {
+    /// Those of which several values may be given.
+    pub const LISTS: [&str; 11] = [
+        "vendor",
+        "account",
+        "target",
+        "instance_id",
+        "session_id",
+        "caller",
+        "on_behalf_of",
+        "user",
+        "database",
+        "outcome",
+        "status",
+    ];
     /// The names of the filters.
     pub const NAMES: [&str; 15] = [
         "vendor",

@@ -11,9 +11,19 @@ use utoipa::{
 };
 
 use crate::{
-    audit::{By, Per},
+    audit::{By, KillEvent, Per},
     history::{Format, Rows},
+    kill::intake::document::SessionOrder,
 };
+
+mod access;
+mod older;
+mod places;
+mod webhooks;
+
+use access::{Headers, Scopes};
+use places::Places;
+use webhooks::{KillCompleted, Webhooks};
 
 use super::{
     events, evidence, export, health, kills, list, login, me, problem::ProblemDocument, reference, sessions, stats,
@@ -52,9 +62,9 @@ use super::{
         health::ready,
         health::metrics,
     ),
-    components(schemas(ProblemDocument, By, Per, Format, Rows, list::KillOrder)),
+    components(schemas(ProblemDocument, By, Per, Format, Rows, SessionOrder, KillEvent, KillCompleted, list::KillOrder)),
     security(("token" = [])),
-    modifiers(&Token, &Closed),
+    modifiers(&Token, &Closed, &Places, &Scopes, &Headers, &Webhooks),
 )]
 struct Document;
 
@@ -82,7 +92,7 @@ struct Closed;
 impl Modify for Closed {
     fn modify(&self, document: &mut openapi::OpenApi) {
         let schemas = &mut document.components.get_or_insert_default().schemas;
-        for name in ["KillRequest", "Select", "Match", "Except"] {
+        for name in ["KillRequest", "SelectIds", "SelectMatch", "SelectIntelligent", "Match", "Except"] {
             if let Some(RefOr::T(Schema::Object(object))) = schemas.get_mut(name) {
                 object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
             }
@@ -94,6 +104,14 @@ impl Modify for Closed {
 #[must_use]
 pub fn document() -> openapi::OpenApi {
     Document::openapi()
+}
+
+/// The same in the words of OpenAPI 3.0, for generators that know no other.
+///
+/// # Errors
+/// None that was ever seen: a document that is not JSON.
+pub fn older_document() -> serde_json::Result<serde_json::Value> {
+    serde_json::to_value(document()).map(older::older)
 }
 
 /// `GET /openapi.json`

@@ -12,7 +12,6 @@ use serde::Serialize;
 use tracing::Span;
 
 use crate::{
-    audit::KillEvent,
     domain::{KillId, Problem},
     kill::Kills,
     notify::follow::{Following, Told},
@@ -48,7 +47,7 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
         ("Last-Event-ID" = Option<u32>, Header, description = "The `id` of the last event that was received: what came after it is sent", example = 2),
     ),
     responses(
-        (status = 200, description = "The stream; this is the `data` of one event", body = KillEvent, content_type = "text/event-stream"),
+        (status = 200, description = "The stream of events (server-sent events). Each has the `seq` of a change as its `id` and a `KillEvent` in JSON as its `data`", body = String, content_type = "text/event-stream"),
         (status = 204, description = "Nothing more will come: all events were received before"),
         StreamProblems,
     ),

@@ -1,12 +1,13 @@
 //! Is it alive, can it record, what has it done: for probes and scrapers, without a token.
 
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, http::header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
     auth::KeysAre,
     domain::{Problem, ProblemCode},
+    metrics::Exposition,
 };
 
 use super::{
@@ -73,9 +74,13 @@ pub(super) async fn ready(request: HttpRequest) -> Result<HttpResponse, Failure>
 /// Metrics
 #[utoipa::path(
     get, path = "/metrics", operation_id = "metrics", tag = "operations", security(()),
-    responses((status = 200, description = "Counts and times in the OpenMetrics text format", body = String, content_type = "application/openmetrics-text"), WrongMethod),
+    responses((status = 200, description = "Counts and times: in the OpenMetrics text format for those who name it in `Accept`, else in Prometheus' own", content((String = "text/plain"), (String = "application/openmetrics-text"))), WrongMethod),
 )]
-pub(super) async fn metrics(kills: CurrentKills) -> HttpResponse {
-    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    HttpResponse::Ok().content_type(media_type).body(kills.metrics())
+pub(super) async fn metrics(request: HttpRequest, kills: CurrentKills) -> HttpResponse {
+    let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let format = Exposition::accepted(accept);
+    HttpResponse::Ok()
+        .content_type(format.media_type())
+        .insert_header((header::VARY, "Accept"))
+        .body(kills.metrics(format))
 }

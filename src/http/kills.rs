@@ -71,7 +71,7 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
             ("Location" = String, description = "The record"),
             ("Idempotency-Replayed" = String, description = "`true` where the `Idempotency-Key` was used before: this is the kill that it stands for"),
         )),
-        (status = 202, description = "The vendor took it; whether the sessions are gone is not known yet", body = Kill, headers(
+        (status = 202, description = "The vendor took it; whether the sessions are gone is not known yet", body = KillAnswer, headers(
             ("Location" = String, description = "The record"),
             ("Idempotency-Replayed" = String, description = "`true` where the `Idempotency-Key` was used before: this is the kill that it stands for"),
         )),

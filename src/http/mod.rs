@@ -58,7 +58,7 @@ use crate::{
 };
 
 pub use current::Current;
-pub use docs::document;
+pub use docs::{document, older_document};
 pub use login::HowToLogIn;
 use problem::Failure;
 use reader_seats::ReaderSeats;

@@ -28,7 +28,7 @@ pub(super) fn none(request: &HttpRequest) -> Result<(), Problem> {
 /// The filters of a query string, and the operation's own parameters, which have these names.
 ///
 /// # Errors
-/// `malformed`, naming a parameter that is unknown or given twice.
+/// `malformed`, naming a parameter that is unknown, or given twice and no list.
 pub(super) fn wanted<T: DeserializeOwned>(query: &str, own: &[&str]) -> Result<(Wanted, T), Problem> {
     let pairs = form_urlencoded::parse(query.as_bytes());
     let (own_pairs, filters): (Vec<_>, Vec<_>) = pairs.partition(|(name, _)| own.contains(&name.as_ref()));
@@ -38,7 +38,19 @@ pub(super) fn wanted<T: DeserializeOwned>(query: &str, own: &[&str]) -> Result<(
         let known = known.iter().map(|name| (*name).to_owned()).collect();
         return Err(Problem::new(ProblemCode::Malformed, sentence).at(name.as_ref()).supported(known));
     }
-    Ok((read(filters)?, read(own_pairs)?))
+    Ok((read(joined(filters, &Wanted::LISTS))?, read(joined(own_pairs, &["by"]))?))
+}
+
+/// Many generated clients write a list as a parameter that comes again, and not with commas.
+fn joined<'a>(pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>, lists: &[&str]) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
+    let mut joined: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::with_capacity(pairs.len());
+    for (name, value) in pairs {
+        match joined.iter_mut().find(|(known, _)| *known == name && lists.contains(&name.as_ref())) {
+            Some((_, values)) => *values = format!("{values},{value}").into(),
+            None => joined.push((name, value)),
+        }
+    }
+    joined
 }
 
 /// A place in the history, as an answer before gave it out in that order.

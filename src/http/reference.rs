@@ -59,6 +59,7 @@ pub(super) struct ListingInfo {
     pub(super) needs_one_of: &'static [&'static str],
     /// Most sessions that it shows; `null` where it shows all.
     #[schema(example = 200)]
+    #[schema(value_type = Option<u32>)]
     pub(super) most: Option<usize>,
 }
 
@@ -90,6 +91,7 @@ pub(super) struct AccountLimits {
     pub(super) reserved_percent: u32,
     /// True while the endpoint is failing and only probed.
     pub(super) is_down: bool,
+    #[schema(value_type = u32)]
     pub(super) max_ids_per_call: usize,
     /// Longest wait for a turn, in milliseconds.
     pub(super) max_wait_ms: u64,

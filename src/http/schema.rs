@@ -64,7 +64,10 @@ fn coordinates(vendor: &dyn Vendor) -> ObjectBuilder {
 
 impl PartialSchema for GivenId {
     fn schema() -> RefOr<Schema> {
-        let number = || ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer)).minimum(Some(0));
+        let number = || {
+            let integer = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer));
+            integer.format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64))).minimum(Some(0))
+        };
         let id = || OneOfBuilder::new().item(text().max_length(Some(64))).item(number());
         let time = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
         let pinned = ObjectBuilder::new()

@@ -12,6 +12,7 @@ use crate::{
     kill::{
         intake::{
             allowance::Counted,
+            document::SessionOrder,
             request::MAX_NAME,
             select::{SECONDS, read_seconds},
         },
@@ -97,8 +98,8 @@ struct MatchParams {
     /// Most sessions: 1 to 1000. What it leaves out does not make the list incomplete.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
-    /// Which go first: `longest` or `newest`.
-    #[param(example = "longest")]
+    /// Which go first.
+    #[param(value_type = Option<SessionOrder>)]
     order: Option<String>,
 }
 

@@ -34,7 +34,7 @@ use crate::{
     clock::Clock,
     dispatch::{rate::limiter::Limit, upstreams::Upstreams},
     domain::{Kill, Problem, ProblemCode},
-    metrics::Metrics,
+    metrics::{Exposition, Metrics},
     notify::webhook::Webhooks,
     seats::{Seat, Seats},
     upstream::account::Account,
@@ -322,9 +322,9 @@ impl Kills {
 
     /// The text that a scraper reads.
     #[must_use]
-    pub fn metrics(&self) -> String {
+    pub fn metrics(&self, format: Exposition) -> String {
         self.0.upstreams.measure();
-        self.0.metrics.text()
+        self.0.metrics.text(format)
     }
 }
 

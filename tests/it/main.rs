@@ -7,6 +7,7 @@ mod audit;
 mod client;
 mod console;
 mod contract;
+mod deploy;
 mod engines;
 mod evidence;
 mod history;

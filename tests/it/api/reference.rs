@@ -95,7 +95,10 @@ async fn metrics_count_kills_and_tell_no_secrets(engine: Engine) {
     gateway.kill(&kill_of("orders-ro", &[2_075_426])).await;
     gateway.kill(&kill_of("nowhere", &[1])).await;
     gateway.app.kills().idle().await;
-    let answer = open(&gateway, "/metrics", &[]).await;
+    let plain = open(&gateway, "/metrics", &[]).await;
+    assert_eq!(plain.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert!(!plain.body.to_string().contains("# EOF"), "{}", plain.body);
+    let answer = open(&gateway, "/metrics", &[("accept", "application/openmetrics-text;version=1.0.0")]).await;
     assert!(answer.header("content-type").unwrap().starts_with("application/openmetrics-text"));
     let Value::String(text) = answer.body else { panic!("{}", answer.body) };
     assert!(text.contains("killgate_kills_total{vendor=\"taurusdb\",status=\"succeeded\"} 2\n"), "{text}");

@@ -183,6 +183,7 @@ async fn several_values_are_any_of_them_and_a_beginning_is_all_that_begin_so(eng
             ("on_behalf_of=anna&caller=dba*&target=ord*", &[5, 1]),
             ("status=pending,failed&caller=dba*", &[5, 3, 1]),
             ("vendor=das,taurusdb&account=nobody,huawei-prod&order=oldest", &[1, 2, 3, 4, 5, 6]),
+            ("vendor=das&account=nobody&vendor=taurusdb&account=huawei-prod&order=oldest", &[1, 2, 3, 4, 5, 6]),
         ],
     )
     .await;

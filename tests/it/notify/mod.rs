@@ -3,6 +3,7 @@
 mod chat;
 mod deliveries;
 mod receiver;
+mod restoring;
 mod stream;
 mod streams;
 mod surviving;
