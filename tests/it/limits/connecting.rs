@@ -70,6 +70,7 @@ async fn calls_whose_connections_took_long_do_not_leave_together_in_a_later_seco
     let calls = gateway.clouds.calls_for(Action::DcdbKill);
     assert_eq!((calls.len(), sent(&gateway.clouds).concat().len()), (40, 40), "each was sent once");
     // The connections that were begun first are accepted one after another, with calls in them by then. Calls that had not
-    // waited for their connections would come all together.
-    lateness.assert_kept_by_way_of(&calls, 20, Duration::from_millis(500)).await;
+    // waited for their connections would come all together. What is carried on is two more tasks late, and the pings know
+    // nothing of these.
+    lateness.assert_kept_by_way_of(&calls, 20, Duration::from_millis(750)).await;
 }
