@@ -29,7 +29,7 @@ async fn every_list_is_a_table_for_people_and_the_gateways_own_answer_for_progra
         table.assert(0);
         assert!(table.stdout.contains(shown) && !table.stdout.contains('\u{1b}'), "{words}: {table:?}");
         let json = anna.run(&format!("{words} -o json")).await;
-        assert_eq!(json.assert(0).json(), answered(&gateway, &anna, path).await, "{words}");
+        assert_eq!(timeless(json.assert(0).json()), timeless(answered(&gateway, &anna, path).await), "{words}");
     }
     let counted = anna.run("stats --by status,outcome").await;
     let lines: Vec<Vec<&str>> =
@@ -44,6 +44,16 @@ async fn every_list_is_a_table_for_people_and_the_gateways_own_answer_for_progra
         assert!(one.assert(0).stdout.contains(part), "{part}: {one:?}");
     }
     assert_eq!(anna.run(&format!("kills {id} -o json")).await.json()["id"], id.as_str());
+}
+
+/// An answer without what grows from one reading to the next.
+fn timeless(mut answer: Value) -> Value {
+    for item in answer.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(members) = item.as_object_mut() {
+            members.retain(|name, _| !name.ends_with("seconds"));
+        }
+    }
+    answer
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
