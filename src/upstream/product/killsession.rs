@@ -7,15 +7,20 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::{Order, Outcome, Target};
+use crate::domain::{Order, Outcome, Target, VendorName};
 
 use crate::upstream::{
-    Answer, Call, Coordinate, Effect, Fault, FaultKind, Known, ListFilter, Need, Next, Page, Reply, Step,
-    cloud::tencent, json, process::Row,
+    Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListFilter,
+    ListingKind, Need, Next, Own, Page, Reply, SelectorKind, Site, Step, Takes, Vendor, cloud::tencent, json,
+    process::Row,
 };
 
 /// What one of the products has of its own.
+#[derive(Debug)]
 pub(super) struct KillSession {
+    pub(super) name: &'static str,
+    pub(super) mainland: &'static Capabilities,
+    pub(super) international: &'static Capabilities,
     pub(super) api: tencent::Api,
     /// The coordinates as `KillSession` spells them, the instance first.
     pub(super) parameters: &'static [(&'static str, &'static str)],
@@ -25,10 +30,33 @@ pub(super) struct KillSession {
     pub(super) nodes: fn(&Target, &Value) -> Result<Vec<Value>, FaultKind>,
 }
 
-/// TDSQL keeps names with this beginning to itself; the rest is MySQL's own. No page lists them.
-pub(super) const OWN_USERS: &[&str] = &["tdsqlsys_*", "mysql.*", "mariadb.sys", "system user", "event_scheduler"];
+/// What both of them can do; which products they are and their coordinates are their own.
+pub(super) const CAPABILITIES: Capabilities = Capabilities {
+    product: "",
+    by: By::Cloud(&tencent::Tencent),
+    coordinates: &[],
+    tells_apart: &[],
+    session_id: IdRule::Decimal { max: i64::MAX as u64 },
+    selectors: &[SelectorKind::Ids],
+    // No maximum is published.
+    max_ids_per_call: 100,
+    most_ids_per_call: None,
+    // "20 requests per second" for each action, on every page of these products.
+    requests_per_second: 20,
+    requests_per_minute: None,
+    counting: Counting::ByAction { kill: KILL },
+    can_follow_up: true,
+    listing: Some(ListingKind { needs_one_of: &[], most: None, tells: &[] }),
+    own: Own { users: OWN_USERS, commands: Own::MYSQL_COMMANDS, applications: &[] },
+    takes: Takes::Ids,
+    steps: 1,
+    cancels: false,
+};
 
-pub(super) const KILL: &str = "KillSession";
+/// TDSQL keeps names with this beginning to itself; the rest is MySQL's own. No page lists them.
+const OWN_USERS: &[&str] = &["tdsqlsys_*", "mysql.*", "mariadb.sys", "system user", "event_scheduler"];
+
+const KILL: &str = "KillSession";
 
 const PROCESS: Row = Row {
     id: "Id",
@@ -55,20 +83,35 @@ pub(super) fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(fine)
 }
 
-impl KillSession {
-    pub(super) fn open(&self, order: &Order) -> Call {
+impl Vendor for KillSession {
+    fn name(&self) -> VendorName {
+        VendorName(self.name)
+    }
+
+    fn capabilities(&self) -> &'static Capabilities {
+        self.mainland
+    }
+
+    fn capabilities_at(&self, site: Site) -> &'static Capabilities {
+        match site {
+            Site::Mainland => self.mainland,
+            Site::International => self.international,
+        }
+    }
+
+    fn open(&self, order: &Order) -> Call {
         let ids: Vec<i64> = order.selector.ids().iter().filter_map(|id| id.0.parse().ok()).collect();
         let mut body = place(&order.target, self.parameters);
         body.insert("SessionId".to_owned(), json!(ids));
         self.api.call("kill", Effect::Kill, KILL, &body)
     }
 
-    pub(super) fn follow_up(&self, known: &Known) -> Option<Call> {
+    fn follow_up(&self, _: &Order, known: &Known) -> Option<Call> {
         let flow: i64 = known.task_id.as_ref()?.parse().ok()?;
         Some(self.api.call("describe_flow", Effect::Read, "DescribeFlow", &json!({ "FlowId": flow })))
     }
 
-    pub(super) fn next(&self, order: &Order, known: &Known, reply: &Reply) -> Result<Step, Fault> {
+    fn next(&self, order: &Order, known: &Known, reply: &Reply) -> Result<Step, Fault> {
         let response = match (tencent::answer(reply), reply.stage) {
             (Err(fault), "describe_flow") if fault.code.as_deref() == Some("InvalidParameter.FlowNotFound") => {
                 return Ok(Step::Done(Answer::all(order, Outcome::Unknown).request(fault.request_id)));
@@ -81,7 +124,7 @@ impl KillSession {
                 0 => Answer::all(order, Outcome::Killed),
                 1 => Answer::all(order, Outcome::Failed),
                 2 => {
-                    let again = self.follow_up(known).ok_or_else(unreadable)?;
+                    let again = self.follow_up(order, known).ok_or_else(unreadable)?;
                     return Ok(Step::Wait { pause: FLOW_PAUSE, then: again });
                 }
                 _ => Answer::all(order, Outcome::Unknown),
@@ -94,10 +137,10 @@ impl KillSession {
     }
 
     /// Processes are listed by node. A kill without one goes to the primary, so that is asked for first.
-    pub(super) fn list(&self, target: &Target, filter: &ListFilter, row: usize) -> Call {
+    fn list(&self, target: &Target, filter: &ListFilter, row: usize) -> Option<Call> {
         if !target.coordinates.contains_key("node_id") {
             let body = place(target, &self.parameters[..1]);
-            return self.api.call("detail", Effect::Read, self.detail, &body);
+            return Some(self.api.call("detail", Effect::Read, self.detail, &body));
         }
         let mut body = place(target, self.parameters);
         let filters: Vec<_> = [("user", &filter.user), ("db", &filter.database)]
@@ -108,10 +151,10 @@ impl KillSession {
             body.insert("Filters".to_owned(), filters.into());
         }
         body.extend([("Offset".to_owned(), json!(row)), ("Limit".to_owned(), json!(PAGE))]);
-        self.api.call("list", Effect::Read, "DescribeProcessList", &body)
+        Some(self.api.call("list", Effect::Read, "DescribeProcessList", &body))
     }
 
-    pub(super) fn page(&self, target: &Target, row: usize, reply: &Reply) -> Result<Page, Fault> {
+    fn page(&self, target: &Target, row: usize, reply: &Reply) -> Result<Page, Fault> {
         let response = tencent::answer(reply)?;
         let page = if reply.stage == "detail" {
             self.primary(target, &response).map(Page::At)
@@ -125,7 +168,9 @@ impl KillSession {
         };
         page.map_err(|kind| Fault { request_id: json::text(&response["RequestId"]), ..Fault::of(kind, reply) })
     }
+}
 
+impl KillSession {
     /// The place with the node that is its primary now.
     fn primary(&self, target: &Target, detail: &Value) -> Result<Target, FaultKind> {
         let nodes = (self.nodes)(target, detail)?;
