@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::{
     Action, Session,
-    session::Table,
+    session::{Death, Table},
     wire::{Frame, Interim, Writing},
 };
 
@@ -132,6 +132,31 @@ impl DasBody {
             Self::Object => b"{}",
         }
     }
+}
+
+/// What a kill does under a lie: how the sessions die, or `None` where they do not.
+pub(super) fn death(lie: Option<&Lie>) -> Option<Death> {
+    match lie {
+        Some(Lie::SaysKilledButAlive) => None,
+        Some(Lie::SlowDeath(time)) => Some(Death::after(*time, true)),
+        _ => Some(Death::now()),
+    }
+}
+
+/// The same of a kill by a task that usually runs so long, and how long this one runs. The sessions go when it ends: an accepted
+/// kill is not yet a kill.
+pub(super) fn death_by_task(lie: Option<&Lie>, usually: Duration) -> (Option<Death>, Duration) {
+    let runs = match lie {
+        Some(Lie::FlowRuns(time)) => *time,
+        _ => usually,
+    };
+    let death = match lie {
+        Some(Lie::FlowFails) => None,
+        Some(Lie::SaysKilledButAlive | Lie::SlowDeath(_)) => death(lie),
+        _ if runs.is_zero() => Some(Death::now()),
+        _ => Some(Death::after(runs, false)),
+    };
+    (death, runs)
 }
 
 /// The most rows that a page may have under a lie.

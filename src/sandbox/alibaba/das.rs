@@ -1,6 +1,6 @@
 //! DAS: sessions of an instance or of a node of a cluster, ended by a task that tells a reason for each.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -10,10 +10,9 @@ use crate::{
     sandbox::{
         Lie, Place, Session,
         answer::{Answer, Refusal},
-        behaviour::{cut, reconnect, recycle},
+        behaviour::{cut, death_by_task, reconnect, recycle},
         fields::{Bad, Query},
         log::Incoming,
-        session::Death,
         state::{Gathered, KillTask, State, World},
     },
 };
@@ -43,16 +42,7 @@ pub(super) fn kill(
     }
     query.finish().map_err(bad)?;
 
-    let runs = match lie {
-        Some(Lie::FlowRuns(time)) => *time,
-        _ => state.times.flow,
-    };
-    let death = match lie {
-        Some(Lie::SaysKilledButAlive | Lie::FlowFails) => None,
-        Some(Lie::SlowDeath(time)) => Some(Death::after(*time, true)),
-        _ if runs == Duration::ZERO => Some(Death::now()),
-        _ => Some(Death::after(runs, false)),
-    };
+    let (death, runs) = death_by_task(lie, state.times.flow);
     let table = state.world.table_mut(&place).ok_or_else(unavailable)?;
     let fails = matches!(lie, Some(Lie::FlowFails | Lie::KillsButSaysFailed));
     let reason = |id: &u64| match table.find(*id) {

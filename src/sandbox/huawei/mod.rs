@@ -15,13 +15,12 @@ use uuid::Uuid;
 use super::{
     Action, Lie,
     answer::{Answer, Refusal},
-    behaviour::{cut, reconnect, recycle},
+    behaviour::{cut, death, reconnect, recycle},
     cloud::Cloud,
     fields::Bad,
     handler::Route,
     limits::Count,
     log::Incoming,
-    session::Death,
     state::State,
 };
 
@@ -185,15 +184,6 @@ fn failed() -> Refusal {
 /// Whether that is 32 letters or digits and then `tag`.
 fn has_tag(id: &str, tag: &str) -> bool {
     id.len() == 36 && id.bytes().all(|b| b.is_ascii_alphanumeric()) && id.get(32..).is_some_and(|end| end == tag)
-}
-
-/// What a kill does under a lie: how the sessions die, or `None` where they do not.
-fn death(lie: Option<&Lie>) -> Option<Death> {
-    match lie {
-        Some(Lie::SaysKilledButAlive) => None,
-        Some(Lie::SlowDeath(time)) => Some(Death::after(*time, true)),
-        _ => Some(Death::now()),
-    }
 }
 
 fn texts(ids: &[u64]) -> Vec<Value> {

@@ -4,16 +4,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Product, answer, bad, refuse};
+use super::{Product, Service, answer, bad, refuse};
 use crate::{
     clock,
     sandbox::{
         Action, Lie, Place, Session,
         answer::{Answer, Refusal},
-        behaviour::{cut, reconnect, recycle},
+        behaviour::{cut, death, reconnect, recycle},
         fields::{Bad, Members},
         log::Incoming,
-        session::Death,
         state::{Prepared, State, World},
     },
 };
@@ -22,28 +21,40 @@ const VENDOR: &str = "dbbrain";
 /// How long what was prepared can be committed.
 const COMMITTED_WITHIN: Duration = Duration::from_secs(10);
 
-pub(super) static PRODUCT: Product =
-    Product { vendor: VENDOR, service: "dbbrain", version: "2021-05-27", recognise, work };
+/// See the module.
+pub(super) struct DbBrain;
 
-/// The step of a kill is in its body.
-fn recognise(action: &str, incoming: &Incoming) -> Option<Action> {
-    match action {
-        "KillMySqlThreads" => {
-            let stage = Members::parse(&incoming.body).ok().and_then(|mut body| body.text("Stage").ok()?);
-            Some(if stage.as_deref() == Some("Commit") { Action::DbbrainKill } else { Action::DbbrainPrepare })
-        }
-        "DescribeMySqlProcessList" => Some(Action::DbbrainProcesses),
-        _ => None,
+impl Product for DbBrain {
+    fn service(&self) -> &Service {
+        &Service { vendor: VENDOR, name: "dbbrain", version: "2021-05-27" }
     }
-}
 
-fn work(state: &mut State, incoming: &Incoming, action: Action, lie: Option<&Lie>) -> Result<Answer, Refusal> {
-    let mut body = Members::parse(&incoming.body).map_err(bad)?;
-    let place = place(&state.world, &mut body)?;
-    match action {
-        Action::DbbrainPrepare => prepare(state, incoming, place, body),
-        Action::DbbrainKill => commit(state, incoming, &place, body, lie),
-        _ => processes(state, incoming, &place, body, lie),
+    /// The step of a kill is in its body.
+    fn recognise(&self, action: &str, incoming: &Incoming) -> Option<Action> {
+        match action {
+            "KillMySqlThreads" => {
+                let stage = Members::parse(&incoming.body).ok().and_then(|mut body| body.text("Stage").ok()?);
+                Some(if stage.as_deref() == Some("Commit") { Action::DbbrainKill } else { Action::DbbrainPrepare })
+            }
+            "DescribeMySqlProcessList" => Some(Action::DbbrainProcesses),
+            _ => None,
+        }
+    }
+
+    fn work(
+        &self,
+        state: &mut State,
+        incoming: &Incoming,
+        action: Action,
+        lie: Option<&Lie>,
+    ) -> Result<Answer, Refusal> {
+        let mut body = Members::parse(&incoming.body).map_err(bad)?;
+        let place = place(&state.world, &mut body)?;
+        match action {
+            Action::DbbrainPrepare => prepare(state, incoming, place, body),
+            Action::DbbrainKill => commit(state, incoming, &place, body, lie),
+            _ => processes(state, incoming, &place, body, lie),
+        }
     }
 }
 
@@ -83,12 +94,7 @@ fn commit(
         return Err(refuse("InternalError", "The database could not be asked."));
     };
     let there: Vec<u64> = ids.iter().copied().filter(|id| table.find(*id).is_some_and(|row| !row.internal)).collect();
-    let death = match lie {
-        Some(Lie::SaysKilledButAlive) => None,
-        Some(Lie::SlowDeath(time)) => Some(Death::after(*time, true)),
-        _ => Some(Death::now()),
-    };
-    let killed = death.map(|death| table.kill(&there, death)).unwrap_or_default();
+    let killed = death(lie).map(|death| table.kill(&there, death)).unwrap_or_default();
     reconnect(lie, table, &killed);
     let told = match lie {
         Some(Lie::KillsButSaysFailed) => {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Product, answer, bad, killsession, node, of_nodes, refuse};
+use super::{Service, answer, bad, killsession::KillSession, node, of_nodes, refuse};
 use crate::sandbox::{
-    Action, Lie, Place,
+    Action, Place,
     answer::{Answer, Refusal},
     fields::Members,
     log::Incoming,
@@ -16,27 +16,14 @@ use crate::sandbox::{
 
 const VENDOR: &str = "dcdb";
 
-pub(super) static PRODUCT: Product =
-    Product { vendor: VENDOR, service: "dcdb", version: "2018-04-11", recognise, work };
-
-fn recognise(action: &str, _: &Incoming) -> Option<Action> {
-    match action {
-        "KillSession" => Some(Action::DcdbKill),
-        "DescribeFlow" => Some(Action::DcdbFlow),
-        "DescribeProcessList" => Some(Action::DcdbProcesses),
-        "DescribeDCDBInstanceDetail" => Some(Action::DcdbDetail),
-        _ => None,
-    }
-}
-
-fn work(state: &mut State, incoming: &Incoming, action: Action, lie: Option<&Lie>) -> Result<Answer, Refusal> {
-    match action {
-        Action::DcdbKill => killsession::kill(state, incoming, place, lie),
-        Action::DcdbFlow => killsession::flow(state, incoming, VENDOR, lie),
-        Action::DcdbProcesses => killsession::processes(state, incoming, place, lie),
-        _ => detail(state, incoming),
-    }
-}
+pub(super) static DCDB: KillSession = KillSession {
+    service: Service { vendor: VENDOR, name: "dcdb", version: "2018-04-11" },
+    kill: Action::DcdbKill,
+    flow: Action::DcdbFlow,
+    processes: Action::DcdbProcesses,
+    detail: (Action::DcdbDetail, "DescribeDCDBInstanceDetail", detail),
+    place,
+};
 
 fn detail(state: &State, incoming: &Incoming) -> Result<Answer, Refusal> {
     let mut body = Members::parse(&incoming.body).map_err(bad)?;

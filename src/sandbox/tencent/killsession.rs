@@ -5,23 +5,64 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use time::{format_description::BorrowedFormatItem, macros::format_description};
 
-use super::{answer, bad, refuse};
+use super::{Product, Service, answer, bad, refuse};
 use crate::sandbox::{
-    Lie, Place, Session,
+    Action, Lie, Place, Session,
     answer::{Answer, Refusal},
-    behaviour::{cut, reconnect, recycle},
+    behaviour::{cut, death_by_task, reconnect, recycle},
     fields::{Bad, Members},
     log::Incoming,
-    session::Death,
     state::{Flow, State, World},
 };
 
 const SECONDS: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
 
+/// What one of the products has of its own.
+pub(super) struct KillSession {
+    pub(super) service: Service,
+    pub(super) kill: Action,
+    pub(super) flow: Action,
+    pub(super) processes: Action,
+    /// What tells an instance's nodes, under its name.
+    pub(super) detail: (Action, &'static str, fn(&State, &Incoming) -> Result<Answer, Refusal>),
+    pub(super) place: Find,
+}
+
+impl Product for KillSession {
+    fn service(&self) -> &Service {
+        &self.service
+    }
+
+    fn recognise(&self, action: &str, _: &Incoming) -> Option<Action> {
+        let (detail, name, _) = self.detail;
+        match action {
+            "KillSession" => Some(self.kill),
+            "DescribeFlow" => Some(self.flow),
+            "DescribeProcessList" => Some(self.processes),
+            _ => (action == name).then_some(detail),
+        }
+    }
+
+    fn work(
+        &self,
+        state: &mut State,
+        incoming: &Incoming,
+        action: Action,
+        lie: Option<&Lie>,
+    ) -> Result<Answer, Refusal> {
+        match action {
+            _ if action == self.kill => kill(state, incoming, self.place, lie),
+            _ if action == self.flow => flow(state, incoming, self.service.vendor, lie),
+            _ if action == self.processes => processes(state, incoming, self.place, lie),
+            _ => (self.detail.2)(state, incoming),
+        }
+    }
+}
+
 /// Reads what names a place and finds its node: the one named, or the primary.
 pub(super) type Find = fn(&World, &mut Members, Option<&str>) -> Result<Place, Refusal>;
 
-pub(super) fn kill(state: &mut State, incoming: &Incoming, find: Find, lie: Option<&Lie>) -> Result<Answer, Refusal> {
+fn kill(state: &mut State, incoming: &Incoming, find: Find, lie: Option<&Lie>) -> Result<Answer, Refusal> {
     let mut body = Members::parse(&incoming.body).map_err(bad)?;
     let node = body.text("NodeId").map_err(bad)?;
     if state.international && node.is_some() {
@@ -31,17 +72,7 @@ pub(super) fn kill(state: &mut State, incoming: &Incoming, find: Find, lie: Opti
     let place = find(&state.world, &mut body, node.as_deref())?;
     body.finish().map_err(bad)?;
 
-    let runs = match lie {
-        Some(Lie::FlowRuns(time)) => *time,
-        _ => state.times.flow,
-    };
-    // The sessions go when the flow ends: an accepted kill is not yet a kill.
-    let death = match lie {
-        Some(Lie::SaysKilledButAlive | Lie::FlowFails) => None,
-        Some(Lie::SlowDeath(time)) => Some(Death::after(*time, true)),
-        _ if runs == Duration::ZERO => Some(Death::now()),
-        _ => Some(Death::after(runs, false)),
-    };
+    let (death, runs) = death_by_task(lie, state.times.flow);
     let killed = match (state.world.table_mut(&place), death) {
         (Some(table), Some(death)) => {
             let killed = table.kill(&ids, death);
@@ -59,7 +90,7 @@ pub(super) fn kill(state: &mut State, incoming: &Incoming, find: Find, lie: Opti
     Ok(answer(json!({"TaskId": told}), incoming.at).killed(killed))
 }
 
-pub(super) fn flow(state: &State, incoming: &Incoming, vendor: &str, lie: Option<&Lie>) -> Result<Answer, Refusal> {
+fn flow(state: &State, incoming: &Incoming, vendor: &str, lie: Option<&Lie>) -> Result<Answer, Refusal> {
     let mut body = Members::parse(&incoming.body).map_err(bad)?;
     let id = body.integer("FlowId").map_err(bad)?;
     let id = id.ok_or_else(|| bad(Bad::Missing("FlowId")))?;
@@ -79,12 +110,7 @@ pub(super) fn flow(state: &State, incoming: &Incoming, vendor: &str, lie: Option
     Ok(answer(json!({"Status": status}), incoming.at))
 }
 
-pub(super) fn processes(
-    state: &mut State,
-    incoming: &Incoming,
-    find: Find,
-    lie: Option<&Lie>,
-) -> Result<Answer, Refusal> {
+fn processes(state: &mut State, incoming: &Incoming, find: Find, lie: Option<&Lie>) -> Result<Answer, Refusal> {
     if state.international {
         return Err(refuse("InvalidAction", "The action DescribeProcessList is invalid or not found."));
     }

@@ -24,25 +24,36 @@ use super::{
 use crate::clock;
 
 /// One of the cloud's products: a service of its API.
-struct Product {
-    vendor: &'static str,
-    /// What signatures call it.
-    service: &'static str,
-    /// No two have the same, so in the absence of hosts it tells them apart.
-    version: &'static str,
+trait Product: Sync {
+    fn service(&self) -> &Service;
+
     /// The action of that name.
-    recognise: fn(&str, &Incoming) -> Option<Action>,
+    fn recognise(&self, action: &str, incoming: &Incoming) -> Option<Action>;
+
     /// Does what is asked.
-    work: fn(&mut State, &Incoming, Action, Option<&Lie>) -> Result<Answer, Refusal>,
+    fn work(
+        &self,
+        state: &mut State,
+        incoming: &Incoming,
+        action: Action,
+        lie: Option<&Lie>,
+    ) -> Result<Answer, Refusal>;
 }
 
-static PRODUCTS: [&Product; 3] = [&dcdb::PRODUCT, &tdsql::PRODUCT, &dbbrain::PRODUCT];
+/// How a product is called.
+struct Service {
+    vendor: &'static str,
+    /// By signatures.
+    name: &'static str,
+    /// No two have the same, so in the absence of hosts it tells them apart.
+    version: &'static str,
+}
 
-impl Product {
-    /// The one that has this action; routes have no others.
-    fn of(action: Action) -> Option<&'static Self> {
-        PRODUCTS.into_iter().find(|product| product.vendor == action.vendor())
-    }
+static PRODUCTS: [&dyn Product; 3] = [&dcdb::DCDB, &tdsql::TDSQL, &dbbrain::DbBrain];
+
+/// The product that has this action; routes have no others.
+fn product_of(action: Action) -> Option<&'static dyn Product> {
+    PRODUCTS.into_iter().find(|product| product.service().vendor == action.vendor())
 }
 
 /// See the module.
@@ -63,7 +74,7 @@ impl Cloud for Tencent {
     }
 
     fn admit(&self, state: &mut State, incoming: &Incoming, route: &Route) -> Result<(), Refusal> {
-        access::admit(state, incoming, Product::of(route.action).map_or("", |product| product.service))
+        access::admit(state, incoming, product_of(route.action).map_or("", |product| product.service().name))
     }
 
     /// Each action by itself.
@@ -113,9 +124,9 @@ fn route(incoming: &Incoming) -> Result<Route<'_>, Refusal> {
     let version = version.ok_or_else(|| refuse("MissingParameter", "The header X-TC-Version is missing."))?;
     let action = incoming.headers.value("x-tc-action");
     let action = action.ok_or_else(|| refuse("MissingParameter", "The header X-TC-Action is missing."))?;
-    let product = PRODUCTS.into_iter().find(|product| product.version == version);
+    let product = PRODUCTS.into_iter().find(|product| product.service().version == version);
     let product = product.ok_or_else(|| refuse("NoSuchVersion", format!("The version {version} does not exist.")))?;
-    let found = (product.recognise)(action, incoming);
+    let found = product.recognise(action, incoming);
     let unknown = || refuse("InvalidAction", format!("The action {action} is invalid or not found."));
     Ok(Route { action: found.ok_or_else(unknown)?, project: "", instance: "", node: "" })
 }
@@ -128,9 +139,9 @@ fn work(state: &mut State, incoming: &Incoming, action: Action, lie: Option<&Lie
     if !incoming.query.is_empty() {
         return Err(refuse("UnknownParameter", "Parameters of a POST belong in its body."));
     }
-    let product = Product::of(action);
+    let product = product_of(action);
     let product = product.ok_or_else(|| refuse("InvalidAction", "The action is invalid or not found."))?;
-    (product.work)(state, incoming, action, lie)
+    product.work(state, incoming, action, lie)
 }
 
 /// A documented success.

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::{Product, answer, bad, killsession, node, of_nodes, refuse};
+use super::{Service, answer, bad, killsession::KillSession, node, of_nodes, refuse};
 use crate::sandbox::{
-    Action, Lie, Place,
+    Action, Place,
     answer::{Answer, Refusal},
     fields::Members,
     log::Incoming,
@@ -14,27 +14,14 @@ use crate::sandbox::{
 
 const VENDOR: &str = "tdsql";
 
-pub(super) static PRODUCT: Product =
-    Product { vendor: VENDOR, service: "mariadb", version: "2017-03-12", recognise, work };
-
-fn recognise(action: &str, _: &Incoming) -> Option<Action> {
-    match action {
-        "KillSession" => Some(Action::TdsqlKill),
-        "DescribeFlow" => Some(Action::TdsqlFlow),
-        "DescribeProcessList" => Some(Action::TdsqlProcesses),
-        "DescribeDBInstanceDetail" => Some(Action::TdsqlDetail),
-        _ => None,
-    }
-}
-
-fn work(state: &mut State, incoming: &Incoming, action: Action, lie: Option<&Lie>) -> Result<Answer, Refusal> {
-    match action {
-        Action::TdsqlKill => killsession::kill(state, incoming, place, lie),
-        Action::TdsqlFlow => killsession::flow(state, incoming, VENDOR, lie),
-        Action::TdsqlProcesses => killsession::processes(state, incoming, place, lie),
-        _ => detail(state, incoming),
-    }
-}
+pub(super) static TDSQL: KillSession = KillSession {
+    service: Service { vendor: VENDOR, name: "mariadb", version: "2017-03-12" },
+    kill: Action::TdsqlKill,
+    flow: Action::TdsqlFlow,
+    processes: Action::TdsqlProcesses,
+    detail: (Action::TdsqlDetail, "DescribeDBInstanceDetail", detail),
+    place,
+};
 
 fn detail(state: &State, incoming: &Incoming) -> Result<Answer, Refusal> {
     let mut body = Members::parse(&incoming.body).map_err(bad)?;
