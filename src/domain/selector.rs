@@ -36,6 +36,12 @@ pub enum Selector {
 }
 
 impl Selector {
+    /// The ids as numbers, for vendors whose ids are such.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<i64> {
+        self.ids().iter().filter_map(|id| id.0.parse().ok()).collect()
+    }
+
     /// The word for this form in requests, records and refusals.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

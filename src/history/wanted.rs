@@ -100,21 +100,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Those of which several values may be given.
-    pub const LISTS: [&str; 11] = [
-        "vendor",
-        "account",
-        "target",
-        "instance_id",
-        "session_id",
-        "caller",
-        "on_behalf_of",
-        "user",
-        "database",
-        "outcome",
-        "status",
-    ];
-    /// The names of the filters.
+    /// The names of the filters; those of which several values may be given come first.
     pub const NAMES: [&str; 15] = [
         "vendor",
         "account",
@@ -132,6 +118,8 @@ impl Wanted {
         "since",
         "until",
     ];
+    /// Those of which several values may be given.
+    pub const LISTS: &[&str] = Self::NAMES.split_at(11).0;
 
     /// The filter that was meant.
     ///

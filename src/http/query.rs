@@ -38,7 +38,7 @@ pub(super) fn wanted<T: DeserializeOwned>(query: &str, own: &[&str]) -> Result<(
         let known = known.iter().map(|name| (*name).to_owned()).collect();
         return Err(Problem::new(ProblemCode::Malformed, sentence).at(name.as_ref()).supported(known));
     }
-    Ok((read(joined(filters, &Wanted::LISTS))?, read(joined(own_pairs, &["by"]))?))
+    Ok((read(joined(filters, Wanted::LISTS))?, read(joined(own_pairs, &["by"]))?))
 }
 
 /// Many generated clients write a list as a parameter that comes again, and not with commas.

@@ -89,17 +89,18 @@ pub(super) fn kill(
     let meant: Vec<u64> = table.listed().iter().filter(|row| criteria.any_meets(row)).map(|row| row.id).collect();
     let killed = death(lie).map(|death| table.kill(&meant, death)).unwrap_or_default();
     reconnect(lie, table, &killed);
-    let answer = match lie {
-        Some(Lie::KillsButSaysFailed) => {
-            Answer::json(500, &json!({"error_code": "DAS.200001", "error_msg": "Internal server error."}))
-        }
-        Some(Lie::DasBody(body)) => success(*body),
-        _ => success(DasBody::Empty),
-    };
-    Ok(answer.killed(killed))
+    Ok(killed_as(lie, DasBody::Empty).killed(killed))
 }
 
-fn success(body: DasBody) -> Answer {
+/// What a kill answers that usually answers so.
+pub(super) fn killed_as(lie: Option<&Lie>, usually: DasBody) -> Answer {
+    let body = match lie {
+        Some(Lie::KillsButSaysFailed) => {
+            return Answer::json(500, &json!({"error_code": "DAS.200001", "error_msg": "Internal server error."}));
+        }
+        Some(Lie::DasBody(body)) => *body,
+        _ => usually,
+    };
     Answer::bytes(200, Some("application/json"), body.bytes().to_vec())
 }
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{cut, death, failed, has_tag, reconnect, recycle};
+use super::{cut, das::killed_as, death, failed, has_tag, reconnect, recycle};
 use crate::sandbox::{
     Lie, Place, Session,
     answer::{Answer, Refusal},
@@ -78,14 +78,7 @@ pub(super) fn kill(
     let meant: Vec<u64> = named.iter().filter(|process| is_meant(process)).map(|(id, _)| *id).collect();
     let killed = death(lie).map(|death| table.kill(&meant, death)).unwrap_or_default();
     reconnect(lie, table, &killed);
-    let answer = match lie {
-        Some(Lie::KillsButSaysFailed) => {
-            Answer::json(500, &json!({"error_code": "DAS.200001", "error_msg": "Internal server error."}))
-        }
-        Some(Lie::DasBody(body)) => Answer::bytes(200, Some("application/json"), body.bytes().to_vec()),
-        _ => Answer::bytes(200, Some("application/json"), DasBody::EmptyString.bytes().to_vec()),
-    };
-    Ok(answer.killed(killed))
+    Ok(killed_as(lie, DasBody::EmptyString).killed(killed))
 }
 
 pub(super) fn processes(

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
 
 use super::{
-    Site,
+    Effect, FaultKind, Site,
     credentials::Credentials,
     sign::{Keys, Unsigned},
 };
@@ -120,6 +120,19 @@ fn keys(fields: &mut dyn Fields, [id, secret, token]: [&'static str; 3]) -> Opti
     let is_whole = token.is_some() == has_token;
     let keys = Keys { id: id?.expose_secret().to_owned(), secret: secret?, token };
     is_whole.then_some(Credentials::Keys(keys))
+}
+
+/// What a status means by itself, where one action has the same path as all others. Only those that refuse a call before it is
+/// passed on say that a kill did nothing, and a 404 says nothing of an instance.
+fn of_status(status: u16, effect: Effect) -> FaultKind {
+    match status {
+        500.. => FaultKind::ServerError,
+        429 => FaultKind::Throttled,
+        401 | 403 => FaultKind::Denied,
+        400 | 404 | 405 | 413..=415 | 494 => FaultKind::Refused,
+        _ if effect == Effect::Kill => FaultKind::Unreadable,
+        _ => FaultKind::Refused,
+    }
 }
 
 #[cfg(test)]

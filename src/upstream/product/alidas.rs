@@ -103,7 +103,7 @@ impl Vendor for AliDas {
     }
 
     fn open(&self, order: &Order) -> Call {
-        let ids: Vec<i64> = order.selector.ids().iter().filter_map(|id| id.0.parse().ok()).collect();
+        let ids = order.selector.numbers();
         let kill = [("SessionIds", json!(ids).to_string()), ("KillAllSessions", "false".to_owned())];
         call("kill", Effect::Kill, "CreateKillInstanceSessionTaskWithMaintainUser", &order.target, kill)
     }

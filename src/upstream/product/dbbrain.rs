@@ -102,7 +102,7 @@ impl Vendor for DbBrain {
     }
 
     fn open(&self, order: &Order) -> Call {
-        let ids: Vec<i64> = order.selector.ids().iter().filter_map(|id| id.0.parse().ok()).collect();
+        let ids = order.selector.numbers();
         let body = json!({
             "InstanceId": order.target.coordinate("instance_id"), "Product": product(&order.target),
             "Stage": "Prepare", "Threads": ids, "RecordHistory": false,

@@ -100,7 +100,7 @@ impl Vendor for KillSession {
     }
 
     fn open(&self, order: &Order) -> Call {
-        let ids: Vec<i64> = order.selector.ids().iter().filter_map(|id| id.0.parse().ok()).collect();
+        let ids = order.selector.numbers();
         let mut body = place(&order.target, self.parameters);
         body.insert("SessionId".to_owned(), json!(ids));
         self.api.call("kill", Effect::Kill, KILL, &body)

@@ -99,7 +99,7 @@ impl Vendor for TaurusDb {
             let action = "intelligent-kill-session";
             return Call::json("intelligent_kill", Effect::Kill, action, Method::POST, path, &body);
         }
-        let ids: Vec<i64> = order.selector.ids().iter().filter_map(|id| id.0.parse().ok()).collect();
+        let ids = order.selector.numbers();
         Call::json(
             "kill",
             Effect::Kill,

@@ -4,6 +4,7 @@
 //! to add, reads no clock and sends nothing. None shows a secret: a canonical request may contain a token, so it never
 //! leaves its module.
 
+pub(super) mod canonical;
 pub(super) mod text;
 
 use std::fmt;

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use crate::upstream::{Effect, Fault, FaultKind, Reply, json};
+use crate::upstream::{Effect, Fault, FaultKind, Reply, cloud::of_status, json};
 
 /// Reads the envelope: the members of a documented success, or the error.
 pub(in crate::upstream) fn answer(reply: &Reply) -> Result<Value, Fault> {
@@ -84,17 +84,5 @@ const fn unknown_code(status: u16) -> FaultKind {
         401 | 403 => FaultKind::Denied,
         429 => FaultKind::Throttled,
         _ => FaultKind::Unreadable,
-    }
-}
-
-/// What a status means by itself. A 404 says nothing of an instance: keys that are not there have it too.
-fn of_status(status: u16, effect: Effect) -> FaultKind {
-    match status {
-        500.. => FaultKind::ServerError,
-        429 => FaultKind::Throttled,
-        401 | 403 => FaultKind::Denied,
-        400 | 404 | 405 | 413..=415 | 494 => FaultKind::Refused,
-        _ if effect == Effect::Kill => FaultKind::Unreadable,
-        _ => FaultKind::Refused,
     }
 }

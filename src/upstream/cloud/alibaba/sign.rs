@@ -4,14 +4,13 @@
 //! made with the functions of its Python SDK (`alibabacloud_tea_openapi` 0.4.6).
 //! Source: <https://help.aliyun.com/zh/sdk/product-overview/v3-request-structure-and-signature>.
 
-use std::collections::BTreeMap;
-
 use secrecy::ExposeSecret;
 use time::{OffsetDateTime, UtcOffset, format_description::BorrowedFormatItem, macros::format_description};
 
 use crate::upstream::sign::{
-    Keys, Unsigned, authority, query,
-    text::{decode, hex, hmac_sha256, sha256_hex},
+    Keys, Unsigned,
+    canonical::{SignedHeaders, canonical_query},
+    text::{hex, hmac_sha256, sha256_hex},
 };
 
 const ALGORITHM: &str = "ACS3-HMAC-SHA256";
@@ -34,13 +33,13 @@ pub(super) fn sign(request: &Unsigned<'_>, keys: &Keys, at: OffsetDateTime) -> V
         added.push(("x-acs-security-token", token.expose_secret().to_owned()));
     }
     let mut added: Vec<(String, String)> = added.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    let signed = signed_headers(request, &added);
+    let signed = SignedHeaders::new(request.url, request.headers.iter().chain(&added));
     let canonical = canonical_request(request, &signed, &payload);
     let signature = hmac_sha256(keys.secret.expose_secret().as_bytes(), &string_to_sign(&canonical));
     let authorization = format!(
         "{ALGORITHM} Credential={},SignedHeaders={},Signature={}",
         keys.id,
-        names(&signed),
+        signed.names(),
         hex(signature.as_ref())
     );
     added.push(("Authorization".to_owned(), authorization));
@@ -52,27 +51,9 @@ fn date(at: OffsetDateTime) -> String {
     at.to_offset(UtcOffset::UTC).format(DATE).unwrap_or_default()
 }
 
-/// Every header that is signed, by its name in lower case.
-fn signed_headers(request: &Unsigned<'_>, added: &[(String, String)]) -> BTreeMap<String, String> {
-    let given = request.headers.iter().chain(added);
-    let mut signed: BTreeMap<_, _> = given.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
-    signed.insert("host".to_owned(), authority(request.url));
-    signed
-}
-
-fn names(signed: &BTreeMap<String, String>) -> String {
-    signed.keys().map(String::as_str).collect::<Vec<_>>().join(";")
-}
-
-fn canonical_request(request: &Unsigned<'_>, signed: &BTreeMap<String, String>, payload: &str) -> String {
-    let headers: String = signed.iter().map(|(name, value)| [name, ":", value.trim(), "\n"].concat()).collect();
+fn canonical_request(request: &Unsigned<'_>, signed: &SignedHeaders, payload: &str) -> String {
     let query = canonical_query(request.url.query().unwrap_or_default());
-    [request.method.as_str(), request.url.path(), &query, &headers, &names(signed), payload].join("\n")
-}
-
-fn canonical_query(text: &str) -> String {
-    let pairs = text.split('&').filter(|pair| !pair.is_empty());
-    query(pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(n, v)| (decode(n), decode(v))).collect())
+    [request.method.as_str(), request.url.path(), &query, &signed.lines(), &signed.names(), payload].join("\n")
 }
 
 fn string_to_sign(canonical: &str) -> String {
@@ -81,6 +62,8 @@ fn string_to_sign(canonical: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use actix_web::http::Method;
     use serde::Deserialize;
     use url::Url;

@@ -3,14 +3,13 @@
 //! As the vendor's Python SDK 3.1.219 makes it; the vectors in `tests/signing/huawei.json` come from there.
 //! Source: <https://support.huaweicloud.com/intl/en-us/devg-apisign/api-sign-algorithm.html>.
 
-use std::collections::BTreeMap;
-
 use actix_web::http::Method;
 use secrecy::ExposeSecret;
 use time::{OffsetDateTime, UtcOffset, format_description::BorrowedFormatItem, macros::format_description};
 
 use crate::upstream::sign::{
-    Keys, Unsigned, authority, query,
+    Keys, Unsigned,
+    canonical::{SignedHeaders, canonical_query},
     text::{decode, encode_but, hex, hmac_sha256, sha256_hex},
 };
 
@@ -47,7 +46,7 @@ pub(super) fn sign(request: &Unsigned<'_>, keys: &Keys, at: OffsetDateTime) -> V
     let authorization = format!(
         "{ALGORITHM} Access={}, SignedHeaders={}, Signature={}",
         keys.id,
-        names(&signed),
+        signed.names(),
         hex(signature.as_ref())
     );
     added.push(("Authorization".to_owned(), authorization));
@@ -60,31 +59,18 @@ fn date(at: OffsetDateTime) -> String {
     at.to_offset(UtcOffset::UTC).format(DATE).unwrap_or_default()
 }
 
-/// Every header that is signed, by its name in lower case.
-fn signed_headers(request: &Unsigned<'_>, added: &[(String, String)]) -> BTreeMap<String, String> {
+fn signed_headers(request: &Unsigned<'_>, added: &[(String, String)]) -> SignedHeaders {
     let given = request.headers.iter().chain(added).filter(|(name, _)| !name.contains('_'));
-    let mut signed: BTreeMap<_, _> = given.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
-    signed.insert("host".to_owned(), authority(request.url));
-    signed
+    SignedHeaders::new(request.url, given)
 }
 
-fn names(signed: &BTreeMap<String, String>) -> String {
-    signed.keys().map(String::as_str).collect::<Vec<_>>().join(";")
-}
-
-fn canonical_request(
-    method: &Method,
-    path: &str,
-    query: &str,
-    signed: &BTreeMap<String, String>,
-    body: &[u8],
-) -> String {
-    let headers: String = signed.iter().map(|(name, value)| [name, ":", value.trim(), "\n"].concat()).collect();
+fn canonical_request(method: &Method, path: &str, query: &str, signed: &SignedHeaders, body: &[u8]) -> String {
     let payload = match signed.get(CONTENT_HEADER) {
         Some(stated) if !body.is_empty() => stated.clone(),
         _ => sha256_hex(body),
     };
-    [method.as_str(), &canonical_path(path), &canonical_query(query), &headers, &names(signed), &payload].join("\n")
+    [method.as_str(), &canonical_path(path), &canonical_query(query), &signed.lines(), &signed.names(), &payload]
+        .join("\n")
 }
 
 /// Decoded once and encoded piece by piece, so that `%2F` turns into a slash, as in the SDK; ends in a slash.
@@ -94,11 +80,6 @@ fn canonical_path(path: &str) -> String {
         path.push('/');
     }
     path
-}
-
-fn canonical_query(text: &str) -> String {
-    let pairs = text.split('&').filter(|pair| !pair.is_empty());
-    query(pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(n, v)| (decode(n), decode(v))).collect())
 }
 
 fn string_to_sign(date: &str, canonical: &str) -> String {

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use crate::upstream::{Effect, Fault, FaultKind, Reply, json};
+use crate::upstream::{Fault, FaultKind, Reply, cloud::of_status, json};
 
 /// Reads the envelope: the members of `Response`, or the error in it.
 pub(in crate::upstream) fn answer(reply: &Reply) -> Result<Value, Fault> {
@@ -33,19 +33,6 @@ pub(in crate::upstream) fn answer(reply: &Reply) -> Result<Value, Fault> {
         return Err(fault.saying(Some(code), json::text(&error["Message"])));
     }
     if response.is_object() { Ok(response) } else { Err(Fault::unreadable(reply)) }
-}
-
-/// What a status means that is not the vendor's. Only those that refuse a call before it is passed on say that a kill
-/// did nothing.
-fn of_status(status: u16, effect: Effect) -> FaultKind {
-    match status {
-        500.. => FaultKind::ServerError,
-        429 => FaultKind::Throttled,
-        401 | 403 => FaultKind::Denied,
-        400 | 404 | 405 | 413..=415 | 494 => FaultKind::Refused,
-        _ if effect == Effect::Kill => FaultKind::Unreadable,
-        _ => FaultKind::Refused,
-    }
 }
 
 /// The rows of a list in a good answer; none where the list is null or left out, as the vendor's own definition allows.
