@@ -17,6 +17,9 @@ use crate::sandbox::{
 
 const SECONDS: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
 
+/// Answers one action.
+type Answering = fn(&State, &Incoming) -> Result<Answer, Refusal>;
+
 /// What one of the products has of its own.
 pub(super) struct KillSession {
     pub(super) service: Service,
@@ -24,7 +27,7 @@ pub(super) struct KillSession {
     pub(super) flow: Action,
     pub(super) processes: Action,
     /// What tells an instance's nodes, under its name.
-    pub(super) detail: (Action, &'static str, fn(&State, &Incoming) -> Result<Answer, Refusal>),
+    pub(super) detail: (Action, &'static str, Answering),
     pub(super) place: Find,
 }
 
