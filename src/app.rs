@@ -92,7 +92,7 @@ impl App {
             clock: clock.clone(),
             confirm_key: Key::random(),
         };
-        let generation = Generation::new(config, &shared)?;
+        let generation = Generation::new(config, &shared, None)?;
         let audit = shared.audit.clone();
         let following = Following::start(audit.clone(), clock.clone(), Arc::clone(&metrics), config.server.max_streams);
         let (stopping, to_stop) = watch::channel(false);
@@ -160,10 +160,15 @@ impl App {
         if let Some(certificate) = &self.certificate {
             certificate.read_again();
         }
-        if changes.now.is_empty() {
+        if changes.are_of_the_log() {
+            *self.config = config;
             return Ok(changes);
         }
-        let generation = Generation::new(&config, &self.shared)?;
+        // Keys that were fetched stay good: an issuer may be away just now.
+        let is_known = !changes.touch(&["auth", "tls", "egress"]);
+        let auth = is_known.then(|| self.current.borrow().auth.clone());
+        let generation = Generation::new(&config, &self.shared, auth)?;
+        self.live.forget_key_sets(&self.shared.metrics);
         // Whoever comes from now on is the new one's.
         self.current.send_replace(generation.current());
         let old = std::mem::replace(&mut self.live, generation.start(&self.shared));

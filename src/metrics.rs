@@ -293,6 +293,13 @@ impl Metrics {
         counted.inc_by(failures.saturating_sub(counted.get()));
     }
 
+    /// Nothing is known of any issuer's keys, until it is told anew.
+    pub fn forget_key_sets(&self) {
+        self.key_sets_missing.clear();
+        self.key_set_age_seconds.clear();
+        self.key_set_failures.clear();
+    }
+
     /// A caller that reads the record was answered; `route` is one of those that there are.
     pub fn read(&self, route: &'static str) {
         self.reads.get_or_create(&ReadLabels { route }).inc();

@@ -65,11 +65,11 @@ pub(super) struct Generation {
 }
 
 impl Generation {
-    /// Makes one that does nothing yet.
+    /// Makes one that does nothing yet; it knows callers as `known` does where that is given.
     ///
     /// # Errors
     /// The key of the configuration that is wrong.
-    pub(super) fn new(config: &Config, shared: &Shared) -> anyhow::Result<Self> {
+    pub(super) fn new(config: &Config, shared: &Shared, known: Option<Auth>) -> anyhow::Result<Self> {
         let ways = trust::ways(config, &shared.transport)?;
         let webhooks = Webhooks::new(&config.webhooks);
         let kills = Kills::new(Parts {
@@ -87,7 +87,7 @@ impl Generation {
             watch_for: config.returned.watch,
             clock: shared.clock.clone(),
         });
-        let auth = auth(config, &ways, &shared.clock)?;
+        let auth = known.map_or_else(|| auth(config, &ways, &shared.clock), Ok)?;
         let login = Arc::new(HowToLogIn::new(config.auth()?, config.login.as_ref()));
         Ok(Self { kills, auth, ways, webhooks, login })
     }
@@ -127,6 +127,12 @@ pub(super) struct Live {
 }
 
 impl Live {
+    /// Fetches no more keys, and has the metrics forget those of issuers that there may not be any more.
+    pub(super) fn forget_key_sets(&self, metrics: &Metrics) {
+        self.keeping_keys.abort();
+        metrics.forget_key_sets();
+    }
+
     /// Finishes the kills that are on record, and what is being delivered. What is not finished is anybody's to settle.
     pub(super) async fn retire(self) {
         let Self { kills, reconciling, keeping_keys, couriers } = self;

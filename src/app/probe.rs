@@ -80,7 +80,7 @@ pub async fn probe(config: &Config) -> anyhow::Result<Vec<Finding>> {
     }
     if let Some(audit) = audit {
         let shared = Shared { audit, transport, metrics: <_>::default(), clock, confirm_key: Key::random() };
-        let kills = Generation::new(config, &shared)?.current().kills;
+        let kills = Generation::new(config, &shared, None)?.current().kills;
         for (of, target) in places(config, &kills) {
             note(of, listed(&kills, target).await);
         }

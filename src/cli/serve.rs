@@ -44,7 +44,7 @@ pub async fn serve(
     let mut app = App::start(&config, Clock::system()).await?;
     tracing::info!(address = %app.address(), "listening");
     manager.ready();
-    let mut stamps = config.elsewhere.stamps();
+    let mut stamps = config.origin.stamps();
     let mut files = interval(FILES);
     files.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // An hour, where nobody wants to hear it.
@@ -58,7 +58,7 @@ pub async fn serve(
             }
             _ = hang_up.recv() => true,
             _ = files.tick() => {
-                let now = app.config().elsewhere.stamps();
+                let now = app.config().origin.stamps();
                 now.iter().any(|(file, stamp)| stamps.get(file).is_some_and(|before| before != stamp))
             }
             _ = beats.tick() => {
@@ -69,9 +69,9 @@ pub async fn serve(
         if is_told {
             manager.reloading();
             // Before it is read: what is written meanwhile is read once more.
-            stamps.extend(app.config().elsewhere.stamps());
+            stamps.extend(app.config().origin.stamps());
             reload(&mut app, &load, &filter);
-            for (file, stamp) in app.config().elsewhere.stamps() {
+            for (file, stamp) in app.config().origin.stamps() {
                 stamps.entry(file).or_insert(stamp);
             }
             manager.ready();

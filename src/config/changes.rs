@@ -8,21 +8,82 @@ use std::{
 };
 
 use aws_lc_rs::digest::{SHA256, digest};
+use toml::{Table, Value};
 
-use super::{Config, Server};
+use super::{Config, Server, section::join};
 
-/// What a configuration says elsewhere than in its file: in files of their own, and in the environment.
+type Digest = Vec<u8>;
+
+/// What a configuration was read from: its parts, and what these name that stands elsewhere, in files of their own and in the
+/// environment.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Elsewhere {
+pub struct Origin {
     files: BTreeSet<PathBuf>,
-    /// What stands there by the path of its key, as SHA-256: to tell that it is another one.
-    digests: BTreeMap<String, Vec<u8>>,
+    /// The SHA-256 of each part as it is written, by its path.
+    parts: BTreeMap<String, Digest>,
+    /// The same of what stands elsewhere, by the path of the key that names it.
+    named: BTreeMap<String, Digest>,
 }
 
-impl Elsewhere {
-    pub(super) fn found(&mut self, path: String, file: Option<&Path>, bytes: &[u8]) {
+/// Sections of which each member is a part by itself.
+const OF_PARTS: [&str; 4] = ["vendors", "accounts", "targets", "webhooks"];
+/// What of `server` can be had without a restart.
+const FILTER: &str = "server.log.filter";
+
+impl Origin {
+    /// Notes what is written.
+    pub(super) fn written(&mut self, tree: &Table) {
+        for (section, value) in tree {
+            match value {
+                Value::Table(members) if OF_PARTS.contains(&section.as_str()) => {
+                    for (name, value) in members {
+                        self.part(join(section, name), value);
+                    }
+                }
+                Value::Table(server) if section == "server" => {
+                    let mut server = server.clone();
+                    if let Some(Value::Table(log)) = server.get_mut("log") {
+                        if let Some(filter) = log.remove("filter") {
+                            self.part(FILTER.to_owned(), &filter);
+                        }
+                        if log.is_empty() {
+                            server.remove("log");
+                        }
+                    }
+                    if !server.is_empty() {
+                        self.part(section.clone(), &Value::Table(server));
+                    }
+                }
+                _ => self.part(section.clone(), value),
+            }
+        }
+    }
+
+    fn part(&mut self, path: String, value: &Value) {
+        self.parts.insert(path, hash(format!("{value:?}").as_bytes()));
+    }
+
+    /// Notes what stands elsewhere: in that file, or in the environment.
+    pub(super) fn named(&mut self, path: String, file: Option<&Path>, bytes: &[u8]) {
         self.files.extend(file.map(Path::to_path_buf));
-        self.digests.insert(path, digest(&SHA256, bytes).as_ref().to_vec());
+        self.named.insert(path, hash(bytes));
+    }
+
+    /// What the part of that path says, and what it names.
+    fn of(&self, path: &str) -> (Option<&Digest>, BTreeMap<&String, &Digest>) {
+        let is_within = |key: &&String| *key == path || key.starts_with(&format!("{path}."));
+        (self.parts.get(path), self.named.iter().filter(|(key, _)| is_within(key)).collect())
+    }
+
+    /// This, and of `old` what needs a restart.
+    fn with_those_of(mut self, old: &Self) -> Self {
+        let is_later = |path: &String| LATER.contains(&path.as_str());
+        self.parts.retain(|path, _| !is_later(path));
+        self.parts.extend(old.parts.clone().into_iter().filter(|(path, _)| is_later(path)));
+        let is_later = |key: &String| LATER.iter().any(|section| key.starts_with(&format!("{section}.")));
+        self.named.retain(|key, _| !is_later(key));
+        self.named.extend(old.named.clone().into_iter().filter(|(key, _)| is_later(key)));
+        self
     }
 
     /// When each of the files was last written, and how long it is. One that is not there, as while it is being replaced, is
@@ -37,8 +98,12 @@ impl Elsewhere {
     }
 }
 
+fn hash(bytes: &[u8]) -> Digest {
+    digest(&SHA256, bytes).as_ref().to_vec()
+}
+
 /// Says where, and nothing of what.
-impl fmt::Debug for Elsewhere {
+impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(&self.files).finish()
     }
@@ -56,18 +121,40 @@ pub struct Changes {
 /// What needs a restart where it has changed.
 const LATER: [&str; 4] = ["server", "audit", "seal", "console"];
 
+impl Changes {
+    /// Whether anything changes at once in one of these sections.
+    #[must_use]
+    pub fn touch(&self, sections: &[&str]) -> bool {
+        let is_in = |change: &String, section: &&str| {
+            change.strip_prefix(section).is_some_and(|rest| rest.starts_with(['.', ' ']))
+        };
+        self.now.iter().any(|change| sections.iter().any(|section| is_in(change, section)))
+    }
+
+    /// Whether nothing but the filter of the log changes at once.
+    #[must_use]
+    pub fn are_of_the_log(&self) -> bool {
+        self.now.iter().all(|change| change.starts_with(FILTER))
+    }
+}
+
 impl Config {
     /// What `next` says otherwise than this one.
     #[must_use]
     pub fn changes(&self, next: &Self) -> Changes {
-        let (before, after) = (self.parts(), next.parts());
         let mut changes = Changes::default();
-        for path in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
-            let what = match (before.get(path), after.get(path)) {
-                (Some(before), Some(after)) if before == after => continue,
-                (Some(_), Some(_)) => "changed",
-                (None, _) => "added",
-                (_, None) => "removed",
+        let paths: BTreeSet<_> = self.origin.parts.keys().chain(next.origin.parts.keys()).collect();
+        for path in paths {
+            let (before, after) = (self.origin.of(path), next.origin.of(path));
+            if before == after {
+                continue;
+            }
+            let is_whole = OF_PARTS.iter().any(|section| path.starts_with(&format!("{section}.")));
+            let what = match (before.0, after.0) {
+                (None, _) if is_whole => "added",
+                (_, None) if is_whole => "removed",
+                // A section that is not written has what is usual.
+                _ => "changed",
             };
             if LATER.contains(&path.as_str()) {
                 changes.later.push(path.clone());
@@ -82,64 +169,9 @@ impl Config {
     #[must_use]
     pub fn keeping_what_needs_a_restart(self, old: &Self) -> Self {
         let server = Server { log: self.server.log, ..old.server.clone() };
-        let elsewhere = self.elsewhere.with_those_of(&old.elsewhere);
-        Self {
-            server,
-            audit: old.audit.clone(),
-            seal: old.seal.clone(),
-            console: old.console.clone(),
-            elsewhere,
-            ..self
-        }
-    }
-
-    /// Each part as a text that is another one where the part is.
-    fn parts(&self) -> BTreeMap<String, String> {
-        let mut parts = BTreeMap::new();
-        let mut add = |path: String, value: &dyn fmt::Debug| {
-            let within = |key: &&String| **key == path || key.starts_with(&format!("{path}."));
-            let digests: Vec<_> = self.elsewhere.digests.iter().filter(|(key, _)| within(key)).collect();
-            parts.insert(path.clone(), format!("{value:?} {digests:?}"));
-        };
-        let Server { log, .. } = &self.server;
-        let usual = super::Log { format: log.format, filter: String::new() };
-        add("server".to_owned(), &Server { log: usual, ..self.server.clone() });
-        add("server.log.filter".to_owned(), &log.filter);
-        add("audit".to_owned(), &self.audit);
-        add("seal".to_owned(), &self.seal);
-        add("tls".to_owned(), &self.tls);
-        add("egress".to_owned(), &self.egress);
-        add("console".to_owned(), &self.console);
-        add("auth".to_owned(), &self.auth);
-        add("login".to_owned(), &self.login);
-        add("access".to_owned(), &self.access);
-        add("callers".to_owned(), &self.callers);
-        add("confirm".to_owned(), &self.confirm);
-        add("returned".to_owned(), &self.returned);
-        add("protect".to_owned(), &self.protect);
-        for (name, limits) in &self.vendors {
-            add(format!("vendors.{name}"), limits);
-        }
-        for (name, account) in &self.accounts {
-            add(format!("accounts.{name}"), account);
-        }
-        for (alias, target) in &self.targets {
-            add(format!("targets.{alias}"), target);
-        }
-        for webhook in &self.webhooks {
-            add(format!("webhooks.{}", webhook.name), webhook);
-        }
-        parts
-    }
-}
-
-impl Elsewhere {
-    /// This, and of `old` what stands in sections that need a restart.
-    fn with_those_of(mut self, old: &Self) -> Self {
-        let is_later = |key: &String| LATER.iter().any(|section| key.starts_with(&format!("{section}.")));
-        self.digests.retain(|key, _| !is_later(key));
-        self.digests.extend(old.digests.clone().into_iter().filter(|(key, _)| is_later(key)));
-        self
+        let origin = self.origin.with_those_of(&old.origin);
+        let (audit, seal, console) = (old.audit.clone(), old.seal.clone(), old.console.clone());
+        Self { server, audit, seal, console, origin, ..self }
     }
 }
 
@@ -177,6 +209,22 @@ mod tests {
     }
 
     #[test]
+    fn whatever_is_written_otherwise_is_told() {
+        let read = |webhook: &str, auth: &str| {
+            read(&format!(
+                "[webhooks.portal]\nurl = 'https://portal'\nsecret = 'canary-canary-canary-canary'\n{webhook}\n[auth]\n\
+                 issuer = 'sso'\naudience = 'k'\njwks_url = 'https://sso/keys{auth}'"
+            ))
+        };
+        let before = read("", "");
+        assert_eq!(before.changes(&read("status = ['failed']", "")).now, ["webhooks.portal changed"]);
+        assert_eq!(before.changes(&read("vendors = ['das']", "")).now, ["webhooks.portal changed"]);
+        let changes = before.changes(&read("", "?tenant=2"));
+        assert_eq!(changes.now, ["auth changed"]);
+        assert!(changes.touch(&["auth"]) && !changes.touch(&["a", "auth.issuers"]) && !changes.are_of_the_log());
+    }
+
+    #[test]
     fn a_secret_in_a_file_is_another_one_when_the_file_is() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("secret");
@@ -186,10 +234,10 @@ mod tests {
             "o".repeat(32)
         );
         std::fs::write(&file, "a".repeat(32)).unwrap();
-        let (before, stamps) = (read(&toml), read(&toml).elsewhere.stamps());
-        assert_eq!((stamps.len(), &stamps), (1, &before.elsewhere.stamps()));
+        let (before, stamps) = (read(&toml), read(&toml).origin.stamps());
+        assert_eq!((stamps.len(), &stamps), (1, &before.origin.stamps()));
         std::fs::write(&file, "b".repeat(33)).unwrap();
-        assert_ne!(before.elsewhere.stamps(), stamps);
+        assert_ne!(before.origin.stamps(), stamps);
         assert_eq!(before.changes(&read(&toml)).now, ["auth changed"]);
     }
 }

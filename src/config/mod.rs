@@ -43,7 +43,7 @@ pub use address::without_query;
 pub use audit::{Audit, Database};
 pub use auth::{Auth, Issuer, KeySet, Keys, Person, Source};
 pub use callers::Callers;
-pub use changes::{Changes, Elsewhere};
+pub use changes::{Changes, Origin};
 pub use confirm::Confirm;
 pub use console::{CodeFlow, Console};
 pub use egress::Egress;
@@ -99,8 +99,8 @@ pub struct Config {
     /// How they get out.
     pub egress: Egress,
     pub login: Option<Login>,
-    /// What stands elsewhere than in the file.
-    pub elsewhere: Elsewhere,
+    /// What it was read from.
+    pub origin: Origin,
 }
 
 /// Reads the configuration.
@@ -137,12 +137,12 @@ fn read(
     mut tree: toml::Table,
     env: BTreeMap<String, String>,
 ) -> Result<Config, ConfigError> {
-    let reading = Reading::new(source::lay_over(&mut tree, &env), env);
+    let reading = Reading::new(source::lay_over(&mut tree, &env), &tree, env);
     let mut root = Section::root(tree, &reading);
     let config = Config::read(&mut root, file, vendors);
     root.refuse_unknown();
-    let elsewhere = reading.elsewhere();
-    Ok(Config { elsewhere, ..reading.into_result(config)? })
+    let origin = reading.origin();
+    Ok(Config { origin, ..reading.into_result(config)? })
 }
 
 impl Config {
@@ -167,7 +167,7 @@ impl Config {
         let protect = root.list("protect", |section| Protect::read(section, &targets, vendors));
         let returned = root.table("returned", Returned::read);
         Some(Self {
-            elsewhere: Elsewhere::default(),
+            origin: Origin::default(),
             tls,
             egress,
             login: login.map_or(Some(None), |login| login.map(Some))?,

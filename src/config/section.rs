@@ -10,7 +10,7 @@ use std::{borrow::Cow, cell::RefCell, collections::BTreeMap, fmt::Display, ops::
 
 use toml::{Table, Value};
 
-use super::{ConfigError, Problem, changes::Elsewhere, source::Overlay};
+use super::{ConfigError, Problem, changes::Origin, source::Overlay};
 use crate::domain::{Glob, plain_text};
 
 /// What all sections share while they are read. No `Debug`: the environment is full of secrets.
@@ -18,14 +18,16 @@ pub(super) struct Reading {
     problems: RefCell<Vec<Problem>>,
     set_by: BTreeMap<String, String>,
     env: BTreeMap<String, String>,
-    elsewhere: RefCell<Elsewhere>,
+    origin: RefCell<Origin>,
 }
 
 impl Reading {
-    pub(super) fn new(overlay: Overlay, env: BTreeMap<String, String>) -> Self {
+    pub(super) fn new(overlay: Overlay, tree: &Table, env: BTreeMap<String, String>) -> Self {
         let stray = |(path, message): (String, &str)| Problem { path, message: message.to_owned() };
         let problems = RefCell::new(overlay.astray.into_iter().map(stray).collect());
-        Self { problems, set_by: overlay.set_by, env, elsewhere: RefCell::default() }
+        let mut origin = Origin::default();
+        origin.written(tree);
+        Self { problems, set_by: overlay.set_by, env, origin: RefCell::new(origin) }
     }
 
     /// What was read, unless anything was wrong.
@@ -34,13 +36,13 @@ impl Reading {
         read.filter(|_| problems.is_empty()).ok_or(ConfigError::Invalid(problems))
     }
 
-    /// What was found elsewhere than in the file so far.
-    pub(super) fn elsewhere(&self) -> Elsewhere {
-        self.elsewhere.borrow().clone()
+    /// What was read so far.
+    pub(super) fn origin(&self) -> Origin {
+        self.origin.borrow().clone()
     }
 
     fn found(&self, path: String, file: Option<&Path>, bytes: &[u8]) {
-        self.elsewhere.borrow_mut().found(path, file, bytes);
+        self.origin.borrow_mut().named(path, file, bytes);
     }
 
     fn note(&self, path: String, message: impl Into<String>) {
