@@ -16,7 +16,7 @@
 //! | [`evidence`] | the tasks that seal the record, and the checks of it |
 //! | [`notify`] | telling others what becomes of kills: following one while it is open, webhooks |
 //! | [`sandbox`] | the simulated clouds |
-//! | [`app`], [`demo`], [`telemetry`], [`metrics`], [`clock`], [`seats`], [`systemd`], [`version`] | putting it together, and being seen |
+//! | [`app`], [`demo`], [`telemetry`], [`metrics`], [`clock`], [`seats`], [`systemd`], [`version`], `pem`, `lock`, `near` | putting it together, and being seen |
 //!
 //! A kill is [`kill`]'s `run`, which reads from top to bottom; its rooms are what it goes through: `intake` (what was asked,
 //! and how much one caller may), `policy` (who may end what, confirms, caps), `look` (lists, previews, the look before a kill
@@ -45,6 +45,7 @@ mod lock;
 pub mod metrics;
 mod near;
 pub mod notify;
+mod pem;
 pub mod sandbox;
 pub mod seats;
 pub mod systemd;

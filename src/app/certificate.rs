@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, InconsistentKeys, RootCertStore, ServerConfig, SignatureScheme,
+    DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
     client::danger::HandshakeSignatureValid,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _},
@@ -23,7 +23,7 @@ use rustls::{
 };
 use tokio::{sync::Notify, task::JoinHandle, time::timeout};
 
-use crate::config::ServerTls;
+use crate::{config::ServerTls, pem};
 
 /// How often is looked whether the files have changed.
 const EVERY: Duration = Duration::from_secs(2);
@@ -38,7 +38,7 @@ struct Read {
 }
 
 /// The bytes of certificate, key and clients' authorities.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 struct Files([Vec<u8>; 3]);
 
 /// Without the key.
@@ -112,11 +112,11 @@ async fn keep(settings: ServerTls, shown: Arc<Shown>, wake: Arc<Notify>) {
     let mut told = None;
     loop {
         let _ = timeout(EVERY, wake.notified()).await;
-        let (settings, before) = (settings.clone(), shown.current().files.clone());
+        let (settings, before) = (settings.clone(), shown.current());
         let provider = Arc::clone(&shown.provider);
         let read = tokio::task::spawn_blocking(move || {
             let files = Files::read(&settings)?;
-            if files == before { Ok(None) } else { Read::from(&settings, files, &provider).map(Some) }
+            if files == before.files { Ok(None) } else { Read::from(&settings, files, &provider).map(Some) }
         });
         match read.await {
             Ok(Ok(None)) => told = None,
@@ -158,20 +158,19 @@ impl Read {
         let chain = certificates(certificate).context("certificate_file")?;
         let key =
             PrivateKeyDer::from_pem_slice(key).map_err(|_| anyhow::anyhow!("key_file: holds no private key (PEM)"))?;
-        let key = provider.key_provider.load_private_key(key).context("key_file")?;
-        let certified = CertifiedKey::new(chain, key);
-        match certified.keys_match() {
-            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
-            Err(_) => anyhow::bail!("key_file: is not the key of the certificate in certificate_file"),
-        }
+        let certified = CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                anyhow::anyhow!("key_file: is not the key of the certificate in certificate_file")
+            }
+            error => anyhow::Error::new(error).context("key_file"),
+        })?;
         let clients = settings.client_ca_file.is_some().then(|| verifier(clients, provider)).transpose()?;
         Ok(Self { certified: Arc::new(certified), clients, files })
     }
 }
 
 fn certificates(pem: &[u8]) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    all.ok().filter(|all| !all.is_empty()).context("holds no certificate (PEM)")
+    pem::certificates(pem).context("holds no certificate (PEM)")
 }
 
 fn verifier(pem: &[u8], provider: &Arc<CryptoProvider>) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {

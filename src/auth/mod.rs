@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, dangerous::insecure_decode_claims, errors::ErrorKind};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 pub use caller::{Caller, Naming, Scope};
@@ -97,8 +97,8 @@ impl Auth {
         }
         let algorithm = header.alg.parse().map_err(|_| AuthError::AlgorithmNotAllowed)?;
         // What a token says of its issuer is believed as far as that issuer's keys prove it.
-        let unproven: Claims = insecure_decode_claims(token).map_err(|_| AuthError::Malformed)?;
-        let named = |issuer: &&Issuer| unproven.get("iss").and_then(Value::as_str) == Some(issuer.rules.issuer());
+        let Unproven { iss } = unproven(token)?;
+        let named = |issuer: &&Issuer| iss.as_ref().and_then(Value::as_str) == Some(issuer.rules.issuer());
         let issuer = self.0.issuers.iter().find(named).ok_or(AuthError::WrongIssuer)?;
         if !issuer.algorithms.contains(&algorithm) {
             return Err(AuthError::AlgorithmNotAllowed);
@@ -110,7 +110,7 @@ impl Auth {
             Ok(claims) => issuer.rules.caller(&claims, self.0.clock.now()),
             // Whoever signed it, it is bad by itself if what it says does not hold.
             Err(AuthError::KeysUnavailable) => {
-                issuer.rules.caller(&unproven, self.0.clock.now()).and(Err(AuthError::KeysUnavailable))
+                issuer.rules.caller(&unproven(token)?, self.0.clock.now()).and(Err(AuthError::KeysUnavailable))
             }
             Err(error) => Err(error),
         }
@@ -178,7 +178,18 @@ struct Header {
     kid: Option<String>,
     typ: Option<String>,
     /// What the receiver must understand, which is nothing here (RFC 7515, section 4.1.11).
-    crit: Option<serde_json::Value>,
+    crit: Option<Value>,
+}
+
+/// Of a token's claims, which of the issuers is to prove them.
+#[derive(Deserialize)]
+struct Unproven {
+    iss: Option<Value>,
+}
+
+/// What a token says, whoever has signed it.
+fn unproven<T: DeserializeOwned>(token: &str) -> Result<T, AuthError> {
+    insecure_decode_claims(token).map_err(|_| AuthError::Malformed)
 }
 
 impl Header {
@@ -192,9 +203,11 @@ impl Issuer {
     /// Whether a token whose header has that `typ` is one for this gateway: others, such as the token that tells a program who
     /// has signed in, have the same signature.
     fn takes(&self, typ: Option<&str>) -> bool {
-        let typ = typ.unwrap_or("none").to_ascii_lowercase();
-        let typ = typ.strip_prefix("application/").unwrap_or(&typ);
-        self.types.iter().any(|taken| taken == typ)
+        let typ = typ.unwrap_or("none");
+        let prefix = "application/";
+        let is_full = typ.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+        let typ = if is_full { &typ[prefix.len()..] } else { typ };
+        self.types.iter().any(|taken| taken.eq_ignore_ascii_case(typ))
     }
 }
 

@@ -15,10 +15,7 @@ use actix_web::{
 };
 use awc::error::{ConnectError, SendRequestError};
 use futures_util::StreamExt as _;
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -26,6 +23,7 @@ use tokio::{
 use url::Url;
 
 use super::failure::Failure;
+use crate::pem;
 
 /// Longest time for a connection with its TLS.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -221,11 +219,8 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, Failure> {
     if let Some(path) = ca_file {
         let name = path.display();
         let pem = fs::read(path).map_err(|error| Failure::wrong(format!("--ca-file: cannot read {name}: {error}")))?;
-        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        let certificates = read.ok().filter(|certificates| !certificates.is_empty());
-        let certificates =
-            certificates.ok_or_else(|| Failure::wrong(format!("--ca-file: {name} has no certificate in PEM")))?;
-        for certificate in certificates {
+        let none = || Failure::wrong(format!("--ca-file: {name} has no certificate in PEM"));
+        for certificate in pem::certificates(&pem).ok_or_else(none)? {
             let bad = |_| Failure::wrong(format!("--ca-file: a certificate of {name} cannot be used"));
             roots.add(certificate).map_err(bad)?;
         }

@@ -26,7 +26,7 @@ pub struct Confirm {
 impl Confirm {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         Self {
-            secrets: section.secrets("secret", long_enough).unwrap_or_default(),
+            secrets: section.secrets("secret", Secret::long_enough).unwrap_or_default(),
             ttl: Duration::from_secs(section.number("ttl_s", 30..=3600).unwrap_or(300)),
             above: section.number("above", 0..=1000).unwrap_or(10),
             intelligent: section.flag("intelligent").unwrap_or(false),
@@ -34,10 +34,6 @@ impl Confirm {
             targets: section.globs("targets"),
         }
     }
-}
-
-fn long_enough(secret: &Secret) -> Result<(), &'static str> {
-    if secret.expose().len() < 32 { Err("must have at least 32 bytes") } else { Ok(()) }
 }
 
 #[cfg(test)]

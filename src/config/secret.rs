@@ -19,6 +19,11 @@ impl Secret {
         self.0.expose_secret()
     }
 
+    /// Whether it can sign: HMAC-SHA-256 wants a key that is no shorter than what it makes (RFC 7518, section 3.2).
+    pub(super) fn long_enough(&self) -> Result<(), &'static str> {
+        if self.expose().len() < 32 { Err("must have at least 32 bytes") } else { Ok(()) }
+    }
+
     /// Finds the secret that `value` names, in `env` or in a file whose last line break does not count.
     /// The error says what is wrong without any part of the value.
     pub(super) fn resolve(value: &Value, env: &BTreeMap<String, String>) -> Result<Self, String> {

@@ -226,49 +226,26 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// What `parse` makes of each text under `key`, by name.
-    pub(super) fn named_texts<T>(
+    /// What `read` makes of each value under `key`, by name.
+    pub(super) fn by_name<T>(
         &mut self,
         key: &'static str,
         Naming(naming, fits): Naming<impl Fn(&str) -> bool>,
         expected: &str,
-        parse: impl Fn(&str) -> Option<T>,
+        read: impl Fn(&Value) -> Option<T>,
     ) -> BTreeMap<String, T> {
         self.table(key, |section| {
-            let mut texts = BTreeMap::new();
+            let mut all = BTreeMap::new();
             for (name, value) in std::mem::take(&mut section.table) {
                 if !fits(&name) {
                     section.problem(&name, naming.clone());
                 }
-                match value.as_str().and_then(&parse) {
-                    Some(text) => drop(texts.insert(name, text)),
+                match read(&value) {
+                    Some(read) => drop(all.insert(name, read)),
                     None => section.problem(&name, expected),
                 }
             }
-            texts
-        })
-    }
-
-    /// What `parse` makes of the texts of each list under `key`, by name.
-    pub(super) fn lists_by_name<T, C: FromIterator<T>>(
-        &mut self,
-        key: &'static str,
-        Naming(naming, fits): Naming<impl Fn(&str) -> bool>,
-        expected: &str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> BTreeMap<String, C> {
-        self.table(key, |section| {
-            let mut lists = BTreeMap::new();
-            for (name, value) in std::mem::take(&mut section.table) {
-                if !fits(&name) {
-                    section.problem(&name, naming.clone());
-                }
-                match listed(&value, &parse) {
-                    Some(list) => drop(lists.insert(name, list.into_iter().collect())),
-                    None => section.problem(&name, expected),
-                }
-            }
-            lists
+            all
         })
     }
 
@@ -326,7 +303,7 @@ impl<'a> Section<'a> {
 }
 
 /// A list of 1 or more values that `parse` makes of texts; one text is parted at its commas.
-fn listed<T>(value: &Value, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+pub(super) fn listed<T>(value: &Value, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
     let texts: Option<Vec<&str>> = match value {
         Value::String(text) => Some(text.split(',').map(str::trim).collect()),
         Value::Array(items) => items.iter().map(Value::as_str).collect(),

@@ -81,7 +81,7 @@ pub(super) fn read(section: &mut Section<'_>, vendors: &Vendors) -> Option<(Stri
 
 /// Addresses by node.
 fn addresses(section: &mut Section<'_>, key: &'static str) -> BTreeMap<String, Address> {
-    section.named_texts(key, NAME, ADDRESS, address)
+    section.by_name(key, NAME, ADDRESS, |value| value.as_str().and_then(address))
 }
 
 fn address(text: &str) -> Option<Address> {

@@ -1,7 +1,5 @@
 //! `[tls]`: whom connections to others believe.
 
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
-
 use super::section::Section;
 use crate::upstream::transport::PublicRoots;
 
@@ -29,12 +27,6 @@ impl Tls {
         }
         Self { roots, authorities }
     }
-}
-
-/// Whether there is one certificate at least, and nothing that is none.
-pub(super) fn are_certificates(pem: &[u8]) -> bool {
-    let mut all = CertificateDer::pem_slice_iter(pem).peekable();
-    all.peek().is_some() && all.all(|certificate| certificate.is_ok())
 }
 
 #[cfg(test)]

@@ -149,27 +149,22 @@ impl Webhook {
         self.secret.as_ref().and_then(key).unwrap_or_default()
     }
 
-    /// Whether it is to be told of the kills of that caller at that account.
+    /// Whether it is to be told of the kills of that caller at an account's instances of that vendor.
     #[must_use]
-    pub fn concerns(&self, caller: &str, account: &str) -> bool {
+    pub fn concerns(&self, caller: &str, vendor: &str, account: &str) -> bool {
         let fits = |patterns: &Option<Vec<Glob>>, name| {
             patterns.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| pattern.matches(name)))
         };
-        fits(&self.callers, caller) && fits(&self.accounts, account)
+        let is_of = |vendors: &Vec<String>| vendors.iter().any(|name| name == vendor);
+        fits(&self.callers, caller) && fits(&self.accounts, account) && self.vendors.as_ref().is_none_or(is_of)
     }
 
     /// Whether it is to be told how that kill stands in the end. In a chat a request that was wrong is no news: whoever made it has
     /// been told.
     #[must_use]
     pub fn wants(&self, kill: &Kill) -> bool {
-        let vendor = kill.target.as_ref().and_then(|target| target.get("vendor")?.as_str());
         let is_typo = kill.problem.as_ref().is_some_and(|problem| MISTAKES.contains(&problem.code));
-        self.status.as_ref().is_none_or(|wanted| wanted.contains(&kill.status))
-            && self
-                .vendors
-                .as_ref()
-                .is_none_or(|wanted| vendor.is_some_and(|vendor| wanted.iter().any(|it| it == vendor)))
-            && !(self.format.is_chat() && is_typo)
+        self.status.as_ref().is_none_or(|wanted| wanted.contains(&kill.status)) && !(self.format.is_chat() && is_typo)
     }
 }
 
@@ -202,7 +197,7 @@ mod tests {
         let config = read(PORTAL);
         let [portal] = config.webhooks.as_slice() else { panic!("{config:?}") };
         assert_eq!((portal.name.as_str(), portal.key().as_slice()), ("portal", b"canary-secret-of-24-byte".as_slice()));
-        assert!(portal.concerns("anyone", "t"));
+        assert!(portal.concerns("anyone", "dcdb", "t"));
         assert!(!format!("{config:?}").contains("canary"));
         let told = config.summary().join("\n");
         assert!(told.contains("webhook portal: portal.example.com, callers all, accounts all"), "{told}");
@@ -214,9 +209,9 @@ mod tests {
         let toml = format!("{TENCENT}{HUAWEI}{PORTAL}callers = ['portal-*', 'anna']\naccounts = ['t', 'h*']");
         let config = read(&toml);
         let portal = &config.webhooks[0];
-        assert!(portal.concerns("portal-1", "t") && portal.concerns("anna", "h"));
+        assert!(portal.concerns("portal-1", "dcdb", "t") && portal.concerns("anna", "das", "h"));
         for (caller, account) in [("annabel", "t"), ("anna", "u")] {
-            assert!(!portal.concerns(caller, account), "{caller} {account}");
+            assert!(!portal.concerns(caller, "dcdb", account), "{caller} {account}");
         }
     }
 

@@ -60,7 +60,7 @@ impl Record {
             return Vec::new();
         };
         let permitted = self.targets.permitted(&context.caller, named);
-        permitted.map(|target| self.webhooks.concerned(&context.caller, &target.account)).unwrap_or_default()
+        permitted.map(|target| self.webhooks.concerned(&context.caller, &target)).unwrap_or_default()
     }
 
     /// Commits an attempt and who is to be told of it; without that nothing is sent.

@@ -223,11 +223,6 @@ impl Clouds {
         self.state().limits.dcdb = calls;
     }
 
-    /// Calls a second for each of Alibaba's actions; unlimited until set.
-    pub fn limit_alibaba(&self, calls: Option<usize>) {
-        self.state().limits.alibaba = calls;
-    }
-
     /// Calls a second for each Huawei product; unlimited until set.
     pub fn limit_huawei(&self, calls: Option<usize>) {
         self.state().limits.huawei = calls;

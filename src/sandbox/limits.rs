@@ -22,14 +22,13 @@ pub(super) struct Limits {
     /// For all calls to one Huawei product together; `None` is no limit.
     pub(super) huawei: Option<usize>,
     /// For each of Alibaba's actions by itself; `None` is no limit.
-    pub(super) alibaba: Option<usize>,
     arrivals: BTreeMap<String, VecDeque<Instant>>,
     violations: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { dcdb: 20, huawei: None, alibaba: None, arrivals: BTreeMap::new(), violations: 0 }
+        Self { dcdb: 20, huawei: None, arrivals: BTreeMap::new(), violations: 0 }
     }
 }
 

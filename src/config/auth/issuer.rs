@@ -10,7 +10,7 @@ use jsonwebtoken::Algorithm;
 use super::Keys;
 use crate::{
     auth::Scope,
-    config::{section::Naming, section::Section},
+    config::section::{Naming, Section, listed},
     domain::{Glob, plain_text},
 };
 
@@ -122,7 +122,7 @@ fn roles(section: &mut Section<'_>) -> BTreeMap<String, BTreeSet<Scope>> {
     let expected = format!("must be a list of one or more of {}", all.join(", "));
     let fits = |name: &str| plain_text(name, 255).is_ok();
     let naming = Naming("the name must be a role or group of 1 to 255 characters".into(), fits);
-    section.lists_by_name("roles", naming, &expected, Scope::parse)
+    section.by_name("roles", naming, &expected, |value| Some(listed(value, Scope::parse)?.into_iter().collect()))
 }
 
 fn algorithms(section: &mut Section<'_>, is_secret: bool) -> Vec<Algorithm> {

@@ -6,7 +6,6 @@ use url::Url;
 
 use crate::config::{Secret, address, section::Section, without_query};
 
-const SHORTEST: &str = "must have at least 32 bytes";
 /// What an issuer publishes about itself (OpenID Connect Discovery 1.0, section 4).
 const DISCOVERY: &str = ".well-known/openid-configuration";
 
@@ -76,8 +75,7 @@ impl Keys {
         let allow_http = section.flag("allow_http").unwrap_or(false);
         let url = section.parsed("jwks_url", address::KEY_SET, |text| address::key_set(text, allow_http));
         let set = times(section);
-        let secrets =
-            section.secrets("hs256_secret", |secret| if secret.expose().len() < 32 { Err(SHORTEST) } else { Ok(()) });
+        let secrets = section.secrets("hs256_secret", Secret::long_enough);
         if is_set && is_secret {
             section.problem_here("at most one of jwks_url, hs256_secret may be set");
         }
@@ -96,12 +94,6 @@ impl Keys {
             source
         };
         Some(Self::Set(set(source?)))
-    }
-
-    /// Whether these are secrets.
-    #[must_use]
-    pub const fn are_secret(&self) -> bool {
-        matches!(self, Self::Secrets(_))
     }
 }
 

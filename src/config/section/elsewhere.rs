@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::Value;
 
 use super::{Section, join};
-use crate::config::{Secret, tls::are_certificates};
+use crate::{config::Secret, pem};
 
 impl Section<'_> {
     /// A secret, found where the value says.
@@ -39,7 +39,7 @@ impl Section<'_> {
         let read = each.iter().map(|(name, value)| {
             let secret = self.resolve(name, value);
             let good = secret.and_then(|secret| check(&secret).map(|()| secret).map_err(str::to_owned));
-            let path = if self.path.is_empty() { name.clone() } else { format!("{}.{name}", self.path) };
+            let path = join(&self.path, name);
             good.map_err(|message| self.problem_at(&path, message)).ok()
         });
         // All of them, so that each mistake is told.
@@ -64,7 +64,7 @@ impl Section<'_> {
     /// Certificates of authorities, as PEM, in the file that `key` names.
     pub(in crate::config) fn authorities(&mut self, key: &'static str) -> Option<Vec<u8>> {
         let pem = self.file(key)?;
-        let good = are_certificates(&pem);
+        let good = pem::certificates(&pem).is_some();
         if !good {
             self.problem(key, "holds no certificate (PEM)");
         }

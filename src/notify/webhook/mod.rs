@@ -26,6 +26,7 @@ use crate::{
     audit::{Audit, Unwanted},
     clock::Clock,
     config::Webhook,
+    domain::Target,
     metrics::Metrics,
     upstream::transport::Ways,
 };
@@ -59,10 +60,11 @@ impl Webhooks {
         self.0.is_empty()
     }
 
-    /// The names of those that are to be told of that caller's kills at that account.
+    /// The names of those that are to be told of that caller's kills there.
     #[must_use]
-    pub fn concerned(&self, caller: &str, account: &str) -> Vec<String> {
-        let concerned = self.0.iter().filter(|webhook| webhook.concerns(caller, account));
+    pub fn concerned(&self, caller: &str, target: &Target) -> Vec<String> {
+        let concerned =
+            self.0.iter().filter(|webhook| webhook.concerns(caller, target.vendor.as_str(), &target.account));
         concerned.map(|webhook| webhook.name.clone()).collect()
     }
 }

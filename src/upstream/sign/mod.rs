@@ -39,8 +39,6 @@ pub struct Unsigned<'a> {
     pub url: &'a Url,
     /// No name twice; `Host` is taken from the URL.
     pub headers: &'a [(String, String)],
-    /// A text that no other request has, for signatures with one.
-    pub nonce: &'a str,
     pub body: &'a [u8],
 }
 

@@ -12,13 +12,11 @@ use std::{
     },
 };
 
-use rustls::{
-    CertificateError, ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
+use rustls::{CertificateError, ClientConfig, RootCertStore, pki_types::CertificateDer};
 use tokio_rustls::TlsConnector;
 
 use super::proxy::{Proxy, Spared};
+use crate::pem;
 
 /// The authorities that everybody knows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,8 +62,7 @@ impl Egress {
             PublicRoots::None => {}
         }
         for pem in authorities {
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate = certificate.map_err(|_| "a certificate of an authority is not PEM".to_owned())?;
+            for certificate in pem::certificates(pem).ok_or("a certificate of an authority is not PEM")? {
                 roots
                     .add(certificate)
                     .map_err(|error| format!("a certificate of an authority is not good: {error}"))?;

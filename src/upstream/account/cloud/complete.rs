@@ -8,7 +8,6 @@ use url::Url;
 
 use super::{Settings, token::Token};
 use crate::{
-    clock,
     domain::VendorName,
     upstream::{
         Call, Effect, HttpCall,
@@ -47,8 +46,7 @@ pub(super) fn complete(
     }
     let url = url(endpoint, http, project.unwrap_or_default());
     let mut headers = headers(settings, http, project);
-    let nonce = clock::id_at(at).simple().to_string();
-    let unsigned = Unsigned { method: &http.method, url: &url, headers: &headers, nonce: &nonce, body: &http.body };
+    let unsigned = Unsigned { method: &http.method, url: &url, headers: &headers, body: &http.body };
     let added = match proof {
         Proof::Keys(keys) => settings.cloud.sign(&unsigned, keys, http.service, at),
         Proof::Token(login, token) => vec![(login.header().to_owned(), token.value.expose_secret().to_owned())],

@@ -7,9 +7,12 @@ use actix_web::http::Method;
 use time::OffsetDateTime;
 
 use super::{Cloud, Fields, Identity, Service};
-use crate::upstream::{
-    Call, Effect, HttpCall, Payload, Site, Stage,
-    sign::{Keys, Unsigned},
+use crate::{
+    clock,
+    upstream::{
+        Call, Effect, HttpCall, Payload, Site, Stage,
+        sign::{Keys, Unsigned},
+    },
 };
 
 pub(in crate::upstream) use answers::answer;
@@ -42,7 +45,7 @@ impl Cloud for Alibaba {
     }
 
     fn sign(&self, call: &Unsigned<'_>, keys: &Keys, _: &str, at: OffsetDateTime) -> Vec<(String, String)> {
-        sign::sign(call, keys, at)
+        sign::sign(call, keys, clock::id_at(at).simple().to_string(), at)
     }
 
     fn locks_keys(&self) -> bool {

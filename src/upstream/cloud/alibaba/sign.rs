@@ -20,14 +20,11 @@ const DATE: &[BorrowedFormatItem<'static>] = format_description!("[year]-[month]
 /// `x-acs-security-token` with temporary keys, and `Authorization`.
 ///
 /// Every header given is signed, and so is `Host`, which has to be sent as [`authority`] says. The cloud takes a time up to
-/// 15 minutes off its own, and no nonce a second time within those.
-pub(super) fn sign(request: &Unsigned<'_>, keys: &Keys, at: OffsetDateTime) -> Vec<(String, String)> {
+/// 15 minutes off its own, and no `nonce` a second time within those.
+pub(super) fn sign(request: &Unsigned<'_>, keys: &Keys, nonce: String, at: OffsetDateTime) -> Vec<(String, String)> {
     let payload = sha256_hex(request.body);
-    let mut added = vec![
-        ("x-acs-date", date(at)),
-        ("x-acs-signature-nonce", request.nonce.to_owned()),
-        ("x-acs-content-sha256", payload.clone()),
-    ];
+    let mut added =
+        vec![("x-acs-date", date(at)), ("x-acs-signature-nonce", nonce), ("x-acs-content-sha256", payload.clone())];
     if let Some(token) = &keys.token {
         added.push(("x-acs-accesskey-id", keys.id.clone()));
         added.push(("x-acs-security-token", token.expose_secret().to_owned()));
@@ -104,8 +101,8 @@ mod tests {
             let headers: Vec<_> = vector.headers_in.into_iter().collect();
             let method = Method::from_bytes(vector.method.as_bytes()).unwrap();
             let body = vector.body.as_bytes();
-            let request = Unsigned { method: &method, url: &url, headers: &headers, nonce: &vector.nonce, body };
-            let added = sign(&request, &keys, vector.at);
+            let request = Unsigned { method: &method, url: &url, headers: &headers, body };
+            let added = sign(&request, &keys, vector.nonce.clone(), vector.at);
             let value = |wanted: &str| added.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
             let expected = format!(
                 "ACS3-HMAC-SHA256 Credential={},SignedHeaders={},Signature={}",

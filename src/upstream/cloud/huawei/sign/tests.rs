@@ -40,8 +40,7 @@ fn every_vector_of_the_vendors_signer_is_reproduced() {
         let headers: Vec<_> = vector.headers_in.into_iter().collect();
         let method = Method::from_bytes(vector.method.as_bytes()).unwrap();
         let body = vector.body.unwrap_or_default();
-        let request =
-            Unsigned { method: &method, url: &vector.url, headers: &headers, nonce: "", body: body.as_bytes() };
+        let request = Unsigned { method: &method, url: &vector.url, headers: &headers, body: body.as_bytes() };
 
         let mut added = sign(&request, &keys, PrimitiveDateTime::parse(&vector.x_sdk_date, DATE).unwrap().assume_utc());
         let (last, authorization) = added.pop().unwrap();
@@ -87,7 +86,7 @@ impl Sample {
         let keys = Keys { id: "AK".into(), secret: self.secret.clone().into(), token: None };
         let at = datetime!(2026-01-01 00:00 UTC) + time::Duration::seconds(self.seconds);
         let (method, url) = (&self.method, &self.url());
-        sign(&Unsigned { method, url, headers, nonce: "", body: &self.body }, &keys, at)
+        sign(&Unsigned { method, url, headers, body: &self.body }, &keys, at)
     }
 
     fn authorization(&self) -> String {

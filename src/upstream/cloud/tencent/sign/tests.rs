@@ -41,8 +41,7 @@ fn every_vector_of_the_vendors_signer_is_reproduced() {
         let method = Method::from_bytes(vector.method.as_bytes()).unwrap();
         let mut url = Url::parse(&format!("https://{}/", vector.host)).unwrap();
         url.set_query(Some(&vector.query).filter(|query| !query.is_empty()).map(String::as_str));
-        let request =
-            Unsigned { method: &method, url: &url, headers: &headers, nonce: "", body: vector.body.as_bytes() };
+        let request = Unsigned { method: &method, url: &url, headers: &headers, body: vector.body.as_bytes() };
 
         let at = OffsetDateTime::from_unix_timestamp(vector.timestamp).unwrap();
         let added = sign(&request, &keys, &vector.service, at);
@@ -91,7 +90,7 @@ impl Sample {
     fn signed(&self, headers: &[(String, String)]) -> Vec<(String, String)> {
         let keys = Keys { id: "AKID".into(), secret: self.secret.clone().into(), token: None };
         let url = Url::parse(&format!("https://{}/?a={}", self.host, self.query)).unwrap();
-        let request = Unsigned { method: &self.method, url: &url, headers, nonce: "", body: &self.body };
+        let request = Unsigned { method: &self.method, url: &url, headers, body: &self.body };
         sign(&request, &keys, &self.service, OffsetDateTime::from_unix_timestamp(self.seconds).unwrap())
     }
 
