@@ -39,7 +39,8 @@ impl Section<'_> {
         let read = each.iter().map(|(name, value)| {
             let secret = self.resolve(name, value);
             let good = secret.and_then(|secret| check(&secret).map(|()| secret).map_err(str::to_owned));
-            let path = join(&self.path, name);
+            // As it is, since the name is a key and its place in a list.
+            let path = if self.path.is_empty() { name.clone() } else { format!("{}.{name}", self.path) };
             good.map_err(|message| self.problem_at(&path, message)).ok()
         });
         // All of them, so that each mistake is told.
