@@ -4,14 +4,13 @@ import * as token from "./token.js";
 
 /** What the gateway says went wrong (RFC 9457). */
 export class Problem extends Error {
-  constructor(status, document, retryAfter) {
+  constructor(status, document) {
     super(document.detail ?? `HTTP ${status}`);
     this.status = status;
     this.code = document.code ?? "internal";
     this.title = document.title ?? "The gateway failed";
     this.errors = document.errors ?? [];
     this.killId = document.kill_id ?? null;
-    this.retryAfter = retryAfter;
   }
 }
 
@@ -73,5 +72,5 @@ export async function ask(path, options) {
 
 async function problemOf(response) {
   const document = await response.json().catch(() => ({}));
-  return new Problem(response.status, document, Number(response.headers.get("Retry-After")) || null);
+  return new Problem(response.status, document);
 }

@@ -63,7 +63,6 @@ function context(me) {
     mayReadOwn: has(...READS),
     mayExport: has("kills:export"),
     seesIdentities: has("sessions:read", "kills:read"),
-    leave: logOut,
   };
 }
 

@@ -24,6 +24,9 @@ pub enum TextError {
 #[must_use]
 pub fn is_unseen(c: char) -> bool {
     use GeneralCategory::{Control, Format, LineSeparator, ParagraphSeparator};
+    if c.is_ascii() {
+        return c.is_ascii_control(); // Most are, and no table has to be asked.
+    }
     matches!(c.general_category(), Control | Format | LineSeparator | ParagraphSeparator)
 }
 

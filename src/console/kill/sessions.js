@@ -14,7 +14,7 @@ export function sessionTable(sessions, { label, outcome, basis } = {}) {
       h("tbody", {}, sessions.map((session) => sessionRow(session, { outcome, basis })))));
 }
 
-export function sessionRow(session, { outcome, basis } = {}) {
+function sessionRow(session, { outcome, basis } = {}) {
   const of = session.identity ?? {};
   const td = (label, ...content) => h("td", { "data-label": label }, h("div", {}, content));
   return h("tr", { "data-session": session.id },
