@@ -5,6 +5,7 @@
 #
 #   scripts/check-deploy.sh [PROGRAM]     PROGRAM is killgate, by default target/debug/killgate
 set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/debian.sh"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 KILLGATE=$(realpath "${1:-target/debug/killgate}")
@@ -21,13 +22,6 @@ trap 'rm -rf "$work"' EXIT
 
 say() { printf -- '-- %s\n' "$*"; }
 missing() { printf 'not checked: %s\n' "$*"; }
-
-# A Debian package, where this runs as root on a Debian.
-install() {
-    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
-    apt-get install -y --no-install-recommends "$1" >"$work/apt" 2>&1 \
-        || { apt-get update && apt-get install -y --no-install-recommends "$1"; } >"$work/apt" 2>&1
-}
 
 # Fills a folder with made-up secrets for every file that a configuration names, and prints the configuration with them.
 with_secrets() {

@@ -7,6 +7,7 @@
 # Where there is no Chromium and this runs as root on a Debian, it is installed with apt-get. axe-core is fetched by npm into a
 # folder below target/, once; where it cannot be had, axe answers 3.
 set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/debian.sh"
 
 here=$(cd "$(dirname "$0")/.." && pwd)
 FOLDER=${CARGO_TARGET_DIR:-$here/target}/test-browser
@@ -14,14 +15,7 @@ AXE=axe-core@4.10.3
 
 browser() {
     if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then
-        if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-            echo "test-browser: no Chromium found; install the packages chromium and chromium-driver" >&2
-            exit 1
-        fi
-        apt-get install -y --no-install-recommends chromium chromium-driver >&2 || {
-            apt-get update >&2
-            apt-get install -y --no-install-recommends chromium chromium-driver >&2
-        }
+        install chromium chromium-driver
     fi
     command -v chromium
     command -v chromedriver

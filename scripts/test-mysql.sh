@@ -13,6 +13,7 @@
 # unstable, with all that it needs, into a folder below target/ and never into the system; where that cannot be had, start
 # answers 3.
 set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/debian.sh"
 
 here=$(cd "$(dirname "$0")/.." && pwd)
 FOLDER=${CARGO_TARGET_DIR:-$here/target}/test-mysql
@@ -20,14 +21,7 @@ LIBRARIES=$FOLDER/root/usr/lib/x86_64-linux-gnu
 
 mariadb() {
     command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] && return
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        echo "test-mysql: no MariaDB server found; install the package mariadb-server-core" >&2
-        exit 1
-    fi
-    apt-get install -y --no-install-recommends mariadb-server-core >&2 || {
-        apt-get update >&2
-        apt-get install -y --no-install-recommends mariadb-server-core >&2
-    }
+    install mariadb-server-core
 }
 
 # The mirror is the one that apt has already, and nothing is added to the system's sources.
@@ -52,18 +46,6 @@ mysql() {
     done
     rm -rf "$FOLDER/cache" "$FOLDER/state" "$FOLDER/root/usr/share/doc" "$FOLDER/root/usr/share/perl"
     touch "$FOLDER/whole"
-}
-
-# A port nobody listens on just now; start tries again if somebody takes it meanwhile.
-free_port() {
-    local port
-    while :; do
-        port=$((20000 + RANDOM % 30000))
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-            echo "$port"
-            return
-        fi
-    done
 }
 
 # Where a server is and what is its own: `server`, as an array.

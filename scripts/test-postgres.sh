@@ -15,6 +15,7 @@
 #
 # Where no Postgres or PgBouncer is installed and this runs as root on a Debian, it is installed with apt-get.
 set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/debian.sh"
 
 find_bin() {
     local dir
@@ -29,14 +30,7 @@ find_bin() {
 }
 
 if ! BIN=$(find_bin); then
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        echo "test-postgres: no Postgres server found; install the package postgresql" >&2
-        exit 1
-    fi
-    apt-get install -y --no-install-recommends postgresql >&2 || {
-        apt-get update >&2
-        apt-get install -y --no-install-recommends postgresql >&2
-    }
+    install postgresql
     BIN=$(find_bin)
 fi
 
@@ -53,18 +47,6 @@ as_owner() {
     else
         runuser -u "$user" -- "$@"
     fi
-}
-
-# A port nobody listens on just now; start tries again if somebody takes it meanwhile.
-free_port() {
-    local port
-    while :; do
-        port=$((20000 + RANDOM % 30000))
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-            echo "$port"
-            return
-        fi
-    done
 }
 
 start() {
@@ -113,10 +95,7 @@ stop() {
 
 pool() {
     if ! [ -x /usr/sbin/pgbouncer ] && ! command -v pgbouncer >/dev/null; then
-        apt-get install -y --no-install-recommends pgbouncer >&2 || {
-            apt-get update >&2
-            apt-get install -y --no-install-recommends pgbouncer >&2
-        }
+        install pgbouncer
     fi
     local user password host port database try
     [[ $1 =~ ^postgres(ql)?://([^:@]+):([^@]+)@([^:/]+):([0-9]+)/([^?]+) ]] || exit 2

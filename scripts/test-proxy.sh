@@ -6,26 +6,17 @@
 #   scripts/test-proxy.sh stop DIRECTORY              end it
 #
 # Where no tinyproxy is installed and this runs as root on a Debian, it is installed with apt-get.
-
 set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/debian.sh"
 
-if ! command -v tinyproxy >/dev/null; then
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        echo "test-proxy: no tinyproxy found; install the package tinyproxy-bin" >&2
-        exit 1
-    fi
-    apt-get install -y --no-install-recommends tinyproxy-bin >&2 || {
-        apt-get update >&2
-        apt-get install -y --no-install-recommends tinyproxy-bin >&2
-    }
-fi
+command -v tinyproxy >/dev/null || install tinyproxy-bin
 
 start() {
     local dir port pid try
     dir=$(mktemp -d "${TMPDIR:-/tmp}/killgate-tinyproxy.XXXXXX")
     for try in 1 2 3 4 5 6 7 8; do
         # One that somebody else has taken makes it end at once, and another is tried.
-        port=$((20000 + RANDOM % 12000))
+        port=$(free_port)
         cat >"$dir/conf" <<CONF
 Listen 127.0.0.1
 Port $port

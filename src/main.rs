@@ -7,7 +7,7 @@ use killgate::{
     cli::Replace,
     client,
     evidence::WhichPart,
-    history::{Form, Format, Rows, Wanted},
+    history::{Form, Wanted},
 };
 
 /// One HTTP gateway through which an organisation ends database sessions, every attempt on record.
@@ -96,15 +96,8 @@ enum AuditCommand {
     Export {
         #[command(flatten)]
         configured: Configured,
-        /// ndjson has everything; csv is for spreadsheets, and its manifest is beside it, FILE.manifest.json
-        #[arg(long, default_value = "ndjson")]
-        format: Format,
-        /// Of csv: kills has a row for each kill, sessions one for each session
-        #[arg(long, value_name = "WHAT", default_value_t)]
-        rows: Rows,
-        /// Of csv: a mark of UTF-8 first, and a leading ' in cells that a spreadsheet would take for other numbers
-        #[arg(long)]
-        excel: bool,
+        #[command(flatten)]
+        form: Form,
         /// The file; it is there once it is complete
         #[arg(long, value_name = "FILE")]
         output: PathBuf,
@@ -237,9 +230,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 async fn audit(command: AuditCommand) -> anyhow::Result<ExitCode> {
     use killgate::cli;
     match command {
-        AuditCommand::Export { configured, format, rows, excel, output, force, wanted } => {
+        AuditCommand::Export { configured, form, output, force, wanted } => {
             let replace = if force { Replace::File } else { Replace::Nothing };
-            let form = Form { format, rows, excel };
             println!("{}", cli::export(&configured.load()?, form, &output, replace, *wanted).await?);
         }
         AuditCommand::Keygen => cli::evidence::keygen()?,

@@ -23,21 +23,14 @@ use super::{
 };
 use crate::{
     chain::hex,
-    history::{Format, Rows, Wanted},
+    history::{Form, Format, Wanted},
 };
 
 /// Write kills into a file, with everything on record, and check that it is whole
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// ndjson has everything; csv is for spreadsheets
-    #[arg(long, default_value = "ndjson")]
-    format: Format,
-    /// Of csv: kills has a row for each kill, sessions one for each session
-    #[arg(long, value_name = "WHAT", default_value_t)]
-    rows: Rows,
-    /// Of csv: a mark of UTF-8 first, and a leading ' in cells that a spreadsheet would take for other numbers
-    #[arg(long)]
-    excel: bool,
+    #[command(flatten)]
+    form: Form,
     /// The file, which is there once it is complete; without it standard output
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -54,7 +47,7 @@ pub struct ExportArgs {
 }
 
 pub(super) async fn export(args: ExportArgs) -> Result<Exit, Failure> {
-    let ExportArgs { format, rows, excel, file, force, wanted, connection, output } = args;
+    let ExportArgs { form, file, force, wanted, connection, output } = args;
     if file.is_none() && io::stdout().is_terminal() {
         return Err(Failure::wrong("an export is for a file, not for a terminal").hint("--file FILE, or > FILE"));
     }
@@ -65,11 +58,11 @@ pub(super) async fn export(args: ExportArgs) -> Result<Exit, Failure> {
         return Err(Failure::wrong(format!("--file: {name} is there already")).hint("--force replaces a regular file"));
     }
     let mut query = query_of(&wanted)?;
-    query.push(("format".to_owned(), format.to_string()));
-    if format == Format::Csv {
-        query.push(("rows".to_owned(), rows.to_string()));
-        query.push(("excel".to_owned(), excel.to_string()));
-    } else if excel || rows != Rows::default() {
+    query.push(("format".to_owned(), form.format.to_string()));
+    if form.format == Format::Csv {
+        query.push(("rows".to_owned(), form.rows.to_string()));
+        query.push(("excel".to_owned(), form.excel.to_string()));
+    } else if form.out_of_place().is_some() {
         return Err(Failure::wrong("--rows and --excel go with --format csv only"));
     }
     let gateway = connection.open().await?;

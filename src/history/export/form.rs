@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use clap::Args;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -29,12 +30,16 @@ pub enum Rows {
 }
 
 /// How a file is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
 pub struct Form {
+    /// ndjson has everything; csv is for spreadsheets, and its manifest is a file beside it
+    #[arg(long, default_value = "ndjson")]
     pub format: Format,
-    /// Of a table.
+    /// Of csv: kills has a row for each kill, sessions one for each session
+    #[arg(long, value_name = "WHAT", default_value_t)]
     pub rows: Rows,
-    /// Of a table: it begins with a mark of UTF-8, and no cell is one that a spreadsheet would take for another number.
+    /// Of csv: a mark of UTF-8 first, and a leading ' in cells that a spreadsheet would take for other numbers
+    #[arg(long)]
     pub excel: bool,
 }
 

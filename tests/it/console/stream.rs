@@ -9,13 +9,19 @@ use super::{
 };
 use crate::support::gateway::{Gateway, Setup};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_that_breaks_is_told_begun_again_and_misses_nothing() {
-    let gateway = gateway().await;
+/// The console's sessions in a browser, and the way to the gateway, which can be cut.
+async fn shown_by_a_way(gateway: &Gateway) -> (Cutter, Browser) {
     let way = Cutter::before(gateway.app.address()).await;
     let browser = Browser::start().await;
     browser.open(&format!("http://{}/#token={}", way.address, Gateway::token("dba", ALL))).await;
     browser.until("return document.querySelectorAll('.grid-body .grid-row').length").await;
+    (way, browser)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_breaks_is_told_begun_again_and_misses_nothing() {
+    let gateway = gateway().await;
+    let (way, browser) = shown_by_a_way(&gateway).await;
     preview(&browser, "30101", "INC-4711").await;
     gateway.clouds.misbehave(Action::GaussdbKill, Behaviour::Hold);
     browser.write(".confirm input[name=number]", "1").await;
@@ -37,10 +43,7 @@ async fn a_stream_that_breaks_is_told_begun_again_and_misses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_whose_answer_the_page_lost_is_sent_again_under_its_key_and_is_one_kill() {
     let gateway = gateway().await;
-    let way = Cutter::before(gateway.app.address()).await;
-    let browser = Browser::start().await;
-    browser.open(&format!("http://{}/#token={}", way.address, Gateway::token("dba", ALL))).await;
-    browser.until("return document.querySelectorAll('.grid-body .grid-row').length").await;
+    let (way, browser) = shown_by_a_way(&gateway).await;
     preview(&browser, "30101", "INC-4711").await;
     browser.write(".confirm input[name=number]", "1").await;
     way.cut();

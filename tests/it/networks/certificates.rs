@@ -2,8 +2,8 @@
 
 use std::{path::Path, sync::Arc};
 
-use actix_web::http::{Method, StatusCode};
-use killgate::upstream::transport::{Request, Transport, TransportError};
+use actix_web::http::StatusCode;
+use killgate::upstream::transport::{Transport, TransportError};
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -13,13 +13,13 @@ use tokio_rustls::TlsConnector;
 
 use super::{
     authority::{Authority, For, Issued, front},
-    on_one_engine,
+    get, on_one_engine,
 };
 use crate::{
     safety::process::Served,
     support::{
         gateway::{Engine, Gateway, Setup, kill_of},
-        patience::{PATIENCE, eventually, in_time},
+        patience::{eventually, in_time},
     },
 };
 use killgate::sandbox::{Clouds, Sandbox};
@@ -36,15 +36,7 @@ fn settings(folder: &Path, more: &str) -> String {
 }
 
 async fn ready(transport: &Transport, address: std::net::SocketAddr) -> Result<StatusCode, TransportError> {
-    let request = Request {
-        method: Method::GET,
-        url: format!("https://{address}/readyz").parse().unwrap(),
-        headers: vec![],
-        body: vec![],
-        timeout: PATIENCE,
-        longest: Request::USUAL,
-    };
-    transport.send(request).await.map(|response| response.status)
+    get(transport, &format!("https://{address}/readyz")).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

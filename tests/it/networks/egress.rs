@@ -2,13 +2,16 @@
 
 use std::{path::PathBuf, process::Command};
 
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::StatusCode;
 use killgate::{
     sandbox::{Clouds, Sandbox},
-    upstream::transport::{Egress, Proxy, PublicRoots, Request, Spared, Transport, TransportError},
+    upstream::transport::{Egress, Proxy, PublicRoots, Spared, Transport, TransportError},
 };
 
-use super::authority::{Authority, For, front};
+use super::{
+    authority::{Authority, For, front},
+    get,
+};
 use crate::support::patience::PATIENCE;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/test-proxy.sh");
@@ -40,18 +43,6 @@ impl Drop for TinyProxy {
         let stopped = Command::new(SCRIPT).arg("stop").arg(&self.folder).status();
         assert!(stopped.unwrap().success());
     }
-}
-
-async fn get(transport: &Transport, url: &str) -> Result<StatusCode, TransportError> {
-    let request = Request {
-        method: Method::GET,
-        url: url.parse().unwrap(),
-        headers: vec![],
-        body: vec![],
-        timeout: PATIENCE,
-        longest: Request::USUAL,
-    };
-    transport.send(request).await.map(|response| response.status)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
