@@ -90,6 +90,12 @@ cp -r "$DEPLOY/compose" "$work/compose"
 rm -rf "$work/compose/secrets"
 if command -v openssl >/dev/null; then
     "$work/compose/prepare"
+    # Once more, nothing but what is missing is made.
+    rm "$work/compose/secrets/owner_url"
+    cp -r "$work/compose/secrets" "$work/secrets-before"
+    "$work/compose/prepare"
+    [ -s "$work/compose/secrets/owner_url" ]
+    [ "$(diff -r "$work/secrets-before" "$work/compose/secrets")" = "Only in $work/compose/secrets: owner_url" ]
     [ "$(stat -c %a "$work/compose/secrets")" = 700 ]
 else
     missing "deploy/compose/prepare; there is no openssl"

@@ -255,6 +255,14 @@ pub fn audit_settings(config: &Config) -> audit::Settings {
     }
 }
 
+/// Holds the gateway's own certificate, where it has one, against its key.
+///
+/// # Errors
+/// What is wrong with the files, by the key that names them.
+pub fn check_certificate(config: &Config) -> anyhow::Result<()> {
+    config.server.tls.as_ref().map_or(Ok(()), |tls| Certificate::check(tls).map(drop).context("server.tls"))
+}
+
 /// Every alias and account of the configuration; coordinates are held against what their vendors ask for.
 ///
 /// # Errors

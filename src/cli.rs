@@ -98,6 +98,7 @@ pub async fn migrate(config: &Config, serving_role: Option<&str>) -> anyhow::Res
 pub fn check(config: &Config) -> anyhow::Result<String> {
     config.auth()?;
     app::targets(config)?;
+    app::check_certificate(config)?;
     let mut text = config.summary().join("\n");
     write!(text, "\nthe configuration is good")?;
     Ok(text)

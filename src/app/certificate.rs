@@ -11,12 +11,12 @@ use std::{
 
 use anyhow::Context as _;
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
-    client::danger::HandshakeSignatureValid,
+    CertificateError as Error, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+    client::{danger::HandshakeSignatureValid, verify_server_cert_signed_by_trust_anchor},
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _},
     server::{
-        ClientHello, ResolvesServerCert, WebPkiClientVerifier,
+        ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
     sign::CertifiedKey,
@@ -71,6 +71,7 @@ impl Certificate {
     pub(super) fn watch(settings: &ServerTls) -> anyhow::Result<(Self, ServerConfig)> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let read = Read::from(settings, Files::read(settings)?, &provider)?;
+        read.tell_age(&provider);
         let is_client_needed = settings.clients_required;
         let has_clients = read.clients.is_some();
         let shown = Shown { current: RwLock::new(Arc::new(read)), is_client_needed, provider: Arc::clone(&provider) };
@@ -87,13 +88,13 @@ impl Certificate {
         Ok((Self { wake, watching }, server))
     }
 
-    /// Reads the files once.
+    /// Reads the files once. Answers why callers do not take the certificate at this time, where they do not.
     ///
     /// # Errors
-    /// What is wrong with them, by the key that names them.
-    pub(super) fn check(settings: &ServerTls) -> anyhow::Result<()> {
+    /// What is wrong with the files, by the key that names them.
+    pub(super) fn check(settings: &ServerTls) -> anyhow::Result<Option<&'static str>> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        Read::from(settings, Files::read(settings)?, &provider).map(drop)
+        Ok(Read::from(settings, Files::read(settings)?, &provider)?.out_of_time(&provider))
     }
 
     /// Looks at the files now.
@@ -121,6 +122,7 @@ async fn keep(settings: ServerTls, shown: Arc<Shown>, wake: Arc<Notify>) {
         match read.await {
             Ok(Ok(None)) => told = None,
             Ok(Ok(Some(read))) => {
+                read.tell_age(&shown.provider);
                 *shown.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(read);
                 tracing::info!("server.tls: the certificate was read again");
                 told = None;
@@ -166,6 +168,30 @@ impl Read {
         })?;
         let clients = settings.client_ca_file.is_some().then(|| verifier(clients, provider)).transpose()?;
         Ok(Self { certified: Arc::new(certified), clients, files })
+    }
+}
+
+impl Read {
+    /// Why callers do not take the certificate at this time, where they do not.
+    fn out_of_time(&self, provider: &CryptoProvider) -> Option<&'static str> {
+        let certificate = ParsedCertificate::try_from(self.certified.cert.first()?).ok()?;
+        // No authority is known; whether its time has come is asked before that.
+        let (nobody, algorithms) = (RootCertStore::empty(), provider.signature_verification_algorithms.all);
+        match verify_server_cert_signed_by_trust_anchor(&certificate, &nobody, &[], UnixTime::now(), algorithms) {
+            Err(rustls::Error::InvalidCertificate(Error::Expired | Error::ExpiredContext { .. })) => {
+                Some("the certificate has expired")
+            }
+            Err(rustls::Error::InvalidCertificate(Error::NotValidYet | Error::NotValidYetContext { .. })) => {
+                Some("the certificate is not valid yet")
+            }
+            _ => None,
+        }
+    }
+
+    fn tell_age(&self, provider: &CryptoProvider) {
+        if let Some(why) = self.out_of_time(provider) {
+            tracing::warn!(why, "server.tls: callers will not take this certificate");
+        }
     }
 }
 

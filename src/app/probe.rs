@@ -59,8 +59,12 @@ pub async fn probe(config: &Config) -> anyhow::Result<Vec<Finding>> {
     let mut findings = vec![];
     let mut note = |of: String, said: Result<String, String>| findings.push(Finding { of, said });
     if let Some(tls) = &config.server.tls {
-        let read = Certificate::check(tls).map(|()| "the certificate and its key go together".to_owned());
-        note("server.tls".to_owned(), read.map_err(|error| format!("{error:#}")));
+        let said = match Certificate::check(tls) {
+            Ok(None) => Ok("the certificate is valid, and its key goes with it".to_owned()),
+            Ok(Some(why)) => Err(format!("certificate_file: {why}")),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        note("server.tls".to_owned(), said);
     }
     let record = record(config).await;
     let audit = record.as_ref().ok().and_then(|(audit, _)| audit.clone());

@@ -1,6 +1,6 @@
 //! The configuration in a few lines, for the log at the start and for `killgate check`.
 
-use super::{AtCloud, Config, Confirm, Issuer, KeySet, Keys, Place, Seal, Source, Webhook};
+use super::{AtCloud, Config, Confirm, Egress, Issuer, KeySet, Keys, Place, Seal, Server, Source, Webhook};
 use crate::{
     chain::hex,
     domain::{Access, Glob},
@@ -13,7 +13,8 @@ impl Config {
         let file = self.file.as_ref().map_or_else(|| "none".to_owned(), |file| file.display().to_string());
         let mut lines = vec![
             format!("file: {file}"),
-            format!("listen: {}, {} workers", self.server.listen, self.server.workers),
+            format!("listen: {}, {} workers, {}", self.server.listen, self.server.workers, self.server.describe_tls()),
+            format!("egress: {}", self.egress.describe()),
             format!("audit: {}, migrate {}", self.audit.database.place(), self.audit.migrate),
             format!("seal: {}", self.seal.describe()),
             format!("access: {}", describe_access(&self.access)),
@@ -60,6 +61,23 @@ impl Place {
                 format!("{engine} as {}, tls {:?}, {}", settings.username, settings.tls, nodes.join(", "))
             }
         }
+    }
+}
+
+impl Server {
+    fn describe_tls(&self) -> &'static str {
+        match &self.tls {
+            None => "without TLS",
+            Some(tls) if tls.clients_required => "TLS, callers show a certificate",
+            Some(_) => "TLS",
+        }
+    }
+}
+
+impl Egress {
+    fn describe(&self) -> String {
+        let Some(proxy) = &self.proxy else { return "direct".to_owned() };
+        format!("through the proxy {}, {} places reached directly", proxy.address(), self.spared.len())
     }
 }
 

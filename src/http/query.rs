@@ -19,7 +19,7 @@ pub(super) fn none(request: &HttpRequest) -> Result<(), Problem> {
     match form_urlencoded::parse(request.query_string().as_bytes()).next() {
         None => Ok(()),
         Some((name, _)) => {
-            let sentence = "unknown query parameter; this operation takes none";
+            let sentence = format!("{name} is no parameter of this operation, which takes none");
             Err(Problem::new(ProblemCode::Malformed, sentence).at(name))
         }
     }
@@ -34,23 +34,37 @@ pub(super) fn wanted<T: DeserializeOwned>(query: &str, own: &[&str]) -> Result<(
     let (own_pairs, filters): (Vec<_>, Vec<_>) = pairs.partition(|(name, _)| own.contains(&name.as_ref()));
     if let Some((name, _)) = filters.iter().find(|(name, _)| !Wanted::NAMES.contains(&name.as_ref())) {
         let known = [own, Wanted::NAMES.as_slice()].concat();
-        let sentence = did_you_mean("unknown query parameter", name, known.iter().copied());
-        let known = known.iter().map(|name| (*name).to_owned()).collect();
-        return Err(Problem::new(ProblemCode::Malformed, sentence).at(name.as_ref()).supported(known));
+        let known_words = known.iter().map(|name| (*name).to_owned()).collect();
+        return Err(unknown(name, known).supported(known_words));
     }
-    Ok((read(joined(filters, Wanted::LISTS))?, read(joined(own_pairs, &["by"]))?))
+    Ok((read(joined(filters, Wanted::LISTS)?)?, read(joined(own_pairs, &["by"])?)?))
 }
 
-/// Many generated clients write a list as a parameter that comes again, and not with commas.
-fn joined<'a>(pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>, lists: &[&str]) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
-    let mut joined: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::with_capacity(pairs.len());
+/// What is told of a parameter that is none of those.
+pub(super) fn unknown<'w>(name: &str, known: impl IntoIterator<Item = &'w str>) -> Problem {
+    let sentence = did_you_mean(&format!("{name} is no parameter of this operation"), name, known);
+    Problem::new(ProblemCode::Malformed, sentence).at(name)
+}
+
+/// A parameter by its name, and its value.
+type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
+/// Each parameter once. Many generated clients write a list as a parameter that comes again, and not with commas.
+///
+/// # Errors
+/// `malformed`, naming a parameter that is given twice and is no list.
+pub(super) fn joined<'a>(pairs: impl IntoIterator<Item = Pair<'a>>, lists: &[&str]) -> Result<Vec<Pair<'a>>, Problem> {
+    let mut joined: Vec<Pair<'a>> = Vec::new();
     for (name, value) in pairs {
-        match joined.iter_mut().find(|(known, _)| *known == name && lists.contains(&name.as_ref())) {
-            Some((_, values)) => *values = format!("{values},{value}").into(),
+        match joined.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, values)) if lists.contains(&name.as_ref()) => *values = format!("{values},{value}").into(),
+            Some(_) => {
+                return Err(Problem::new(ProblemCode::Malformed, format!("{name} is given twice")).at(name));
+            }
             None => joined.push((name, value)),
         }
     }
-    joined
+    Ok(joined)
 }
 
 /// A place in the history, as an answer before gave it out in that order.
@@ -74,11 +88,25 @@ pub(super) fn at(request: &HttpRequest, name: &str, place: &Cursor) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(others).append_pair(name, &place.to_string()).finish()
 }
 
-fn read<T: DeserializeOwned>(pairs: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> Result<T, Problem> {
+fn read<T: DeserializeOwned>(pairs: Vec<Pair<'_>>) -> Result<T, Problem> {
     let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
     let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(text.as_bytes()));
     serde_path_to_error::deserialize(pairs).map_err(|error| {
         let field = error.path().to_string();
         Problem::new(ProblemCode::Malformed, error.into_inner().to_string()).at(field)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_that_is_given_twice_is_named_unless_it_is_a_list() {
+        let joined = |query: &'static str| joined(form_urlencoded::parse(query.as_bytes()), &["status"]);
+        let pairs = joined("status=failed&limit=2&status=partial").unwrap();
+        assert_eq!(pairs, [("status".into(), "failed,partial".into()), ("limit".into(), "2".into())] as [Pair<'_>; 2]);
+        let problem = joined("limit=2&status=failed&limit=3").unwrap_err();
+        assert_eq!((problem.field.as_deref(), problem.detail.as_str()), (Some("limit"), "limit is given twice"));
+    }
 }

@@ -157,7 +157,7 @@ fn describe(vendor: &dyn Vendor, caller: &Authenticated, kills: &Kills) -> Vendo
         required: coordinate.need == Need::Required,
         one_of: match coordinate.need {
             Need::OneOf(group) => Some(group),
-            Need::Required | Need::Optional => None,
+            Need::Required | Need::Where { .. } | Need::Optional => None,
         },
         expected: coordinate.expected,
         example: coordinate.example,

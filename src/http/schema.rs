@@ -54,7 +54,7 @@ fn coordinates(vendor: &dyn Vendor) -> ObjectBuilder {
     coordinates.iter().fold(object, |object, coordinate| {
         let described = match coordinate.need {
             Need::OneOf(group) => format!("{}; exactly one for the {group}", coordinate.expected),
-            Need::Required | Need::Optional => coordinate.expected.to_owned(),
+            Need::Required | Need::Where { .. } | Need::Optional => coordinate.expected.to_owned(),
         };
         let object =
             object.property(coordinate.name, text().description(Some(described)).examples([coordinate.example]));

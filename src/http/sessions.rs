@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     auth::Scope,
-    domain::{AnyOf, Criteria, Glob, LiveSession, Match, Problem, ProblemCode, Ranking, plain_text},
+    domain::{AnyOf, Criteria, Glob, LiveSession, Match, Problem, Ranking, plain_text},
     kill::{
         intake::{
             allowance::Counted,
@@ -19,7 +19,6 @@ use crate::{
         look::list::{Looked, Question},
         policy::targets::Named,
     },
-    near::did_you_mean,
     upstream::TABLE,
 };
 
@@ -28,6 +27,7 @@ use super::{
     caller::Authenticated,
     current::CurrentKills,
     problem::Failure,
+    query,
     schema::{CoordinateParams, SessionProblems},
 };
 
@@ -181,18 +181,14 @@ struct Asked {
 
 impl Asked {
     fn parse(query: &str) -> Result<Self, Problem> {
-        let mut given = BTreeMap::new();
-        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-            if given.insert(name.to_string(), value.into_owned()).is_some() {
-                return Err(Problem::new(ProblemCode::Malformed, "is given twice").at(name));
-            }
-        }
+        let pairs = query::joined(url::form_urlencoded::parse(query.as_bytes()), &[])?;
+        let mut given: BTreeMap<_, _> =
+            pairs.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
         let wanted = wanted(&mut given)?;
         let place = [given.remove("target"), given.remove("vendor"), given.remove("account")];
         let is_coordinate = |name: &String| TABLE.iter().any(|v| v.capabilities().has_coordinate(name));
         if let Some(unknown) = given.keys().find(|name| !is_coordinate(name)) {
-            let sentence = did_you_mean("unknown query parameter", unknown, NAMES);
-            return Err(Problem::new(ProblemCode::Malformed, sentence).at(unknown));
+            return Err(query::unknown(unknown, NAMES));
         }
         let place = match place {
             [Some(alias), None, None] if given.is_empty() => Named::Alias(alias),
@@ -253,6 +249,7 @@ fn wanted(given: &mut BTreeMap<String, String>) -> Result<Match, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ProblemCode;
 
     fn refused(query: &str) -> (ProblemCode, String) {
         let problem = Asked::parse(query).expect_err(query);

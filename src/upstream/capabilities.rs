@@ -70,6 +70,11 @@ pub enum Need {
     Optional,
     /// Exactly one of the coordinates that are marked with the same word.
     OneOf(&'static str),
+    /// Required where another coordinate begins like that, and elsewhere there is none.
+    Where {
+        other: &'static str,
+        begins: &'static str,
+    },
 }
 
 /// One of the values that say where sessions live.
@@ -346,7 +351,9 @@ impl Capabilities {
     /// Every form of a selector that a kill can have, in words.
     #[must_use]
     pub fn forms(&self) -> Vec<String> {
-        let own = self.selectors.iter().map(|kind| kind.describe());
+        // What the vendor takes of a `match` itself is a part of what its list can find.
+        let is_listed = |kind: &&SelectorKind| self.listing.is_some() && matches!(kind, SelectorKind::MatchOneOf(_));
+        let own = self.selectors.iter().filter(|kind| !is_listed(kind)).map(|kind| kind.describe());
         let listed = self.listing.map(|listing| match listing.needs_one_of {
             [] => "match".to_owned(),
             names => format!("match with {}", names.join(" or ")),

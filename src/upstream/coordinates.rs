@@ -69,6 +69,14 @@ fn missing(coordinate: &Coordinate, known: &[Coordinate], given: &BTreeMap<Strin
             let speaks = names.first() == Some(&coordinate.name);
             (speaks && many != 1).then(|| format!("exactly one of {} is required", names.join(", ")))
         }
+        Need::Where { other, begins } => {
+            let value = given.get(other)?;
+            match (value.starts_with(begins), given.contains_key(coordinate.name)) {
+                (true, false) => Some(format!("is required where {other} begins with {begins}")),
+                (false, true) => Some(format!("must be left out where {other} does not begin with {begins}")),
+                (true, true) | (false, false) => None,
+            }
+        }
         Need::Optional => None,
     }
 }
@@ -106,6 +114,26 @@ mod tests {
         assert!(check("dcdb", &[instance, ("shard_serial_id", "set_1"), ("node_id", "7")]).is_ok());
         assert_eq!(wrong(check("dcdb", &[instance])), "shard_id");
         assert_eq!(wrong(check("dcdb", &[instance, ("shard_id", "a"), ("shard_serial_id", "b")])), "shard_id");
+    }
+
+    #[test]
+    fn a_cluster_wants_its_node_and_an_instance_has_none() {
+        let told = |given: &[(&str, &str)]| match check("alidas", given) {
+            Ok(_) => None,
+            Err(mut complaints) => match complaints.swap_remove(0) {
+                Complaint::Wrong { name, detail } => Some(format!("{name} {detail}")),
+                other @ Complaint::Unknown { .. } => panic!("{other:?}"),
+            },
+        };
+        let (alone, cluster) = (("instance_id", "rm-1"), ("instance_id", "pc-1"));
+        let node = ("node_id", "pi-1");
+        assert_eq!((told(&[alone]), told(&[cluster, node])), (None, None));
+        assert_eq!(told(&[cluster]).unwrap(), "node_id is required where instance_id begins with pc-");
+        assert_eq!(told(&[alone, node]).unwrap(), "node_id must be left out where instance_id does not begin with pc-");
+        assert_eq!(
+            told(&[node]).unwrap(),
+            "instance_id is required: the id of an RDS instance (`rm-…`) or a PolarDB cluster (`pc-…`)"
+        );
     }
 
     #[test]

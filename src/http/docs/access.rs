@@ -66,10 +66,15 @@ impl Modify for Headers {
                     "429" | "503" => add(response, "Retry-After", "Whole seconds after which to come again"),
                     _ => {}
                 }
+                let is_let_in = !matches!(status.as_str(), "401" | "405");
+                if may_wait && is_let_in {
+                    add(response, "Location", "The record of the attempt, where there is one");
+                }
                 if may_wait && matches!(status.as_str(), "200" | "202") {
                     add(response, "Preference-Applied", "`wait=N` where the answer waited for the outcome (RFC 7240)");
                 }
-                if is_limited && matches!(status.as_str(), "200" | "202" | "429") {
+                // Whoever has been let in is told, however it ends.
+                if is_limited && is_let_in {
                     add(response, "RateLimit-Policy", "The caller's own limit (IETF draft ratelimit-headers)");
                     add(response, "RateLimit", "What is left of it");
                 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, error::Category};
 
 use crate::{
     domain::{End, Order, Problem, ProblemCode, Selector, SessionId, Target},
@@ -73,7 +73,7 @@ impl KillRequest {
     /// `malformed` where the text is no JSON object.
     pub fn parse(body: &[u8]) -> Result<Self, Problem> {
         let malformed = |sentence: String| Problem::new(ProblemCode::Malformed, sentence);
-        let body = Tree::parse(body).map_err(|error| malformed(format!("the body is not JSON: {error}")))?;
+        let body = Tree::parse(body).map_err(|error| malformed(not_json(&error)))?;
         let mut mistakes = Mistakes::default();
         let Some(mut members) = Members::of(body, "", &mut mistakes) else {
             return Err(malformed("the body must be an object".to_owned()));
@@ -243,6 +243,16 @@ pub fn recorded_order(target: &Value, select: &Value) -> Option<Order> {
     let select = Select::read(select, &mut mistakes)?;
     let (selector, _) = select.check(Some(vendor.capabilities().session_id), &mut mistakes)?;
     mistakes.problem().is_none().then(|| Order::new(target, selector))
+}
+
+/// What is told of a body that no JSON can be read from.
+fn not_json(error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    match error.classify() {
+        Category::Eof if (line, column) == (1, 0) => "the body is empty, and must be an object".to_owned(),
+        Category::Eof => format!("the body is not JSON: it breaks off at line {line}, column {column}"),
+        Category::Syntax | Category::Data | Category::Io => format!("the body is not JSON: {error}"),
+    }
 }
 
 #[cfg(test)]

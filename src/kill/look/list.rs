@@ -119,10 +119,7 @@ impl Looks {
 fn filters(target: &Target, listing: Option<ListingKind>, wanted: &Match) -> Result<Vec<ListFilter>, Problem> {
     let vendor = target.vendor;
     let Some(listing) = listing else {
-        return Err(Problem::invalid(
-            "target",
-            format!("has no list of sessions at the site of this {vendor} account"),
-        ));
+        return Err(Problem::invalid("target", format!("has no list of sessions: {vendor} has none for this account")));
     };
     if let Some(name) = listing.does_not_tell(wanted) {
         return Err(Problem::invalid(name, format!("cannot be asked for: {vendor} does not tell it of a session")));

@@ -104,7 +104,7 @@ pub(in crate::kill) fn before(policy: &Policy, runner: &Runner, asked: &Asked) -
         None if is_ids && is_plain && !has_rules => Ok(Before::Nothing(Blind::NoList)),
         None => {
             let sentence = "these sessions cannot be looked at before the kill, and a protection rule covers this target: \
-                            the vendor has no list of them at the site of this account";
+                            the vendor has no list of them for this account";
             Err(Problem::new(ProblemCode::Forbidden, sentence).at("select"))
         }
         Some(None) => Err(cannot_be_listed(runner, asked, has_rules)),

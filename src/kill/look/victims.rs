@@ -158,15 +158,18 @@ impl<P: Fn(&LiveSession) -> Option<String>> Judge<'_, P> {
     }
 
     fn unseen(&self, id: &SessionId) -> Session {
-        if !self.list.complete {
-            Session::new(id, Outcome::Failed).because("not sent: the vendor's list was cut off before it")
+        let identity = self.pins.get(id).and_then(|pin| pin.identity.clone());
+        let (outcome, why) = if !self.list.complete {
+            (Outcome::Failed, "not sent: the vendor's list was cut off before it")
         } else if self.is_narrowed {
-            Session::new(id, Outcome::Changed).because("not in the database that was asked for")
-        } else if self.by_user {
-            Session::new(id, Outcome::NotFound).because("its user had no such session when it was looked for")
+            (Outcome::Changed, "not in the database that was asked for")
+        } else if self.by_user && identity.is_none() {
+            // Whose it is was only said.
+            (Outcome::NotFound, "its user had no such session when it was looked for")
         } else {
-            Session::new(id, Outcome::NotFound).because("not there when it was looked for")
-        }
+            (Outcome::NotFound, "not there when it was looked for")
+        };
+        Session { identity, ..Session::new(id, outcome) }.because(why)
     }
 }
 
@@ -211,6 +214,19 @@ mod tests {
         assert_eq!(before(NOW - Duration::seconds(60)), Outcome::Changed, "it may have begun then or later");
         let identity = Some(Identity::of(&session(2, "app")));
         assert_eq!(outcome(Pin { identity, ..pin() }), Outcome::Changed);
+    }
+
+    #[test]
+    fn one_that_was_seen_before_and_is_not_there_any_more_is_told_as_it_was_seen() {
+        let list = List { sessions: vec![], complete: true };
+        let identity = Some(Identity::of(&session(1, "app")));
+        let pins = [(id(1), Pin { identity: identity.clone(), ..Pin::default() })].into();
+        let protection = |_: &LiveSession| None;
+        let judge = Judge { list: &list, by_user: true, is_narrowed: false, pins: &pins, protection, at: NOW };
+        let sessions = judge.judge(&Selector::Ids(vec![id(1), id(2)])).sessions;
+        assert_eq!(sessions[0].detail.as_deref(), Some("not there when it was looked for"));
+        assert_eq!((sessions[0].outcome, &sessions[0].identity), (Outcome::NotFound, &identity));
+        assert_eq!(sessions[1].detail.as_deref(), Some("its user had no such session when it was looked for"));
     }
 
     #[test]

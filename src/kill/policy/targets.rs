@@ -293,8 +293,8 @@ fn find_vendor(name: Option<&str>) -> Result<&'static dyn Vendor, Problem> {
 fn complain(complaint: Complaint) -> Problem {
     match complaint {
         Complaint::Unknown { name, expected } => {
-            Problem::new(ProblemCode::Malformed, format!("unknown field; expected {expected}"))
-                .at(format!("target.{name}"))
+            let field = format!("target.{name}");
+            Problem::new(ProblemCode::Malformed, format!("{field} is unknown; expected {expected}")).at(field)
         }
         Complaint::Wrong { name, detail } => Problem::invalid(format!("target.{name}"), detail),
     }

@@ -78,7 +78,7 @@ const INSTANCE: Coordinate = Coordinate {
 };
 const NODE: Coordinate = Coordinate {
     name: "node_id",
-    need: Need::Optional,
+    need: Need::Where { other: "instance_id", begins: "pc-" },
     expected: "the id of a node of a PolarDB cluster (`pi-…`), which must be given there and nowhere else",
     example: "pi-bp1h5k2x9v4c8d3z6",
     check: |text| is_id(text, "pi-"),

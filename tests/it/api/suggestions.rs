@@ -56,9 +56,9 @@ async fn a_near_parameter_is_named_where_one_is_unknown(engine: Engine) {
     let gateway = Gateway::start(engine).await;
     let answer = gateway.read("/kills?calller=bob").await;
     assert_problem(&answer, LIST, 400, "malformed");
-    assert_eq!(detail(&answer), "unknown query parameter; did you mean \"caller\"?");
-    assert_eq!(detail(&gateway.read("/kills?colour=red").await), "unknown query parameter");
+    assert_eq!(detail(&answer), "calller is no parameter of this operation; did you mean \"caller\"?");
+    assert_eq!(detail(&gateway.read("/kills?colour=red").await), "colour is no parameter of this operation");
     let reader = Gateway::token("reader", "sessions:read");
     let answer = gateway.client().get("/sessions?target=orders-ro&uesr=bob", &reader).await;
-    assert_eq!(detail(&answer), "unknown query parameter; did you mean \"user\"?");
+    assert_eq!(detail(&answer), "uesr is no parameter of this operation; did you mean \"user\"?");
 }

@@ -166,6 +166,10 @@ fn no_vendor_of_a_cloud_cancels_a_statement() {
 #[test]
 fn text_behind_the_body_and_unknown_members_are_malformed() {
     assert_eq!(KillRequest::parse(b"{} {}").unwrap_err().code, ProblemCode::Malformed);
+    let told = |body: &str| KillRequest::parse(body.as_bytes()).unwrap_err().detail;
+    assert_eq!(told(""), "the body is empty, and must be an object");
+    assert_eq!(told("{\"target\":"), "the body is not JSON: it breaks off at line 1, column 10");
+    assert_eq!(told("[]"), "the body must be an object");
     let problem = KillRequest::parse(br#"{"reson":"x"}"#).unwrap().check(&targets()).unwrap_err();
     assert_eq!((problem.code, problem.field.as_deref()), (ProblemCode::Malformed, Some("reson")));
     assert_eq!(problem.detail.split(':').next(), Some("reson is unknown here"));
