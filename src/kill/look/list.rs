@@ -42,7 +42,8 @@ impl Looks {
     /// The live sessions that meet what is wanted. Takes at most as long as a kill of one call.
     ///
     /// # Errors
-    /// `invalid` where the vendor needs a criterion that was not given; what kept the vendor from listing.
+    /// `invalid` where the vendor needs a criterion that was not given; `unsupported_selector` where it does not tell what
+    /// one asks for; what kept the vendor from listing.
     pub(in crate::kill) async fn sessions(&self, question: Question) -> Result<Looked, Problem> {
         let started = Instant::now();
         let Question { caller, target, wanted, literals } = question;
@@ -125,7 +126,8 @@ fn filters(target: &Target, listing: Option<ListingKind>, wanted: &Match) -> Res
         ));
     };
     if let Some(name) = listing.does_not_tell(wanted) {
-        return Err(Problem::invalid(name, format!("cannot be asked for: {vendor} does not tell it of a session")));
+        let sentence = format!("{vendor} does not tell of a session what {name} asks for");
+        return Err(Problem::new(ProblemCode::UnsupportedSelector, sentence).at(name).supported(listing.told()));
     }
     listing.for_match(wanted).ok_or_else(|| {
         let names: Vec<_> = listing.needs_one_of.iter().map(|name| (*name).to_owned()).collect();
