@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     dispatch::{
+        breaker::Rest,
         report::{AFTER_THROTTLING, Stop, seconds},
         runner::{Purpose, Reader, Runner},
     },
@@ -150,21 +151,25 @@ pub(in crate::kill) fn unread(stop: &Stop) -> Problem {
             ProblemCode::AuditUnavailable,
             "the limit that all gateways share cannot be reached, so nothing was sent",
         ),
-        Stop::Down(rest) => wait(ProblemCode::UpstreamFailed, rest.clause(), rest.time()),
-        Stop::StillRunning => Problem::new(ProblemCode::UpstreamFailed, "the vendor did not list them in time"),
+        Stop::Down(rest) => {
+            let problem = wait(ProblemCode::UpstreamFailed, rest.clause(), rest.time());
+            // An endpoint may be left alone since nobody reached it.
+            Problem { of_list: matches!(rest, Rest::Instance(_)), ..problem }
+        }
+        Stop::StillRunning => {
+            let problem = Problem::new(ProblemCode::UpstreamFailed, "the vendor did not list them in time");
+            Problem { of_list: true, ..problem }
+        }
     }
 }
 
 /// There is no record that could keep what the vendor said, so the answer tells it.
 fn refused(fault: &Fault) -> Problem {
-    let mut detail = fault.kind.sentence_of_list().to_owned();
-    if let Some(code) = &fault.code {
-        detail = format!("{detail}: {code}");
-    }
+    let mut detail = fault.told(fault.kind.sentence_of_list());
     if let Some(id) = &fault.request_id {
         detail = format!("{detail} (request {id})");
     }
-    let problem = Problem::new(fault.kind.problem_of_list(), detail);
+    let problem = Problem { of_list: fault.is_of_call(), ..Problem::new(fault.kind.problem_of_list(), detail) };
     match problem.code {
         ProblemCode::UpstreamThrottled | ProblemCode::RateLimited => {
             problem.retry_after(seconds(fault.retry_after.unwrap_or(AFTER_THROTTLING)))

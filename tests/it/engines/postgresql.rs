@@ -185,8 +185,11 @@ async fn what_keeps_the_gateway_from_a_server_is_told(engine: Engine) {
     let answer = kill(&gateway, &at("wrong")).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "upstream_denied"), "{}", answer.body);
     assert!(!answer.body.to_string().contains("canary"), "{}", answer.body);
+    let offers_to_go_blind = |answer: &Answer| answer.body["detail"].as_str().unwrap().contains("without a look");
+    assert!(!offers_to_go_blind(&answer), "it would be refused again: {}", answer.body);
     let answer = kill(&gateway, &at("down")).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "upstream_failed"), "{}", answer.body);
+    assert!(!offers_to_go_blind(&answer), "there is no way for it either: {}", answer.body);
     let answer = kill(
         &gateway,
         &json!({ "target": { "vendor": "postgresql", "account": "orders-pg", "node": "x" },
@@ -332,6 +335,8 @@ async fn a_server_that_is_not_the_expected_one_takes_no_kill(engine: Engine) {
         body["look"] = json!(look);
         let answer = kill(&gateway, &body).await;
         assert_eq!((answer.status, answer.code()), (StatusCode::CONFLICT, "target_changed"), "{}", answer.body);
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(detail.contains("system_identifier") && !detail.contains("without a look"), "{detail}");
     }
     assert!(!is_ended(&mut session).await);
 }
@@ -381,6 +386,7 @@ async fn a_role_that_does_not_see_everybody_is_told_and_ends_nobody(engine: Engi
     let (mut session, id) = server.session().await;
     let answer = kill(&gateway, &by_ids("orders", &[id])).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "upstream_denied"), "{}", answer.body);
+    assert!(answer.body["detail"].as_str().unwrap().contains("without a look"), "it would go: {}", answer.body);
     assert_eq!(list(&gateway, "orders").await.code(), "upstream_denied");
     assert!(!is_ended(&mut session).await);
 }
@@ -396,5 +402,12 @@ async fn behind_a_pooler_nothing_is_sent(engine: Engine) {
     let (mut session, id) = server.session().await;
     let answer = kill(&gateway, &by_ids("orders", &[id])).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "upstream_failed"), "{}", answer.body);
+    let mut blind = by_ids("orders", &[id]);
+    blind["look"] = json!(false);
+    for answer in [answer, kill(&gateway, &blind).await, list(&gateway, "orders").await] {
+        let detail = answer.body["detail"].as_str().unwrap();
+        let told = ["a connection pooler is at this address", "PgBouncer", "nodes.", "08P01"];
+        assert!(told.iter().all(|word| detail.contains(word)) && !detail.contains("without a look"), "{detail}");
+    }
     assert!(!is_ended(&mut session).await);
 }
