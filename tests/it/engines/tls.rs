@@ -125,18 +125,18 @@ async fn what_is_wrong_with_a_certificate_is_in_log_and_check(_: Engine) {
     let whys = [("unknown", UNKNOWN), ("misnamed", MISNAMED), ("without", NO_TLS), ("mywithout", NO_TLS)];
     let clouds = Sandbox::start(([127, 0, 0, 1], 0).into(), Clouds::demo()).unwrap();
     let audit = record_at(&format!("sqlite:{}", folder.path().join("killgate.db").display()));
-    let served = Served::start(&audit, &clouds.url, &more).await;
+    let gateway = Served::start(&audit, &clouds.url, &more).await;
     for (name, why) in whys {
         let token = Gateway::token("dba", "sessions:read");
-        let answer = served.client.get(&format!("/sessions?target={name}"), &token).await;
+        let answer = gateway.client.get(&format!("/sessions?target={name}"), &token).await;
         assert_eq!(answer.code(), "upstream_failed", "{}", answer.body);
         let found = async || {
-            let log = served.process.stderr();
+            let log = gateway.process.stderr();
             log.lines().any(|line| [why, &format!("account=\"{name}")].iter().all(|it| line.contains(it))).then_some(())
         };
         eventually(&format!("a line of {name}"), found).await;
     }
-    assert!(!served.process.stderr().contains(PASSWORD), "{}", served.process.stderr());
+    assert!(!gateway.process.stderr().contains(PASSWORD), "{}", gateway.process.stderr());
     std::fs::write(folder.path().join("killgate.toml"), configuration_text(&audit, &clouds.url, &more)).unwrap();
     let ended = Process::start(&["check", "--connect"], folder.path(), &[]).ended().await;
     for (name, why) in whys {
