@@ -48,7 +48,7 @@ pub struct LiveSession {
     /// What tells the statement that it runs from those before and after it, where the server tells that.
     #[serde(skip)]
     pub statement_id: Option<String>,
-    /// When its server started, where that gives the ids of before again; see [`is_same_start`].
+    /// When its server started, to a second or so, where that gives the ids of before again.
     #[serde(skip)]
     pub server_started_at: Option<OffsetDateTime>,
 }
