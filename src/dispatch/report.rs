@@ -93,7 +93,9 @@ impl Report {
             let session = Session::new(id, kind.outcome());
             if let Some(detail) = &detail { session.because(detail.clone()) } else { session }
         };
-        let mut problem = Problem::new(kind.problem(), kind.sentence());
+        // Where the vendor said something, it is in the record beside this.
+        let sentence = if fault.on_the_way { fault.told(kind.sentence()) } else { kind.sentence().to_owned() };
+        let mut problem = Problem::new(kind.problem(), sentence);
         if kind.status() == Status::RateLimited {
             let pause = fault.retry_after.unwrap_or(AFTER_THROTTLING);
             problem = problem.retry_after(seconds(pause));

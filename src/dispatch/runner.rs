@@ -236,7 +236,7 @@ impl Runner {
         run: &mut Run,
         mut read: impl FnMut(&Reply) -> Result<T, Fault>,
     ) -> Result<T, Stop> {
-        let mut throttled: Option<Fault> = None;
+        let (mut throttled, mut unreached): (Option<Fault>, Option<Fault>) = (None, None);
         loop {
             let permit = match run.permit.take() {
                 Some(permit) => Ok(permit),
@@ -247,7 +247,9 @@ impl Runner {
                 (Stop::NoPermit(_), Some(fault)) => Stop::Fault(fault),
                 (stop, _) => stop,
             })?;
-            self.breaker.admit(&run.instance, run.kind(call), Instant::now()).map_err(Stop::Down)?;
+            // Whom nobody reached is left alone after some tries, and what was in the way counts.
+            let admitted = self.breaker.admit(&run.instance, run.kind(call), Instant::now());
+            admitted.map_err(|rest| unreached.take().map_or(Stop::Down(rest), Stop::Fault))?;
             let (started, timeout) = (Instant::now(), self.limit.timeout);
             run.left = started;
             let (stamp, reply) = self.account.send(self.vendor.name(), call, timeout, Some(permit.begin_by)).await;
@@ -260,6 +262,11 @@ impl Runner {
                 Ok(answer) => return Ok(answer),
                 Err(fault) => self.shown(fault),
             };
+            if fault.on_the_way {
+                let (account, why, code) = (self.account.name(), fault.message.as_deref(), fault.code.as_deref());
+                tracing::warn!(account, vendor = %self.vendor.name(), why, code, "the vendor was not reached");
+                unreached = Some(fault.clone());
+            }
             throttled = Some(fault.clone()).filter(|fault| fault.kind == FaultKind::Throttled);
             match run.again.when(fault, call.effect, run.until) {
                 Next::At(moment) => wait_until(moment).await,
@@ -335,7 +342,7 @@ impl Runner {
     fn shown(&self, mut fault: Fault) -> Fault {
         let redactor = self.account.redactor();
         let clean = |text: Option<String>| text.map(|text| redactor.clean(&text));
-        fault.message = clean(fault.message.take()).filter(|_| !fault.kind.withholds_message());
+        fault.message = clean(fault.message.take()).filter(|_| fault.on_the_way || !fault.kind.withholds_message());
         fault.code = clean(fault.code.take());
         fault.request_id = clean(fault.request_id.take());
         fault

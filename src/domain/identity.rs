@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::{LiveSession, SessionId, cut, masked};
+use super::{LiveSession, SessionId, cut, live::is_same_start, masked};
 use crate::clock::unix_millis;
 
 /// Whose session it was when it was looked at. What a vendor does not tell is `None` and tells nothing apart.
@@ -40,6 +40,10 @@ pub struct Identity {
     #[serde(default, with = "crate::clock::rfc3339::option", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub started_at: Option<OffsetDateTime>,
+    /// When its server started, to a second or so, where a start gives the ids of before again.
+    #[serde(default, with = "crate::clock::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub server_started_at: Option<OffsetDateTime>,
     /// Stands for the statement it ran, without its literals: 32 hexadecimal digits. The same session may run another
     /// statement later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,6 +78,7 @@ impl Identity {
             state: session.state.clone(),
             seconds: session.seconds,
             started_at: session.started_at,
+            server_started_at: session.server_started_at,
             statement_digest: session.statement.as_deref().and_then(statement_digest),
             statement: session.statement.as_deref().map(|statement| cut(&masked(statement), MAX_STATEMENT)),
             blocked_by: session.blocked_by.iter().take(MAX_BLOCKED).map(|id| id.0.clone()).collect(),
@@ -120,9 +125,15 @@ impl Identity {
         // The record keeps milliseconds.
         let differ = |(known, seen)| unix_millis(known) != unix_millis(seen);
         let began = self.started_at.zip(session.started_at).is_some_and(differ);
-        [("user", differs(&self.user, &session.user)), ("host", differs(&self.host, &session.host)), ("start", began)]
-            .into_iter()
-            .find_map(|(what, differs)| differs.then_some(what))
+        let server = self.server_started_at.zip(session.server_started_at);
+        let restarted = server.is_some_and(|(known, seen)| !is_same_start(known, seen));
+        let all = [
+            ("user", differs(&self.user, &session.user)),
+            ("host", differs(&self.host, &session.host)),
+            ("start", began),
+            ("server's start", restarted),
+        ];
+        all.into_iter().find_map(|(what, differs)| differs.then_some(what))
     }
 }
 
@@ -172,6 +183,22 @@ mod tests {
         );
         let finer = LiveSession { started_at: Some(began + time::Duration::microseconds(999)), ..session };
         assert_eq!(other(finer), None, "the record keeps milliseconds");
+    }
+
+    #[test]
+    fn who_lives_since_another_start_of_the_server_is_another_one() {
+        let started = datetime!(2026-01-02 03:04:05 UTC);
+        let of = |seconds| LiveSession {
+            server_started_at: Some(started + time::Duration::seconds(seconds)),
+            ..LiveSession::new(SessionId("7".to_owned()))
+        };
+        let identity = Identity::of(&of(0));
+        let told = [-2, -1, 0, 1, 2, 60].map(|seconds| identity.contradiction(&of(seconds)));
+        let other = Some("server's start");
+        assert_eq!(told, [other, None, None, None, other, other], "whole seconds are told, and one may have passed");
+        assert_eq!(identity.contradiction(&LiveSession::new(SessionId("7".to_owned()))), None);
+        let kept: Identity = serde_json::from_str(&serde_json::to_string(&identity).unwrap()).unwrap();
+        assert_eq!(kept, identity);
     }
 
     #[test]

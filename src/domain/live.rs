@@ -1,7 +1,7 @@
 //! A session as it lives at its vendor, in one shape for all of them, and what protects it.
 
 use serde::{Serialize, Serializer};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 
 use super::{Glob, SessionId};
@@ -48,6 +48,15 @@ pub struct LiveSession {
     /// What tells the statement that it runs from those before and after it, where the server tells that.
     #[serde(skip)]
     pub statement_id: Option<String>,
+    /// When its server started, to a second or so, where that gives the ids of before again.
+    #[serde(skip)]
+    pub server_started_at: Option<OffsetDateTime>,
+}
+
+/// Whether these are the same start of a server. It is computed from whole seconds, of which one may pass meanwhile.
+#[must_use]
+pub(super) fn is_same_start(one: OffsetDateTime, other: OffsetDateTime) -> bool {
+    (one - other).abs() <= Duration::SECOND
 }
 
 fn null_for_none<S: Serializer>(ids: &Vec<SessionId>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -65,6 +74,8 @@ pub struct Likeness {
     pub started_at: Option<OffsetDateTime>,
     /// See [`LiveSession::statement_id`].
     pub statement_id: Option<String>,
+    /// See [`LiveSession::server_started_at`].
+    pub server_started_at: Option<OffsetDateTime>,
 }
 
 impl Likeness {
@@ -75,6 +86,7 @@ impl Likeness {
             host: session.host.clone(),
             started_at: session.started_at,
             statement_id: session.statement_id.clone(),
+            server_started_at: session.server_started_at,
         }
     }
 }
@@ -97,6 +109,7 @@ impl LiveSession {
             blocked_by: vec![],
             application: None,
             statement_id: None,
+            server_started_at: None,
         }
     }
 

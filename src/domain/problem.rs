@@ -112,6 +112,9 @@ pub struct Problem {
     /// record of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
+    /// Whether it was the list of sessions that failed, and a kill that needs none might not.
+    #[serde(skip)]
+    pub of_list: bool,
 }
 
 impl Problem {
@@ -126,6 +129,7 @@ impl Problem {
             supported: None,
             kill_id: None,
             attempts: None,
+            of_list: false,
         }
     }
 

@@ -200,7 +200,10 @@ impl IntoResponses for SessionProblems {
                 "`target_busy`: the instance's state forbids it now. `target_changed`: a node is not the server that its \
                  account expects",
             ),
-            ("422", "`invalid`: names the parameter. `upstream_rejected`: the vendor refused the parameters"),
+            (
+                "422",
+                "`invalid`, `unsupported_selector`: names the parameter. `upstream_rejected`: the vendor refused the parameters",
+            ),
             (
                 "429",
                 "`rate_limited`: kills go first, or this caller asks too often. `upstream_throttled`: the vendor throttles; with `Retry-After`",

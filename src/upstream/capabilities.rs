@@ -174,10 +174,19 @@ pub struct ListingKind {
     pub tells: &'static [&'static str],
 }
 
+/// Criteria that every vendor can tell.
+const COMMON: [&str; 7] = ["user", "database", "host", "command", "state", "min_seconds", "statement"];
+
 /// Criteria that not every vendor can tell.
 const SPECIAL: [&str; 3] = ["min_transaction_seconds", "idle_in_transaction", "blocking"];
 
 impl ListingKind {
+    /// The criteria that the list tells.
+    #[must_use]
+    pub fn told(&self) -> Vec<String> {
+        COMMON.iter().chain(self.tells).map(|name| (*name).to_owned()).collect()
+    }
+
     /// A criterion, or an exception, that the list does not tell.
     #[must_use]
     pub fn does_not_tell(&self, wanted: &Match) -> Option<&'static str> {

@@ -245,6 +245,8 @@ pub struct Fault {
     pub retry_after: Option<Duration>,
     /// It arose in the account itself, such as at its login: the vendor's endpoint has seen nothing of the call.
     pub before_endpoint: bool,
+    /// It arose on the way in: whatever was to be sent, it could not have been, and the message is this gateway's own words.
+    pub on_the_way: bool,
 }
 
 impl Fault {
@@ -260,6 +262,7 @@ impl Fault {
             request_id: None,
             retry_after: None,
             before_endpoint: false,
+            on_the_way: false,
         }
     }
 
@@ -282,6 +285,28 @@ impl Fault {
     #[must_use]
     pub fn unreadable(reply: &Reply) -> Self {
         Self::of(FaultKind::Unreadable, reply)
+    }
+
+    /// A sentence with what was in the way, in this gateway's words, and the code that it goes by.
+    #[must_use]
+    pub fn told(&self, sentence: &str) -> String {
+        let why = self.message.as_ref().filter(|_| self.on_the_way);
+        match (why, &self.code) {
+            (Some(why), Some(code)) => format!("{sentence}: {why} ({code})"),
+            (Some(why), None) => format!("{sentence}: {why}"),
+            (None, Some(code)) => format!("{sentence}: {code}"),
+            (None, None) => sentence.to_owned(),
+        }
+    }
+
+    /// Whether a call of another kind might do what this one did not: not where nothing could be sent.
+    #[must_use]
+    pub const fn is_of_call(&self) -> bool {
+        let is_of_place = matches!(
+            self.kind,
+            FaultKind::NotConnected | FaultKind::TargetChanged | FaultKind::TargetNotFound | FaultKind::TooLate
+        );
+        !self.on_the_way && !self.before_endpoint && !is_of_place
     }
 
     /// Adds the vendor's own code and text.

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     dispatch::{
+        breaker::Rest,
         report::{AFTER_THROTTLING, Stop, seconds},
         runner::{Purpose, Reader, Runner},
     },
@@ -42,7 +43,8 @@ impl Looks {
     /// The live sessions that meet what is wanted. Takes at most as long as a kill of one call.
     ///
     /// # Errors
-    /// `invalid` where the vendor needs a criterion that was not given; what kept the vendor from listing.
+    /// `invalid` where the vendor needs a criterion that was not given; `unsupported_selector` where it does not tell what
+    /// one asks for; what kept the vendor from listing.
     pub(in crate::kill) async fn sessions(&self, question: Question) -> Result<Looked, Problem> {
         let started = Instant::now();
         let Question { caller, target, wanted, literals } = question;
@@ -122,7 +124,8 @@ fn filters(target: &Target, listing: Option<ListingKind>, wanted: &Match) -> Res
         return Err(Problem::invalid("target", format!("has no list of sessions: {vendor} has none for this account")));
     };
     if let Some(name) = listing.does_not_tell(wanted) {
-        return Err(Problem::invalid(name, format!("cannot be asked for: {vendor} does not tell it of a session")));
+        let sentence = format!("{vendor} does not tell of a session what {name} asks for");
+        return Err(Problem::new(ProblemCode::UnsupportedSelector, sentence).at(name).supported(listing.told()));
     }
     listing.for_match(wanted).ok_or_else(|| {
         let names: Vec<_> = listing.needs_one_of.iter().map(|name| (*name).to_owned()).collect();
@@ -145,21 +148,25 @@ pub(in crate::kill) fn unread(stop: &Stop) -> Problem {
             ProblemCode::AuditUnavailable,
             "the limit that all gateways share cannot be reached, so nothing was sent",
         ),
-        Stop::Down(rest) => wait(ProblemCode::UpstreamFailed, rest.clause(), rest.time()),
-        Stop::StillRunning => Problem::new(ProblemCode::UpstreamFailed, "the vendor did not list them in time"),
+        Stop::Down(rest) => {
+            let problem = wait(ProblemCode::UpstreamFailed, rest.clause(), rest.time());
+            // An endpoint may be left alone since nobody reached it.
+            Problem { of_list: matches!(rest, Rest::Instance(_)), ..problem }
+        }
+        Stop::StillRunning => {
+            let problem = Problem::new(ProblemCode::UpstreamFailed, "the vendor did not list them in time");
+            Problem { of_list: true, ..problem }
+        }
     }
 }
 
 /// There is no record that could keep what the vendor said, so the answer tells it.
 fn refused(fault: &Fault) -> Problem {
-    let mut detail = fault.kind.sentence_of_list().to_owned();
-    if let Some(code) = &fault.code {
-        detail = format!("{detail}: {code}");
-    }
+    let mut detail = fault.told(fault.kind.sentence_of_list());
     if let Some(id) = &fault.request_id {
         detail = format!("{detail} (request {id})");
     }
-    let problem = Problem::new(fault.kind.problem_of_list(), detail);
+    let problem = Problem { of_list: fault.is_of_call(), ..Problem::new(fault.kind.problem_of_list(), detail) };
     match problem.code {
         ProblemCode::UpstreamThrottled | ProblemCode::RateLimited => {
             problem.retry_after(seconds(fault.retry_after.unwrap_or(AFTER_THROTTLING)))

@@ -122,7 +122,9 @@ impl CloudAccount {
                 Err(fault(FaultKind::Lost, "what came is the answer to an earlier call".to_owned()))
             }
             Ok(response) => Ok(self.reply(call, response)),
-            Err(TransportError::NotConnected(why)) => Err(fault(FaultKind::NotConnected, why)),
+            Err(TransportError::NotConnected(why)) => {
+                Err(Fault { on_the_way: true, ..fault(FaultKind::NotConnected, why) })
+            }
             Err(TransportError::TooLate) => Err(Fault::new(FaultKind::TooLate, call.stage)),
             Err(TransportError::Lost(why)) => Err(fault(FaultKind::Lost, why)),
         }

@@ -97,6 +97,9 @@ pub(super) fn rows_of<'r>(result: Option<&'r StatementResult>, reply: &Reply) ->
     }
 }
 
+/// Why the gateway's own connection is not ended.
+pub(super) const NOT_ITSELF: &str = "not sent: it is the gateway's own connection, over which it ends others";
+
 /// Whether a session was seen gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gone {

@@ -34,10 +34,13 @@ const DIALECT: Dialect = Dialect {
 
 /// `INFO` has question marks for letters that are not of its three bytes. `TIME` and `TIME_MS` differ where a session has
 /// set its own time.
-const LIST: &str = "\
-SELECT ID AS id, ID = CONNECTION_ID() AS is_own, USER AS user, HOST AS host, DB AS db, COMMAND AS command, \
+const LIST: &str = concat!(
+    "SELECT ID AS id, ID = CONNECTION_ID() AS is_own, ",
+    my::started!(),
+    ", USER AS user, HOST AS host, DB AS db, COMMAND AS command, \
 STATE AS state, FLOOR(TIME_MS / 1000) AS seconds, INFO_BINARY AS statement, IF(COMMAND = 'Sleep', NULL, QUERY_ID) AS statement_id \
-FROM information_schema.processlist";
+FROM information_schema.processlist"
+);
 
 /// The sessions of the transactions that one waits for, 0 for one that is prepared and has no session.
 const WAITS: &str = " LEFT JOIN (SELECT w.requesting_trx_id AS waiter, \

@@ -58,16 +58,19 @@ const DIALECT: Dialect = Dialect {
     hides: Some(HIDES),
 };
 
-const HIDES: &str = concat!("SELECT CONNECTION_ID() AS own FROM DUAL WHERE ", hides!());
+const HIDES: &str = concat!("SELECT CONNECTION_ID() AS own, ", my::started!(), " FROM DUAL WHERE ", hides!());
 
 /// A session that has set its own time may say that it is older than its server. A statement is told from others by its text
 /// and the second in which it began.
-const LIST: &str = "\
-SELECT ID AS id, ID = CONNECTION_ID() AS is_own, USER AS user, HOST AS host, DB AS db, COMMAND AS command, \
+const LIST: &str = concat!(
+    "SELECT ID AS id, ID = CONNECTION_ID() AS is_own, ",
+    my::started!(),
+    ", USER AS user, HOST AS host, DB AS db, COMMAND AS command, \
 STATE AS state, IF(TIME BETWEEN 0 AND \
 (SELECT VARIABLE_VALUE FROM performance_schema.global_status WHERE VARIABLE_NAME = 'Uptime'), TIME, NULL) AS seconds, \
 INFO AS statement, IF(COMMAND = 'Sleep', NULL, CONCAT(SHA2(INFO, 224), ' ', UNIX_TIMESTAMP() - TIME)) AS statement_id \
-FROM performance_schema.processlist";
+FROM performance_schema.processlist"
+);
 
 const LIST_WHERE_HIDDEN: &str = "SHOW FULL PROCESSLIST";
 
@@ -137,7 +140,7 @@ impl Vendor for MySql {
             told(8).iter().filter_map(|row| Some((row["id"].as_str()?, my::number(row, "seconds")?))).collect();
         let session = |row: &Value| beside.session(row);
         let listed = engine::rows(reply)?.iter().map(session).collect::<Option<Vec<LiveSession>>>();
-        let own = engine::rows_of(results.get(1), reply)?.first().map_or(&Value::Null, |row| &row["own"]);
+        let own = engine::rows_of(results.get(1), reply)?.first().unwrap_or(&Value::Null);
         let others = engine::rows_of(results.get(2), reply)?.iter().map(|row| session(&as_listed(row, own)));
         let others = others.collect::<Option<Vec<_>>>();
         let (mut sessions, others) = listed.zip(others).ok_or_else(|| Fault::unreadable(reply))?;
@@ -147,7 +150,7 @@ impl Vendor for MySql {
     }
 }
 
-/// A row of `SHOW PROCESSLIST` as one of the table's; `own` is the id of the gateway's connection.
+/// A row of `SHOW PROCESSLIST` as one of the table's; `own` is that of [`HIDES`], of the gateway's connection.
 fn as_listed(row: &Value, own: &Value) -> Value {
     let names = [
         ("id", "Id"),
@@ -160,6 +163,7 @@ fn as_listed(row: &Value, own: &Value) -> Value {
         ("statement", "Info"),
     ];
     let columns = names.into_iter().map(|(name, shown)| (name.to_owned(), row[shown].clone()));
-    let is_own = if row["Id"] == *own { "1" } else { "0" };
-    Value::Object(columns.chain([("is_own".to_owned(), is_own.into())]).collect::<Map<_, _>>())
+    let is_own = if row["Id"] == own["own"] { "1" } else { "0" };
+    let more = [("is_own", is_own.into()), ("server_started", own["server_started"].clone())];
+    Value::Object(columns.chain(more.map(|(name, value)| (name.to_owned(), value))).collect::<Map<_, _>>())
 }

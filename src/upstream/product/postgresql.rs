@@ -110,11 +110,11 @@ impl Vendor for PostgreSql {
 /// `insufficient_privilege`: the session is a superuser's or another role's that the account's own may not touch.
 const NO_RIGHT: &str = "42501";
 
-/// Whoever ended the gateway's own connection would lose the answers to all that is behind it.
-const NOT_ITSELF: &str = "pid <> pg_backend_pid()";
+const OWN: &str = "(pid = pg_backend_pid())";
 
-/// Ends one session, or what it runs, if it is the one that was seen: `same` says whether it is, `sent` whether a signal
-/// went out. No row: there is no such process.
+/// Ends one session, or what it runs, if it is the one that was seen: `own` says that it is the gateway's own connection,
+/// whose end would lose the answers to all that is behind it, `same` whether it is the one, `sent` whether a signal went
+/// out. No row: there is no such process.
 fn kill(order: &Order, id: &SessionId) -> String {
     let function = match order.end {
         End::Session => "pg_terminate_backend",
@@ -127,13 +127,14 @@ fn kill(order: &Order, id: &SessionId) -> String {
             End::Statement => "leader_pid IS NULL AND state = 'active'",
         };
         return format!(
-            "SELECT true AS same, {function}(pid) AS sent FROM pg_stat_get_activity({id}) WHERE {NOT_ITSELF} AND {is_there}"
+            "SELECT {OWN} AS own, true AS same, CASE WHEN NOT {OWN} THEN {function}(pid) END AS sent \
+             FROM pg_stat_get_activity({id}) WHERE {is_there}"
         );
     };
     // A function that acts is called in the branch alone.
     format!(
-        "SELECT {is_same} AS same, CASE WHEN {is_same} THEN {function}(pid) END AS sent FROM pg_stat_get_activity({id}) \
-         WHERE {NOT_ITSELF}"
+        "SELECT {OWN} AS own, {is_same} AS same, CASE WHEN NOT {OWN} AND {is_same} THEN {function}(pid) END AS sent \
+         FROM pg_stat_get_activity({id})"
     )
 }
 
@@ -174,6 +175,9 @@ fn answered(end: End, id: &SessionId, row: Option<&Value>, gone: Gone) -> Sessio
     let told = |outcome, why: &'static str| Session::new(id, outcome).because(why);
     let Some(row) = row else { return told(Outcome::NotFound, "not there when it was to be ended") };
     let is_true = |name: &str| row[name] == "t";
+    if is_true("own") {
+        return told(Outcome::Failed, engine::NOT_ITSELF);
+    }
     match (end, is_true("same"), is_true("sent"), gone) {
         (End::Session, false, ..) => told(Outcome::Changed, "its id is another session's by now"),
         (End::Statement, false, ..) => told(Outcome::NotFound, "its statement had ended before"),
@@ -279,8 +283,9 @@ mod tests {
         let mut order = order(&["4711"], End::Session);
         assert_eq!(
             texts(&order)[0],
-            "SELECT true AS same, pg_terminate_backend(pid) AS sent FROM pg_stat_get_activity(4711) \
-             WHERE pid <> pg_backend_pid() AND leader_pid IS NULL"
+            "SELECT (pid = pg_backend_pid()) AS own, true AS same, \
+             CASE WHEN NOT (pid = pg_backend_pid()) THEN pg_terminate_backend(pid) END AS sent \
+             FROM pg_stat_get_activity(4711) WHERE leader_pid IS NULL"
         );
         let started_at = Some(datetime!(2026-01-02 03:04:05.678901 UTC));
         order.likeness = [(SessionId("4711".into()), Likeness { started_at, ..Likeness::default() })].into();
@@ -289,8 +294,8 @@ mod tests {
             texts(&order),
             [
                 format!(
-                    "SELECT {is_same} AS same, CASE WHEN {is_same} THEN pg_terminate_backend(pid) END AS sent \
-                     FROM pg_stat_get_activity(4711) WHERE pid <> pg_backend_pid()"
+                    "SELECT (pid = pg_backend_pid()) AS own, {is_same} AS same, CASE WHEN NOT (pid = pg_backend_pid()) \
+                     AND {is_same} THEN pg_terminate_backend(pid) END AS sent FROM pg_stat_get_activity(4711)"
                 ),
                 format!("SELECT pid AS id FROM pg_stat_get_activity(NULL) WHERE false OR (pid = 4711 AND {is_same})"),
             ]

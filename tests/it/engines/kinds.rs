@@ -20,6 +20,7 @@ on_one_engine! {
     a_prepared_transaction_is_told_as_the_blocker_and_nobody_can_be_ended_for_it,
     a_replica_is_protected,
     letters_of_another_encoding_break_no_list,
+    while_the_table_of_roles_is_locked_nobody_is_ended_and_the_lock_is_told,
 }
 
 async fn gateway(engine: Engine, server: &PgServer) -> Gateway {
@@ -151,4 +152,22 @@ async fn letters_of_another_encoding_break_no_list(engine: Engine) {
     let answer = kill(&gateway, &body).await;
     assert_eq!(outcomes(&answer), [(seen["id"].as_str().unwrap(), "killed")], "{}", answer.body);
     assert!(is_ended(&mut old).await && !is_ended(&mut session).await);
+}
+
+async fn while_the_table_of_roles_is_locked_nobody_is_ended_and_the_lock_is_told(engine: Engine) {
+    let cluster = Arc::new(Cluster::start());
+    let server = PgServer::on(&cluster).await;
+    let gateway = gateway(engine, &server).await;
+    let (mut session, id) = server.session().await;
+    let mut owner = server.owner().await;
+    assert_eq!(list(&gateway, "orders").await.status, StatusCode::OK);
+    owner.execute("BEGIN; LOCK TABLE pg_authid").await.unwrap();
+    let answer = kill(&gateway, &by_ids("orders", &[id])).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "upstream_failed"), "{}", answer.body);
+    assert!(answer.body["detail"].as_str().unwrap().contains("55P03"), "{}", answer.body);
+    owner.execute("COMMIT").await.unwrap();
+    assert!(!is_ended(&mut session).await);
+    let answer = kill(&gateway, &by_ids("orders", &[id])).await;
+    assert_eq!(outcomes(&answer), [(id.to_string().as_str(), "killed")], "{}", answer.body);
+    assert!(is_ended(&mut session).await);
 }

@@ -18,6 +18,7 @@ on_both_engines!(a_session_is_ended_and_stands_on_record);
 
 on_one_engine! {
     who_is_there_is_told_with_all_that_is_known,
+    the_gateways_own_connection_is_not_ended_and_counts_for_nothing,
     a_superusers_session_is_not_ended_and_the_reason_is_told,
     a_pin_is_held_by_the_server_itself,
     a_statement_is_cancelled_and_its_session_lives,
@@ -60,6 +61,29 @@ async fn a_session_is_ended_and_stands_on_record(engine: Engine) {
     assert_eq!(record["target"]["node"], "primary", "{record}");
     let again = kill(&gateway, &by_ids("orders", &[id])).await;
     assert_eq!((again.status, outcomes(&again)), (StatusCode::OK, vec![(id.to_string().as_str(), "not_found")]));
+}
+
+async fn the_gateways_own_connection_is_not_ended_and_counts_for_nothing(engine: Engine) {
+    let server = PgServer::new().await;
+    let gateway = gateway(engine, &server, "").await;
+    let (mut session, id) = server.session().await;
+    assert_eq!(list(&gateway, "orders").await.status, StatusCode::OK);
+    let own = "SELECT pid FROM pg_stat_activity WHERE usename = $1";
+    let own: i32 = sqlx::query_scalar(own).bind(&server.gateway).fetch_one(&mut server.owner().await).await.unwrap();
+    for end in ["statement", "session"] {
+        let mut body = by_ids("orders", &[own]);
+        (body["look"], body["end"]) = (json!(false), json!(end));
+        let answer = kill(&gateway, &body).await;
+        assert_eq!(outcomes(&answer), [(own.to_string().as_str(), "failed")], "{end}: {}", answer.body);
+        assert_eq!(answer.body["status"], "failed", "{end}: {}", answer.body);
+        assert!(answer.body["sessions"][0]["detail"].as_str().unwrap().contains("own connection"), "{}", answer.body);
+    }
+    let mut body = by_ids("orders", &[own, id]);
+    body["look"] = json!(false);
+    let answer = kill(&gateway, &body).await;
+    let (own, id) = (own.to_string(), id.to_string());
+    assert_eq!(outcomes(&answer), [(own.as_str(), "failed"), (id.as_str(), "killed")], "{}", answer.body);
+    assert!(is_ended(&mut session).await);
 }
 
 async fn who_is_there_is_told_with_all_that_is_known(engine: Engine) {
@@ -161,8 +185,11 @@ async fn what_keeps_the_gateway_from_a_server_is_told(engine: Engine) {
     let answer = kill(&gateway, &at("wrong")).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "upstream_denied"), "{}", answer.body);
     assert!(!answer.body.to_string().contains("canary"), "{}", answer.body);
+    let offers_to_go_blind = |answer: &Answer| answer.body["detail"].as_str().unwrap().contains("without a look");
+    assert!(!offers_to_go_blind(&answer), "it would be refused again: {}", answer.body);
     let answer = kill(&gateway, &at("down")).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "upstream_failed"), "{}", answer.body);
+    assert!(!offers_to_go_blind(&answer), "there is no way for it either: {}", answer.body);
     let answer = kill(
         &gateway,
         &json!({ "target": { "vendor": "postgresql", "account": "orders-pg", "node": "x" },
@@ -308,6 +335,8 @@ async fn a_server_that_is_not_the_expected_one_takes_no_kill(engine: Engine) {
         body["look"] = json!(look);
         let answer = kill(&gateway, &body).await;
         assert_eq!((answer.status, answer.code()), (StatusCode::CONFLICT, "target_changed"), "{}", answer.body);
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(detail.contains("system_identifier") && !detail.contains("without a look"), "{detail}");
     }
     assert!(!is_ended(&mut session).await);
 }
@@ -357,6 +386,7 @@ async fn a_role_that_does_not_see_everybody_is_told_and_ends_nobody(engine: Engi
     let (mut session, id) = server.session().await;
     let answer = kill(&gateway, &by_ids("orders", &[id])).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "upstream_denied"), "{}", answer.body);
+    assert!(answer.body["detail"].as_str().unwrap().contains("without a look"), "it would go: {}", answer.body);
     assert_eq!(list(&gateway, "orders").await.code(), "upstream_denied");
     assert!(!is_ended(&mut session).await);
 }
@@ -372,5 +402,12 @@ async fn behind_a_pooler_nothing_is_sent(engine: Engine) {
     let (mut session, id) = server.session().await;
     let answer = kill(&gateway, &by_ids("orders", &[id])).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "upstream_failed"), "{}", answer.body);
+    let mut blind = by_ids("orders", &[id]);
+    blind["look"] = json!(false);
+    for answer in [answer, kill(&gateway, &blind).await, list(&gateway, "orders").await] {
+        let detail = answer.body["detail"].as_str().unwrap();
+        let told = ["a connection pooler is at this address", "PgBouncer", "nodes.", "08P01"];
+        assert!(told.iter().all(|word| detail.contains(word)) && !detail.contains("without a look"), "{detail}");
+    }
     assert!(!is_ended(&mut session).await);
 }

@@ -58,6 +58,7 @@ async fn what_cannot_be_asked_is_named(engine: Engine) {
         ("target=orders-ro&order=oldest", 422, "invalid", "order"),
         ("target=orders-ro&min_seconds=soon", 422, "invalid", "min_seconds"),
         ("target=orders-ro&user=a%00b", 422, "invalid", "user"),
+        ("target=orders-ro&blocking=true", 422, "unsupported_selector", "blocking"),
         ("target=orders-ro&vendor=das", 422, "invalid", "target"),
         ("vendor=oracle", 422, "invalid", "vendor"),
         ("account=huawei-test", 422, "invalid", "vendor"),

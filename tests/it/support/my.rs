@@ -218,6 +218,25 @@ impl MyServer {
         with_id(MySqlConnection::connect_with(&options).await.expect("the user's login")).await
     }
 
+    /// The same over the Unix socket of a server of one's own: it is listed without a port.
+    pub(crate) async fn socket_session(&self) -> (MySqlConnection, u64) {
+        let dir = self.running.dir.as_deref().expect("a server of one's own");
+        let options = self.options().socket(format!("{dir}/socket")).username(&self.app).password(PASSWORD);
+        with_id(MySqlConnection::connect_with(&options).await.expect("the user's login")).await
+    }
+
+    /// Waits until it has run for so long that another start of it is another one by whole seconds.
+    pub(crate) async fn has_run_a_while(&self) {
+        let mut boss = self.boss().await;
+        super::patience::eventually("two seconds", async || {
+            let (_, uptime): (String, String) =
+                sqlx::query_as("SHOW GLOBAL STATUS LIKE 'Uptime'").fetch_one(&mut boss).await.expect("its time");
+            (uptime.parse::<u64>().expect("a number") > 2).then_some(())
+        })
+        .await;
+        boss.close().await.expect("a goodbye");
+    }
+
     /// A session of that user.
     async fn session_of(&self, user: &str) -> MySqlConnection {
         self.try_session(user).await.expect("the user's login")

@@ -74,6 +74,7 @@ impl Refusal {
     }
 
     pub(super) fn fault(self, stage: Stage) -> Fault {
-        Fault::new(self.kind, stage).saying(self.code, Some(self.why))
+        let code = self.code.filter(|code| !code.is_empty());
+        Fault { on_the_way: true, ..Fault::new(self.kind, stage) }.saying(code, Some(self.why))
     }
 }

@@ -78,12 +78,24 @@ const ENDS_CONNECTION: [u16; 9] = [1053, 1152, 1158, 1159, 1160, 1161, 1184, 192
 
 /// What holds on the connection whatever was set for the account or for all: names and times mean what they should, no list
 /// is cut, no transaction stays open, and nobody waits for a statement for ever. InnoDB tells times in the server's own zone.
+/// And what the connection keeps for its statements: when the server started, in seconds of Unix time. `Uptime` counts to
+/// the second in which a statement began, as `UNIX_TIMESTAMP()` does, and needs no right.
 const fn settings_of(protocol: Protocol) -> &'static [&'static str] {
     const COMMON: &str = "SET NAMES utf8mb4; SET sql_mode = '', autocommit = 1, time_zone = 'SYSTEM', \
                           sql_select_limit = 18446744073709551615, lock_wait_timeout = 3";
     match protocol {
-        Protocol::MySql => &[COMMON, "SET max_execution_time = 10000"],
-        Protocol::MariaDb | Protocol::Postgres => &[COMMON, "SET max_statement_time = 10"],
+        Protocol::MySql => &[
+            COMMON,
+            "SET max_execution_time = 10000",
+            "SET @started := CAST(UNIX_TIMESTAMP() - (SELECT VARIABLE_VALUE FROM performance_schema.global_status \
+             WHERE VARIABLE_NAME = 'Uptime') AS SIGNED)",
+        ],
+        Protocol::MariaDb | Protocol::Postgres => &[
+            COMMON,
+            "SET max_statement_time = 10",
+            "SET @started := CAST(UNIX_TIMESTAMP() - (SELECT VARIABLE_VALUE FROM information_schema.global_status \
+             WHERE VARIABLE_NAME = 'UPTIME') AS SIGNED)",
+        ],
     }
 }
 

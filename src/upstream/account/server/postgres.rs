@@ -92,7 +92,9 @@ fn refusal(error: &sqlx::Error) -> Refusal {
         "57P01" | "57P02" | "57P03" => Refusal::busy(&code, "the server is starting or stopping"),
         "28P01" | "28000" | "42501" | "3D000" | "55000" => Refusal::denied(&code),
         "08P01" if told.message().contains("startup parameter") => {
-            Refusal::wrong(&code, "a pooler is at this address: its process ids are not the server's")
+            let why = "a connection pooler is at this address, as PgBouncer is, whose process ids are not the server's: \
+                       give the server's own address in the account's nodes.NAME";
+            Refusal::wrong(&code, why)
         }
         _ => Refusal::wrong(&code, "the server refused the login"),
     }

@@ -20,6 +20,7 @@ fn seen(mut order: Order, statement_id: Option<&str>) -> Order {
         user: Some("a'b".to_owned()),
         host: Some("h:1".to_owned()),
         statement_id: statement_id.map(str::to_owned),
+        server_started_at: moment(1_767_323_045),
         ..Likeness::default()
     };
     order.likeness = order.selector.ids().iter().map(|id| (id.clone(), like.clone())).collect();
@@ -38,7 +39,8 @@ fn texts(order: &Order) -> Vec<String> {
     call.statements().unwrap().statements.iter().map(|statement| statement.text.clone()).collect()
 }
 
-const PIN: &str = "CAST(USER AS BINARY) = x'612762' AND CAST(HOST AS BINARY) = x'683a31'";
+const PIN: &str = "CAST(USER AS BINARY) = x'612762' AND CAST(HOST AS BINARY) = x'683a31' \
+                   AND @started BETWEEN 1767323044 AND 1767323046";
 
 #[test]
 fn who_was_seen_is_asked_for_in_the_message_that_ends_it_and_the_gateway_itself_never_is() {
@@ -100,6 +102,11 @@ fn what_became_of_a_session_follows_from_all_that_the_server_said() {
     let listed = vec![refusal("1094"), system(), none(), system(), none()];
     assert_eq!((outcome(&pinned, listed.clone()), outcome(&blind, listed)), (Outcome::Failed, Outcome::Failed));
     assert_eq!(outcome(&blind, vec![refusal("1094"), none(), none(), none(), none()]), Outcome::NotFound);
+    let own = || rows(&[json!({ "id": "7", "is_own": "1" })]);
+    for end in [End::Session, End::Statement] {
+        let own = vec![refusal("1094"), there(), none(), own(), none()];
+        assert!(told(&order(&["7"], end), own).1.contains("own connection"));
+    }
     for code in ["1095", "1227", "1370", "1305", "3854"] {
         let (outcome, why) = told(&pinned, vec![refusal(code), there(), none(), there(), none()]);
         assert!(outcome == Outcome::Failed && why.contains(code), "{why}");

@@ -5,7 +5,7 @@ use serde_json::json;
 use sqlx::Executor;
 
 use super::{
-    super::{by_ids, kill, outcomes},
+    super::{by_ids, kill, list, outcomes},
     gateway,
 };
 use crate::support::my::{MyServer, Product, is_ended, on_both_servers, plain, with_id};
@@ -17,6 +17,7 @@ on_both_servers! {
     without_a_look_a_session_is_ended_by_its_id,
     a_session_with_more_rights_is_ended_where_the_server_lets_it_be,
     nobody_is_ended_by_a_number_that_is_too_large,
+    the_gateways_own_connection_is_not_ended_and_counts_for_nothing,
 }
 
 async fn a_session_is_ended_and_stands_on_record(product: Product) {
@@ -138,5 +139,20 @@ async fn nobody_is_ended_by_a_number_that_is_too_large(product: Product) {
         // That is why.
         server.boss().await.execute(plain(sql)).await.unwrap();
         assert!(is_ended(&mut session).await);
+    }
+}
+
+async fn the_gateways_own_connection_is_not_ended_and_counts_for_nothing(product: Product) {
+    let server = MyServer::new(product).await;
+    let gateway = gateway(&server, "").await;
+    assert_eq!(list(&gateway, "orders").await.status, StatusCode::OK);
+    let own = format!("SELECT CAST(ID AS UNSIGNED) FROM {} WHERE USER = '{}'", product.table(), server.gateway);
+    let own: u64 = sqlx::query_scalar(plain(own)).fetch_one(&mut server.boss().await).await.unwrap();
+    for end in ["statement", "session"] {
+        let mut body = by_ids("orders", &[own]);
+        (body["look"], body["end"]) = (json!(false), json!(end));
+        let answer = kill(&gateway, &body).await;
+        assert_eq!(outcomes(&answer), [(own.to_string().as_str(), "failed")], "{end}: {}", answer.body);
+        assert!(answer.body["sessions"][0]["detail"].as_str().unwrap().contains("own connection"), "{}", answer.body);
     }
 }

@@ -4,6 +4,7 @@ mod choosing;
 mod ending;
 mod listing;
 mod reaching;
+mod restarting;
 mod ways;
 
 use serde_json::Value;

@@ -59,20 +59,21 @@ async fn a_certificate_of_the_companys_own_is_taken_for_its_name_alone(product: 
     let named = format!("localhost:{port}");
     let of_name = |name: &str, address: &str, more: &str| server.configuration_at(name, address, more);
     let (mut session, id) = server.session().await;
-    for (address, lines, is_taken) in [
-        (&named, format!("tls = \"verify\"\n{ca}"), true),
-        (&named, "tls = \"verify\"".to_owned(), false),
-        (&server.address(), format!("tls = \"verify\"\n{ca}"), false),
-        (&server.address(), format!("tls = \"verify-ca\"\n{ca}"), true),
+    for (address, lines, refused) in [
+        (&named, format!("tls = \"verify\"\n{ca}"), None),
+        (&named, "tls = \"verify\"".to_owned(), Some("TLS: the certificate is of an authority that is not known here")),
+        (&server.address(), format!("tls = \"verify\"\n{ca}"), Some("TLS: the certificate is for another name")),
+        (&server.address(), format!("tls = \"verify-ca\"\n{ca}"), None),
     ] {
         let gateway = gateway_with(of_name("orders", address, &lines)).await;
         let answer = list(&gateway, "orders").await;
-        if is_taken {
-            assert_eq!(answer.status, StatusCode::OK, "{address} {lines}: {}", answer.body);
-            of_id(&answer, id);
-        } else {
+        if let Some(why) = refused {
             let told = (answer.status, answer.code());
             assert_eq!(told, (StatusCode::BAD_GATEWAY, "upstream_failed"), "{address} {lines}: {}", answer.body);
+            assert!(answer.body["detail"].as_str().unwrap().contains(why), "{address} {lines}: {}", answer.body);
+        } else {
+            assert_eq!(answer.status, StatusCode::OK, "{address} {lines}: {}", answer.body);
+            of_id(&answer, id);
         }
     }
     let gateway = gateway_with(of_name("orders", &named, &format!("tls = \"verify\"\n{ca}"))).await;

@@ -20,7 +20,6 @@ on_both_servers! {
     a_session_that_ended_by_itself_in_between_is_told_as_such,
     a_statement_that_ended_in_between_takes_no_other_with_it,
     where_the_way_broke_off_nobody_knows_until_somebody_looks,
-    who_comes_after_a_restart_has_another_ones_number_and_is_spared,
     a_long_way_back_is_told_and_seen_to_its_end,
     a_providers_own_procedure_ends_what_the_statement_may_not,
     what_was_prepared_stays_when_its_session_goes,
@@ -133,31 +132,6 @@ async fn where_the_way_broke_off_nobody_knows_until_somebody_looks(product: Prod
         }
         assert_eq!(is_ended(&mut session).await, arrives);
     }
-}
-
-async fn who_comes_after_a_restart_has_another_ones_number_and_is_spared(product: Product) {
-    let server = MyServer::own(product, &[]).await;
-    let gateway = gateway(&server, &server.tls()).await;
-    let (_session, id) = server.session().await;
-    let mut body = by_ids("orders", &[id]);
-    body["dry_run"] = json!(true);
-    let preview = kill(&gateway, &body).await;
-    assert_eq!(outcome(&preview), "alive", "{}", preview.body);
-    server.restart();
-    let mut others = vec![];
-    while others.last().is_none_or(|(_, other)| *other < id) {
-        others.push(server.session().await);
-    }
-    let (heir, number) = others.last_mut().unwrap();
-    assert_eq!(*number, id);
-    body["dry_run"] = json!(false);
-    body["confirm"] = preview.body["confirm"].clone();
-    let answer = kill(&gateway, &body).await;
-    assert_eq!((answer.status, outcome(&answer)), (StatusCode::OK, &json!("changed")), "{}", answer.body);
-    assert!(!is_ended(heir).await);
-    server.stop();
-    let answer = kill(&gateway, &by_ids("orders", &[id])).await;
-    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "upstream_failed"), "{}", answer.body);
 }
 
 async fn a_long_way_back_is_told_and_seen_to_its_end(product: Product) {
