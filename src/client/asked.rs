@@ -194,23 +194,27 @@ impl Chosen {
     fn spared(&self) -> Result<Map<String, Value>, Failure> {
         let mut spared: Map<String, Value> = Map::new();
         for given in &self.except {
-            let (what, value) = given.split_once('=').unwrap_or((given, "true"));
-            let (name, value) = match what {
-                "user" | "database" | "host" | "command" | "state" => (what, json!([value])),
-                "contains" => ("statement", json!([value])),
-                "longer" => ("min_seconds", json!(value)),
-                "transaction-longer" => ("min_transaction_seconds", json!(value)),
-                "idle-in-transaction" | "blocking" if value == "true" => {
-                    (if what == "blocking" { what } else { "idle_in_transaction" }, json!(true))
-                }
+            // A flag needs no value, and every other criterion needs one: without it nobody would be spared.
+            let (what, value) =
+                given.split_once('=').map_or((given.as_str(), None), |(what, value)| (what, Some(value)));
+            let (name, value) = match (what, value) {
+                (what @ ("user" | "database" | "host" | "command" | "state"), Some(value)) => (what, json!([value])),
+                ("contains", Some(value)) => ("statement", json!([value])),
+                ("longer", Some(value)) => ("min_seconds", json!(value)),
+                ("transaction-longer", Some(value)) => ("min_transaction_seconds", json!(value)),
+                ("idle-in-transaction", None | Some("true")) => ("idle_in_transaction", json!(true)),
+                ("blocking", None | Some("true")) => (what, json!(true)),
                 _ => {
                     return Err(Failure::wrong(format!("--except {given}: says nothing that a session can be spared by")).hint(
                         "user, database, host, command, state, contains, longer, transaction-longer with =VALUE; idle-in-transaction, blocking",
                     ));
                 }
             };
-            match (spared.get_mut(name).and_then(Value::as_array_mut), value) {
-                (Some(texts), Value::Array(more)) => texts.extend(more),
+            match (spared.get_mut(name), value) {
+                (Some(Value::Array(texts)), Value::Array(more)) => texts.extend(more),
+                (Some(before), value) if *before != value => {
+                    return Err(Failure::wrong(format!("--except {what}: is given twice")));
+                }
                 (_, value) => drop(spared.insert(name.to_owned(), value)),
             }
         }
@@ -260,10 +264,36 @@ mod tests {
                 "except": { "user": ["repl", "dba_*"], "host": ["10.0.9.*"], "min_seconds": "1h" },
             } })
         );
-        for bad in
-            ["t", "t 7 --user u", "t 7 --intelligent", "t --intelligent --user u", "t --user u --except colour=red"]
-        {
+        let flags = select("t --user u --except blocking --except idle-in-transaction=true").unwrap();
+        assert_eq!(flags["match"]["except"], json!({ "blocking": true, "idle_in_transaction": true }));
+        let twice = select("t --user u --except longer=1h --except longer=5m").unwrap_err();
+        assert_eq!(twice.sentence, "--except longer: is given twice");
+        for bad in ["t", "t 7 --user u", "t 7 --intelligent", "t --intelligent --user u"] {
             assert_eq!(select(bad).unwrap_err().exit, super::super::exit::Exit::Wrong, "{bad}");
+        }
+    }
+
+    /// A criterion without a value would spare nobody, and all would be ended.
+    #[test]
+    fn whoever_is_to_be_spared_is_said_in_full() {
+        for except in [
+            "colour=red",
+            "user",
+            "database",
+            "host",
+            "command",
+            "state",
+            "contains",
+            "longer",
+            "transaction-longer",
+            "blocking=false",
+            "idle-in-transaction=",
+            "",
+        ] {
+            let line = Line::try_parse_from(["it", "t", "--user", "a*", "--except", except]).unwrap();
+            let refused = line.chosen.select().unwrap_err();
+            assert_eq!(refused.exit, super::super::exit::Exit::Wrong, "{except}");
+            assert!(refused.hint.unwrap().contains("with =VALUE"), "{except}");
         }
     }
 
