@@ -18,27 +18,39 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn coordinates(&self) -> Option<Vec<(&str, &str)>> {
-        let pair = |part| str::split_once(part, '=');
-        self.target.contains('=').then(|| self.target.split(',').map(|part| pair(part).unwrap_or((part, ""))).collect())
+    /// `None` for an alias.
+    fn coordinates(&self) -> Result<Option<Vec<(&str, &str)>>, Failure> {
+        if !self.target.contains('=') {
+            return Ok(None);
+        }
+        let mut pairs: Vec<(&str, &str)> = vec![];
+        for part in self.target.split(',') {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            if pairs.iter().any(|(before, _)| *before == name) {
+                return Err(Failure::wrong(format!("TARGET: {name} is given twice")));
+            }
+            pairs.push((name, value));
+        }
+        Ok(Some(pairs))
     }
 
     /// As a kill has it.
-    pub(super) fn json(&self) -> Value {
-        match self.coordinates() {
+    pub(super) fn json(&self) -> Result<Value, Failure> {
+        Ok(match self.coordinates()? {
             None => json!(self.target),
             Some(pairs) => {
                 pairs.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect::<Map<_, _>>().into()
             }
-        }
+        })
     }
 
     /// As a list of sessions has it.
-    fn query(&self, query: &mut Serializer<'_, String>) {
-        match self.coordinates() {
+    fn query(&self, query: &mut Serializer<'_, String>) -> Result<(), Failure> {
+        match self.coordinates()? {
             None => query.append_pair("target", &self.target),
             Some(pairs) => query.extend_pairs(pairs),
         };
+        Ok(())
     }
 
     pub(super) fn name(&self) -> &str {
@@ -129,7 +141,7 @@ impl Criteria {
     /// As a list of sessions at a place has them.
     pub(super) fn query(&self, place: &Place) -> Result<String, Failure> {
         let mut query = Serializer::new(String::new());
-        place.query(&mut query);
+        place.query(&mut query)?;
         for (name, option, texts) in self.texts() {
             match texts.as_slice() {
                 [] => {}
@@ -170,6 +182,10 @@ pub(super) struct Chosen {
 }
 
 impl Chosen {
+    pub(super) const fn names_ids(&self) -> bool {
+        !self.ids.is_empty()
+    }
+
     pub(super) const fn is_left_to_database(&self) -> bool {
         self.intelligent
     }
@@ -242,11 +258,15 @@ mod tests {
 
     #[test]
     fn a_place_is_an_alias_or_coordinates() {
-        assert_eq!(line("orders").place.json(), json!("orders"));
+        assert_eq!(line("orders").place.json().unwrap(), json!("orders"));
         let full = line("vendor=dcdb,instance_id=i,shard_id=s").place;
-        assert_eq!(full.json(), json!({ "vendor": "dcdb", "instance_id": "i", "shard_id": "s" }));
+        assert_eq!(full.json().unwrap(), json!({ "vendor": "dcdb", "instance_id": "i", "shard_id": "s" }));
         let query = Criteria::default().query(&full).unwrap();
         assert_eq!(query, "vendor=dcdb&instance_id=i&shard_id=s");
+        let twice = line("vendor=alidas,instance_id=A,instance_id=B").place;
+        let sentence = "TARGET: instance_id is given twice";
+        assert_eq!(twice.json().unwrap_err().sentence, sentence);
+        assert_eq!(Criteria::default().query(&twice).unwrap_err().sentence, sentence);
     }
 
     #[test]
