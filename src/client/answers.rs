@@ -41,6 +41,7 @@ pub(super) struct Kill {
     pub(super) matched: Option<u64>,
     pub(super) note: Option<String>,
     pub(super) confirm: Option<String>,
+    pub(super) confirms: Option<String>,
     pub(super) look: Option<Look>,
     pub(super) requested_at: Option<String>,
     pub(super) completed_at: Option<String>,

@@ -18,27 +18,39 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn coordinates(&self) -> Option<Vec<(&str, &str)>> {
-        let pair = |part| str::split_once(part, '=');
-        self.target.contains('=').then(|| self.target.split(',').map(|part| pair(part).unwrap_or((part, ""))).collect())
+    /// `None` for an alias.
+    fn coordinates(&self) -> Result<Option<Vec<(&str, &str)>>, Failure> {
+        if !self.target.contains('=') {
+            return Ok(None);
+        }
+        let mut pairs: Vec<(&str, &str)> = vec![];
+        for part in self.target.split(',') {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            if pairs.iter().any(|(before, _)| *before == name) {
+                return Err(Failure::wrong(format!("TARGET: {name} is given twice")));
+            }
+            pairs.push((name, value));
+        }
+        Ok(Some(pairs))
     }
 
     /// As a kill has it.
-    pub(super) fn json(&self) -> Value {
-        match self.coordinates() {
+    pub(super) fn json(&self) -> Result<Value, Failure> {
+        Ok(match self.coordinates()? {
             None => json!(self.target),
             Some(pairs) => {
                 pairs.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect::<Map<_, _>>().into()
             }
-        }
+        })
     }
 
     /// As a list of sessions has it.
-    fn query(&self, query: &mut Serializer<'_, String>) {
-        match self.coordinates() {
+    fn query(&self, query: &mut Serializer<'_, String>) -> Result<(), Failure> {
+        match self.coordinates()? {
             None => query.append_pair("target", &self.target),
             Some(pairs) => query.extend_pairs(pairs),
         };
+        Ok(())
     }
 
     pub(super) fn name(&self) -> &str {
@@ -129,7 +141,7 @@ impl Criteria {
     /// As a list of sessions at a place has them.
     pub(super) fn query(&self, place: &Place) -> Result<String, Failure> {
         let mut query = Serializer::new(String::new());
-        place.query(&mut query);
+        place.query(&mut query)?;
         for (name, option, texts) in self.texts() {
             match texts.as_slice() {
                 [] => {}
@@ -170,6 +182,10 @@ pub(super) struct Chosen {
 }
 
 impl Chosen {
+    pub(super) const fn names_ids(&self) -> bool {
+        !self.ids.is_empty()
+    }
+
     pub(super) const fn is_left_to_database(&self) -> bool {
         self.intelligent
     }
@@ -194,23 +210,27 @@ impl Chosen {
     fn spared(&self) -> Result<Map<String, Value>, Failure> {
         let mut spared: Map<String, Value> = Map::new();
         for given in &self.except {
-            let (what, value) = given.split_once('=').unwrap_or((given, "true"));
-            let (name, value) = match what {
-                "user" | "database" | "host" | "command" | "state" => (what, json!([value])),
-                "contains" => ("statement", json!([value])),
-                "longer" => ("min_seconds", json!(value)),
-                "transaction-longer" => ("min_transaction_seconds", json!(value)),
-                "idle-in-transaction" | "blocking" if value == "true" => {
-                    (if what == "blocking" { what } else { "idle_in_transaction" }, json!(true))
-                }
+            // A flag needs no value, and every other criterion needs one: without it nobody would be spared.
+            let (what, value) =
+                given.split_once('=').map_or((given.as_str(), None), |(what, value)| (what, Some(value)));
+            let (name, value) = match (what, value) {
+                (what @ ("user" | "database" | "host" | "command" | "state"), Some(value)) => (what, json!([value])),
+                ("contains", Some(value)) => ("statement", json!([value])),
+                ("longer", Some(value)) => ("min_seconds", json!(value)),
+                ("transaction-longer", Some(value)) => ("min_transaction_seconds", json!(value)),
+                ("idle-in-transaction", None | Some("true")) => ("idle_in_transaction", json!(true)),
+                ("blocking", None | Some("true")) => (what, json!(true)),
                 _ => {
                     return Err(Failure::wrong(format!("--except {given}: says nothing that a session can be spared by")).hint(
                         "user, database, host, command, state, contains, longer, transaction-longer with =VALUE; idle-in-transaction, blocking",
                     ));
                 }
             };
-            match (spared.get_mut(name).and_then(Value::as_array_mut), value) {
-                (Some(texts), Value::Array(more)) => texts.extend(more),
+            match (spared.get_mut(name), value) {
+                (Some(Value::Array(texts)), Value::Array(more)) => texts.extend(more),
+                (Some(before), value) if *before != value => {
+                    return Err(Failure::wrong(format!("--except {what}: is given twice")));
+                }
                 (_, value) => drop(spared.insert(name.to_owned(), value)),
             }
         }
@@ -238,11 +258,15 @@ mod tests {
 
     #[test]
     fn a_place_is_an_alias_or_coordinates() {
-        assert_eq!(line("orders").place.json(), json!("orders"));
+        assert_eq!(line("orders").place.json().unwrap(), json!("orders"));
         let full = line("vendor=dcdb,instance_id=i,shard_id=s").place;
-        assert_eq!(full.json(), json!({ "vendor": "dcdb", "instance_id": "i", "shard_id": "s" }));
+        assert_eq!(full.json().unwrap(), json!({ "vendor": "dcdb", "instance_id": "i", "shard_id": "s" }));
         let query = Criteria::default().query(&full).unwrap();
         assert_eq!(query, "vendor=dcdb&instance_id=i&shard_id=s");
+        let twice = line("vendor=alidas,instance_id=A,instance_id=B").place;
+        let sentence = "TARGET: instance_id is given twice";
+        assert_eq!(twice.json().unwrap_err().sentence, sentence);
+        assert_eq!(Criteria::default().query(&twice).unwrap_err().sentence, sentence);
     }
 
     #[test]
@@ -260,10 +284,36 @@ mod tests {
                 "except": { "user": ["repl", "dba_*"], "host": ["10.0.9.*"], "min_seconds": "1h" },
             } })
         );
-        for bad in
-            ["t", "t 7 --user u", "t 7 --intelligent", "t --intelligent --user u", "t --user u --except colour=red"]
-        {
+        let flags = select("t --user u --except blocking --except idle-in-transaction=true").unwrap();
+        assert_eq!(flags["match"]["except"], json!({ "blocking": true, "idle_in_transaction": true }));
+        let twice = select("t --user u --except longer=1h --except longer=5m").unwrap_err();
+        assert_eq!(twice.sentence, "--except longer: is given twice");
+        for bad in ["t", "t 7 --user u", "t 7 --intelligent", "t --intelligent --user u"] {
             assert_eq!(select(bad).unwrap_err().exit, super::super::exit::Exit::Wrong, "{bad}");
+        }
+    }
+
+    /// A criterion without a value would spare nobody, and all would be ended.
+    #[test]
+    fn whoever_is_to_be_spared_is_said_in_full() {
+        for except in [
+            "colour=red",
+            "user",
+            "database",
+            "host",
+            "command",
+            "state",
+            "contains",
+            "longer",
+            "transaction-longer",
+            "blocking=false",
+            "idle-in-transaction=",
+            "",
+        ] {
+            let line = Line::try_parse_from(["it", "t", "--user", "a*", "--except", except]).unwrap();
+            let refused = line.chosen.select().unwrap_err();
+            assert_eq!(refused.exit, super::super::exit::Exit::Wrong, "{except}");
+            assert!(refused.hint.unwrap().contains("with =VALUE"), "{except}");
         }
     }
 

@@ -17,9 +17,9 @@ pub enum Exit {
     NotAllowed = 4,
     /// Some sessions are gone, some are not.
     Partial = 5,
-    /// No session was ended.
+    /// No session was ended, or listed: the vendor has refused, or could not be asked.
     Failed = 6,
-    /// The vendor took it, and whether the sessions are gone is not known.
+    /// It is on record and goes on; whether the sessions are gone is not known.
     Open = 7,
     /// A call may have reached the vendor, and what it did cannot be told.
     Unknown = 8,
@@ -35,9 +35,9 @@ Exit status:
   2  wrong arguments, or the gateway found the request wrong
   3  the question was not answered with yes; nothing was sent
   4  not allowed, or every session is protected; nothing was sent
-  5  some sessions are gone, some are not
-  6  no session was ended
-  7  open: the vendor took it, and whether the sessions are gone is not known yet
+  5  some sessions are gone, some are not, or were named and not ended
+  6  no session was ended, or none was listed: the vendor has refused, or could not be asked
+  7  open (pending, accepted): it goes on, and whether the sessions are gone is not known yet
   8  unknown: a call may have reached the vendor; look at the database before anybody tries again
   9  too many calls, or something is away for now: nothing was killed, try later";
 

@@ -52,9 +52,22 @@ impl Failure {
 
     /// The problem that a kill itself has.
     pub(super) fn of_kill(problem: &Value, kill_id: &str) -> Self {
-        let Ok(told) = Told::deserialize(problem) else { return Self::here("the kill was not done") };
-        let told = Told { kill_id: Some(kill_id.to_owned()), ..told };
-        Self { sentence: told.sentence(), hint: told.hint(None), exit: Exit::of_problem(&told.code, 0), problem: None }
+        let mut document = problem.clone();
+        if let Some(members) = document.as_object_mut() {
+            members.insert("kill_id".to_owned(), kill_id.into());
+        }
+        let Ok(told) = Told::deserialize(&document) else { return Self::here("the kill was not done") };
+        let exit = Exit::of_problem(&told.code, 0);
+        Self { sentence: told.sentence(), hint: told.hint(None), exit, problem: Some(document) }
+    }
+
+    /// The same of a kill that was sent, and of which this was known before: whatever went wrong since has not undone it.
+    pub(super) fn after_sending(mut self, status: &str) -> Self {
+        self.exit = match Exit::of_status(status) {
+            Exit::Open => Exit::Open,
+            _ => Exit::Unknown,
+        };
+        self
     }
 
     /// The kill that it is about.

@@ -113,7 +113,7 @@ pub(super) async fn follow(
                     () = sleep_until(until) => break,
                 };
                 if let Some(text) = ended {
-                    return settle(gateway, Document { text }, until).await;
+                    return settle(gateway, Document { text, is_replayed: false }, until).await;
                 }
                 pause = AT_FIRST;
             }

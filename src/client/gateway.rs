@@ -33,6 +33,8 @@ pub(super) struct Gateway {
 #[derive(Debug, Clone)]
 pub(super) struct Document {
     pub(super) text: String,
+    /// Its key was used before: this is what it stands for.
+    pub(super) is_replayed: bool,
 }
 
 impl Document {
@@ -78,18 +80,31 @@ impl Gateway {
         Err(problem(answer).await.unwrap_or_else(|error| unreachable(&self.url, &error)))
     }
 
-    /// Asks for a kill, or a preview, under that key: however often it is sent, it is the same one. `wait` is how long the
-    /// answer may wait for an outcome, in seconds; without it the answer comes when the vendor has answered.
+    /// Asks for a preview under that key: however often it is sent, it is the same one, and it ends nobody.
+    pub(super) async fn preview(&self, body: &Value, key: &str) -> Result<Document, Failure> {
+        self.until_answered(body, key, None).await.map_err(|(lost, _)| lost.failure(&self.url))
+    }
+
+    /// Asks for a kill under that key: however often it is sent, it is the same one. `wait` is how long the answer may wait for an
+    /// outcome, in seconds; without it the answer comes when the vendor has answered.
     pub(super) async fn kill(&self, body: &Value, key: &str, wait: Option<u32>) -> Result<Document, Failure> {
+        let answer = self.until_answered(body, key, wait).await;
+        answer.map_err(|(lost, may_be_taken)| lost.of_kill(&self.url, key, may_be_taken))
+    }
+
+    /// Sends it again until it is answered; with what went wrong whether any of the tries may have arrived.
+    async fn until_answered(&self, body: &Value, key: &str, wait: Option<u32>) -> Result<Document, (Lost, bool)> {
         let until = Instant::now() + AGAIN;
         let mut pause = Duration::from_millis(250);
+        let mut may_be_taken = false;
         loop {
             let lost = match self.kill_once(body, key, wait).await {
                 Ok(document) => return Ok(document),
                 Err(lost) => lost,
             };
+            may_be_taken |= matches!(lost, Lost::OnTheWay(NoAnswer::Lost(_)) | Lost::Foreign(_));
             if !lost.is_worth_another_try() || Instant::now() + pause > until {
-                return Err(lost.of_kill(&self.url, key));
+                return Err((lost, may_be_taken));
             }
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));
@@ -114,13 +129,17 @@ impl Gateway {
             return Err(Lost::Problem(Box::new(problem(answer).await.map_err(Lost::OnTheWay)?)));
         }
         if status == StatusCode::NO_CONTENT {
-            return Ok(Document { text: "null".to_owned() });
+            return Ok(Document { text: "null".to_owned(), is_replayed: false });
         }
+        if !answer.header("content-type").is_some_and(|kind| kind.contains("json")) {
+            return Err(Lost::Foreign(status.as_u16()));
+        }
+        let is_replayed = answer.header("idempotency-replayed") == Some("true");
         let body = answer.whole().await.map_err(Lost::OnTheWay)?;
         let cut_off = || Lost::OnTheWay(NoAnswer::Lost("the answer was cut off, or is no JSON".to_owned()));
         let text = String::from_utf8(body).map_err(|_| cut_off())?;
         serde_json::from_str::<serde::de::IgnoredAny>(&text).map_err(|_| cut_off())?;
-        Ok(Document { text })
+        Ok(Document { text, is_replayed })
     }
 
     fn request(
@@ -161,14 +180,17 @@ pub(super) fn at(base: &Url, path: &[&str], query: &str) -> Url {
 /// Why there is no document.
 enum Lost {
     OnTheWay(NoAnswer),
+    /// An answer with that status that is no gateway's.
+    Foreign(u16),
     Problem(Box<Failure>),
 }
 
 impl Lost {
-    /// Whether the same kill under the same key may be answered by now.
+    /// Whether the same request under the same key may be answered by now.
     fn is_worth_another_try(&self) -> bool {
         match self {
             Self::OnTheWay(_) => true,
+            Self::Foreign(_) => false,
             Self::Problem(failure) => failure.code() == "in_progress",
         }
     }
@@ -176,14 +198,18 @@ impl Lost {
     fn failure(self, url: &Url) -> Failure {
         match self {
             Self::OnTheWay(error) => unreachable(url, &error),
+            Self::Foreign(status) => foreign(status),
             Self::Problem(failure) => *failure,
         }
     }
 
-    fn of_kill(self, url: &Url, key: &str) -> Failure {
-        let is_lost = matches!(self, Self::OnTheWay(NoAnswer::Lost(_)));
+    /// Of a kill: `may_be_taken` where one of its tries may have arrived.
+    fn of_kill(self, url: &Url, key: &str, may_be_taken: bool) -> Failure {
         let mut failure = self.failure(url);
-        if is_lost {
+        if failure.code() == "in_progress" {
+            // The gateway works on this very kill.
+            failure.exit = Exit::Open;
+        } else if may_be_taken && failure.kill_id().is_none() {
             failure.exit = Exit::Unknown;
             failure.sentence = format!("{}; whether it took the kill is not known", failure.sentence);
             failure.hint =
@@ -196,6 +222,11 @@ impl Lost {
 fn unreachable(url: &Url, error: &NoAnswer) -> Failure {
     let place = &url[..url::Position::BeforePath];
     Failure::here(format!("the gateway at {place} {error}")).hint("--url or KILLGATE_URL says where it is")
+}
+
+fn foreign(status: u16) -> Failure {
+    Failure::here(format!("the gateway answered HTTP {status}, and not as one does"))
+        .hint("is that the address of a killgate? See --url")
 }
 
 async fn problem(answer: Answer) -> Result<Failure, NoAnswer> {

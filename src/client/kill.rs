@@ -5,22 +5,26 @@ use std::{
     time::Duration,
 };
 
+use aws_lc_rs::digest::{SHA256, digest};
 use clap::Args;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    answers::{Event, Kill, sessions},
+    answers::{Event, Kill, List, sessions},
     asked::{Chosen, Place},
     connection::Connection,
     exit::Exit,
     failure::Failure,
     follow::{Progress, SoFar, follow, goes_on},
-    gateway::{Document, Gateway, fresh_key},
+    gateway::{Document, Gateway, encode, fresh_key},
     print,
     shown::{Output, Screen, Style, Table},
 };
-use crate::{cli::stopped, domain::legible};
+use crate::{chain::hex, cli::stopped, domain::legible};
+
+/// What helps where a key has nothing left to stand for.
+const FRESH_KEY: &str = "no kill came of this --key: give a fresh one, or none";
 
 /// What both a preview and a kill take.
 #[derive(Debug, Args)]
@@ -98,7 +102,7 @@ pub struct WatchArgs {
 impl Order {
     /// What is sent to have it previewed.
     fn body(&self, reason: &str) -> Result<Value, Failure> {
-        let mut body = json!({ "target": self.place.json(), "select": self.chosen.select()?, "reason": reason });
+        let mut body = json!({ "target": self.place.json()?, "select": self.chosen.select()?, "reason": reason });
         if let Some(person) = &self.on_behalf_of {
             body["on_behalf_of"] = json!(person);
         }
@@ -109,23 +113,24 @@ impl Order {
     }
 }
 
-/// Has that kill previewed.
-pub(super) async fn previewed(gateway: &Gateway, body: &Value) -> Result<Document, Failure> {
+/// Has that kill previewed, under that key.
+pub(super) async fn previewed(gateway: &Gateway, body: &Value, key: &str) -> Result<Document, Failure> {
     let mut body = body.clone();
     body["dry_run"] = json!(true);
-    gateway.kill(&body, &fresh_key(), None).await
+    gateway.preview(&body, key).await
 }
 
 pub(super) async fn preview(args: PreviewArgs) -> Result<Exit, Failure> {
     let body = args.order.body(&args.reason)?;
     let gateway = args.connection.open().await?;
-    let document = previewed(&gateway, &body).await?;
+    let document = previewed(&gateway, &body, &fresh_key()).await?;
+    let preview: Kill = document.read()?;
+    if let Some(problem) = &preview.problem {
+        return Err(Failure::of_kill(problem, &preview.id));
+    }
     match args.output {
         Output::Json => print::json(&document.text)?,
-        Output::Table => {
-            let preview = document.read()?;
-            print::text(&shown(&preview, Screen::stdout()))?;
-        }
+        Output::Table => print::text(&shown(&preview, Screen::stdout()))?,
     }
     Ok(Exit::Done)
 }
@@ -138,13 +143,29 @@ pub(super) async fn kill(args: KillArgs) -> Result<Exit, Failure> {
             .hint("--yes does without; `killgate preview` shows what would be ended"));
     }
     let gateway = args.connection.open().await?;
-    let document = previewed(&gateway, &body).await?;
+    let preview_key = args.key.as_deref().map_or_else(fresh_key, key_of_preview);
+    let document = previewed(&gateway, &body, &preview_key).await?;
     let preview: Kill = document.read()?;
     eprint!("{}", shown(&preview, Screen::stderr()));
     if let Some(problem) = &preview.problem {
-        return Err(Failure::of_kill(problem, &preview.id));
+        let failure = Failure::of_kill(problem, &preview.id);
+        return Err(if document.is_replayed { failure.hint(FRESH_KEY) } else { failure });
     }
-    let Some(confirm) = &preview.confirm else { return nobody(&preview, &document, args.output) };
+    let until = Instant::now() + args.timeout;
+    let of_key = if document.is_replayed { confirmed(&gateway, &preview).await? } else { None };
+    if let Some(Kill { id, status, .. }) = of_key {
+        print::aside(&format!("this --key stands for the kill {id} already: nothing else is sent"));
+        let until = if args.no_follow { Instant::now() } else { until };
+        let kill = followed(&gateway, &id, &status, until, Output::Table).await?;
+        return ended(&kill, args.output, &args.order, &preview);
+    }
+    let Some(confirm) = &preview.confirm else {
+        if document.is_replayed && preview.count("alive") > 0 {
+            let sentence = "--key: what was previewed under it may not be confirmed any more; nothing was sent";
+            return Err(Failure::wrong(sentence).hint(FRESH_KEY));
+        }
+        return nobody(&preview, &document, args.output);
+    };
     if !args.yes && !is_wanted(&args.order, &preview)? {
         eprintln!("nothing was sent");
         return Ok(Exit::NotConfirmed);
@@ -153,30 +174,85 @@ pub(super) async fn kill(args: KillArgs) -> Result<Exit, Failure> {
     let key = args.key.unwrap_or_else(fresh_key);
     // It is on record at once, and followed from there.
     let wait = (!args.no_follow).then_some(0);
-    let kill = match gateway.kill(&body, &key, wait).await {
+    let (id, status) = match gateway.kill(&body, &key, wait).await {
         // It is on record, and may still be settled.
-        Err(failure) if failure.exit == Exit::Unknown && failure.kill_id().is_some() && !args.no_follow => {
-            failure.kill_id().unwrap_or_default().to_owned()
+        Err(failure) if matches!(failure.exit, Exit::Unknown | Exit::Open) && !args.no_follow => {
+            let Some(id) = failure.kill_id() else { return Err(failure) };
+            let status = if failure.exit == Exit::Open { "pending" } else { "unknown" };
+            (id.to_owned(), status.to_owned())
         }
         Err(failure) => return Err(failure),
-        Ok(document) if args.no_follow => return tell(&document, args.output),
-        Ok(document) => document.read::<Kill>()?.id,
+        Ok(document) if args.no_follow => return ended(&document, args.output, &args.order, &preview),
+        Ok(document) => {
+            let kill: Kill = document.read().map_err(|failure| failure.after_sending(""))?;
+            (kill.id, kill.status)
+        }
     };
-    let until = Instant::now() + args.timeout;
-    tell(&followed(&gateway, &kill, until, Output::Table).await?, args.output)
+    let kill = followed(&gateway, &id, &status, until, Output::Table).await?;
+    ended(&kill, args.output, &args.order, &preview)
+}
+
+/// The key of the preview that goes before the kill with that key: the same command has the same of both, and so makes the same
+/// kill.
+fn key_of_preview(key: &str) -> String {
+    format!("preview-{}", hex(digest(&SHA256, key.as_bytes()).as_ref()))
+}
+
+/// The kill that came of that preview.
+///
+/// # Errors
+/// A record that cannot be read: then nobody knows whether there is one.
+async fn confirmed(gateway: &Gateway, preview: &Kill) -> Result<Option<Kill>, Failure> {
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let mut query = vec![pair("order", "oldest"), pair("limit", "500")];
+    query.extend(preview.requested_at.as_deref().map(|at| pair("since", at)));
+    let would_end = preview.sessions.iter().find(|session| session.outcome == "alive");
+    query.extend(would_end.map(|session| pair("session_id", &session.id)));
+    loop {
+        let list: List<Kill> = gateway.get(&["kills"], &encode(&query)).await?.read()?;
+        let of_it = list.items.into_iter().find(|kill| kill.confirms.as_deref() == Some(&*preview.id));
+        if of_it.is_some() {
+            return Ok(of_it);
+        }
+        let Some(cursor) = list.next_cursor else { return Ok(None) };
+        query.retain(|(name, _)| name != "cursor");
+        query.push(pair("cursor", &cursor));
+    }
+}
+
+/// A kill as it is now, and what was named and is none of it: the preview has told why.
+fn ended(document: &Document, output: Output, order: &Order, preview: &Kill) -> Result<Exit, Failure> {
+    let exit = tell(document, output)?;
+    let is_left = |outcome: &str| !matches!(outcome, "alive" | "not_found" | "gone");
+    let left: Vec<_> = preview.sessions.iter().filter(|session| is_left(&session.outcome)).collect();
+    if exit != Exit::Done || left.is_empty() || !order.chosen.names_ids() {
+        return Ok(exit);
+    }
+    let left: Vec<_> = left.iter().map(|session| format!("{} ({})", session.id, session.outcome)).collect();
+    print::aside(&format!("not ended of those that were named: {}", left.join(", ")));
+    Ok(Exit::Partial)
 }
 
 pub(super) async fn watch(args: WatchArgs) -> Result<Exit, Failure> {
     let gateway = args.connection.open().await?;
     let until = Instant::now() + args.timeout;
-    tell(&followed(&gateway, &args.id, until, args.output).await?, args.output)
+    tell(&followed(&gateway, &args.id, "", until, args.output).await?, args.output)
 }
 
-/// Follows a kill with a line of progress; with JSON each event is told.
-async fn followed(gateway: &Gateway, id: &str, until: Instant, output: Output) -> Result<Document, Failure> {
+/// Follows a kill with a line of progress; with JSON each event is told. `status` is what is known of it; empty where nothing is.
+///
+/// # Errors
+/// Of a kill that something is known of, one that says so: it goes on.
+async fn followed(
+    gateway: &Gateway,
+    id: &str,
+    status: &str,
+    until: Instant,
+    output: Output,
+) -> Result<Document, Failure> {
     let progress = Progress::begin(io::stderr().is_terminal());
     progress.say("sent");
-    let mut so_far = SoFar::default();
+    let (mut so_far, mut status) = (SoFar::default(), status.to_owned());
     let tell = |text: &str| {
         if output == Output::Json {
             // Whoever does not listen any more ends it by the last line.
@@ -184,6 +260,7 @@ async fn followed(gateway: &Gateway, id: &str, until: Instant, output: Output) -
         }
         if let Ok(event) = serde_json::from_str::<Event>(text) {
             progress.say(&so_far.after(&event));
+            status = event.status;
         }
     };
     let kill = tokio::select! {
@@ -191,7 +268,7 @@ async fn followed(gateway: &Gateway, id: &str, until: Instant, output: Output) -
         _ = stopped() => Err(Failure::new(Exit::Open, "stopped following").hint(goes_on(id))),
     };
     progress.end();
-    kill
+    kill.map_err(|failure| if status.is_empty() { failure } else { failure.after_sending(&status).hint(goes_on(id)) })
 }
 
 /// A kill as it is now, and the exit status that says so.

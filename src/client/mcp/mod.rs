@@ -61,6 +61,11 @@ const PREVIEWS: usize = 100;
 
 pub(super) async fn mcp(args: McpArgs) -> Result<Exit, Failure> {
     let McpArgs { on_behalf_of, connection } = args;
+    let on_behalf_of = on_behalf_of.map(|person| person.trim().to_owned());
+    if on_behalf_of.as_deref() == Some("") {
+        return Err(Failure::wrong("--on-behalf-of (KILLGATE_ON_BEHALF_OF): names nobody")
+            .hint("name the person, or leave it out: then the agent names one with each preview"));
+    }
     let http = connection.http()?;
     // What keeps it from working is told at once, and not to an agent.
     connection.open_with(&http).await?;
@@ -167,7 +172,7 @@ impl Tools {
             ));
         }
         let mut body = asked.body()?;
-        let document = previewed(&self.gateway().await?, &body).await?;
+        let document = previewed(&self.gateway().await?, &body, &fresh_key()).await?;
         let preview: Kill = document.read()?;
         let mut shown = document.value()?;
         // It binds the kill to the preview, and stays here.

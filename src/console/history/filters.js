@@ -68,7 +68,7 @@ export function filters(context, change) {
       fill(chosen, Object.entries(given).map(([name, value]) => h("button", {
         type: "button", class: "chip mute remove", "aria-label": `Without ${TITLES[name]} ${value}`,
         onclick: () => change(Object.fromEntries(Object.entries(given).filter(([other]) => other !== name))),
-      }, `${TITLES[name]}: ${TIMES.includes(name) ? local(value).replace("T", " ") : value.split(",").map(plain).join(" or ")}`, h("span", { "aria-hidden": "true" }, " ×"))));
+      }, `${TITLES[name]}: ${TIMES.includes(name) ? local(value).replace("T", " ") || value : value.split(",").map(plain).join(" or ")}`, h("span", { "aria-hidden": "true" }, " ×"))));
     },
   };
 }

@@ -20,6 +20,8 @@ export function plot(pick) {
   async function show(filters, signal) {
     const until = filters.until ? new Date(filters.until).getTime() : Date.now();
     const since = filters.since ? new Date(filters.since).getTime() : until - DAY;
+    // Which one, and what it may be, is told where the list would be.
+    if (Number.isNaN(since) || Number.isNaN(until)) return fill(node, h("p", { class: "quiet" }, "No plot: a time of the filters is none."));
     const per = until - since > BY_HOUR ? "day" : "hour";
     const step = per === "day" ? DAY : HOUR;
     if (until <= since || (until - since) / step > MOST_SLOTS) return fill(node, h("p", { class: "quiet" }, "The time between is too long for a plot."));
@@ -94,11 +96,11 @@ function told({ counts }) {
   return STATUS_WORDS.filter((status) => counts[status]).map((status) => `${counts[status]} ${plain(status)}`).join(", ");
 }
 
-/** The same for who does not see it. */
+/** The same for who does not see it. A table itself cannot be made narrower than its words. */
 function table(slots) {
-  return h("table", { class: "hidden" }, h("caption", {}, "Kills over time"),
+  return h("div", { class: "hidden" }, h("table", {}, h("caption", {}, "Kills over time"),
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "From"), h("th", { scope: "col" }, "Kills"))),
-    h("tbody", {}, slots.filter(({ all }) => all > 0).map((slot) => h("tr", {}, h("th", { scope: "row" }, moment(slot.at)), h("td", {}, told(slot))))));
+    h("tbody", {}, slots.filter(({ all }) => all > 0).map((slot) => h("tr", {}, h("th", { scope: "row" }, moment(slot.at)), h("td", {}, told(slot)))))));
 }
 
 function niceMost(number) {

@@ -33,9 +33,9 @@ pub(super) fn post(format: Format, kill: &Kill, url: &Url, secret: Option<&str>,
     let body = match format {
         Format::Plain => json!(null),
         Format::Slack => slack(&title, &lines),
-        Format::Teams => teams(&title, &lines, kill.status),
+        Format::Teams => teams(&title, &lines, is_good(kill)),
         Format::Feishu => {
-            let mut body = feishu(&title, &lines, kill.status);
+            let mut body = feishu(&title, &lines, is_good(kill));
             if let Some(secret) = secret {
                 let timestamp = now.unix_timestamp().to_string();
                 body["sign"] = json!(signature(&format!("{timestamp}\n{secret}"), ""));
@@ -78,10 +78,16 @@ fn signature(key: &str, message: &str) -> String {
 fn title(kill: &Kill) -> String {
     let place = member(kill, "alias").or_else(|| member(kill, "instance_id")).unwrap_or("a place that is not known");
     let many = match kill.sessions.len() {
+        0 if is_unknown(kill) => "how many sessions is not known,".to_owned(),
         1 => "1 session".to_owned(),
         many => format!("{many} sessions"),
     };
     line(&format!("killgate: {}, {many} at {place}", kill.status))
+}
+
+/// Whether nobody has said which sessions it is about.
+fn is_unknown(kill: &Kill) -> bool {
+    kill.clone().explained().sessions_known == Some(false)
 }
 
 fn lines(kill: &Kill) -> Vec<String> {
@@ -127,8 +133,8 @@ fn slack(title: &str, lines: &[String]) -> Value {
 }
 
 /// Workflows take adaptive cards; their rich text is read as it is, without Markdown.
-fn teams(title: &str, lines: &[String], status: Status) -> Value {
-    let color = if is_good(status) { "good" } else { "attention" };
+fn teams(title: &str, lines: &[String], is_good: bool) -> Value {
+    let color = if is_good { "good" } else { "attention" };
     let text = |text: &str| json!({ "type": "RichTextBlock", "inlines": [{ "type": "TextRun", "text": text }] });
     let heading = json!({
         "type": "RichTextBlock",
@@ -148,19 +154,19 @@ fn teams(title: &str, lines: &[String], status: Status) -> Value {
 }
 
 /// Custom bots take cards.
-fn feishu(title: &str, lines: &[String], status: Status) -> Value {
+fn feishu(title: &str, lines: &[String], is_good: bool) -> Value {
     let plain = |text: &str| json!({ "tag": "plain_text", "content": text });
     json!({
         "msg_type": "interactive",
         "card": {
-            "header": { "title": plain(title), "template": if is_good(status) { "green" } else { "red" } },
+            "header": { "title": plain(title), "template": if is_good { "green" } else { "red" } },
             "elements": [{ "tag": "div", "text": plain(&lines.join("\n")) }],
         },
     })
 }
 
-const fn is_good(status: Status) -> bool {
-    matches!(status, Status::Succeeded | Status::Accepted)
+fn is_good(kill: &Kill) -> bool {
+    matches!(kill.status, Status::Succeeded | Status::Accepted) && !is_unknown(kill)
 }
 
 #[cfg(test)]
@@ -187,8 +193,12 @@ mod tests {
     }
 
     fn posted(format: Format, secret: Option<&str>) -> (Url, Value) {
+        posted_of(&kill(), format, secret)
+    }
+
+    fn posted_of(kill: &Kill, format: Format, secret: Option<&str>) -> (Url, Value) {
         let url = "https://chat.example.com/hook?access_token=canary".parse().unwrap();
-        let Post { url, body } = post(format, &kill(), &url, secret, NOW);
+        let Post { url, body } = post(format, kill, &url, secret, NOW);
         (url, serde_json::from_str(&body).unwrap())
     }
 
@@ -223,6 +233,25 @@ mod tests {
         assert!(body.iter().all(|block| block["type"] == "RichTextBlock"), "{teams}");
         let (_, dingtalk) = posted(Format::Dingtalk, None);
         assert_eq!((&dingtalk["msgtype"], &dingtalk["at"]["isAtAll"]), (&json!("text"), &json!(false)));
+    }
+
+    #[test]
+    fn a_kill_of_sessions_that_nobody_has_named_is_neither_one_of_none_nor_good() {
+        let accepted = Kill {
+            status: Status::Accepted,
+            select: Some(json!({ "intelligent": true })),
+            sessions: vec![],
+            problem: None,
+            ..kill()
+        };
+        for format in CHATS {
+            let text = posted_of(&accepted, format, None).1.to_string();
+            assert!(text.contains("accepted, how many sessions is not known, at orders"), "{text}");
+            assert!(!text.contains("0 sessions") && !text.contains("good") && !text.contains("green"), "{text}");
+        }
+        let nobody = Kill { status: Status::Succeeded, matched: Some(0), ..accepted };
+        let text = posted_of(&nobody, Format::Teams, None).1.to_string();
+        assert!(text.contains("succeeded, 0 sessions at") && text.contains("\"good\""), "{text}");
     }
 
     /// Checked against an HMAC that was made by other means.

@@ -141,3 +141,55 @@ async fn everything_that_can_be_asked_arrives_as_it_was_asked() {
     } });
     assert_eq!(*select, expected, "{record:#?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_was_named_and_lives_is_told_and_makes_it_partial() {
+    let gateway = Gateway::start(Engine::Sqlite).await;
+    let anna = Person::at(&gateway);
+    let killed = anna.run("kill orders-ro 2075425 2075429 -m test --yes -o json").await;
+    assert_eq!(killed.assert(5).json()["status"], "succeeded", "{killed:?}");
+    assert!(killed.stderr.contains("not ended of those that were named: 2075429 (protected)"), "{killed:?}");
+    let unfollowed = anna.run("kill orders-ro 2075433 2075429 99 -m test --yes --no-follow").await;
+    assert!(unfollowed.assert(5).stderr.contains("named: 2075429 (protected)\n"), "{unfollowed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_command_with_the_same_key_is_the_same_kill() {
+    let gateway = Gateway::start(Engine::Sqlite).await;
+    let anna = Person::at(&gateway);
+    let words = "kill orders-ro 2075425 -m test --yes --key INC-4711 -o json";
+    let first = anna.run(words).await.assert(0).json()["id"].clone();
+    let again = anna.run(words).await;
+    assert_eq!(again.assert(0).json()["id"], first, "{again:?}");
+    assert!(again.stderr.contains("this --key stands for the kill"), "{again:?}");
+    assert_eq!(statuses(&gateway).await, ["succeeded", "preview"]);
+    let other = anna.run("kill orders-ro 2075433 -m test --yes --key INC-4711").await;
+    assert!(other.assert(2).stderr.contains("give a fresh --key"), "{other:?}");
+    assert!(gateway.clouds.alive(&taurusdb()).contains(&2_075_433));
+    // Whoever said no before may say yes later.
+    let words = "kill orders-ro 2075433 -m test --key INC-4712";
+    anna.at_terminal(words, 200, "n\n").await.assert(3);
+    anna.at_terminal(words, 200, "y\n").await.assert(0);
+    anna.at_terminal(words, 200, "").await.assert(0);
+    assert_eq!(on_record(&gateway).await.iter().filter(|kill| kill["status"] == "succeeded").count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_preview_that_fails_is_a_problem_for_people_and_for_programs() {
+    let more = "[vendors.taurusdb]\nmax_wait_ms = 1500\ntimeout_ms = 1500\n".to_owned();
+    let gateway = Gateway::start_with(Engine::Sqlite, Setup { more, ..Setup::default() }).await;
+    let anna = Person::at(&gateway);
+    gateway.clouds.misbehave(Action::TaurusdbProcesses, Behaviour::Deny);
+    for words in ["kill orders-ro 2075425 -m test --yes --key K", "preview orders-ro 2075425"] {
+        let told = anna.run(&format!("{words} -o json")).await;
+        let problem = told.assert(6).json();
+        assert_eq!(problem["code"], "upstream_denied", "{told:?}");
+        assert!(problem["kill_id"].is_string() && told.stderr.contains("hint: "), "{told:?}");
+        let table = anna.run(words).await;
+        assert_eq!((table.assert(6).stdout.as_str(), table.stderr.contains("killgate: ")), ("", true), "{table:?}");
+    }
+    gateway.clouds.behave();
+    let again = anna.run("kill orders-ro 2075425 -m test --yes --key K").await;
+    assert!(again.assert(6).stderr.contains("no kill came of this --key"), "{again:?}");
+    assert!(gateway.clouds.alive(&taurusdb()).contains(&2_075_425));
+}

@@ -89,3 +89,36 @@ async fn a_list_that_was_lost_is_asked_for_once_more() {
     let lost = breaker.person().run("targets").await;
     assert!(lost.assert(1).stderr.contains("did not answer"), "{lost:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_gateway_was_asked_for_a_preview_only_and_has_ended_nobody() {
+    let stranger = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let person = Person::with(&format!("http://{}", stranger.local_addr().unwrap()), "token");
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = stranger.accept().await {
+            let _ = request_of(&mut client).await;
+            let page =
+                "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>";
+            let _ = client.write_all(page.as_bytes()).await;
+        }
+    });
+    for words in ["preview orders-ro 1", "kill orders-ro 1 -m test --yes", "targets"] {
+        let told = person.run(words).await;
+        assert!(told.assert(1).stderr.contains("is that the address of a killgate?"), "{words}: {told:?}");
+    }
+}
+
+/// The kill is on record and was sent: where nobody tells any more what became of it, that is not "no answer".
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_whose_gateway_is_gone_is_open() {
+    let gateway = Gateway::start(Engine::Sqlite).await;
+    // Nothing of it is told after it is on record.
+    let breaker = Breaker::before(&gateway, "GET /kills/", usize::MAX, 0).await;
+    gateway.clouds.misbehave(killgate::sandbox::Action::DcdbFlow, killgate::sandbox::Behaviour::Hang);
+    let words = "kill orders-shard-1 1111 -m test --yes --timeout 1s";
+    let open = breaker.person().run(words).await;
+    assert!(open.assert(7).stderr.contains("the kill goes on; `killgate watch"), "{open:?}");
+    // Of one that was never heard of nothing is known.
+    let watched = breaker.person().run("watch 01990000-0000-7000-8000-000000000000 --timeout 1s").await;
+    assert!(watched.assert(1).stderr.contains("did not answer"), "{watched:?}");
+}

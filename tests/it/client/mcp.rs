@@ -179,3 +179,15 @@ async fn what_a_database_says_is_handed_over_as_data_that_cannot_end_itself() {
         assert!(text.lines().count() <= 3, "{text:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_could_act_for_nobody_does_not_start() {
+    let anna = Person::with("http://127.0.0.1:1", "token");
+    for person in ["", " "] {
+        let refused = anna.run_with(&["mcp", "--on-behalf-of", person], "").await;
+        assert!(
+            refused.assert(2).stderr.contains("--on-behalf-of (KILLGATE_ON_BEHALF_OF): names nobody"),
+            "{refused:?}"
+        );
+    }
+}

@@ -85,3 +85,30 @@ async fn whoever_may_kill_and_not_read_sees_its_own_and_is_not_offered_the_rest(
     assert_eq!(browser.count(".kills tbody tr").await, 1);
     assert_eq!(browser.count("[name=user], [name=database], .export").await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_telephone_shows_the_history_without_scrolling_sideways() {
+    let gateway = gateway().await;
+    kill(&gateway, kill_of("orders-ro", &[2_075_425])).await;
+    kill(&gateway, kill_of("orders-ro", &[2_075_433, 2_075_429])).await;
+    let refused = kill_of("orders-ro", &[2_075_429]).to_string();
+    gateway.client().post("/sessions/kill", &Gateway::token("dba", ALL), &[], refused).await;
+    kill(&gateway, json!({ "target": "ledger", "select": { "ids": ["10180"] }, "reason": "x", "dry_run": true })).await;
+    let browser = logged_in(&gateway, ALL, "#/live").await;
+    browser.size(390, 844).await;
+    browser.open(&at(&gateway, "#/history")).await;
+    browser.sees(".end", "That is all").await;
+    // Several statuses in one line are what made it wide.
+    browser.until("return document.querySelector('.plot .hidden td')?.textContent.includes(', ')").await;
+    assert_eq!(browser.js("return document.documentElement.scrollWidth").await, 390);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_with_a_bad_time_says_which_one_and_keeps_it() {
+    let gateway = gateway().await;
+    let browser = logged_in(&gateway, ALL, "#/history?since=garbage&reason=INC").await;
+    browser.sees(".end", "since").await;
+    browser.sees(".plot", "a time of the filters is none").await;
+    browser.sees(".chosen", "From: garbage").await;
+    assert!(!browser.text("main").await.contains("The console failed"));
+}
