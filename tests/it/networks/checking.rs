@@ -75,3 +75,35 @@ async fn what_holds_and_what_does_not_is_told_by_its_key() {
         ended.stdout
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_gateways_own_certificate_is_held_against_its_key_and_the_day() {
+    let (ours, folder) = (Authority::new("ours"), tempfile::tempdir().unwrap());
+    let (now, before) = (ours.issue(For::Us), ours.issue(For::UsBefore));
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let record = format!("sqlite_path = \"{}\"", path("k.db"));
+    let tls = format!(
+        "[server.tls]\ncertificate_file = \"{}\"\nkey_file = \"{}\"\n",
+        path("certificate.pem"),
+        path("key.pem")
+    );
+    let clouds = Sandbox::start(([127, 0, 0, 1], 0).into(), Clouds::demo()).unwrap();
+    let text = configuration_text(&record, &clouds.url, &tls);
+    std::fs::write(folder.path().join("killgate.toml"), &text).unwrap();
+    let plain = async || Process::start(&["check"], folder.path(), &[]).ended().await;
+
+    now.write(folder.path());
+    let ended = check(folder.path(), &text).await;
+    assert!(line(&ended, "server.tls").starts_with("ok"), "{}", ended.stdout);
+    assert!(plain().await.status.success());
+
+    std::fs::write(path("key.pem"), &before.key).unwrap();
+    let ended = plain().await;
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stdout);
+    assert!(ended.stderr.contains("server.tls: key_file: is not the key of the certificate"), "{}", ended.stderr);
+
+    before.write(folder.path());
+    let ended = check(folder.path(), &text).await;
+    assert_eq!(line(&ended, "server.tls"), "FAIL server.tls: certificate_file: the certificate has expired");
+    assert!(plain().await.status.success(), "it keeps no gateway from serving");
+}
