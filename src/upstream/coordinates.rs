@@ -130,10 +130,7 @@ mod tests {
         assert_eq!((told(&[alone]), told(&[cluster, node])), (None, None));
         assert_eq!(told(&[cluster]).unwrap(), "node_id is required where instance_id begins with pc-");
         assert_eq!(told(&[alone, node]).unwrap(), "node_id must be left out where instance_id does not begin with pc-");
-        assert_eq!(
-            told(&[node]).unwrap(),
-            "instance_id is required: the id of an RDS instance (`rm-…`) or a PolarDB cluster (`pc-…`)"
-        );
+        assert!(told(&[node]).unwrap().starts_with("instance_id is required: "));
     }
 
     #[test]
