@@ -142,7 +142,7 @@ pub(in crate::kill) fn unread(stop: &Stop) -> Problem {
         Stop::Fault(fault) | Stop::Unprepared(fault) | Stop::Renewed(fault) => refused(fault),
         Stop::NoPermit(rest) => {
             let sentence = "too many calls are waiting for this vendor account, and kills go before lists";
-            wait(ProblemCode::RateLimited, sentence, *rest)
+            Problem { of_list: true, ..wait(ProblemCode::RateLimited, sentence, *rest) }
         }
         Stop::NoRecord => Problem::new(
             ProblemCode::AuditUnavailable,

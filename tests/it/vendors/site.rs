@@ -76,7 +76,7 @@ async fn where_a_rule_protects_sessions_none_can_be_told_apart_and_none_is_sent(
     let gateway = international("[[protect]]\nvendor = 'dcdb'\nusers = ['dba_*']\n").await;
     let answer = gateway.kill(&kill_of(TARGET, &[1111])).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "forbidden"), "{}", answer.body);
-    assert!(answer.body["detail"].as_str().unwrap().contains("no list of them at the site"), "{}", answer.body);
+    assert!(answer.body["detail"].as_str().unwrap().contains("no list of them for this account"), "{}", answer.body);
     assert!(gateway.clouds.calls().is_empty());
 }
 
