@@ -11,7 +11,7 @@ use crate::{
     auth::{Grant, mint},
     clock::Clock,
     config::{Config, Keys},
-    http,
+    demo, http,
     sandbox::{Clouds, Sandbox, demo as world, scenes},
     telemetry,
 };
@@ -46,32 +46,18 @@ fn welcome(url: &str) -> String {
     format!(
         "simulated clouds at {url}; what they hold: {url}/_sandbox/sessions\n\n\
          # their keys, which are no secret, as accounts of a gateway\n\
-         [accounts.huawei-sandbox]\ncloud = \"huawei\"\nregion = \"{region}\"\nproject_id = \"{project}\"\n\
-         access_key = \"{access_key}\"\nsecret_key = \"{secret_key}\"\n\
-         endpoints = {{ gaussdb = \"{url}\", das = \"{url}\", taurusdb = \"{url}\" }}\n\
-         # or, in place of both keys: iam = {{ domain = \"{domain}\", username = \"{username}\", password = \"{password}\" }}\n\
-         # with endpoints.iam = \"{url}\"\n\n\
-         [accounts.tencent-sandbox]\ncloud = \"tencent\"\nregion = \"{tencent_region}\"\n\
-         secret_id = \"{secret_id}\"\nsecret_key = \"{tencent_key}\"\nendpoints.dcdb = \"{url}\"\n\n\
-         [targets.billing]\nvendor = \"gaussdb\"\ninstance_id = \"{billing}\"\nnode_id = \"{billing_node}\"\ncomponent_id = \"{component}\"\n\n\
+         # (in place of Huawei's two: iam = {{ domain = \"{domain}\", username = \"{username}\", password = \"{password}\" }}\n\
+         # with endpoints.iam = \"{url}\")\n\
+         {accounts}\n\
          # lose the answer to the next kill at TaurusDB; then behave again; then begin anew\n\
          curl -X PUT {url}/_sandbox/behaviour -d '{{\"action\":\"taurusdb_kill\",\"behaviour\":\"drop\",\"times\":1}}'\n\
          curl -X DELETE {url}/_sandbox/behaviour\n\
          curl -X POST {url}/_sandbox/reset\n\n\
          All actions and behaviours: docs/sandbox.md. Ctrl-C stops it.",
-        region = world::HUAWEI_REGION,
-        project = world::HUAWEI_PROJECT_ID,
-        access_key = world::HUAWEI_ACCESS_KEY,
-        secret_key = world::HUAWEI_SECRET_KEY,
         domain = world::HUAWEI_DOMAIN,
         username = world::HUAWEI_USERNAME,
         password = world::HUAWEI_PASSWORD,
-        tencent_region = world::TENCENT_REGION,
-        secret_id = world::TENCENT_SECRET_ID,
-        tencent_key = world::TENCENT_SECRET_KEY,
-        billing = scenes::BILLING_INSTANCE,
-        billing_node = scenes::BILLING_NODE,
-        component = scenes::BILLING_COMPONENT,
+        accounts = demo::world::accounts_and_targets("sandbox", url),
     )
 }
 

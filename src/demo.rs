@@ -1,6 +1,7 @@
 //! `killgate demo`: simulated clouds, a gateway and an embedded record, in one process on one machine.
 
 mod scene;
+pub mod world;
 
 use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr, path::Path, time::Duration};
 
@@ -14,7 +15,7 @@ use crate::{
     cli,
     clock::Clock,
     config::{self, Config, Database},
-    sandbox::{Clouds, Sandbox, demo as world, scenes},
+    sandbox::{Clouds, Sandbox, scenes},
     telemetry,
 };
 
@@ -107,78 +108,14 @@ pub fn configuration(
         [console]
         enabled = true
 
-        [accounts.huawei-demo]
-        cloud = "huawei"
-        region = "{region}"
-        project_id = "{project}"
-        access_key = "{access_key}"
-        secret_key = "{secret_key}"
-        endpoints = {{ gaussdb = "{clouds}", das = "{clouds}", dasrds = "{clouds}", taurusdb = "{clouds}" }}
-
-        [accounts.tencent-demo]
-        cloud = "tencent"
-        region = "{tencent_region}"
-        secret_id = "{secret_id}"
-        secret_key = "{tencent_secret_key}"
-        endpoints = {{ dcdb = "{clouds}", tdsql = "{clouds}", dbbrain = "{clouds}" }}
-
-        [accounts.alibaba-demo]
-        cloud = "alibaba"
-        region = "{alibaba_region}"
-        access_key_id = "{access_key_id}"
-        access_key_secret = "{access_key_secret}"
-        endpoints.alidas = "{clouds}"
-
-        {targets}
+        {world}
         {more}
         "#,
         record = record.display(),
         key = key.expose_secret(),
-        region = world::HUAWEI_REGION,
-        project = world::HUAWEI_PROJECT_ID,
-        access_key = world::HUAWEI_ACCESS_KEY,
-        secret_key = world::HUAWEI_SECRET_KEY,
-        tencent_region = world::TENCENT_REGION,
-        secret_id = world::TENCENT_SECRET_ID,
-        tencent_secret_key = world::TENCENT_SECRET_KEY,
-        targets = targets(),
-        alibaba_region = world::ALIBABA_REGION,
-        access_key_id = world::ALIBABA_ACCESS_KEY_ID,
-        access_key_secret = world::ALIBABA_ACCESS_KEY_SECRET,
+        world = world::accounts_and_targets("demo", clouds),
     );
     Ok(config::parse(&text, env)?)
-}
-
-/// Coordinates by name.
-type Coordinates<'a> = &'a [(&'a str, &'a str)];
-
-/// The demo's places, one for each vendor and a few with a scene of their own.
-fn targets() -> String {
-    let node = |instance, node| [("instance_id", instance), ("node_id", node)];
-    let component =
-        |instance, node, component| [("instance_id", instance), ("node_id", node), ("component_id", component)];
-    let targets: [(&str, &str, Coordinates<'_>); 11] = [
-        ("ledger", "gaussdb", &component(world::GAUSSDB_INSTANCE, world::GAUSSDB_NODE, world::GAUSSDB_COMPONENT)),
-        ("shop", "das", &[("instance_id", world::DAS_INSTANCE), ("db_user_id", world::DAS_DB_USER_ID)]),
-        ("orders-ro", "taurusdb", &node(world::TAURUSDB_INSTANCE, world::TAURUSDB_NODE)),
-        ("orders-shard-1", "dcdb", &[("instance_id", world::DCDB_INSTANCE), ("shard_id", world::DCDB_SHARD)]),
-        ("billing", "gaussdb", &component(scenes::BILLING_INSTANCE, scenes::BILLING_NODE, scenes::BILLING_COMPONENT)),
-        ("catalog", "taurusdb", &node(scenes::CATALOG_INSTANCE, scenes::CATALOG_NODE)),
-        ("payments", "taurusdb", &node(scenes::PAYMENTS_INSTANCE, scenes::PAYMENTS_NODE)),
-        ("invoices", "tdsql", &[("instance_id", world::TDSQL_INSTANCE)]),
-        ("reports", "dasrds", &[("instance_id", world::DASRDS_INSTANCE)]),
-        ("wiki", "dbbrain", &[("instance_id", world::DBBRAIN_INSTANCE)]),
-        ("forum", "alidas", &[("instance_id", world::ALIDAS_INSTANCE)]),
-    ];
-    let mut text = String::new();
-    for (alias, vendor, coordinates) in targets {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "\n[targets.{alias}]\nvendor = \"{vendor}\"\n");
-        for (name, value) in coordinates {
-            let _ = writeln!(text, "{name} = \"{value}\"");
-        }
-    }
-    text
 }
 
 /// What to paste, and what it shows.
@@ -259,7 +196,7 @@ const CONFIRMED: &str =
     r#"{"target":"shop","select":{"match":{"user":"app"}},"reason":"INC-4711 stuck pool","confirm":"'"$CONFIRM"'"}"#;
 
 /// One kill for each operation, on sessions that the demo's world has: what it shows, further headers, the body.
-const KILLS: [(&str, &str, &str); 10] = [
+const KILLS: [(&str, &str, &str); 11] = [
     (
         "Huawei GaussDB: two sessions of a coordinator",
         "",
@@ -274,6 +211,11 @@ const KILLS: [(&str, &str, &str); 10] = [
         "Huawei TaurusDB: the database picks; wait up to 5 seconds for the outcome",
         " -H 'Prefer: wait=5'",
         r#"{"target":"orders-ro","select":{"intelligent":true},"reason":"INC-4711 load"}"#,
+    ),
+    (
+        "Huawei RDS: the database picks; without a task it stays accepted",
+        "",
+        r#"{"target":"crm","select":{"intelligent":true},"reason":"INC-4711 load"}"#,
     ),
     (
         "Huawei DAS: every session of one user; its empty 200 is accepted, not killed",

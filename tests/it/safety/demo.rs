@@ -87,7 +87,7 @@ async fn every_line_of_the_demo_does_what_it_says_and_ctrl_c_ends_it() {
     let process = Process::start(&["demo", "--listen", "127.0.0.1:0"], directory.path(), &[]);
     let guide = eventually("the guide", async || Some(process.stdout()).filter(|said| said.contains("Ctrl-C"))).await;
     let curls = curls(&guide);
-    assert_eq!(curls.len(), 15, "{guide}");
+    assert_eq!(curls.len(), 16, "{guide}");
     let sessions = curls[0].run().await;
     let listed = sessions.body["items"].as_array().unwrap_or_else(|| panic!("{}", sessions.body));
     assert!(listed.iter().any(|session| session["id"] == "2075425"), "{}", sessions.body);
@@ -103,6 +103,7 @@ async fn every_line_of_the_demo_does_what_it_says_and_ctrl_c_ends_it() {
         ("GaussDB", 200, "succeeded"),
         ("a session that lives", 200, "partial"),
         ("the database picks", 200, "succeeded"),
+        ("RDS", 202, "accepted"),
         ("DAS", 202, "accepted"),
         ("DCDB", 200, "succeeded"),
         ("TDSQL", 200, "succeeded"),
@@ -119,9 +120,9 @@ async fn every_line_of_the_demo_does_what_it_says_and_ctrl_c_ends_it() {
             assert_eq!(answer.body["status"], word, "{curl:?}: {}", answer.body);
         }
     }
-    let history = curls[13].run().await;
+    let history = curls[14].run().await;
     assert_eq!(history.body["items"].as_array().map(Vec::len), Some(10), "as many as it asks for: {}", history.body);
-    let sessions = curls[14].run().await;
+    let sessions = curls[15].run().await;
     assert_eq!(sessions.status.as_u16(), 200);
 
     let record = guide.split_whitespace().skip_while(|word| *word != "record").nth(1).unwrap();
