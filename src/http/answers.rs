@@ -1,5 +1,5 @@
-//! What holds for every answer, whichever handler gives it: HEAD says what GET says, an error is a problem document, and
-//! a body that nobody wanted does not hold the connection.
+//! What holds for every answer, whichever handler gives it: HEAD says what GET says, an error is a problem document, what is
+//! for one caller is kept by nobody, and a body that nobody wanted does not hold the connection.
 
 use std::{
     cell::RefCell,
@@ -14,7 +14,10 @@ use actix_web::{
     body::{BodySize, BoxBody, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
     error::PayloadError,
-    http::{Method, StatusCode, header},
+    http::{
+        Method, StatusCode,
+        header::{self, HeaderValue},
+    },
     middleware::Next,
     web::Bytes,
 };
@@ -61,6 +64,19 @@ pub(super) async fn errors_as_problems(
     }
     let problem: HttpResponse = Failure::from(of_status(status)).error_response();
     Ok(response.into_response(problem))
+}
+
+/// Has nobody on the way keep what is for one caller, whom a token names (RFC 9111, section 5.2.2.5).
+pub(super) async fn kept_by_nobody(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let is_personal = request.headers().contains_key(header::AUTHORIZATION);
+    let mut response = next.call(request).await?;
+    if is_personal {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    Ok(response)
 }
 
 fn of_status(status: StatusCode) -> Problem {

@@ -170,6 +170,7 @@ pub fn app(
         .default_service(web::to(not_found))
         .wrap(from_fn(answers::head_as_get))
         .wrap(from_fn(answers::errors_as_problems))
+        .wrap(from_fn(answers::kept_by_nobody))
         .wrap(from_fn(answers::keep_payload))
         .wrap(from_fn(traces::leave))
         .wrap(TracingLogger::<request_id::Spans>::new())

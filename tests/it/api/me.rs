@@ -1,6 +1,6 @@
 //! `GET /me`: who the gateway takes a caller for, and what it may do.
 
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 
@@ -36,6 +36,9 @@ async fn a_caller_is_told_who_it_is_and_what_it_may_do(engine: Engine) {
     let claims =
         json!({ "act": { "sub": "chatops-bot" }, "azp": "portal", "scope": "sessions:read openid sessions:kill" });
     let answer = me(&gateway, &claims).await;
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(gateway.client().get("/kills/nothing", "bad").await.header("cache-control"), Some("no-store"));
+    assert_eq!(gateway.client().send(Method::GET, "/healthz", &[], String::new()).await.header("cache-control"), None);
     let expected = json!({
         "caller": "alice@example.com",
         "actor": "chatops-bot",
