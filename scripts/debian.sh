@@ -1,18 +1,26 @@
 # What scripts need of the machine; they source it.
 
-# Sees to it that a Debian package is there whose program was not found. Where this does not run as root on a Debian, it says
-# which one is wanted, and fails.
+# Sees to it that a Debian package is there whose program was not found; no service that comes with it is started. Where this
+# does not run as root on a Debian, it says which one is wanted, and fails.
 install() {
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
         echo "$(basename "$0" .sh): install $*" >&2
         return 1
     fi
-    # Several tests may want something at once; what a package starts does not keep the lock.
-    local apt=(flock --close /var/lock/killgate-install apt-get)
-    "${apt[@]}" install -y --no-install-recommends "$@" >&2 || {
-        "${apt[@]}" update >&2
-        "${apt[@]}" install -y --no-install-recommends "$@" >&2
-    }
+    # Several tests may want something at once.
+    flock --close /var/lock/killgate-install bash -euo pipefail -c '
+        # 101: what would start services may not.
+        policy=/usr/sbin/policy-rc.d
+        if [ ! -e "$policy" ]; then
+            trap "rm -f $policy" EXIT
+            printf "#!/bin/sh\nexit 101\n" >"$policy"
+            chmod +x "$policy"
+        fi
+        apt-get install -y --no-install-recommends "$@" || {
+            apt-get update
+            apt-get install -y --no-install-recommends "$@"
+        }
+    ' install "$@" >&2
 }
 
 # A port nobody listens on just now; whoever starts a server there tries again if somebody takes it meanwhile.
