@@ -222,8 +222,7 @@ impl Kill {
     /// The same with what is said of it as a whole.
     #[must_use]
     pub fn explained(mut self) -> Self {
-        let is_done = !matches!(self.status, Status::Failed | Status::Refused | Status::RateLimited);
-        let is_nobody = self.sessions.is_empty() && self.matched != Some(0) && is_done && self.select.is_some();
+        let is_nobody = self.names_nobody();
         self.sessions_known = is_nobody.then_some(false);
         self.note = match (self.status, self.matched) {
             (Status::Accepted, _) if is_nobody => Some(
@@ -238,6 +237,13 @@ impl Kill {
             _ => None,
         };
         self
+    }
+
+    /// Whether nobody has said which sessions it is about: there may be many.
+    #[must_use]
+    pub fn names_nobody(&self) -> bool {
+        let is_done = !matches!(self.status, Status::Failed | Status::Refused | Status::RateLimited);
+        self.sessions.is_empty() && self.matched != Some(0) && is_done && self.select.is_some()
     }
 
     /// Notes what became of those sessions; whose they were stays known.

@@ -78,16 +78,11 @@ fn signature(key: &str, message: &str) -> String {
 fn title(kill: &Kill) -> String {
     let place = member(kill, "alias").or_else(|| member(kill, "instance_id")).unwrap_or("a place that is not known");
     let many = match kill.sessions.len() {
-        0 if is_unknown(kill) => "how many sessions is not known,".to_owned(),
+        0 if kill.names_nobody() => "how many sessions is not known,".to_owned(),
         1 => "1 session".to_owned(),
         many => format!("{many} sessions"),
     };
     line(&format!("killgate: {}, {many} at {place}", kill.status))
-}
-
-/// Whether nobody has said which sessions it is about.
-fn is_unknown(kill: &Kill) -> bool {
-    kill.clone().explained().sessions_known == Some(false)
 }
 
 fn lines(kill: &Kill) -> Vec<String> {
@@ -166,7 +161,7 @@ fn feishu(title: &str, lines: &[String], is_good: bool) -> Value {
 }
 
 fn is_good(kill: &Kill) -> bool {
-    matches!(kill.status, Status::Succeeded | Status::Accepted) && !is_unknown(kill)
+    matches!(kill.status, Status::Succeeded | Status::Accepted) && !kill.names_nobody()
 }
 
 #[cfg(test)]
