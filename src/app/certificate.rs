@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use rustls::{
-    CertificateError as Error, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+    DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
     client::{danger::HandshakeSignatureValid, verify_server_cert_signed_by_trust_anchor},
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _},
@@ -23,7 +23,7 @@ use rustls::{
 };
 use tokio::{sync::Notify, task::JoinHandle, time::timeout};
 
-use crate::{config::ServerTls, pem};
+use crate::{config::ServerTls, pem, upstream::transport::out_of_time};
 
 /// How often is looked whether the files have changed.
 const EVERY: Duration = Duration::from_secs(2);
@@ -169,21 +169,14 @@ impl Read {
         let clients = settings.client_ca_file.is_some().then(|| verifier(clients, provider)).transpose()?;
         Ok(Self { certified: Arc::new(certified), clients, files })
     }
-}
 
-impl Read {
     /// Why callers do not take the certificate at this time, where they do not.
     fn out_of_time(&self, provider: &CryptoProvider) -> Option<&'static str> {
         let certificate = ParsedCertificate::try_from(self.certified.cert.first()?).ok()?;
         // No authority is known; whether its time has come is asked before that.
         let (nobody, algorithms) = (RootCertStore::empty(), provider.signature_verification_algorithms.all);
         match verify_server_cert_signed_by_trust_anchor(&certificate, &nobody, &[], UnixTime::now(), algorithms) {
-            Err(rustls::Error::InvalidCertificate(Error::Expired | Error::ExpiredContext { .. })) => {
-                Some("the certificate has expired")
-            }
-            Err(rustls::Error::InvalidCertificate(Error::NotValidYet | Error::NotValidYetContext { .. })) => {
-                Some("the certificate is not valid yet")
-            }
+            Err(rustls::Error::InvalidCertificate(error)) => out_of_time(&error),
             _ => None,
         }
     }

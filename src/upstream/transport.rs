@@ -26,6 +26,7 @@ use tokio::{
 };
 use url::Url;
 
+pub(crate) use egress::out_of_time;
 pub(super) use egress::reason;
 pub use egress::{Egress, PublicRoots, system};
 pub use proxy::{Proxy, Spared};

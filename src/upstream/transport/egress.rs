@@ -148,13 +148,20 @@ pub(in crate::upstream) fn reason(error: &io::Error) -> String {
     }
 }
 
+/// Why a certificate is none at this time, where that is what is wrong with it.
+pub(crate) const fn out_of_time(error: &CertificateError) -> Option<&'static str> {
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Some("the certificate has expired"),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            Some("the certificate is not valid yet")
+        }
+        _ => None,
+    }
+}
+
 fn handshake(error: &rustls::Error) -> String {
     let sentence = match error {
-        rustls::Error::InvalidCertificate(error) => match error {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "the certificate has expired",
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                "the certificate is not valid yet"
-            }
+        rustls::Error::InvalidCertificate(error) => out_of_time(error).unwrap_or(match error {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "the certificate is for another name"
             }
@@ -164,7 +171,7 @@ fn handshake(error: &rustls::Error) -> String {
             }
             CertificateError::Revoked => "the certificate was revoked",
             _ => "the certificate is not good",
-        },
+        }),
         rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired) => {
             "the peer wants a certificate of this gateway's"
         }
