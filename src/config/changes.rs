@@ -71,18 +71,15 @@ impl Origin {
 
     /// What the part of that path says, and what it names.
     fn of(&self, path: &str) -> (Option<&Digest>, BTreeMap<&String, &Digest>) {
-        let is_within = |key: &&String| *key == path || key.starts_with(&format!("{path}."));
-        (self.parts.get(path), self.named.iter().filter(|(key, _)| is_within(key)).collect())
+        (self.parts.get(path), self.named.iter().filter(|(key, _)| is_within(key, path)).collect())
     }
 
     /// This, and of `old` what needs a restart.
     fn with_those_of(mut self, old: &Self) -> Self {
-        let is_later = |path: &String| LATER.contains(&path.as_str());
-        self.parts.retain(|path, _| !is_later(path));
-        self.parts.extend(old.parts.clone().into_iter().filter(|(path, _)| is_later(path)));
-        let is_later = |key: &String| LATER.iter().any(|section| key.starts_with(&format!("{section}.")));
-        self.named.retain(|key, _| !is_later(key));
-        self.named.extend(old.named.clone().into_iter().filter(|(key, _)| is_later(key)));
+        for (ours, old) in [(&mut self.parts, &old.parts), (&mut self.named, &old.named)] {
+            ours.retain(|path, _| !is_later(path));
+            ours.extend(old.clone().into_iter().filter(|(path, _)| is_later(path)));
+        }
         self
     }
 
@@ -96,6 +93,16 @@ impl Origin {
         };
         self.files.iter().filter_map(stamp).collect()
     }
+}
+
+/// Whether a path is that part, or stands in it.
+fn is_within(path: &str, part: &str) -> bool {
+    path.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Whether what stands there can be had with a restart alone.
+fn is_later(path: &str) -> bool {
+    path != FILTER && LATER.iter().any(|section| is_within(path, section))
 }
 
 fn hash(bytes: &[u8]) -> Digest {
@@ -116,6 +123,8 @@ pub struct Changes {
     pub now: Vec<String>,
     /// What needs a restart.
     pub later: Vec<String>,
+    /// The paths of what can be had now.
+    paths: Vec<String>,
 }
 
 /// What needs a restart where it has changed.
@@ -125,16 +134,13 @@ impl Changes {
     /// Whether anything changes at once in one of these sections.
     #[must_use]
     pub fn touch(&self, sections: &[&str]) -> bool {
-        let is_in = |change: &String, section: &&str| {
-            change.strip_prefix(section).is_some_and(|rest| rest.starts_with(['.', ' ']))
-        };
-        self.now.iter().any(|change| sections.iter().any(|section| is_in(change, section)))
+        self.paths.iter().any(|path| sections.iter().any(|section| is_within(path, section)))
     }
 
     /// Whether nothing but the filter of the log changes at once.
     #[must_use]
     pub fn are_of_the_log(&self) -> bool {
-        self.now.iter().all(|change| change.starts_with(FILTER))
+        self.paths.iter().all(|path| path == FILTER)
     }
 }
 
@@ -149,17 +155,18 @@ impl Config {
             if before == after {
                 continue;
             }
-            let is_whole = OF_PARTS.iter().any(|section| path.starts_with(&format!("{section}.")));
+            let is_whole = OF_PARTS.iter().any(|section| is_within(path, section));
             let what = match (before.0, after.0) {
                 (None, _) if is_whole => "added",
                 (_, None) if is_whole => "removed",
                 // A section that is not written has what is usual.
                 _ => "changed",
             };
-            if LATER.contains(&path.as_str()) {
+            if is_later(path) {
                 changes.later.push(path.clone());
             } else {
                 changes.now.push(format!("{path} {what}"));
+                changes.paths.push(path.clone());
             }
         }
         changes
