@@ -58,7 +58,7 @@ clippy:
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
 
-.PHONY: openapi openapi-check lint-openapi test-clients
+.PHONY: openapi openapi-check lint-openapi test-clients test-schema
 openapi: ## Rewrite openapi/ from the code
 	@mkdir -p openapi
 	$(CARGO) run --quiet -- openapi > openapi/killgate.json.new
@@ -74,9 +74,13 @@ openapi-check:
 lint-openapi: ## Lint openapi/ (needs Node.js 20.19 or later)
 	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --yes $(REDOCLY) lint openapi/killgate.json openapi/killgate-3.0.json
 
-test-clients: ## Generate clients from openapi/ and let them work with the demo (needs Node.js, Python and Java)
+test-clients: ## Generate clients from openapi/ and let them work with the demo (needs Node.js, Python and a JDK)
 	$(CARGO) build
 	scripts/test-clients.sh
+
+test-schema: ## Hold the demo against openapi/ with schemathesis (needs Python)
+	$(CARGO) build
+	scripts/test-schema.sh
 
 .PHONY: deploy-check dist
 deploy-check: ## Check deploy/ with the tools that its parts are for

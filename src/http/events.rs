@@ -10,6 +10,7 @@ use actix_web::{
 use futures_util::stream;
 use serde::Serialize;
 use tracing::Span;
+use utoipa::ToSchema;
 
 use crate::{
     domain::{KillId, Problem},
@@ -31,6 +32,21 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Asks reverse proxies not to gather what should arrive at once.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
+/// One event of a stream, as its lines have it.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "what the document says of lines that `block` writes")]
+pub(super) struct StreamedEvent {
+    /// The `seq` of the change. The last event of all has none.
+    #[schema(example = "2", pattern = "^[1-9][0-9]*$", nullable = false)]
+    id: Option<String>,
+    /// The `kind` of the change, or `kill` where the whole kill comes.
+    #[schema(example = "sent")]
+    event: String,
+    /// A `KillEvent`, or after `kill` a `Kill`.
+    #[schema(content_media_type = "application/json")]
+    data: String,
+}
+
 /// Follow one kill
 ///
 /// Server-sent events: each change of the kill, from the first on, then each as it comes, whichever gateway it happens
@@ -47,7 +63,7 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
         ("Last-Event-ID" = Option<u32>, Header, description = "The `id` of the last event that was received: what came after it is sent", example = 2),
     ),
     responses(
-        (status = 200, description = "The stream of events (server-sent events). Each has the `seq` of a change as its `id` and a `KillEvent` in JSON as its `data`", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "The stream of events (server-sent events), each as the schema has it", body = inline(StreamedEvent), content_type = "text/event-stream"),
         (status = 204, description = "Nothing more will come: all events were received before"),
         StreamProblems,
     ),

@@ -15,9 +15,9 @@ with killgate.ApiClient(configuration) as client:
 
     def asked(target="orders-ro", **more):
         match = killgate.Match(
-            user=killgate.Texts(["report"]), min_seconds=killgate.Seconds("1s"), limit=1, order=killgate.SessionOrder.LONGEST
+            user=["report"], min_seconds="1s", limit=1, order=killgate.SessionOrder.LONGEST
         )
-        select = killgate.Select(killgate.SelectMatch(match=match))
+        select = killgate.Select(match=match)
         return killgate.KillRequest(
             target=killgate.Target(target), select=select, reason="a generated client", **more
         )

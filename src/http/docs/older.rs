@@ -16,8 +16,50 @@ pub(super) fn older(mut document: Value) -> Value {
     }
     rewrite(&mut document);
     let schemas = document.pointer("/components/schemas").cloned().unwrap_or_default();
+    choose_members(&mut document, &schemas);
+    let schemas = document.pointer("/components/schemas").cloned().unwrap_or_default();
     give_types(&mut document, &schemas);
     document
+}
+
+/// A choice of objects with one member each is an object with one of these members. Clients in Java take what they read for
+/// any of the choice, since members that they do not know are nothing to them.
+fn choose_members(value: &mut Value, schemas: &Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| choose_members(item, schemas)),
+        Value::Object(members) => {
+            members.values_mut().for_each(|member| choose_members(member, schemas));
+            let choices = members.get("oneOf").and_then(Value::as_array);
+            let Some(properties) = choices.and_then(|choices| only_members(choices, schemas)) else { return };
+            members.remove("oneOf");
+            members.extend([
+                ("type".to_owned(), json!("object")),
+                ("properties".to_owned(), Value::Object(properties)),
+                ("minProperties".to_owned(), json!(1)),
+                ("maxProperties".to_owned(), json!(1)),
+                ("additionalProperties".to_owned(), json!(false)),
+            ]);
+        }
+        _ => {}
+    }
+}
+
+/// The members of objects that have one each and no others.
+fn only_members(choices: &[Value], schemas: &Value) -> Option<Map<String, Value>> {
+    let mut all = Map::new();
+    for choice in choices {
+        let schema = named(choice, schemas).map_or(choice, |name| &schemas[name]);
+        let properties = schema["properties"].as_object().filter(|properties| properties.len() == 1)?;
+        (schema["additionalProperties"] == json!(false)).then_some(())?;
+        all.extend(properties.clone());
+    }
+    (all.len() == choices.len()).then_some(all)
+}
+
+/// The name of the schema that is referred to.
+fn named<'a>(schema: &'a Value, schemas: &Value) -> Option<&'a str> {
+    let name = schema["$ref"].as_str()?.rsplit('/').next()?;
+    schemas.get(name).map(|_| name)
 }
 
 /// In 3.0 what may be null has a type beside it, also where it is a reference.
@@ -39,7 +81,7 @@ fn give_types(value: &mut Value, schemas: &Value) {
 
 /// The one type of a schema, or of all those that it may be.
 fn type_of(schema: &Value, schemas: &Value) -> Option<Value> {
-    if let Some(name) = schema["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()) {
+    if let Some(name) = named(schema, schemas) {
         return type_of(&schemas[name], schemas);
     }
     if let Some(forms) = schema["oneOf"].as_array() {
@@ -57,7 +99,12 @@ fn rewrite(value: &mut Value) {
             members.values_mut().for_each(rewrite);
             nullable_type(members);
             nullable_choice(members);
+            choice_of_values(members);
             members.remove("propertyNames");
+            // Generators would have a client read the whole stream as if it were one of its events.
+            if let Some(stream) = members.get_mut("text/event-stream") {
+                stream["schema"] = json!({ "type": "string" });
+            }
             if !members.contains_key("schema")
                 && let Some(first) =
                     members.get("examples").and_then(Value::as_array).and_then(|all| all.first()).cloned()
@@ -113,6 +160,15 @@ fn nullable_choice(members: &mut Map<String, Value>) {
     members.insert("allOf".to_owned(), inside);
 }
 
+/// A choice of plain values and lists of them may be anything: of lists generators for Java make nothing that compiles, and
+/// their clients take a number for a text, too.
+fn choice_of_values(members: &mut Map<String, Value>) {
+    let is_plain = |choice: &Value| choice["type"].as_str().is_some_and(|kind| kind != "object");
+    if members.get("oneOf").and_then(Value::as_array).is_some_and(|choices| choices.iter().all(is_plain)) {
+        members.remove("oneOf");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,17 +181,30 @@ mod tests {
             "c": { "oneOf": [{ "$ref": "#/d", "description": "e" }, { "type": "null" }] },
             "f": { "oneOf": [{ "type": "string" }, { "type": "integer" }] },
             "g": { "$ref": "#/d", "description": "h" },
+            "text/event-stream": { "schema": { "type": "object", "properties": {} } },
+            "j": { "description": "k", "oneOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] },
+            "l": { "oneOf": [{ "$ref": "#/components/schemas/m" }, { "$ref": "#/components/schemas/n" }] },
             "security": [{ "token": ["one"] }, { "token": ["two"] }, {}],
-            "components": { "schemas": { "d": { "oneOf": [{ "$ref": "#/i" }, { "type": "object" }] }, "i": { "type": "object" } } },
+            "components": { "schemas": { "d": { "oneOf": [{ "$ref": "#/i" }, { "type": "object" }] }, "i": { "type": "object" },
+                "m": { "type": "object", "properties": { "o": { "type": "string" } }, "additionalProperties": false },
+                "n": { "type": "object", "properties": { "p": { "type": "integer" } }, "additionalProperties": false } } },
         });
         let expected = json!({
             "openapi": "3.0.3", "info": { "license": { "name": "x", "url": "https://www.apache.org/licenses/LICENSE-2.0" } },
             "a": { "type": "string", "nullable": true, "example": "b" },
             "c": { "allOf": [{ "$ref": "#/d" }], "nullable": true, "description": "e", "type": "object" },
-            "f": { "oneOf": [{ "type": "string" }, { "type": "integer" }] },
+            "f": {},
             "g": { "allOf": [{ "$ref": "#/d" }], "description": "h" },
+            "text/event-stream": { "schema": { "type": "string" } },
+            "j": { "description": "k" },
+            "l": {
+                "type": "object", "additionalProperties": false, "minProperties": 1, "maxProperties": 1,
+                "properties": { "o": { "type": "string" }, "p": { "type": "integer" } },
+            },
             "security": [{ "token": [] }, {}],
-            "components": { "schemas": { "d": { "oneOf": [{ "$ref": "#/i" }, { "type": "object" }] }, "i": { "type": "object" } } },
+            "components": { "schemas": { "d": { "oneOf": [{ "$ref": "#/i" }, { "type": "object" }] }, "i": { "type": "object" },
+                "m": { "type": "object", "properties": { "o": { "type": "string" } }, "additionalProperties": false },
+                "n": { "type": "object", "properties": { "p": { "type": "integer" } }, "additionalProperties": false } } },
         });
         assert_eq!(older(newer), expected);
     }

@@ -194,7 +194,7 @@ pub struct Texts;
 
 impl PartialSchema for Texts {
     fn schema() -> RefOr<Schema> {
-        let text = || ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
+        let text = || ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).min_length(Some(1));
         one_of::<RefOr<Schema>>(
             "A text, or a list of texts of which any is meant. `*` stands for any run of characters, and `\\*` for a star.",
             [text().into(), ArrayBuilder::new().items(text()).min_items(Some(1)).into()],

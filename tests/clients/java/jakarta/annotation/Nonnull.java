@@ -1,0 +1,4 @@
+package jakarta.annotation;
+
+// Stands in for the library of that name, which says nothing to the program.
+public @interface Nonnull {}
