@@ -5,8 +5,8 @@
 #   scripts/dist.sh [--program FILE] [DIRECTORY]
 #
 # DIRECTORY is dist by default. Without --program the release is built; with it the given program is packed.
-# SOURCE_DATE_EPOCH is the time of the commit unless it is set. Needs gcc (for readelf), tar, gzip and dpkg-deb; the list of
-# parts (SBOM) needs cargo-cyclonedx and is left out, with a line that says so, where that is not installed.
+# SOURCE_DATE_EPOCH is the time of the commit unless it is set. Needs gcc (for readelf), tar, gzip and dpkg-deb; cargo-cyclonedx,
+# which makes the list of parts (SBOM), is built where it is missing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -110,11 +110,11 @@ deb=killgate_${version}_$machine.deb
 dpkg-deb --root-owner-group -Zxz -z"${KILLGATE_XZ_LEVEL:-6}" --threads-max=1 --build "$root" "$out/$deb" >/dev/null
 
 made=("$name.tar.gz" "$deb")
-if ${CARGO:-cargo} cyclonedx --version >/dev/null 2>&1; then
-    ${CARGO:-cargo} cyclonedx --quiet --format json --spec-version 1.5 --no-build-deps --override-filename killgate.cdx
-    mv killgate.cdx.json "$out/killgate-$version.cdx.json"
-    made+=("killgate-$version.cdx.json")
-else
-    echo "not made: the list of parts; there is no cargo-cyclonedx"
-fi
+tools=$PWD/target/tools
+cyclonedx=$tools/bin/cargo-cyclonedx
+[ -x "$cyclonedx" ] || ${CARGO:-cargo} install --quiet --locked --root "$tools" --target-dir "$tools/build" cargo-cyclonedx@0.5.9
+"$cyclonedx" cyclonedx --quiet --format json --spec-version 1.5 --no-build-deps --override-filename killgate.cdx
+sed "s,file://$PWD,file:///killgate,g" killgate.cdx.json >"$out/killgate-$version.cdx.json"
+rm killgate.cdx.json
+made+=("killgate-$version.cdx.json")
 (cd "$out" && sha256sum "${made[@]}" | tee SHA256SUMS)

@@ -16,6 +16,14 @@ umask 0077
 TZ=Asia/Tokyo LC_ALL=C.UTF-8 TMPDIR=$(mktemp -d -p "$work") scripts/dist.sh --program "$work/killgate" "$work/second" >/dev/null
 grep '^not' "$work/said" || true
 diff -r "$work/first" "$work/second"
+parts=$(ls "$work"/first/*.cdx.json)
+for part in killgate actix-web rustls; do
+    grep -q "\"name\": \"$part\"" "$parts" || { echo "$parts does not name $part" >&2; exit 1; }
+done
+if grep -n "$PWD" "$parts"; then
+    echo "$parts tells where it was made" >&2
+    exit 1
+fi
 
 deb=$(ls "$work"/first/*.deb)
 dpkg-deb --contents "$deb" >"$work/contents"
