@@ -49,6 +49,12 @@ fn welcome(url: &str) -> String {
          # (in place of Huawei's two: iam = {{ domain = \"{domain}\", username = \"{username}\", password = \"{password}\" }}\n\
          # with endpoints.iam = \"{url}\")\n\
          {accounts}\n\
+         # or keys that renew themselves, in place of those: at Huawei the machine's, or those of an agency, with the keys\n\
+         # and endpoints.iam = \"{url}\"; at Tencent the machine's, or those of a role, with the keys and endpoints.sts\n\
+         # keys = {{ from = \"ecs-agency\", endpoint = \"{url}\" }}\n\
+         # assume_role = {{ agency_name = \"{agency}\", domain_name = \"{agency_domain}\" }}\n\
+         # keys = {{ from = \"cvm-role\", endpoint = \"{url}\" }}\n\
+         # assume_role = {{ role_arn = \"{role}\", role_session_name = \"killgate\", external_id = \"{external_id}\" }}\n\n\
          # lose the answer to the next kill at TaurusDB; then behave again; then begin anew\n\
          curl -X PUT {url}/_sandbox/behaviour -d '{{\"action\":\"taurusdb_kill\",\"behaviour\":\"drop\",\"times\":1}}'\n\
          curl -X DELETE {url}/_sandbox/behaviour\n\
@@ -57,6 +63,10 @@ fn welcome(url: &str) -> String {
         domain = world::HUAWEI_DOMAIN,
         username = world::HUAWEI_USERNAME,
         password = world::HUAWEI_PASSWORD,
+        agency = world::HUAWEI_AGENCY,
+        agency_domain = world::HUAWEI_AGENCY_DOMAIN,
+        role = world::TENCENT_ROLE_ARN,
+        external_id = world::TENCENT_EXTERNAL_ID,
         accounts = demo::world::accounts_and_targets("sandbox", url),
     )
 }

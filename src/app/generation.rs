@@ -151,7 +151,7 @@ impl Live {
     }
 }
 
-fn accounts(config: &Config, ways: &Ways, clock: &Clock) -> BTreeMap<String, Arc<Account>> {
+pub(super) fn accounts(config: &Config, ways: &Ways, clock: &Clock) -> BTreeMap<String, Arc<Account>> {
     let account = |account: &config::Account| {
         let name = account.name.clone();
         Arc::new(match &account.place {

@@ -3,18 +3,19 @@
 use std::{fmt, time::Duration};
 
 use actix_web::http::Method;
+use time::format_description::well_known::Rfc3339;
 use url::Url;
 
 use super::{
     CONNECT_TIMEOUT, audit_settings,
     certificate::Certificate,
-    generation::{Generation, Shared, auth},
+    generation::{Generation, Shared, accounts, auth},
     trust,
 };
 use crate::{
     audit::{Audit, Settings},
     clock::Clock,
-    config::{Config, Database, Place},
+    config::{Account, Config, Database, Place},
     domain::{Match, ProblemCode, Target},
     kill::{
         Kills,
@@ -82,6 +83,9 @@ pub async fn probe(config: &Config) -> anyhow::Result<Vec<Finding>> {
     for (of, said) in endpoints(config, &ways).await {
         note(of, said);
     }
+    for (of, said) in credentials(config, &ways, &clock).await {
+        note(of, said);
+    }
     if let Some(audit) = audit {
         let shared = Shared { audit, transport, metrics: <_>::default(), clock, confirm_key: Key::random() };
         let kills = Generation::new(config, &shared, None)?.current().kills;
@@ -130,6 +134,24 @@ async fn endpoints(config: &Config, ways: &Ways) -> Vec<(String, Result<String, 
         for (name, url) in &cloud.endpoints {
             found.push((format!("accounts.{}.endpoints.{name}", account.name), reached(way, url).await));
         }
+    }
+    found
+}
+
+/// Whether the sources of credentials give some.
+async fn credentials(config: &Config, ways: &Ways, clock: &Clock) -> Vec<(String, Result<String, String>)> {
+    let mut found = vec![];
+    for (name, account) in accounts(config, ways, clock) {
+        let Some(Account { place: Place::Cloud(at), .. }) = config.accounts.get(&name) else { continue };
+        let Some(fetched) = account.good_until().await else { continue };
+        let redactor = account.redactor();
+        let said = match fetched {
+            Ok(until) => {
+                Ok(format!("credentials were fetched, good until {}", until.format(&Rfc3339).unwrap_or_default()))
+            }
+            Err(fault) => Err(redactor.clean(&fault.told("no credentials"))),
+        };
+        found.push((format!("accounts.{name}, {}", at.identity.credentials.describe()), said));
     }
     found
 }

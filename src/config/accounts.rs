@@ -101,7 +101,10 @@ impl AtCloud {
         let identity = cloud.identity(section);
         let allow_http = section.flag("allow_http").unwrap_or(false);
         let authorities = section.authorities("ca_file");
-        let needed = |service: &&Service| section.has(service.needed_with);
+        let source = identity.as_ref().and_then(|identity| identity.credentials.service());
+        let needed = |service: &&Service| {
+            source == Some(service.name) || service.needed_with.iter().any(|field| section.has(field))
+        };
         let needed: Vec<_> = cloud.services().iter().filter(needed).map(|service| service.name).collect();
         let endpoints = section.table("endpoints", |section| {
             section.require(&needed);
@@ -147,7 +150,7 @@ fn endpoints(
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{HUAWEI, TENCENT, at_cloud, problems, read};
+    use super::super::tests::{HUAWEI, TENCENT, at_cloud, problems, read, read_with};
     use super::*;
     use crate::upstream::{credentials::Credentials, sign::Keys};
 
@@ -164,7 +167,9 @@ mod tests {
         let account = at_cloud(&config.accounts["h"]);
         assert_eq!(account.identity.project_id, None);
         assert_eq!(account.endpoints["das"].as_str(), "https://das:8443/p");
-        assert!(matches!(&account.identity.credentials, Credentials::Login(login) if login.who() == ["d", "u"]));
+        assert!(
+            matches!(&account.identity.credentials, Credentials::Temporary(user) if user.who() == ["user", "d", "u"])
+        );
         assert!(!format!("{account:?}").contains("canary"));
     }
 
@@ -204,20 +209,158 @@ mod tests {
         let all = ["cloud", "region", "endpoints"].map(required);
         assert_eq!(problems("[accounts.a]\nsecret_kye = 'canary'"), all);
         let huawei = problems("[accounts.a]\ncloud = 'huawei'\nregion = 'r'\nendpoints = {}");
-        let one = "accounts.a: exactly one of iam, access_key with secret_key is required";
+        let one = "accounts.a: exactly one of iam, keys, access_key with secret_key is required";
         assert_eq!(huawei, [required("project_id"), one.to_owned()]);
         let tencent = problems("[accounts.a]\ncloud = 'tencent'\nregion = 'r'\nendpoints = {}");
-        assert_eq!(tencent, ["secret_id", "secret_key"].map(required));
+        assert_eq!(tencent, ["accounts.a: exactly one of keys, secret_id with secret_key is required"]);
         let iam = "[accounts.a]\ncloud = 'huawei'\nregion = 'r'\niam = { domain = 'd' }\nendpoints = {}";
         assert_eq!(problems(iam), ["iam.username", "iam.password", "endpoints.iam"].map(required));
         let no_endpoint = iam.replace("domain = 'd'", "domain = 'd', username = 'u', password = 'canary'");
         assert_eq!(problems(&no_endpoint), [required("endpoints.iam")]);
     }
 
+    /// An account at a cloud with these lines beside its region.
+    fn at(cloud: &str, more: &str) -> String {
+        let project = if cloud == "huawei" { "project_id = '0123456789abcdef0123456789abcdef'\n" } else { "" };
+        let usual = format!("[accounts.a]\ncloud = '{cloud}'\nregion = 'r'\n{project}");
+        let endpoints = if more.contains("endpoints") { "" } else { "endpoints = {}\n" };
+        usual + endpoints + more
+    }
+
+    #[test]
+    fn keys_that_end_come_from_one_source_that_has_a_name() {
+        let described = |cloud: &str, more: &str| {
+            let config = read_with(&at(cloud, more), &TKE).unwrap_or_else(|error| panic!("{error}"));
+            let Credentials::Temporary(source) = &at_cloud(&config.accounts["a"]).identity.credentials else {
+                panic!()
+            };
+            let who = source.who().join(" ");
+            assert!(!format!("{config:?} {:?}", config.summary()).contains("canary"), "{more}");
+            (source.describe(), who)
+        };
+        let agency = "assume_role = { agency_name = 'n', domain_name = 'd', duration_seconds = 900 }\n\
+                      endpoints.iam = 'https://iam'\n";
+        let role = "assume_role = { role_arn = 'arn', role_session_name = 'killgate', external_id = 'e' }\n\
+                    endpoints.sts = 'https://sts'\n";
+        let keys = "access_key = 'canary-id'\nsecret_key = 'canary-key'\n";
+        let user = "iam = { domain = 'd', username = 'u', password = 'canary' }\n";
+        let secrets = "secret_id = 'canary-id'\nsecret_key = 'canary-key'\n";
+        let project = "0123456789abcdef0123456789abcdef";
+        for (cloud, more, describe, who) in [
+            (
+                "huawei",
+                "keys.from = 'ecs-agency'".to_owned(),
+                "ECS agency",
+                format!("ecs-agency {project} http://169.254.169.254/"),
+            ),
+            ("huawei", format!("{keys}{agency}"), "agency", "agency d n".to_owned()),
+            ("huawei", format!("{user}{agency}"), "agency", "agency d n".to_owned()),
+            (
+                "tencent",
+                "keys.from = 'cvm-role'".to_owned(),
+                "CVM role",
+                "cvm-role  http://metadata.tencentyun.com/".to_owned(),
+            ),
+            (
+                "tencent",
+                "keys = { from = 'cvm-role', role = 'r', endpoint = 'http://127.0.0.1:9' }".to_owned(),
+                "CVM role",
+                "cvm-role r http://127.0.0.1:9/".to_owned(),
+            ),
+            ("tencent", format!("{secrets}{role}"), "assumed role", "role arn".to_owned()),
+            (
+                "tencent",
+                "keys = { from = 'tke-oidc', role_arn = 'other' }\nendpoints.sts = 'https://sts'".to_owned(),
+                "role of a TKE pod",
+                "role other".to_owned(),
+            ),
+        ] {
+            assert_eq!(described(cloud, &more), (describe, who), "{more}");
+        }
+    }
+
+    const TKE: [(&str, &str); 3] = [
+        ("TKE_ROLE_ARN", "arn"),
+        ("TKE_PROVIDER_ID", "cls-1"),
+        ("TKE_WEB_IDENTITY_TOKEN_FILE", "/var/run/secrets/tke/token"),
+    ];
+
+    #[test]
+    fn several_sources_half_a_source_and_a_wrong_one_are_told_by_their_keys() {
+        let huawei = "exactly one of iam, keys, access_key with secret_key is required";
+        let tencent = "exactly one of keys, secret_id with secret_key is required";
+        let pair = "access_key = 'canary'\nsecret_key = 'canary'\n";
+        let secrets = "secret_id = 'canary'\nsecret_key = 'canary'\n";
+        let agency = "assume_role = { agency_name = 'n', domain_name = 'd' }\n";
+        let machine = "keys.from = 'ecs-agency'\n";
+        for (cloud, more, told) in [
+            ("huawei", format!("{machine}{pair}"), vec![format!(": {huawei}")]),
+            (
+                "huawei",
+                format!("{machine}{agency}"),
+                vec![
+                    ".assume_role: goes with iam or with access_key and secret_key, and not with keys".to_owned(),
+                    ".endpoints.iam: required".to_owned(),
+                ],
+            ),
+            ("huawei", format!("{pair}{agency}"), vec![".endpoints.iam: required".to_owned()]),
+            ("huawei", "keys = {}".to_owned(), vec![".keys.from: required".to_owned()]),
+            ("huawei", "keys.from = 'cvm-role'".to_owned(), vec![".keys.from: must be ecs-agency".to_owned()]),
+            (
+                "huawei",
+                "keys = { from = 'ecs-agency', endpoint = 'http://10.0.0.1', role = 'r' }".to_owned(),
+                vec![
+                    format!(".keys.endpoint: {}", address::METADATA),
+                    ".keys.role: unknown key, expected one of endpoint, from".to_owned(),
+                ],
+            ),
+            (
+                "huawei",
+                format!(
+                    "{pair}assume_role = {{ agency_name = 'n', duration_seconds = 899 }}\nendpoints.iam = 'https://i'"
+                ),
+                vec![
+                    ".assume_role.domain_name: required".to_owned(),
+                    ".assume_role.duration_seconds: must be a whole number from 900 to 86400, not 899".to_owned(),
+                ],
+            ),
+            ("tencent", format!("{secrets}keys.from = 'cvm-role'"), vec![format!(": {tencent}")]),
+            (
+                "tencent",
+                "keys = { from = 'cvm-role', role = 'a b' }".to_owned(),
+                vec![".keys.role: must be 1 to 128 letters, digits or = , . @ _ + -".to_owned()],
+            ),
+            (
+                "tencent",
+                format!(
+                    "{secrets}assume_role = {{ role_arn = 'a', role_session_name = 'x', duration_seconds = 43201 }}"
+                ),
+                vec![
+                    ".assume_role.role_session_name: must be 2 to 128 letters, digits or = , . @ _ -".to_owned(),
+                    ".assume_role.duration_seconds: must be a whole number from 1 to 43200, not 43201".to_owned(),
+                    ".endpoints.sts: required".to_owned(),
+                ],
+            ),
+            (
+                "tencent",
+                "keys.from = 'tke-oidc'".to_owned(),
+                vec![
+                    ".keys.role_arn: required, here or as TKE_ROLE_ARN in the environment".to_owned(),
+                    ".keys.provider_id: required, here or as TKE_PROVIDER_ID in the environment".to_owned(),
+                    ".keys.web_identity_token_file: required, here or as TKE_WEB_IDENTITY_TOKEN_FILE in the environment"
+                        .to_owned(),
+                ],
+            ),
+        ] {
+            let told: Vec<_> = told.into_iter().map(|text| format!("accounts.a{text}")).collect();
+            assert_eq!(problems(&at(cloud, &more)), told, "{more}");
+        }
+    }
+
     #[test]
     fn what_is_wrong_is_told_with_its_path_and_without_secrets() {
         let both = format!("{HUAWEI}iam = {{ domain = 'd', username = 'u', password = 'canary' }}");
-        let one = "accounts.h: exactly one of iam, access_key with secret_key is required";
+        let one = "accounts.h: exactly one of iam, keys, access_key with secret_key is required";
         assert_eq!(problems(&both), [one, "accounts.h.endpoints.iam: required"]);
         let told = problems(
             "[accounts.Big]\ncloud = 'azure'\n[accounts.a]\ncloud = 'tencent'\nregion = 'r r'\n\
@@ -237,9 +380,9 @@ mod tests {
                 format!("accounts.a.secret_key: {secret}"),
                 "accounts.a.token: the environment variable it names is not set".to_owned(),
                 format!("accounts.a.endpoints.dcdb: {}", address::ENDPOINT),
-                "accounts.a.endpoints.das: unknown key, expected one of dcdb".to_owned(),
+                "accounts.a.endpoints.das: unknown key, expected one of dcdb, sts".to_owned(),
                 "accounts.a.access_key: unknown key, expected one of cloud, region, secret_id, secret_key, token, \
-                 site, allow_http, ca_file, endpoints, vendors"
+                 keys, assume_role, site, allow_http, ca_file, endpoints, vendors"
                     .to_owned(),
             ]
         );

@@ -18,6 +18,21 @@ pub(crate) fn endpoint(text: &str, allow_http: bool) -> Option<Url> {
     (allowed && plain && url.fragment().is_none() && url.has_host()).then_some(url)
 }
 
+/// Where clouds have their metadata services, which speak plain http inside the machine's own network: the one address of
+/// all clouds, which is link-local, and Tencent's name for its own.
+const METADATA_SERVICES: [&str; 2] = ["169.254.169.254", "metadata.tencentyun.com"];
+
+/// What [`metadata`] expects, for errors.
+pub(super) const METADATA: &str = "must be an https URL (http is allowed to 169.254.169.254, to metadata.tencentyun.com and \
+     to loopback) without user, query or fragment";
+
+/// The base address of a metadata service.
+pub(super) fn metadata(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let is_known = url.host_str().is_some_and(|host| METADATA_SERVICES.contains(&host));
+    endpoint(text, is_known)
+}
+
 /// What [`key_set`] expects, for errors.
 pub(super) const KEY_SET: &str = "must be an https URL (http is allowed to loopback or with allow_http = true) \
      without user or fragment";
@@ -63,6 +78,27 @@ mod tests {
         for bad in ["http://das.example.com", "http://localhost.example.com", "http://10.0.0.1", "http://[::2]"] {
             assert!(endpoint(bad, false).is_none(), "{bad}");
             assert!(endpoint(bad, true).is_some(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_metadata_service_is_asked_over_http_at_its_own_address_and_nowhere_else() {
+        for fine in [
+            "http://169.254.169.254",
+            "http://metadata.tencentyun.com/",
+            "http://127.0.0.1:9000",
+            "https://metadata.example.com",
+        ] {
+            assert!(metadata(fine).is_some(), "{fine}");
+        }
+        for bad in [
+            "http://169.254.169.253",
+            "http://metadata.tencentyun.com.example.com",
+            "http://10.0.0.1",
+            "http://u@169.254.169.254",
+            "ftp://169.254.169.254",
+        ] {
+            assert!(metadata(bad).is_none(), "{bad}");
         }
     }
 

@@ -54,7 +54,9 @@ impl Retry {
             Stop::Renewed(fault) => Self::renewed(batch, &fault),
             Stop::Fault(fault) => match (fault.kind.replay(), fault.kind) {
                 (Replay::AfterPause, FaultKind::TooLate) => Self::too_late(batch, now),
-                (Replay::AfterPause, FaultKind::NotConnected) => Self::unconnected(batch, &fault, now),
+                (Replay::AfterPause, FaultKind::NotConnected | FaultKind::Credentials) => {
+                    Self::unconnected(batch, &fault, now)
+                }
                 (Replay::AfterPause, _) => Self::held(batch, &fault, now),
                 (Replay::AfterRenewal | Replay::Never, _) => Self::new(batch, Stop::Fault(fault), |_| false),
             },
@@ -80,7 +82,7 @@ impl Retry {
         Self::new(batch, Stop::NoPermit(SPAN), |kill| kill.until + GRACE > now)
     }
 
-    /// No connection was made: these kills rest, and others may go meanwhile.
+    /// No connection was made, or there are no credentials: these kills rest, and others may go meanwhile.
     fn unconnected(batch: Batch, fault: &Fault, now: Instant) -> Self {
         let at = now + pause_after(fault);
         let retry = Self::new(batch, Stop::Fault(fault.clone()), |kill| {

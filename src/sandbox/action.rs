@@ -34,6 +34,20 @@ pub enum Action {
     RdsPreview,
     /// `POST /v3/auth/tokens`
     IamToken,
+    /// `POST /v3.0/OS-CREDENTIAL/securitytokens`
+    IamKeys,
+    /// `PUT /meta-data/latest/api/token`
+    EcsToken,
+    /// `GET /openstack/latest/securitykey`
+    EcsKeys,
+    /// `GET …/cam/security-credentials/`
+    CvmRoles,
+    /// `GET …/cam/security-credentials/{role}`
+    CvmKeys,
+    /// `AssumeRole`
+    StsAssumeRole,
+    /// `AssumeRoleWithWebIdentity`
+    StsWebIdentity,
     /// `KillSession`
     DcdbKill,
     /// `DescribeFlow`
@@ -86,7 +100,10 @@ impl Action {
             | Self::IntelligentPreview
             | Self::IntelligentHistory => "taurusdb",
             Self::RdsKill | Self::RdsPreview => "rds",
-            Self::IamToken => "iam",
+            Self::IamToken | Self::IamKeys => "iam",
+            Self::EcsToken | Self::EcsKeys => "ecs",
+            Self::CvmRoles | Self::CvmKeys => "cvm",
+            Self::StsAssumeRole | Self::StsWebIdentity => "sts",
             Self::DcdbKill | Self::DcdbFlow | Self::DcdbProcesses | Self::DcdbDetail => "dcdb",
             Self::AlidasKill | Self::AlidasTask | Self::AlidasSessions => "alidas",
             Self::DbbrainPrepare | Self::DbbrainKill | Self::DbbrainProcesses => "dbbrain",

@@ -16,6 +16,7 @@ use super::{
     limits::Limits,
     session::Table,
     state::{State, Times, World},
+    temporary::{Machine, Metadata},
 };
 use crate::{clock::Clock, lock::lock};
 
@@ -65,6 +66,11 @@ impl Clouds {
             gathered: vec![],
             nonces: BTreeSet::new(),
             tokens: BTreeMap::new(),
+            machine: Machine::default(),
+            machine_ids: BTreeMap::new(),
+            metadata_tokens: BTreeMap::new(),
+            web_identity_tokens: [demo::TENCENT_WEB_IDENTITY_TOKEN.to_owned()].into(),
+            issued: vec![],
             logins: 0,
             bad_signatures: 0,
             locked_until: None,
@@ -218,6 +224,28 @@ impl Clouds {
         self.state().times.token_life = time;
     }
 
+    /// How long keys from the metadata services live from now on; an hour until set.
+    pub fn set_key_life(&self, time: Duration) {
+        self.state().machine.key_life = time;
+    }
+
+    /// Whether the machine of the metadata services has an agency at Huawei, and which role at Tencent.
+    pub fn set_machine(&self, has_agency: bool, role: Option<&str>) {
+        let machine = &mut self.state().machine;
+        machine.has_agency = has_agency;
+        machine.role = role.map(str::to_owned);
+    }
+
+    /// How Huawei's metadata service wants to be asked; with a token until set.
+    pub fn set_metadata(&self, metadata: Metadata) {
+        self.state().machine.metadata = metadata;
+    }
+
+    /// The one token of a cluster that Tencent's STS takes from now on.
+    pub fn set_web_identity_token(&self, token: &str) {
+        self.state().web_identity_tokens = [token.to_owned()].into();
+    }
+
     /// Calls a second for each of Tencent's actions, such as those of DCDB; 20 until set.
     pub fn limit_dcdb(&self, calls: usize) {
         self.state().limits.dcdb = calls;
@@ -292,6 +320,14 @@ impl Clouds {
         self.state().logins
     }
 
+    /// Everything that nobody may see of the temporary keys given out so far.
+    #[must_use]
+    pub fn temporary_secrets(&self) -> Vec<String> {
+        let state = self.state();
+        let of_keys = state.issued.iter().flat_map(|keys| [&keys.id, &keys.secret, &keys.token]);
+        of_keys.chain(state.metadata_tokens.keys()).chain(state.tokens.keys()).cloned().collect()
+    }
+
     /// Whether the Huawei access key is locked: five wrong signatures in a row lock it for five minutes.
     #[must_use]
     pub fn locked(&self) -> bool {
@@ -329,6 +365,13 @@ impl Clouds {
     /// Every IAM token given out so far is worthless.
     pub fn revoke_tokens(&self) {
         self.state().tokens.clear();
+    }
+
+    /// Every temporary key given out so far is worthless.
+    pub fn revoke_keys(&self) {
+        for keys in &mut self.state().issued {
+            keys.revoked = true;
+        }
     }
 
     /// Starts again: the world as it was built, no plans, no calls, no tokens, no locks. Settings stay.

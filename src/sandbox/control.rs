@@ -22,6 +22,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
             .route("/behaviour", web::put().to(misbehave))
             .route("/behaviour", web::delete().to(behave))
             .route("/revoke-tokens", web::post().to(revoke_tokens))
+            .route("/revoke-keys", web::post().to(revoke_keys))
             .route("/reset", web::post().to(reset)),
     );
 }
@@ -36,9 +37,10 @@ async fn calls(clouds: web::Data<Clouds>) -> HttpResponse {
     }))
 }
 
-/// A call without its headers; without its body too where that is a login.
+/// A call without its headers; without its body too where that holds a password or a token.
 fn line(call: &Received) -> Value {
-    let body = (call.action != Some(Action::IamToken)).then(|| String::from_utf8_lossy(&call.body));
+    let is_secret = matches!(call.action, Some(Action::IamToken | Action::StsWebIdentity));
+    let body = (!is_secret).then(|| String::from_utf8_lossy(&call.body));
     json!({
         "at": call.at.format(&Rfc3339).unwrap_or_default(),
         "cloud": call.cloud,
@@ -84,6 +86,11 @@ async fn behave(clouds: web::Data<Clouds>) -> HttpResponse {
 
 async fn revoke_tokens(clouds: web::Data<Clouds>) -> HttpResponse {
     clouds.revoke_tokens();
+    HttpResponse::NoContent().finish()
+}
+
+async fn revoke_keys(clouds: web::Data<Clouds>) -> HttpResponse {
+    clouds.revoke_keys();
     HttpResponse::NoContent().finish()
 }
 

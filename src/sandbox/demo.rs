@@ -10,9 +10,21 @@ pub const HUAWEI_DOMAIN: &str = "sandbox-org";
 pub const HUAWEI_USERNAME: &str = "killgate";
 pub const HUAWEI_PASSWORD: &str = "sandbox-huawei-password";
 
+/// What a user or a key pair of the customer may assume, of another account.
+pub const HUAWEI_AGENCY: &str = "killgate-agency";
+pub const HUAWEI_AGENCY_DOMAIN: &str = "sandbox-delegating-org";
+
 pub const TENCENT_REGION: &str = "ap-guangzhou";
 pub const TENCENT_SECRET_ID: &str = "AKIDsandbox000000000000000000000001";
 pub const TENCENT_SECRET_KEY: &str = "sandbox-tencent-secret-key-000001";
+
+/// The role of the machine of Tencent's metadata service.
+pub const TENCENT_ROLE: &str = "killgate-machine";
+/// What the key pair may assume with that external id, and the pods of a cluster by their token.
+pub const TENCENT_ROLE_ARN: &str = "qcs::cam::uin/100000000001:roleName/killgate";
+pub const TENCENT_EXTERNAL_ID: &str = "sandbox-external-id";
+pub const TENCENT_PROVIDER_ID: &str = "cls-sandbox";
+pub const TENCENT_WEB_IDENTITY_TOKEN: &str = "sandbox.web-identity.token";
 
 pub const ALIBABA_REGION: &str = "cn-shanghai";
 pub const ALIBABA_ACCESS_KEY_ID: &str = "LTAIsandbox0000000000001";

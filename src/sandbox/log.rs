@@ -68,7 +68,8 @@ impl fmt::Debug for Received {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(String, String)>);
 
-const SECRET: [&str; 5] = ["authorization", "x-auth-token", "x-security-token", "x-tc-token", "x-acs-security-token"];
+const SECRET: [&str; 6] =
+    ["authorization", "x-auth-token", "x-security-token", "x-tc-token", "x-acs-security-token", "x-metadata-token"];
 
 impl Headers {
     /// The first value of that name, given in lower case.

@@ -10,7 +10,7 @@
 //! | `clouds`, `session`, `credentials`, [`demo`], [`scenes`] | the world and the handle on it |
 //! | `server`, `control` | the sockets, and `/_sandbox` for people |
 //! | `handler`, `cloud` | the one way every call takes, and what each cloud does on it |
-//! | `verify`, `limits`, `fields` | signatures, rates and parameters |
+//! | `verify`, `limits`, `fields`, `temporary` | signatures, rates, parameters, and keys that end |
 //! | `huawei`, `tencent`, `alibaba` | the clouds and their products |
 //! | `behaviour`, `wire`, `log` | what can go wrong, and what happened |
 
@@ -32,6 +32,7 @@ pub mod scenes;
 mod server;
 mod session;
 mod state;
+mod temporary;
 mod tencent;
 #[cfg(test)]
 mod tests;
@@ -45,4 +46,5 @@ pub use credentials::{AlibabaCustomer, HuaweiCustomer, TencentCustomer};
 pub use log::{Headers, Received, Verdict};
 pub use server::Sandbox;
 pub use session::{Place, Session};
+pub use temporary::Metadata;
 pub use wire::{Frame, Interim, Writing};

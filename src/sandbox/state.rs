@@ -15,6 +15,7 @@ use super::{
     limits::Limits,
     log::Received,
     session::Table,
+    temporary::{Issued, Machine},
 };
 use crate::clock::Clock;
 
@@ -41,6 +42,15 @@ pub(super) struct State {
     /// Those of Alibaba's signatures, none of which is taken twice.
     pub(super) nonces: BTreeSet<String>,
     pub(super) tokens: BTreeMap<String, Token>,
+    pub(super) machine: Machine,
+    /// Of the keys that the machine has at each cloud.
+    pub(super) machine_ids: BTreeMap<&'static str, String>,
+    /// Those of Huawei's metadata service, and when they end.
+    pub(super) metadata_tokens: BTreeMap<String, OffsetDateTime>,
+    /// Those of a cluster that Tencent's STS takes.
+    pub(super) web_identity_tokens: BTreeSet<String>,
+    /// Temporary keys, the oldest first.
+    pub(super) issued: Vec<Issued>,
     pub(super) logins: usize,
     pub(super) bad_signatures: u32,
     pub(super) locked_until: Option<OffsetDateTime>,
@@ -144,6 +154,9 @@ impl State {
         self.gathered.clear();
         self.nonces.clear();
         self.tokens.clear();
+        self.machine_ids.clear();
+        self.metadata_tokens.clear();
+        self.issued.clear();
         self.logins = 0;
         self.bad_signatures = 0;
         self.locked_until = None;

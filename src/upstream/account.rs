@@ -11,6 +11,7 @@ use std::{fmt, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use futures_util::future::BoxFuture;
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
 pub use self::cloud::{CloudAccount, Settings};
@@ -43,6 +44,9 @@ pub trait Carrier: fmt::Debug + Send + Sync {
 
     /// See [`Account::renew`].
     fn renew(&self, stamp: Stamp) -> BoxFuture<'_, Result<bool, Fault>>;
+
+    /// See [`Account::good_until`].
+    fn good_until(&self) -> BoxFuture<'_, Option<Result<OffsetDateTime, Fault>>>;
 
     /// See [`Account::redactor`].
     fn redactor(&self) -> Redactor;
@@ -86,7 +90,7 @@ pub struct Times {
 pub struct Stamp {
     pub stage: Stage,
     pub timeout: Duration,
-    /// Counts the tokens of this account from 1; 0 for none.
+    /// Counts the temporary credentials of this account from 1; 0 for none.
     pub generation: u64,
 }
 
@@ -155,19 +159,28 @@ impl Account {
     /// After a [`FaultKind::TokenExpired`](super::FaultKind::TokenExpired): gets new credentials, unless somebody already
     /// did since the stamp.
     ///
-    /// True where a repetition makes sense; false where it does not: keys cannot be renewed, and where a token that
-    /// was fetched for this reason a moment ago was never taken, another one would fare no better.
+    /// True where a repetition makes sense; false where it does not: keys that stay cannot be renewed, and where what was
+    /// fetched for this reason a moment ago was never taken, or the source gives the same again, nothing is won.
     ///
     /// # Errors
-    /// The login failed, and so nothing of a kill left: [`FaultKind::Denied`](super::FaultKind::Denied) (remembered for a
+    /// The source gave none, and so nothing of a kill left: [`FaultKind::Denied`](super::FaultKind::Denied) (remembered for a
     /// minute, as clouds lock users), [`FaultKind::Throttled`](super::FaultKind::Throttled),
-    /// [`FaultKind::Refused`](super::FaultKind::Refused), or [`FaultKind::NotConnected`](super::FaultKind::NotConnected)
-    /// where the login's endpoint was not reached or did not answer as it should.
+    /// [`FaultKind::Refused`](super::FaultKind::Refused), or [`FaultKind::Credentials`](super::FaultKind::Credentials)
+    /// where the source was not reached or did not answer as it should.
     pub async fn renew(&self, stamp: Stamp) -> Result<bool, Fault> {
         self.carrier.renew(stamp).await
     }
 
-    /// Takes this account's secrets out of text, the token of this moment included.
+    /// Until when its credentials of this moment are good, which are fetched where there are none yet; `None` where they
+    /// have no end, or none that is known here.
+    ///
+    /// # Errors
+    /// As [`renew`](Self::renew).
+    pub async fn good_until(&self) -> Option<Result<OffsetDateTime, Fault>> {
+        self.carrier.good_until().await
+    }
+
+    /// Takes this account's secrets out of text, the temporary ones of this moment included.
     #[must_use]
     pub fn redactor(&self) -> Redactor {
         self.carrier.redactor()

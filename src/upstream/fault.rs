@@ -29,6 +29,8 @@ pub enum FaultKind {
     Refused,
     /// No connection was made: nothing has left.
     NotConnected,
+    /// The account has no credentials at this time, since their source gave none: nothing has left.
+    Credentials,
     /// The vendor says that it failed inside; whether anything ran, nobody knows.
     ServerError,
     /// Bytes may have left and no answer came back.
@@ -49,7 +51,7 @@ pub enum Replay {
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Throttled,
         Self::TooLate,
         Self::TargetNotFound,
@@ -60,6 +62,7 @@ impl FaultKind {
         Self::TokenExpired,
         Self::Refused,
         Self::NotConnected,
+        Self::Credentials,
         Self::ServerError,
         Self::Lost,
         Self::Unreadable,
@@ -69,7 +72,7 @@ impl FaultKind {
     #[must_use]
     pub const fn replay(self) -> Replay {
         match self {
-            Self::Throttled | Self::TooLate | Self::NotConnected => Replay::AfterPause,
+            Self::Throttled | Self::TooLate | Self::NotConnected | Self::Credentials => Replay::AfterPause,
             Self::TokenExpired => Replay::AfterRenewal,
             Self::TargetNotFound
             | Self::TargetBusy
@@ -95,7 +98,8 @@ impl FaultKind {
             | Self::Denied
             | Self::TokenExpired
             | Self::Refused
-            | Self::NotConnected => Status::Failed,
+            | Self::NotConnected
+            | Self::Credentials => Status::Failed,
             Self::ServerError | Self::Lost | Self::Unreadable => Status::Unknown,
         }
     }
@@ -113,7 +117,8 @@ impl FaultKind {
             | Self::Denied
             | Self::TokenExpired
             | Self::Refused
-            | Self::NotConnected => Outcome::Failed,
+            | Self::NotConnected
+            | Self::Credentials => Outcome::Failed,
             Self::ServerError | Self::Lost | Self::Unreadable => Outcome::Unknown,
         }
     }
@@ -129,7 +134,7 @@ impl FaultKind {
             Self::TargetChanged => ProblemCode::TargetChanged,
             Self::Rejected => ProblemCode::UpstreamRejected,
             Self::Denied | Self::TokenExpired => ProblemCode::UpstreamDenied,
-            Self::Refused | Self::NotConnected => ProblemCode::UpstreamFailed,
+            Self::Refused | Self::NotConnected | Self::Credentials => ProblemCode::UpstreamFailed,
             Self::ServerError | Self::Lost | Self::Unreadable => ProblemCode::OutcomeUnknown,
         }
     }
@@ -147,7 +152,8 @@ impl FaultKind {
             | Self::Denied
             | Self::TokenExpired
             | Self::Refused
-            | Self::NotConnected => self.problem(),
+            | Self::NotConnected
+            | Self::Credentials => self.problem(),
             Self::ServerError | Self::Lost | Self::Unreadable => ProblemCode::UpstreamFailed,
         }
     }
@@ -165,6 +171,7 @@ impl FaultKind {
             Self::Denied | Self::TokenExpired => "the vendor refused the gateway's permission or credentials",
             Self::Refused => "the vendor refused the call",
             Self::NotConnected => "no connection to the vendor could be made",
+            Self::Credentials => "the account has no credentials at this time",
             Self::ServerError => "the vendor failed inside",
             Self::Lost => "the vendor's answer was lost",
             Self::Unreadable => "the vendor's answer cannot be read",
@@ -198,6 +205,7 @@ impl FaultKind {
             }
             Self::Refused => "the vendor refused the call; nothing was killed",
             Self::NotConnected => "no connection to the vendor could be made; nothing was killed",
+            Self::Credentials => "the account has no credentials at this time; nothing was killed",
             Self::ServerError => {
                 "the vendor failed inside; whether sessions were killed is not known, and it is not repeated"
             }
@@ -224,6 +232,7 @@ impl FaultKind {
             Self::TokenExpired => "token_expired",
             Self::Refused => "refused",
             Self::NotConnected => "not_connected",
+            Self::Credentials => "credentials",
             Self::ServerError => "server_error",
             Self::Lost => "lost",
             Self::Unreadable => "unreadable",
@@ -307,6 +316,13 @@ impl Fault {
             FaultKind::NotConnected | FaultKind::TargetChanged | FaultKind::TargetNotFound | FaultKind::TooLate
         );
         !self.on_the_way && !self.before_endpoint && !is_of_place
+    }
+
+    /// Adds the vendor's own code.
+    #[must_use]
+    pub fn coded(mut self, code: Option<String>) -> Self {
+        self.code = code;
+        self
     }
 
     /// Adds the vendor's own code and text.

@@ -164,6 +164,12 @@ impl Transport {
         Self { letters: self.letters.clone(), by }
     }
 
+    /// The same thread, and never through a proxy.
+    #[must_use]
+    pub fn directly(&self) -> Self {
+        self.by(self.by.through(None, vec![]))
+    }
+
     /// Sends a request once and waits for its whole response. An exchange that has begun runs to its end even
     /// where the caller goes away.
     ///

@@ -17,6 +17,7 @@ mod notify;
 mod roles;
 mod safety;
 mod sessions;
+mod sources;
 mod support;
 mod vendors;
 mod victims;

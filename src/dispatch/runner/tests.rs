@@ -7,7 +7,7 @@ use std::{collections::HashMap, num::NonZeroU32, sync::Mutex};
 use actix_web::http::StatusCode;
 use futures_util::{FutureExt, future::BoxFuture};
 use serde_json::{Value, json};
-use time::macros::datetime;
+use time::{OffsetDateTime, macros::datetime};
 
 use super::*;
 use crate::{
@@ -163,6 +163,10 @@ impl Carrier for Servers {
 
     fn renew(&self, _: Stamp) -> BoxFuture<'_, Result<bool, Fault>> {
         async { Ok(false) }.boxed()
+    }
+
+    fn good_until(&self) -> BoxFuture<'_, Option<Result<OffsetDateTime, Fault>>> {
+        async { None }.boxed()
     }
 
     fn redactor(&self) -> Redactor {

@@ -6,6 +6,7 @@ mod dasrds;
 mod gaussdb;
 mod iam;
 mod intelligent;
+mod machine;
 mod rds;
 mod taurusdb;
 
@@ -24,13 +25,15 @@ use super::{
     state::State,
 };
 
+const NAME: &str = "huawei";
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Huawei;
 
 impl Cloud for Huawei {
     fn name(&self) -> &'static str {
-        "huawei"
+        NAME
     }
 
     fn is_for(&self, incoming: &Incoming) -> bool {
@@ -47,7 +50,8 @@ impl Cloud for Huawei {
 
     /// All calls to one product together.
     fn counts(&self, state: &State, action: Action) -> Count {
-        Count { with: action.vendor().to_owned(), limit: state.limits.huawei }
+        let limit = state.limits.huawei.filter(|_| action.vendor() != "ecs");
+        Count { with: action.vendor().to_owned(), limit }
     }
 
     fn work(
@@ -87,6 +91,10 @@ impl Cloud for Huawei {
     fn write(&self, refusal: &Refusal, action: Option<Action>, request_id: Uuid) -> Answer {
         let Refusal { status, code, message, .. } = refusal;
         let request_id = request_id.simple().to_string();
+        // The metadata service has neither codes nor ids.
+        if action.is_some_and(|action| action.vendor() == "ecs") {
+            return Answer::bytes(*status, Some("text/plain"), message.clone().into_bytes());
+        }
         // The Keystone paths of IAM have a form of their own; its limiter does not use it.
         let body = if action == Some(Action::IamToken) && *status != 429 {
             json!({"error": {"code": status, "message": message, "title": title(*status)}})
@@ -115,6 +123,9 @@ fn route(incoming: &Incoming) -> Result<Route<'_>, Refusal> {
     let method = incoming.method.as_str();
     let (action, project, instance, node) = match (method, pieces.as_slice()) {
         ("POST", ["v3", "auth", "tokens"]) => (Action::IamToken, "", "", ""),
+        ("POST", ["v3.0", "OS-CREDENTIAL", "securitytokens"]) => (Action::IamKeys, "", "", ""),
+        ("PUT", ["meta-data", "latest", "api", "token"]) => (Action::EcsToken, "", "", ""),
+        ("GET", ["openstack", "latest", "securitykey"]) => (Action::EcsKeys, "", "", ""),
         (_, ["v3", project, "instances", instance, rest @ ..]) => {
             let (action, node) = match (method, rest) {
                 ("POST", ["kill-session"]) => (Action::GaussdbKill, ""),
@@ -144,7 +155,7 @@ fn no_such_api() -> Refusal {
 }
 
 fn work(state: &mut State, incoming: &Incoming, route: &Route, lie: Option<&Lie>) -> Result<Answer, Refusal> {
-    if matches!(incoming.method.as_str(), "POST" | "PUT" | "DELETE") {
+    if route.action != Action::EcsToken && matches!(incoming.method.as_str(), "POST" | "PUT" | "DELETE") {
         let kind = incoming.headers.value("content-type").unwrap_or_default();
         if kind.split(';').next().map(str::trim) != Some("application/json") {
             return Err(Refusal::new(400, "APIGW.0106", "Invalid header parameter: Content-Type"));
@@ -152,6 +163,9 @@ fn work(state: &mut State, incoming: &Incoming, route: &Route, lie: Option<&Lie>
     }
     let answer = match route.action {
         Action::IamToken => iam::login(state, incoming),
+        Action::IamKeys => iam::keys(state, incoming),
+        Action::EcsToken => machine::token(state, incoming),
+        Action::EcsKeys => machine::keys(state, incoming),
         Action::GaussdbKill => gaussdb::kill(state, incoming, route, lie),
         Action::GaussdbSessions => gaussdb::sessions(state, incoming, route, lie),
         Action::DasKill => das::kill(state, incoming, route, lie),

@@ -2,6 +2,7 @@
 
 use time::OffsetDateTime;
 
+use super::NAME;
 use crate::sandbox::{
     answer::Refusal,
     log::Incoming,
@@ -28,16 +29,25 @@ pub(super) fn admit(state: &State, incoming: &Incoming, wanted: &str) -> Result<
     if seconds.abs_diff(incoming.at.unix_timestamp()) > SKEW_SECONDS {
         return Err(denied("AuthFailure.SignatureExpire", "The signature has expired: check your clock."));
     }
-    if key != state.tencent.secret_id {
+    let issued = state.issued(NAME, key);
+    // Who has a role assumes no other here.
+    let is_known = key == state.tencent.secret_id || (issued.is_some() && wanted != "sts");
+    if !is_known {
         return Err(denied("AuthFailure.SecretIdNotFound", "The SecretId is not found."));
     }
     let belongs = OffsetDateTime::from_unix_timestamp(seconds).is_ok_and(|at| at.date().to_string() == day);
     let canonical = tencent_canonical(incoming, &authorization.signed).ok_or_else(malformed)?;
-    let expected = tencent_signature(&canonical, timestamp, scope, &state.tencent.secret_key);
+    let secret = issued.map_or(&state.tencent.secret_key, |keys| &keys.secret);
+    let expected = tencent_signature(&canonical, timestamp, scope, secret);
     if !belongs || expected != authorization.signature {
         return Err(denied("AuthFailure.SignatureFailure", "The provided credentials could not be validated."));
     }
-    if incoming.headers.value("x-tc-token") != state.tencent.token.as_deref() {
+    let token = incoming.headers.value("x-tc-token");
+    let is_good = match issued {
+        Some(keys) => keys.is_good(token, incoming.at),
+        None => token == state.tencent.token.as_deref(),
+    };
+    if !is_good {
         return Err(denied("AuthFailure.TokenFailure", "The token is invalid or has expired."));
     }
     Ok(())

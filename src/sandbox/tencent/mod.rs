@@ -4,6 +4,8 @@ mod access;
 mod dbbrain;
 mod dcdb;
 mod killsession;
+mod machine;
+mod sts;
 mod tdsql;
 
 use serde_json::{Value, json};
@@ -49,7 +51,9 @@ struct Service {
     version: &'static str,
 }
 
-static PRODUCTS: [&dyn Product; 3] = [&dcdb::DCDB, &tdsql::TDSQL, &dbbrain::DbBrain];
+const NAME: &str = "tencent";
+
+static PRODUCTS: [&dyn Product; 4] = [&dcdb::DCDB, &tdsql::TDSQL, &dbbrain::DbBrain, &sts::Sts];
 
 /// The product that has this action; routes have no others.
 fn product_of(action: Action) -> Option<&'static dyn Product> {
@@ -62,11 +66,11 @@ pub(super) struct Tencent;
 
 impl Cloud for Tencent {
     fn name(&self) -> &'static str {
-        "tencent"
+        NAME
     }
 
     fn is_for(&self, incoming: &Incoming) -> bool {
-        incoming.path == "/"
+        incoming.path == "/" || incoming.path.starts_with(machine::PATH)
     }
 
     fn route<'i>(&self, incoming: &'i Incoming) -> Result<Route<'i>, Refusal> {
@@ -74,12 +78,17 @@ impl Cloud for Tencent {
     }
 
     fn admit(&self, state: &mut State, incoming: &Incoming, route: &Route) -> Result<(), Refusal> {
-        access::admit(state, incoming, product_of(route.action).map_or("", |product| product.service().name))
+        match route.action {
+            Action::CvmRoles | Action::CvmKeys => Ok(()),
+            Action::StsWebIdentity => sts::admit_unsigned(incoming),
+            action => access::admit(state, incoming, product_of(action).map_or("", |product| product.service().name)),
+        }
     }
 
     /// Each action by itself.
     fn counts(&self, state: &State, action: Action) -> Count {
-        Count { with: format!("{:?}", action.counted_as()), limit: Some(state.limits.dcdb) }
+        let limit = Some(state.limits.dcdb).filter(|_| !matches!(action.vendor(), "cvm" | "sts"));
+        Count { with: format!("{:?}", action.counted_as()), limit }
     }
 
     fn work(
@@ -89,7 +98,11 @@ impl Cloud for Tencent {
         route: &Route,
         lie: Option<&Lie>,
     ) -> Result<Answer, Refusal> {
-        work(state, incoming, route.action, lie)
+        match route.action {
+            Action::CvmRoles => machine::roles(state),
+            Action::CvmKeys => machine::keys(state, incoming, route.instance),
+            action => work(state, incoming, action, lie),
+        }
     }
 
     fn over_the_limit(&self, seen: usize, limit: usize) -> Refusal {
@@ -102,11 +115,18 @@ impl Cloud for Tencent {
         self.over_the_limit(21, 20)
     }
 
-    fn denied(&self, _: Action, text: &str) -> Refusal {
+    fn denied(&self, action: Action, text: &str) -> Refusal {
+        if action.vendor() == "cvm" {
+            return Refusal::denied(403, "Forbidden", text);
+        }
         Refusal::denied(200, "UnauthorizedOperation.PermissionDenied", text)
     }
 
-    fn write(&self, refusal: &Refusal, _: Option<Action>, request_id: Uuid) -> Answer {
+    fn write(&self, refusal: &Refusal, action: Option<Action>, request_id: Uuid) -> Answer {
+        // The metadata service has neither codes nor ids.
+        if refusal.status != 200 || action.is_some_and(|action| action.vendor() == "cvm") {
+            return Answer::bytes(refusal.status, Some("text/plain"), refusal.message.clone().into_bytes());
+        }
         let body = json!({"Response": {
             "Error": {"Code": refusal.code, "Message": refusal.message},
             "RequestId": request_id,
@@ -117,6 +137,9 @@ impl Cloud for Tencent {
 
 /// Recognises an operation by its headers.
 fn route(incoming: &Incoming) -> Result<Route<'_>, Refusal> {
+    if incoming.path != "/" {
+        return machine::route(incoming);
+    }
     if incoming.method != "POST" {
         return Err(refuse("UnsupportedProtocol", "Only POST with a JSON body is supported."));
     }

@@ -8,6 +8,7 @@ mod gaussdb;
 mod huawei_access;
 mod misbehaviour;
 mod taurusdb;
+mod temporary;
 mod tencent;
 
 use client::{Ask, Got};

@@ -4,22 +4,23 @@
 
 mod complete;
 mod guard;
+mod renewed;
 mod seen;
-mod token;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use actix_web::http::StatusCode;
 use futures_util::{FutureExt, future::BoxFuture};
 use secrecy::ExposeSecret;
+use time::OffsetDateTime;
 use tokio::time::{Instant, timeout as within};
 use url::Url;
 
 use self::{
     complete::{Proof, complete},
     guard::Guard,
+    renewed::{Held, Origin, Renewed},
     seen::Seen,
-    token::{Place, Tokens},
 };
 use super::{Carrier, Counted, Endpoint, Stamp, Times};
 use crate::{
@@ -28,7 +29,7 @@ use crate::{
     upstream::{
         Call, Content, Fault, FaultKind, HttpReply, Reply, Site,
         cloud::Cloud,
-        credentials::{Credentials, Realm},
+        credentials::{Credentials, Granted, Place, Realm},
         redact::Redactor,
         sign::Keys,
         transport::{Response, Transport, TransportError},
@@ -54,7 +55,7 @@ pub struct CloudAccount {
     settings: Settings,
     transport: Transport,
     clock: Clock,
-    tokens: Option<Tokens>,
+    renewed: Option<Renewed>,
     guard: Guard,
     seen: Seen,
 }
@@ -62,30 +63,31 @@ pub struct CloudAccount {
 impl CloudAccount {
     #[must_use]
     pub fn new(settings: Settings, transport: Transport, clock: Clock) -> Self {
-        let tokens = match &settings.credentials {
+        let renewed = match &settings.credentials {
             Credentials::Keys(_) => None,
-            Credentials::Login(login) => {
-                let endpoint = settings.endpoints.get(login.service()).cloned();
+            Credentials::Temporary(source) => {
+                let endpoint = match source.place() {
+                    Place::Service(name) => settings.endpoints.get(name).cloned(),
+                    Place::Near(url) => Some(url.clone()),
+                };
                 let realm = Realm { region: settings.region.clone(), project_id: settings.project_id.clone() };
-                let place = Place { login: Arc::clone(login), endpoint, realm };
-                Some(Tokens::new(place, transport.clone(), clock.clone()))
+                let (account, source) = (settings.name.clone(), Arc::clone(source));
+                Some(Renewed::new(Origin { account, source, endpoint, realm }, &transport, clock.clone()))
             }
         };
-        Self { settings, transport, clock, tokens, guard: Guard::default(), seen: Seen::default() }
+        Self { settings, transport, clock, renewed, guard: Guard::default(), seen: Seen::default() }
     }
 
     /// Completes, signs and sends a call.
     async fn carry(&self, vendor: VendorName, call: &Call, times: Times) -> (Stamp, Result<Reply, Fault>) {
         let mut stamp = Stamp { stage: call.stage, timeout: times.timeout, generation: 0 };
-        let outcome = match (&self.settings.credentials, &self.tokens) {
-            (Credentials::Keys(keys), _) => self.send_signed(vendor, call, keys, times).await,
-            (Credentials::Login(_), None) => Err(Fault::new(FaultKind::Refused, call.stage)),
-            (Credentials::Login(login), Some(tokens)) => match patient(&stamp, tokens.current()).await {
-                Ok(token) => {
-                    stamp.generation = token.generation;
-                    let answer = self.exchange(vendor, call, &Proof::Token(&**login, &token), times).await;
-                    token.seen(answer.as_ref().ok().and_then(Reply::status));
-                    answer
+        let outcome = match (&self.settings.credentials, &self.renewed) {
+            (Credentials::Keys(keys), _) => self.send_signed(vendor, call, keys, None, times).await,
+            (Credentials::Temporary(_), None) => Err(Fault::new(FaultKind::Refused, call.stage)),
+            (Credentials::Temporary(_), Some(renewed)) => match patient(&stamp, renewed.current()).await {
+                Ok(held) => {
+                    stamp.generation = held.generation;
+                    self.send_with(vendor, call, &held, times).await
                 }
                 Err(fault) => Err(fault),
             },
@@ -93,13 +95,39 @@ impl CloudAccount {
         (stamp, outcome)
     }
 
-    /// Sends a call signed with keys; where the cloud locks them only if the guard lets it pass.
-    async fn send_signed(&self, vendor: VendorName, call: &Call, keys: &Keys, times: Times) -> Result<Reply, Fault> {
+    /// Sends a call with temporary credentials.
+    async fn send_with(&self, vendor: VendorName, call: &Call, held: &Held, times: Times) -> Result<Reply, Fault> {
+        let answer = match &*held.proof {
+            Granted::Keys(keys) => self.send_signed(vendor, call, keys, Some(held), times).await,
+            Granted::Token { header, value } => {
+                let proof = Proof::Token { header, value, project: held.project_id.as_deref() };
+                self.exchange(vendor, call, &proof, times).await
+            }
+        };
+        if let Ok(Reply { content: Content::Http(http), .. }) = &answer
+            && !(http.body.len() <= SMALL && self.settings.cloud.refuses_credentials(http))
+        {
+            held.was_taken();
+        }
+        answer
+    }
+
+    /// Sends a call signed with keys, those of the account or what it holds for a while; where the cloud locks them only if
+    /// their guard lets it pass.
+    async fn send_signed(
+        &self,
+        vendor: VendorName,
+        call: &Call,
+        keys: &Keys,
+        held: Option<&Held>,
+        times: Times,
+    ) -> Result<Reply, Fault> {
         let proof = Proof::Keys(keys);
         if !self.settings.cloud.locks_keys() {
             return self.exchange(vendor, call, &proof, times).await;
         }
-        let pass = self.guard.admit(vendor.as_str(), self.clock.now());
+        let guard = held.map_or(&self.guard, |held| &held.guard);
+        let pass = guard.admit(vendor.as_str(), self.clock.now());
         let pass = pass.ok_or_else(|| Fault { before_endpoint: true, ..Fault::new(FaultKind::Denied, call.stage) })?;
         let answer = self.exchange(vendor, call, &proof, times).await;
         if let Ok(reply) = &answer {
@@ -158,9 +186,10 @@ impl Carrier for CloudAccount {
         let Endpoint(endpoint) = self.endpoint(vendor, node);
         match &self.settings.credentials {
             Credentials::Keys(keys) => Counted::of(vendor, &["key", &keys.id, "", &endpoint]),
-            Credentials::Login(login) => {
-                let [account, user] = login.who();
-                Counted::of(vendor, &["user", account, user, &endpoint])
+            Credentials::Temporary(source) => {
+                let mut common = source.who();
+                common.push(&endpoint);
+                Counted::of(vendor, &common)
             }
         }
     }
@@ -191,31 +220,35 @@ impl Carrier for CloudAccount {
 
     fn renew(&self, stamp: Stamp) -> BoxFuture<'_, Result<bool, Fault>> {
         async move {
-            match &self.tokens {
-                Some(tokens) if stamp.generation > 0 => patient(&stamp, tokens.renew(stamp.generation)).await,
+            match &self.renewed {
+                Some(renewed) if stamp.generation > 0 => patient(&stamp, renewed.renew(stamp.generation)).await,
                 _ => Ok(false),
             }
         }
         .boxed()
     }
 
+    fn good_until(&self) -> BoxFuture<'_, Option<Result<OffsetDateTime, Fault>>> {
+        async move {
+            let renewed = self.renewed.as_ref()?;
+            Some(renewed.current().await.map(|held| held.expires_at))
+        }
+        .boxed()
+    }
+
     fn redactor(&self) -> Redactor {
         match &self.settings.credentials {
-            Credentials::Keys(keys) => {
-                let secrets = [Some(&keys.secret), keys.token.as_ref()];
-                let secrets = secrets.into_iter().flatten().map(ExposeSecret::expose_secret);
-                Redactor::new(secrets.chain([keys.id.as_str()]))
-            }
-            Credentials::Login(login) => {
-                let token = self.tokens.as_ref().and_then(Tokens::latest);
-                let token = token.as_ref().map(|token| token.value.expose_secret());
-                Redactor::new(token.into_iter().chain([login.password().expose_secret()]))
+            Credentials::Keys(keys) => Redactor::new(keys.secrets()),
+            Credentials::Temporary(source) => {
+                let proofs = self.renewed.as_ref().map(Renewed::proofs).unwrap_or_default();
+                let of_now = proofs.iter().flat_map(|proof| proof.secrets());
+                Redactor::new(of_now.chain(source.secrets().into_iter().map(ExposeSecret::expose_secret)))
             }
         }
     }
 }
 
-/// Answers up to so many bytes are searched for an id; only lists are longer.
+/// Answers up to so many bytes are searched for an id and a refusal; only lists are longer.
 const SMALL: usize = 256 * 1024;
 
 impl fmt::Debug for CloudAccount {
@@ -224,13 +257,10 @@ impl fmt::Debug for CloudAccount {
     }
 }
 
-/// Waits for a login no longer than the call may take; its faults are those of the call's stage.
-async fn patient<T>(stamp: &Stamp, login: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-    let late = || {
-        let why = "no token within the time of the call".to_owned();
-        Fault::new(FaultKind::NotConnected, stamp.stage).saying(None, Some(why))
-    };
-    let outcome = within(stamp.timeout, login).await.unwrap_or_else(|_| Err(late()));
+/// Waits for credentials no longer than the call may take; their faults are those of the call's stage.
+async fn patient<T>(stamp: &Stamp, asking: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let late = || Fault::of_source(FaultKind::Credentials, "their source did not answer within the time of the call");
+    let outcome = within(stamp.timeout, asking).await.unwrap_or_else(|_| Err(late()));
     outcome.map_err(|fault| Fault { stage: stamp.stage, before_endpoint: true, ..fault })
 }
 

@@ -15,6 +15,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use secrecy::{ExposeSecret, SecretString};
+use time::OffsetDateTime;
 
 use self::node::Node;
 use super::{Carrier, Counted, Endpoint, Stamp, Times};
@@ -183,6 +184,10 @@ impl Carrier for ServerAccount {
 
     fn renew(&self, _: Stamp) -> BoxFuture<'_, Result<bool, Fault>> {
         async { Ok(false) }.boxed()
+    }
+
+    fn good_until(&self) -> BoxFuture<'_, Option<Result<OffsetDateTime, Fault>>> {
+        async { None }.boxed()
     }
 
     fn redactor(&self) -> Redactor {

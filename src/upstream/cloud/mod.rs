@@ -7,15 +7,17 @@ pub mod alibaba;
 pub mod huawei;
 pub mod tencent;
 
-use std::fmt::Debug;
+use std::{fmt::Debug, ops::RangeInclusive};
 
 use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
+use url::Url;
 
 use super::{
-    Effect, FaultKind, Site,
+    Effect, Fault, FaultKind, HttpReply, Site,
     credentials::Credentials,
     sign::{Keys, Unsigned},
+    transport::Response,
 };
 
 /// One cloud.
@@ -43,6 +45,9 @@ pub trait Cloud: Debug + Send + Sync {
     /// Whether the cloud locks a key after some wrong signatures, for everybody who shares it.
     fn locks_keys(&self) -> bool;
 
+    /// Whether an answer says that the credentials were not taken.
+    fn refuses_credentials(&self, reply: &HttpReply) -> bool;
+
     /// The id that the cloud itself gave to an answer; `None` where the answer has none, or one that is made up on the way.
     fn answer_id(&self, body: &[u8]) -> Option<String>;
 }
@@ -68,8 +73,8 @@ pub fn find(name: &str) -> Option<&'static dyn Cloud> {
 #[derive(Debug, Clone, Copy)]
 pub struct Service {
     pub name: &'static str,
-    /// The field of an account with which it must be there.
-    pub needed_with: &'static str,
+    /// The fields of an account with each of which it must be there.
+    pub needed_with: &'static [&'static str],
 }
 
 /// What an account says of itself.
@@ -94,6 +99,9 @@ pub trait Fields {
     /// Notes each of these that is not set.
     fn require(&self, names: &[&str]);
 
+    /// Notes what is wrong with a field.
+    fn problem(&self, name: &str, message: &str);
+
     /// Notes what is wrong with the account as a whole.
     fn problem_here(&self, message: &str);
 
@@ -103,6 +111,15 @@ pub trait Fields {
     /// A text that passes the check; `expected` begins with "must be".
     fn checked(&mut self, name: &'static str, expected: &str, check: fn(&str) -> bool) -> Option<String>;
 
+    /// A whole number in the range.
+    fn number(&mut self, name: &'static str, range: RangeInclusive<u64>) -> Option<u64>;
+
+    /// The address of a metadata service: https, or http to where such services are, and to loopback.
+    fn metadata(&mut self, name: &'static str) -> Option<Url>;
+
+    /// A variable of the environment, where it is set and not empty.
+    fn variable(&self, name: &str) -> Option<String>;
+
     /// A secret, found where the field says.
     fn secret(&mut self, name: &'static str) -> Option<SecretString>;
 
@@ -110,8 +127,22 @@ pub trait Fields {
     fn table(&mut self, name: &'static str, read: &mut dyn FnMut(&mut dyn Fields));
 }
 
+/// The table of an account that says where its keys come from.
+const FROM: &str = "keys";
+
+/// Which of these sources that table names.
+fn from(fields: &mut dyn Fields, sources: &[&'static str]) -> Option<&'static str> {
+    fields.require(&["from"]);
+    let name = fields.text("from")?;
+    let found = sources.iter().copied().find(|source| *source == name);
+    if found.is_none() {
+        fields.problem("from", &format!("must be {}", sources.join(" or ")));
+    }
+    found
+}
+
 /// A key pair in the fields of these names, and the token that comes with temporary keys.
-fn keys(fields: &mut dyn Fields, [id, secret, token]: [&'static str; 3]) -> Option<Credentials> {
+fn keys(fields: &mut dyn Fields, [id, secret, token]: [&'static str; 3]) -> Option<Keys> {
     fields.require(&[id, secret]);
     let id = fields.secret(id);
     let secret = fields.secret(secret);
@@ -119,7 +150,7 @@ fn keys(fields: &mut dyn Fields, [id, secret, token]: [&'static str; 3]) -> Opti
     let token = fields.secret(token);
     let is_whole = token.is_some() == has_token;
     let keys = Keys { id: id?.expose_secret().to_owned(), secret: secret?, token };
-    is_whole.then_some(Credentials::Keys(keys))
+    is_whole.then_some(keys)
 }
 
 /// What a status means by itself, where one action has the same path as all others. Only those that refuse a call before it is
@@ -133,6 +164,30 @@ fn of_status(status: u16, effect: Effect) -> FaultKind {
         _ if effect == Effect::Kill => FaultKind::Unreadable,
         _ => FaultKind::Refused,
     }
+}
+
+/// Key pair and token as a source gave them; `None` where one is missing, or is nothing that could go in a header.
+fn temporary(id: Option<&str>, secret: Option<&str>, token: Option<&str>) -> Option<Keys> {
+    let fine = |text: &&str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+    let (id, secret, token) = (id.filter(fine)?, secret.filter(fine)?, token.filter(fine)?);
+    Some(Keys { id: id.to_owned(), secret: secret.into(), token: Some(token.into()) })
+}
+
+/// The fault that an answer of `whom` outside 2xx means, to whoever asks for credentials.
+fn refused_by(whom: &str, response: &Response) -> Fault {
+    let status = response.status.as_u16();
+    let kind = match status {
+        429 => FaultKind::Throttled,
+        400 | 401 | 403 | 404 => FaultKind::Denied,
+        300..=499 => FaultKind::Refused,
+        _ => FaultKind::Credentials,
+    };
+    Fault { http_status: Some(status), ..Fault::of_source(kind, &format!("{whom} answered HTTP {status}")) }
+}
+
+/// What `whom` answered does not hold what was asked for.
+fn unreadable_of(whom: &str) -> Fault {
+    Fault::of_source(FaultKind::Credentials, &format!("what {whom} answered holds no credentials that can be read"))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ pub(super) mod text;
 use std::fmt;
 
 use actix_web::http::Method;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 pub use text::{authority, encode, query};
@@ -23,6 +23,15 @@ pub struct Keys {
     pub secret: SecretString,
     /// Comes with temporary keys and is sent along.
     pub token: Option<SecretString>,
+}
+
+impl Keys {
+    /// What nobody may see, the public half too.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<&str> {
+        let secrets = [Some(&self.secret), self.token.as_ref()];
+        secrets.into_iter().flatten().map(ExposeSecret::expose_secret).chain([self.id.as_str()]).collect()
+    }
 }
 
 impl fmt::Debug for Keys {

@@ -70,6 +70,20 @@ fn accounts() -> String {
         project_id = "{project}"
         iam = {{ domain = "{}", username = "{}", password = "{PASSWORD}" }}
         endpoints = {{ gaussdb = "{{clouds}}", iam = "{{clouds}}" }}
+        [accounts.huawei-machine]
+        cloud = "huawei"
+        region = "{region}"
+        project_id = "{project}"
+        keys = {{ from = "ecs-agency", endpoint = "{{clouds}}" }}
+        endpoints = {{ gaussdb = "{{clouds}}" }}
+        [accounts.tencent-role]
+        cloud = "tencent"
+        region = "{}"
+        secret_id = "{SECRET_ID}"
+        secret_key = "{TENCENT_KEY}"
+        token = "{TENCENT_TOKEN}"
+        assume_role = {{ role_arn = "{}", role_session_name = "killgate", external_id = "{}" }}
+        endpoints = {{ dcdb = "{{clouds}}", sts = "{{clouds}}" }}
         [accounts.tencent-test]
         cloud = "tencent"
         region = "{}"
@@ -83,6 +97,9 @@ fn accounts() -> String {
         "#,
         world::HUAWEI_DOMAIN,
         world::HUAWEI_USERNAME,
+        world::TENCENT_REGION,
+        world::TENCENT_ROLE_ARN,
+        world::TENCENT_EXTERNAL_ID,
         world::TENCENT_REGION,
     );
     for vendor in ["gaussdb", "das", "taurusdb"] {
@@ -152,6 +169,7 @@ impl Observed {
             secrets.extend(token.into_iter().chain(signature.map(|(_, signature)| signature.to_owned())));
             secrets.extend(call.headers.value("webhook-signature").map(str::to_owned));
         }
+        secrets.extend(self.sandbox.clouds.temporary_secrets());
         secrets.extend(self.tokens.iter().filter_map(|token| Some(token.rsplit_once('.')?.1.to_owned())));
         let encoded = |secret: &String| secret.replace('/', "%2F").replace('+', "%2B").replace('=', "%3D");
         secrets.extend(secrets.iter().map(encoded).collect::<Vec<_>>());
@@ -200,6 +218,7 @@ async fn observe(audit: &str, format: &str, filter: &str) -> Observed {
     for secret in [PASSWORD, token] {
         observed.meets(&as_user, echoes::of(Action::GaussdbKill, secret)).await;
     }
+    with_temporary_keys(&mut observed).await;
     clouds.revoke_tokens();
     let mut refused_logins = echoes::of(Action::GaussdbKill, PASSWORD);
     clouds.misbehave(Action::IamToken, refused_logins.remove(1));
@@ -209,6 +228,38 @@ async fn observe(audit: &str, format: &str, filter: &str) -> Observed {
     let told = |clouds: &Clouds| clouds.calls().iter().any(|call| call.headers.value("webhook-signature").is_some());
     assert!(told(&clouds), "a webhook was told");
     observed
+}
+
+/// Keys that the clouds give for a while are echoed, by the vendors and by those who give them.
+async fn with_temporary_keys(observed: &mut Observed) {
+    let clouds = observed.sandbox.clouds.clone();
+    let machine = json!({
+        "vendor": "gaussdb", "account": "huawei-machine", "instance_id": world::GAUSSDB_INSTANCE,
+        "node_id": world::GAUSSDB_NODE, "component_id": world::GAUSSDB_COMPONENT,
+    });
+    let role = json!({
+        "vendor": "dcdb", "account": "tencent-role", "instance_id": world::DCDB_INSTANCE, "shard_id": world::DCDB_SHARD,
+    });
+    for (target, id, action, source) in
+        [(machine, 10_181, Action::GaussdbKill, Action::EcsKeys), (role, 1113, Action::DcdbKill, Action::StsAssumeRole)]
+    {
+        let before = clouds.temporary_secrets();
+        let operation = Operation { action, body: crate::support::gateway::kill_of(target, &[id]), sessions: 1 };
+        observed.succeeds(&operation.body).await;
+        // Keys come first, and then what they were asked with.
+        let given: Vec<_> = clouds.temporary_secrets().into_iter().filter(|secret| !before.contains(secret)).collect();
+        let of_keys = given.get(..3).expect("temporary keys were given");
+        for secret in of_keys {
+            observed.meets(&operation, echoes::of(action, secret)).await;
+        }
+        // And what gives them answers with everything it has.
+        clouds.revoke_keys();
+        clouds.misbehave(source, Behaviour::Status(Canned::json(200, &of_keys.join(" "))));
+        observed.kill(&operation.body).await;
+        clouds.misbehave(source, Behaviour::Status(Canned::json(403, &of_keys.join(" "))));
+        observed.kill(&operation.body).await;
+        clouds.behave();
+    }
 }
 
 /// The true refusal of a wrong signature: the vendor echoes the whole canonical request.

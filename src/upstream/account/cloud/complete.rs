@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
 use url::Url;
 
-use super::{Settings, token::Token};
+use super::Settings;
 use crate::{
     domain::VendorName,
     upstream::{
         Call, Effect, HttpCall,
-        credentials::Login,
         sign::{Keys, Unsigned, encode, query},
         transport::Request,
     },
@@ -20,8 +19,12 @@ use crate::{
 /// What a call goes out with.
 pub(super) enum Proof<'a> {
     Keys(&'a Keys),
-    /// What a login has brought.
-    Token(&'a dyn Login, &'a Token),
+    /// Goes in the header of that name; it may be bound to a project.
+    Token {
+        header: &'static str,
+        value: &'a SecretString,
+        project: Option<&'a str>,
+    },
 }
 
 /// The request that a call becomes; the error says what the configuration lacks.
@@ -38,8 +41,8 @@ pub(super) fn complete(
     let endpoint = settings.endpoints.get(vendor.as_str());
     let endpoint = endpoint.ok_or_else(|| format!("account `{}` has no endpoint for {vendor}", settings.name))?;
     let project = match proof {
-        Proof::Keys(_) => settings.project_id.as_deref(),
-        Proof::Token(_, token) => Some(token.project_id.as_str()),
+        Proof::Token { project: Some(project), .. } => Some(*project),
+        Proof::Keys(_) | Proof::Token { .. } => settings.project_id.as_deref(),
     };
     if project.is_none() && http.path.contains(PROJECT) {
         return Err(format!("account `{}` has no project_id", settings.name));
@@ -49,7 +52,7 @@ pub(super) fn complete(
     let unsigned = Unsigned { method: &http.method, url: &url, headers: &headers, body: &http.body };
     let added = match proof {
         Proof::Keys(keys) => settings.cloud.sign(&unsigned, keys, http.service, at),
-        Proof::Token(login, token) => vec![(login.header().to_owned(), token.value.expose_secret().to_owned())],
+        Proof::Token { header, value, .. } => vec![((*header).to_owned(), value.expose_secret().to_owned())],
     };
     headers.extend(added);
     let longest = match call.effect {

@@ -1,6 +1,7 @@
 //! An account against a peer on a real socket, with a clock that is moved by hand.
 
 mod login;
+mod sources;
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
@@ -77,7 +78,7 @@ fn keys() -> Credentials {
 }
 
 fn iam() -> Credentials {
-    Credentials::login(User { domain: "acme".into(), username: "robot".into(), password: "PW-canary".into() })
+    Credentials::from_source(User { domain: "acme".into(), username: "robot".into(), password: "PW-canary".into() })
 }
 
 /// Sends a call to GaussDB.
@@ -95,7 +96,7 @@ fn status(reply: Result<Reply, Fault>) -> StatusCode {
 }
 
 fn account(peer: &Peer, cloud: &'static dyn Cloud, credentials: Credentials, clock: &Clock) -> CloudAccount {
-    let names = ["gaussdb", "dcdb", "iam"];
+    let names = ["gaussdb", "dcdb", "iam", "sts"];
     let settings = Settings {
         name: "prod".into(),
         cloud,
@@ -229,12 +230,15 @@ async fn no_debug_shows_a_secret() {
     for credentials in [keys(), iam()] {
         let account = account(&peer, &Huawei, credentials, &Clock::manual(NOON));
         let (stamp, reply) = send(&account, &kill()).await;
-        let latest = account.tokens.as_ref().and_then(Tokens::latest);
+        let latest = account.renewed.as_ref().and_then(Renewed::latest);
         let shown = format!("{account:?} {stamp:?} {reply:?} {latest:?} {:?}", account.redactor());
         let shown = shown + &format!("{:?} {:?}", account.settings.credentials, account.transport);
         assert!(!shown.contains("canary"), "{shown}");
         let text = "a SK-canary b STS-canary c AK-canary";
         let clean = account.redactor().clean(text);
-        assert!(clean.contains("canary") == matches!(account.settings.credentials, Credentials::Login(_)), "{clean}");
+        assert!(
+            clean.contains("canary") == matches!(account.settings.credentials, Credentials::Temporary(_)),
+            "{clean}"
+        );
     }
 }

@@ -10,7 +10,8 @@ use super::{Cloud, Fields, Identity, Service};
 use crate::{
     clock,
     upstream::{
-        Call, Effect, HttpCall, Payload, Site, Stage,
+        Call, Effect, HttpCall, HttpReply, Payload, Site, Stage,
+        credentials::Credentials,
         sign::{Keys, Unsigned},
     },
 };
@@ -27,8 +28,8 @@ impl Cloud for Alibaba {
     }
 
     fn identity(&self, fields: &mut dyn Fields) -> Option<Identity> {
-        let credentials = super::keys(fields, ["access_key_id", "access_key_secret", "security_token"]);
-        Some(Identity { project_id: None, site: None, credentials: credentials? })
+        let keys = super::keys(fields, ["access_key_id", "access_key_secret", "security_token"]);
+        Some(Identity { project_id: None, site: None, credentials: Credentials::Keys(keys?) })
     }
 
     fn services(&self) -> &'static [Service] {
@@ -50,6 +51,10 @@ impl Cloud for Alibaba {
 
     fn locks_keys(&self) -> bool {
         false
+    }
+
+    fn refuses_credentials(&self, reply: &HttpReply) -> bool {
+        matches!(reply.status.as_u16(), 401 | 403)
     }
 
     fn answer_id(&self, body: &[u8]) -> Option<String> {

@@ -73,11 +73,10 @@ fn gateway_number(code: &str) -> Option<&str> {
 fn by_code(code: &str) -> Option<FaultKind> {
     Some(match code {
         "DAS.200002" | "IAM.0012" => FaultKind::Throttled,
-        "DBS.280056" => FaultKind::TokenExpired,
+        // The latter is of a security token that has ended.
+        "DBS.280056" | "IAM.1108" => FaultKind::TokenExpired,
         // A missing permission is a 400 in GaussDB, as is failed authentication in DAS; so are unusable access keys in IAM.
-        "DBS.216003" | "DAS.200051" | "IAM.1104" | "IAM.1105" | "IAM.1106" | "IAM.1107" | "IAM.1108" => {
-            FaultKind::Denied
-        }
+        "DBS.216003" | "DAS.200051" | "IAM.1104" | "IAM.1105" | "IAM.1106" | "IAM.1107" => FaultKind::Denied,
         // "Not part of this instance" and "wrong node" or "wrong component" come as 400.
         "DBS.212005" | "DBS.216030" | "DBS.280407" | "DBS.280667" | "DBS.280676" => FaultKind::TargetNotFound,
         "DBS.200086" | "DBS.201014" | "DBS.06010001" | "DBS.06020003" | "DBS.280449" | "DBS.280800" => {

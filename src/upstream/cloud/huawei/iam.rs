@@ -1,23 +1,25 @@
 //! Logging in at IAM: a user's password for a token that is bound to one project.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use actix_web::http::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
-use url::Url;
 
 use super::Fields;
 use crate::upstream::{
     Fault, FaultKind,
-    credentials::{Grant, Login, Realm},
+    credentials::{Asking, Grant, Granted, Next, Place, Realm, Source},
     json,
     transport::{Request, Response},
 };
 
 /// The endpoint's name in configuration.
 pub(super) const SERVICE: &str = "iam";
+/// Where a token goes.
+pub(super) const HEADER: &str = "X-Auth-Token";
 
 /// A user of an account, who logs in with a password.
 pub struct User {
@@ -43,64 +45,84 @@ impl User {
     }
 }
 
-impl Login for User {
-    fn who(&self) -> [&str; 2] {
-        [&self.domain, &self.username]
-    }
-
-    fn password(&self) -> &SecretString {
-        &self.password
-    }
-
-    fn service(&self) -> &'static str {
-        SERVICE
-    }
-
-    fn request(&self, endpoint: &Url, realm: &Realm) -> Request {
-        let mut url = endpoint.clone();
-        url.set_path(&format!("{}/v3/auth/tokens", url.path().trim_end_matches('/')));
+impl User {
+    /// A login for a token that is good in that scope.
+    pub(super) fn login(&self, asking: &Asking<'_>, scope: &Value) -> Request {
+        let mut url = asking.url("/v3/auth/tokens");
         url.set_query(Some("nocatalog=true"));
-        // A region's own project has the region's name.
-        let project = match &realm.project_id {
-            Some(id) => serde_json::json!({ "id": id }),
-            None => serde_json::json!({ "name": realm.region }),
-        };
         let password = self.password.expose_secret();
-        let user =
-            serde_json::json!({ "name": self.username, "password": password, "domain": { "name": self.domain } });
-        let identity = serde_json::json!({ "methods": ["password"], "password": { "user": user } });
-        let body = serde_json::json!({ "auth": { "identity": identity, "scope": { "project": project } } });
-        let headers = vec![("Content-Type".to_owned(), "application/json;charset=utf8".to_owned())];
-        Request {
-            method: Method::POST,
-            url,
-            headers,
-            body: body.to_string().into_bytes(),
-            timeout: Grant::TIMEOUT,
-            longest: Request::USUAL,
-        }
+        let user = json!({ "name": self.username, "password": password, "domain": { "name": self.domain } });
+        let identity = json!({ "methods": ["password"], "password": { "user": user } });
+        let body = json!({ "auth": { "identity": identity, "scope": scope } });
+        post(url, &body, vec![])
+    }
+}
+
+/// A request to IAM, as its pages want it.
+pub(super) fn post(url: url::Url, body: &Value, more: Vec<(String, String)>) -> Request {
+    let kind = ("Content-Type".to_owned(), "application/json;charset=utf8".to_owned());
+    let headers = std::iter::once(kind).chain(more).collect();
+    let body = body.to_string().into_bytes();
+    Request { method: Method::POST, url, headers, body, timeout: Asking::TIMEOUT, longest: Request::USUAL }
+}
+
+impl Source for User {
+    fn describe(&self) -> &'static str {
+        "user"
     }
 
-    fn read(&self, response: &Response, realm: &Realm) -> Result<Grant, Fault> {
-        match response.status.as_u16() {
-            200..=299 => grant(response, realm),
-            400 | 401 | 403 => Err(refusal(FaultKind::Denied, response)),
-            429 => Err(refusal(FaultKind::Throttled, response)),
-            300..=499 => Err(refusal(FaultKind::Refused, response)),
-            _ => Err(refusal(FaultKind::NotConnected, response)),
-        }
+    fn who(&self) -> Vec<&str> {
+        vec!["user", &self.domain, &self.username]
     }
 
-    fn header(&self) -> &'static str {
-        "X-Auth-Token"
+    fn secrets(&self) -> Vec<&SecretString> {
+        vec![&self.password]
     }
+
+    fn place(&self) -> Place<'_> {
+        Place::Service(SERVICE)
+    }
+
+    fn margin(&self) -> Duration {
+        Duration::from_mins(30)
+    }
+
+    fn ask(&self, asking: &Asking<'_>) -> Request {
+        // A region's own project has the region's name.
+        let project = match &asking.realm.project_id {
+            Some(id) => json!({ "id": id }),
+            None => json!({ "name": asking.realm.region }),
+        };
+        self.login(asking, &json!({ "project": project }))
+    }
+
+    fn next(&self, _: usize, response: &Response, asking: &Asking<'_>) -> Result<Next, Fault> {
+        accepted(response)?;
+        grant(response, asking.realm).map(Next::Granted)
+    }
+}
+
+/// Whether a login was, or a request for keys.
+pub(super) fn accepted(response: &Response) -> Result<(), Fault> {
+    match response.status.as_u16() {
+        200..=299 => Ok(()),
+        400 | 401 | 403 => Err(refusal(FaultKind::Denied, response)),
+        429 => Err(refusal(FaultKind::Throttled, response)),
+        300..=499 => Err(refusal(FaultKind::Refused, response)),
+        _ => Err(refusal(FaultKind::Credentials, response)),
+    }
+}
+
+/// The token that a login has brought.
+pub(super) fn token(response: &Response) -> Option<&str> {
+    response.header("x-subject-token").filter(|value| !value.is_empty())
 }
 
 /// The token and what is known of it. One for another project is of no use: it would kill elsewhere.
 fn grant(response: &Response, realm: &Realm) -> Result<Grant, Fault> {
-    let refused = |why| Fault::of_login(FaultKind::Refused, why);
+    let refused = |why| Fault::of_source(FaultKind::Refused, why);
     let unreadable = || refused("the answer to the login holds no token that can be read");
-    let value = response.header("x-subject-token").filter(|value| !value.is_empty()).ok_or_else(unreadable)?;
+    let value = token(response).ok_or_else(unreadable)?;
     let body = json::read(&response.body).ok_or_else(unreadable)?;
     let Answer { token } = serde_json::from_value(body).map_err(|_| unreadable())?;
     if !(1970..=9998).contains(&token.expires_at.year()) {
@@ -110,18 +132,22 @@ fn grant(response: &Response, realm: &Realm) -> Result<Grant, Fault> {
         Some(wanted) if *wanted != token.project.id => {
             Err(refused("the token of the login is for another project than the configured one"))
         }
-        _ => Ok(Grant { token: SecretString::from(value), project_id: token.project.id, expires_at: token.expires_at }),
+        _ => {
+            let proof = Granted::Token { header: HEADER, value: value.into() };
+            Ok(Grant { proof, project_id: Some(token.project.id), expires_at: token.expires_at })
+        }
     }
 }
 
 fn refusal(kind: FaultKind, response: &Response) -> Fault {
     let body = json::read(&response.body).unwrap_or_default();
     let code = body["error_code"].as_str().map(str::to_owned);
+    let status = response.status.as_u16();
     Fault {
-        http_status: Some(response.status.as_u16()),
+        http_status: Some(status),
         request_id: response.header("x-iam-trace-id").map(str::to_owned),
         code,
-        ..Fault::of_login(kind, &format!("the login was answered with {}", response.status.as_u16()))
+        ..Fault::of_source(kind, &format!("IAM answered HTTP {status}"))
     }
 }
 

@@ -47,8 +47,14 @@ pub(super) fn request_id(body: &[u8]) -> Option<String> {
     json::text(&json::read(body)?["Response"]["RequestId"])
 }
 
+/// Whether an answer is the refusal of a signature, a key or a token.
+pub(super) fn refuses_credentials(body: &[u8]) -> bool {
+    let code = json::read(body).and_then(|body| json::text(&body["Response"]["Error"]["Code"]));
+    code.is_some_and(|code| code.split('.').next() == Some("AuthFailure"))
+}
+
 /// Which kind of fault a code means.
-fn classify(code: &str) -> FaultKind {
+pub(super) fn classify(code: &str) -> FaultKind {
     let exact = match code {
         // A rate signal under the family of quotas.
         "LimitExceeded.TooFrequentlyCalled" => Some(FaultKind::Throttled),

@@ -74,8 +74,8 @@ async fn whatever_fails_at_the_login_nothing_reaches_the_database_api() {
         (http(403, "", ""), FaultKind::Denied),
         (http(404, "", ""), FaultKind::Refused),
         (http(429, "Retry-After: 3\r\n", ""), FaultKind::Throttled),
-        (http(500, "", ""), FaultKind::NotConnected),
-        (String::new(), FaultKind::NotConnected),
+        (http(500, "", ""), FaultKind::Credentials),
+        (String::new(), FaultKind::Credentials),
         (http(201, "", "{}"), FaultKind::Refused),
         (http(201, "X-Subject-Token: t\r\n", "{}"), FaultKind::Refused),
         (http(201, "X-Subject-Token: t\r\n", other), FaultKind::Refused),
@@ -103,10 +103,11 @@ async fn a_token_is_renewed_ahead_of_its_end_and_serves_to_its_end_if_that_fails
     for (hours, minutes, logins) in [(0, 0, 1), (23, 29, 1), (23, 30, 2), (23, 30, 2), (23, 31, 3)] {
         clock.set(NOON + Span::hours(hours) + Span::minutes(minutes));
         send(&account, &kill()).await.1.unwrap();
+        account.renewed.as_ref().unwrap().is_quiet().await;
         assert_eq!(peer.count(LOGIN), logins, "{hours}:{minutes}");
     }
     clock.set(NOON + Span::days(1) + Span::minutes(1));
-    assert_eq!(send(&account, &kill()).await.1.unwrap_err().kind, FaultKind::NotConnected);
+    assert_eq!(send(&account, &kill()).await.1.unwrap_err().kind, FaultKind::Credentials);
 }
 
 #[actix_web::test]
