@@ -63,7 +63,7 @@ async fn a_machines_keys_want_a_token_and_are_good_for_an_hour() {
     for keys in [&keys, &next] {
         assert_eq!(signed(keys, clock.now()).send(&sandbox).await.status, 200);
     }
-    clock.set(NOON + Duration::from_mins(60));
+    clock.set(NOON + Duration::from_hours(1));
     signed(&keys, clock.now()).refused(&sandbox, 401, "APIGW.0301").await;
     assert_eq!(signed(&next, clock.now()).send(&sandbox).await.status, 200);
 

@@ -30,7 +30,7 @@ use crate::upstream::{
 /// The endpoint's name in configuration, and what signatures call the service.
 pub(super) const SERVICE: &str = "sts";
 /// As long before their end the vendor's SDK renews keys of a machine's role.
-pub(super) const MARGIN: Duration = Duration::from_secs(300);
+pub(super) const MARGIN: Duration = Duration::from_mins(5);
 const VERSION: &str = "2018-08-13";
 const WHOM: &str = "STS";
 
