@@ -262,13 +262,14 @@ async fn a_refused_token_of_a_cloud_that_refuses_inside_a_200_is_renewed_once() 
     let clock = Clock::manual(NOON);
     let count = Cell::new(0);
     let end = (NOON + hour()).unix_timestamp();
-    let peer = Peer::answering(move |_, request| {
+    let peer = Peer::answering(move |number, request| {
         if request.starts_with("GET /prefix/latest/meta-data/cam/security-credentials/r ") {
             count.set(count.get() + 1);
             let keys = format!(r#""TmpSecretId":"ID{0}","TmpSecretKey":"K{0}","Token":"T{0}""#, count.get());
             return http(200, "", &format!(r#"{{{keys},"ExpiredTime":{end},"Code":"Success"}}"#));
         }
-        http(200, "", r#"{"Response":{"Error":{"Code":"AuthFailure.TokenFailure","Message":"x"},"RequestId":"r"}}"#)
+        let error = r#"{"Code":"AuthFailure.TokenFailure","Message":"x"}"#;
+        http(200, "", &format!(r#"{{"Response":{{"Error":{error},"RequestId":"r{number}"}}}}"#))
     })
     .await;
     let account = account_of(&peer, &Tencent, ROLE, &clock);
