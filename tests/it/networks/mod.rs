@@ -4,6 +4,7 @@ mod authority;
 mod certificates;
 mod checking;
 mod egress;
+mod http2;
 mod reloading;
 
 use actix_web::http::{Method, StatusCode};
