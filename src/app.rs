@@ -121,7 +121,8 @@ impl App {
         let (server, certificate) = match &config.server.tls {
             None => (server.bind(listen), None),
             Some(tls) => {
-                let (certificate, settings) = Certificate::watch(tls).context("server.tls")?;
+                let (certificate, settings) =
+                    Certificate::watch(tls, clock.clone(), Arc::clone(&metrics)).context("server.tls")?;
                 (server.bind_rustls_0_23(listen, settings), Some(certificate))
             }
         };

@@ -25,7 +25,10 @@ use futures_util::Stream;
 
 use crate::domain::{Problem, ProblemCode};
 
-use super::problem::{Failure, PROBLEM_JSON};
+use super::{
+    connection::certificate_of,
+    problem::{Failure, PROBLEM_JSON},
+};
 
 /// Marks a request of which only the head is wanted.
 #[derive(Debug, Clone, Copy)]
@@ -73,12 +76,13 @@ pub(super) async fn errors_as_problems(
     Ok(response.into_response(problem))
 }
 
-/// Has nobody on the way keep what is for one caller, whom a token names (RFC 9111, section 5.2.2.5).
+/// Has nobody on the way keep what is for one caller, whom a token or a certificate names (RFC 9111, section 5.2.2.5).
 pub(super) async fn kept_by_nobody(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let is_personal = request.headers().contains_key(header::AUTHORIZATION);
+    let is_personal =
+        request.headers().contains_key(header::AUTHORIZATION) || certificate_of(request.request()).is_some();
     let mut response = next.call(request).await?;
     if is_personal {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

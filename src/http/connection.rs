@@ -5,7 +5,7 @@ use std::{any::Any, cell::Cell, rc::Rc, time::Duration};
 
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::{
-    Error, ResponseError as _,
+    Error, HttpRequest, ResponseError as _,
     body::{BoxBody, MessageBody},
     dev::{Extensions, ServiceRequest, ServiceResponse},
     http::Version,
@@ -14,7 +14,10 @@ use actix_web::{
 };
 
 use super::{answers, problem::Failure};
-use crate::domain::{Problem, ProblemCode};
+use crate::{
+    auth::ClientCertificate,
+    domain::{Problem, ProblemCode},
+};
 
 /// How long a client may leave unread what it was sent before its connection is broken.
 const UNREAD: Duration = Duration::from_mins(1);
@@ -50,6 +53,16 @@ impl Drop for One {
 pub fn begin(connection: &dyn Any, known: &mut Extensions) {
     limit_unread(connection);
     known.insert(UnderWay::default());
+    let session = connection.downcast_ref::<TlsStream<TcpStream>>().map(|stream| stream.get_ref().1);
+    let shown = session.and_then(|session| session.peer_certificates()?.first());
+    if let Some(certificate) = shown.and_then(|shown| ClientCertificate::read(shown)) {
+        known.insert(certificate);
+    }
+}
+
+/// The certificate that the client of the request's connection has shown.
+pub(super) fn certificate_of(request: &HttpRequest) -> Option<&ClientCertificate> {
+    request.conn_data()
 }
 
 /// Breaks connections whose client does not read what it is sent: the server itself waits for a client for as long as the

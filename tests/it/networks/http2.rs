@@ -57,7 +57,11 @@ impl Connection {
     async fn to(address: SocketAddr, authority: &Authority) -> Self {
         let stream = connect(address, authority, None, &["h2"]).await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
-        let handshake = h2::client::Builder::new().initial_max_send_streams(10_000).handshake(stream).await;
+        let handshake = h2::client::Builder::new()
+            .initial_max_send_streams(10_000)
+            .initial_connection_window_size(1 << 30)
+            .handshake(stream)
+            .await;
         let (send, connection) = handshake.unwrap();
         tokio::spawn(connection);
         Self(send)

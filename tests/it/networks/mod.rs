@@ -1,6 +1,7 @@
 //! Into an ordinary company: its certificates, its proxy, and configurations that change while the gateway runs.
 
 mod authority;
+mod callers;
 mod certificates;
 mod checking;
 mod egress;
