@@ -174,12 +174,11 @@ impl Teller {
         if !self.age.is_to_be_told(validity, now) {
             return;
         }
-        match read.out_of_time(provider, now) {
-            Some(why) => tracing::warn!(why, %not_after, "server.tls: callers will not take this certificate"),
-            None => {
-                let days = (not_after - now).whole_days();
-                tracing::warn!(days, %not_after, "server.tls: the certificate ends soon");
-            }
+        if let Some(why) = read.out_of_time(provider, now) {
+            tracing::warn!(why, %not_after, "server.tls: callers will not take this certificate");
+        } else {
+            let days = (not_after - now).whole_days();
+            tracing::warn!(days, %not_after, "server.tls: the certificate ends soon");
         }
     }
 }

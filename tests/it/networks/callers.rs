@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use killgate::{
+    chain::hex,
     clock::Clock,
     sandbox::{Clouds, Sandbox},
 };
@@ -146,7 +147,7 @@ async fn a_certificate_stands_for_a_caller_and_the_record_says_so(engine: Engine
         shown.certificate.as_bytes(),
     );
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der.unwrap());
-    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(digest.as_ref());
     assert_eq!(text.matches(&format!("\"token_id\":\"certificate:{hex}\"")).count(), 3, "{text}");
 }
 

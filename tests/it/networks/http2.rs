@@ -81,8 +81,8 @@ impl Connection {
             .header("content-type", "application/json")
             .body(())
             .unwrap();
-        let mut send = self.0.clone().ready().await?;
-        let (answer, mut sent) = send.send_request(request, body.is_empty())?;
+        let mut requests = self.0.clone().ready().await?;
+        let (answer, mut sent) = requests.send_request(request, body.is_empty())?;
         if !body.is_empty() {
             sent.send_data(Bytes::from(body.to_owned()), true)?;
         }
@@ -210,8 +210,8 @@ async fn requests_that_are_taken_back_at_once_take_nothing_from_others(engine: E
     for _ in 0..5000 {
         let request = http::Request::get("https://killgate.test/vendors").header("authorization", "Bearer none");
         // The gateway may end the connection whenever it has had enough.
-        let Ok(mut send) = hasty.0.clone().ready().await else { break };
-        let Ok((_, mut sent)) = send.send_request(request.body(()).unwrap(), false) else { break };
+        let Ok(mut requests) = hasty.0.clone().ready().await else { break };
+        let Ok((_, mut sent)) = requests.send_request(request.body(()).unwrap(), false) else { break };
         sent.send_reset(Reason::CANCEL);
     }
     let other = Connection::to(gateway.app.address(), &authority).await;
