@@ -103,11 +103,15 @@ impl App {
             most: config.seal.most,
             delivered: delivered.clone(),
         };
-        let (proxies, console) = (config.server.trusted_proxies.clone(), config.console.clone());
-        let settings = http::Settings { proxies, console, sealing };
+        let settings = http::Settings {
+            proxies: config.server.trusted_proxies.clone(),
+            cors_origins: config.server.cors_origins.clone(),
+            console: config.console.clone(),
+            sealing,
+        };
         let service = http::Service::new((told, following.clone()), Arc::clone(&metrics), settings, to_stop);
         let server = HttpServer::new(move || http::app(service.clone()))
-            .on_connect(|connection, _| http::limit_unread(connection))
+            .on_connect(http::begin_connection)
             // What is done for a caller ends with its connection, but for kills.
             .h1_allow_half_closed(false)
             .workers(config.server.workers)
@@ -117,7 +121,8 @@ impl App {
         let (server, certificate) = match &config.server.tls {
             None => (server.bind(listen), None),
             Some(tls) => {
-                let (certificate, settings) = Certificate::watch(tls).context("server.tls")?;
+                let (certificate, settings) =
+                    Certificate::watch(tls, clock.clone(), Arc::clone(&metrics)).context("server.tls")?;
                 (server.bind_rustls_0_23(listen, settings), Some(certificate))
             }
         };

@@ -97,6 +97,7 @@ pub struct Metrics {
     key_set_failures: Family<IssuerLabels, Counter>,
     reads: Family<ReadLabels, Counter>,
     unknown_paths: Counter,
+    certificate_not_after_seconds: Gauge,
     bodies: Gauge,
     in_flight: Gauge,
 }
@@ -165,6 +166,12 @@ impl Default for Metrics {
         let (reads, unknown_paths) = (Family::default(), Counter::default());
         registry.register("reads", "Answers to callers that read the record, by route", reads.clone());
         registry.register("unknown_paths", "Requests for paths that there are not", unknown_paths.clone());
+        let certificate_not_after_seconds = Gauge::default();
+        registry.register(
+            "certificate_not_after_seconds",
+            "When the gateway's own certificate ends, in seconds since 1970; 0 where it has none",
+            certificate_not_after_seconds.clone(),
+        );
         registry.register("bodies", "Bodies of requests that are being received", bodies.clone());
         Self {
             registry,
@@ -188,6 +195,7 @@ impl Default for Metrics {
             key_set_failures,
             reads,
             unknown_paths,
+            certificate_not_after_seconds,
             bodies,
             in_flight,
         }
@@ -298,6 +306,11 @@ impl Metrics {
         self.key_sets_missing.clear();
         self.key_set_age_seconds.clear();
         self.key_set_failures.clear();
+    }
+
+    /// When the gateway's own certificate ends.
+    pub fn certificate(&self, not_after: time::OffsetDateTime) {
+        self.certificate_not_after_seconds.set(not_after.unix_timestamp());
     }
 
     /// A caller that reads the record was answered; `route` is one of those that there are.

@@ -16,14 +16,19 @@ use rustls::{
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _},
     server::{
-        ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier,
+        ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
     sign::CertifiedKey,
 };
+use time::OffsetDateTime;
 use tokio::{sync::Notify, task::JoinHandle, time::timeout};
 
-use crate::{config::ServerTls, pem, upstream::transport::out_of_time};
+use crate::{clock::Clock, config::ServerTls, metrics::Metrics, pem, upstream::transport::out_of_time};
+
+mod age;
+
+use age::Age;
 
 /// How often is looked whether the files have changed.
 const EVERY: Duration = Duration::from_secs(2);
@@ -34,6 +39,8 @@ struct Read {
     /// The files as they were, to notice that they are others.
     files: Files,
     certified: Arc<CertifiedKey>,
+    /// From when and until when the certificate is good, as far as that can be read.
+    validity: Option<(OffsetDateTime, OffsetDateTime)>,
     clients: Option<Arc<dyn ClientCertVerifier>>,
 }
 
@@ -68,10 +75,15 @@ impl Certificate {
     ///
     /// # Errors
     /// What is wrong with the files, by the key that names them.
-    pub(super) fn watch(settings: &ServerTls) -> anyhow::Result<(Self, ServerConfig)> {
+    pub(super) fn watch(
+        settings: &ServerTls,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> anyhow::Result<(Self, ServerConfig)> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let read = Read::from(settings, Files::read(settings)?, &provider)?;
-        read.tell_age(&provider);
+        let mut teller = Teller { clock, metrics, age: Age::default() };
+        teller.tell(&read, &provider);
         let is_client_needed = settings.clients_required;
         let has_clients = read.clients.is_some();
         let shown = Shown { current: RwLock::new(Arc::new(read)), is_client_needed, provider: Arc::clone(&provider) };
@@ -82,9 +94,13 @@ impl Certificate {
         } else {
             builder.with_no_client_auth()
         };
-        let server = server.with_cert_resolver(Arc::clone(&shown) as Arc<dyn ResolvesServerCert>);
+        let mut server = server.with_cert_resolver(Arc::clone(&shown) as Arc<dyn ResolvesServerCert>);
+        if has_clients {
+            // A session that is taken up again would bring a caller's certificate along without anybody looking at it.
+            server.session_storage = Arc::new(NoServerSessionStorage {});
+        }
         let wake = Arc::new(Notify::new());
-        let watching = tokio::spawn(keep(settings.clone(), shown, Arc::clone(&wake)));
+        let watching = tokio::spawn(keep(settings.clone(), shown, Arc::clone(&wake), teller));
         Ok((Self { wake, watching }, server))
     }
 
@@ -94,7 +110,7 @@ impl Certificate {
     /// What is wrong with the files, by the key that names them.
     pub(super) fn check(settings: &ServerTls) -> anyhow::Result<Option<&'static str>> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        Ok(Read::from(settings, Files::read(settings)?, &provider)?.out_of_time(&provider))
+        Ok(Read::from(settings, Files::read(settings)?, &provider)?.out_of_time(&provider, Clock::system().now()))
     }
 
     /// Looks at the files now.
@@ -109,7 +125,7 @@ impl Drop for Certificate {
     }
 }
 
-async fn keep(settings: ServerTls, shown: Arc<Shown>, wake: Arc<Notify>) {
+async fn keep(settings: ServerTls, shown: Arc<Shown>, wake: Arc<Notify>, mut teller: Teller) {
     let mut told = None;
     loop {
         let _ = timeout(EVERY, wake.notified()).await;
@@ -122,7 +138,7 @@ async fn keep(settings: ServerTls, shown: Arc<Shown>, wake: Arc<Notify>) {
         match read.await {
             Ok(Ok(None)) => told = None,
             Ok(Ok(Some(read))) => {
-                read.tell_age(&shown.provider);
+                teller.age = Age::default();
                 *shown.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(read);
                 tracing::info!("server.tls: the certificate was read again");
                 told = None;
@@ -136,6 +152,33 @@ async fn keep(settings: ServerTls, shown: Arc<Shown>, wake: Arc<Notify>) {
                 told = Some(error);
             }
             Err(_) => {}
+        }
+        teller.tell(&shown.current(), &shown.provider);
+    }
+}
+
+/// Tells how long the certificate is good yet.
+#[derive(Debug)]
+struct Teller {
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    age: Age,
+}
+
+impl Teller {
+    /// In the log once a day, from some days before its end on; in the metrics always.
+    fn tell(&mut self, read: &Read, provider: &CryptoProvider) {
+        let Some(validity @ (_, not_after)) = read.validity else { return };
+        let now = self.clock.now();
+        self.metrics.certificate(not_after);
+        if !self.age.is_to_be_told(validity, now) {
+            return;
+        }
+        if let Some(why) = read.out_of_time(provider, now) {
+            tracing::warn!(why, %not_after, "server.tls: callers will not take this certificate");
+        } else {
+            let days = (not_after - now).whole_days();
+            tracing::warn!(days, %not_after, "server.tls: the certificate ends soon");
         }
     }
 }
@@ -167,23 +210,20 @@ impl Read {
             error => anyhow::Error::new(error).context("key_file"),
         })?;
         let clients = settings.client_ca_file.is_some().then(|| verifier(clients, provider)).transpose()?;
-        Ok(Self { certified: Arc::new(certified), clients, files })
+        let validity = certified.cert.first().and_then(|certificate| pem::validity(certificate));
+        Ok(Self { certified: Arc::new(certified), validity, clients, files })
     }
 
-    /// Why callers do not take the certificate at this time, where they do not.
-    fn out_of_time(&self, provider: &CryptoProvider) -> Option<&'static str> {
+    /// Why callers do not take the certificate at that time, where they do not.
+    fn out_of_time(&self, provider: &CryptoProvider, now: OffsetDateTime) -> Option<&'static str> {
         let certificate = ParsedCertificate::try_from(self.certified.cert.first()?).ok()?;
         // No authority is known; whether its time has come is asked before that.
         let (nobody, algorithms) = (RootCertStore::empty(), provider.signature_verification_algorithms.all);
-        match verify_server_cert_signed_by_trust_anchor(&certificate, &nobody, &[], UnixTime::now(), algorithms) {
+        let now = Duration::from_secs(now.unix_timestamp().try_into().unwrap_or_default());
+        let now = UnixTime::since_unix_epoch(now);
+        match verify_server_cert_signed_by_trust_anchor(&certificate, &nobody, &[], now, algorithms) {
             Err(rustls::Error::InvalidCertificate(error)) => out_of_time(&error),
             _ => None,
-        }
-    }
-
-    fn tell_age(&self, provider: &CryptoProvider) {
-        if let Some(why) = self.out_of_time(provider) {
-            tracing::warn!(why, "server.tls: callers will not take this certificate");
         }
     }
 }

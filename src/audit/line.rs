@@ -62,7 +62,7 @@ pub struct Line {
     pub request: Option<String>,
     pub client_address: Option<String>,
     pub client_id: Option<String>,
-    /// The token's `jti`; never the token.
+    /// The token's `jti`, or `certificate:` and the SHA-256 of the certificate that stood for one; never the token.
     pub token_id: Option<String>,
     pub request_id: Option<String>,
     pub idempotency_key: Option<String>,

@@ -20,7 +20,7 @@ pub struct Attempt {
     pub client_address: Option<String>,
     /// The client that the token was made for: its `azp` or `client_id`.
     pub client_id: Option<String>,
-    /// The token's `jti`; never the token.
+    /// The token's `jti`, or `certificate:` and the SHA-256 of the certificate that stood for one; never the token.
     pub token_id: Option<String>,
     pub request_id: Option<String>,
     pub dry_run: bool,

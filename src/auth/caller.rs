@@ -62,8 +62,8 @@ impl fmt::Display for Scope {
     }
 }
 
-/// Whether a caller has to say who is behind its kills.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether a caller has to say who is behind its kills; what asks for more is more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Naming {
     /// It may.
     Free,
@@ -73,14 +73,14 @@ pub enum Naming {
     ByToken,
 }
 
-/// The authenticated subject of a token. All texts have 1 to 255 characters and none of them a control character.
+/// The authenticated subject of a token, or whom a certificate stands for. All texts have 1 to 255 characters and none of them a control character.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// `sub`, behind the prefix of its issuer.
     pub subject: String,
     /// What the token grants, as far as it is known here.
     pub scopes: BTreeSet<Scope>,
-    /// The claim that they are from; `None` where there is none of those that may hold them.
+    /// The claim that they are from, or `certificate`; `None` where there is none of those that may hold them.
     pub scopes_from: Option<String>,
     /// Whether its kills have to name a person.
     pub naming: Naming,
@@ -88,9 +88,9 @@ pub struct Caller {
     pub actor: Option<String>,
     /// `azp` or `client_id`: the program that asked for the token.
     pub client: Option<String>,
-    /// `jti`.
+    /// `jti`; of a certificate, `certificate:` and its SHA-256 as hexadecimal digits.
     pub token_id: Option<String>,
-    /// `exp`.
+    /// `exp`, or when the certificate ends.
     pub expires_at: OffsetDateTime,
     /// When the token is good no more: `exp` and the leeway that other clocks have.
     pub good_until: OffsetDateTime,

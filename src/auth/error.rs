@@ -7,6 +7,14 @@ use thiserror::Error;
 pub enum AuthError {
     #[error("no bearer token")]
     Missing,
+    #[error("no bearer token, and the certificate of this connection stands for no caller")]
+    UnknownCertificate,
+    #[error("no bearer token, and the certificate of this connection stands for several callers")]
+    AmbiguousCertificate,
+    #[error("no bearer token, and the certificate of this connection has expired: make another connection")]
+    CertificateExpired,
+    #[error("no bearer token, and a certificate stands for none where a browser sends the request")]
+    CertificateOfBrowser,
     #[error("not a JWT")]
     Malformed,
     #[error("longer than 16 KiB")]
@@ -47,6 +55,10 @@ impl AuthError {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Missing => "missing",
+            Self::UnknownCertificate => "unknown_certificate",
+            Self::AmbiguousCertificate => "ambiguous_certificate",
+            Self::CertificateExpired => "certificate_expired",
+            Self::CertificateOfBrowser => "certificate_of_browser",
             Self::Malformed => "malformed",
             Self::TooLong => "too_long",
             Self::AlgorithmNotAllowed => "algorithm_not_allowed",
@@ -69,7 +81,11 @@ impl AuthError {
     #[must_use]
     pub fn challenge(self) -> String {
         match self {
-            Self::Missing => r#"Bearer realm="killgate""#.to_owned(),
+            Self::Missing
+            | Self::UnknownCertificate
+            | Self::AmbiguousCertificate
+            | Self::CertificateExpired
+            | Self::CertificateOfBrowser => r#"Bearer realm="killgate""#.to_owned(),
             _ => format!(r#"Bearer realm="killgate", error="invalid_token", error_description="{self}""#),
         }
     }

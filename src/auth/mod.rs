@@ -1,4 +1,5 @@
-//! Who calls: a JWT in `Authorization: Bearer`, checked by a shared secret or by its issuer's key set.
+//! Who calls: a JWT in `Authorization: Bearer`, checked by a shared secret or by its issuer's key set; or, where there is none and
+//! configuration says so, the certificate of the connection.
 //!
 //! Which algorithms are taken is fixed by configuration, and the key that is found decides which of them a token
 //! must have used; what the token's header says is compared with that, never obeyed. Time comes from the
@@ -6,6 +7,7 @@
 //! hold, and no error repeats any part of a token.
 
 mod caller;
+mod certificate;
 mod claims;
 mod error;
 mod jwk;
@@ -21,6 +23,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 pub use caller::{Caller, Naming, Scope};
+pub use certificate::{CertificateName, Certified, ClientCertificate, is_distinguished};
 pub use error::AuthError;
 pub use jwks::{Fetch, KeySetState, KeysAre};
 pub use mint::{Grant, MintError, mint};
@@ -47,6 +50,7 @@ pub struct Auth(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     issuers: Vec<Issuer>,
+    certificates: Vec<Certified>,
     clock: Clock,
 }
 
@@ -82,7 +86,11 @@ impl Auth {
             algorithms: config.algorithms.clone(),
             types: config.types.clone(),
         };
-        Self(Arc::new(Inner { issuers: config.issuers.iter().map(issuer).collect(), clock: clock.clone() }))
+        Self(Arc::new(Inner {
+            issuers: config.issuers.iter().map(issuer).collect(),
+            certificates: config.certificates.clone(),
+            clock: clock.clone(),
+        }))
     }
 
     /// The caller that the value of the `Authorization` header stands for.
@@ -114,6 +122,25 @@ impl Auth {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a certificate can stand for a token at all.
+    #[must_use]
+    pub fn knows_certificates(&self) -> bool {
+        !self.0.certificates.is_empty()
+    }
+
+    /// The caller that a certificate stands for, where there is no token.
+    ///
+    /// # Errors
+    /// [`AuthError`] says why it stands for none.
+    pub fn by_certificate(&self, certificate: &ClientCertificate) -> Result<Caller, AuthError> {
+        // Whoever has to name a person by one issuer's rule has to by any other way too.
+        let naming = |subject: &str| {
+            let all = self.0.issuers.iter().map(|issuer| issuer.rules.naming(subject));
+            all.max().unwrap_or(Naming::Free)
+        };
+        certificate.caller(&self.0.certificates, self.0.clock.now(), naming)
     }
 
     /// What is known of each issuer that publishes its keys.

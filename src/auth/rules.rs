@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 
 use super::{
     AuthError, Caller, Naming, Scope,
+    certificate::PROOF,
     claims::{Claims, actor, first, instant, not_empty, text, texts},
 };
 use crate::{config, domain::Glob};
@@ -51,7 +52,7 @@ impl Rules {
             scopes_from,
             actor: actor(claims)?,
             client: if client.is_some() { client } else { not_empty(claims, "client_id")? },
-            token_id: text(claims, "jti")?,
+            token_id: token_id(claims)?,
             expires_at,
             good_until: expires_at.saturating_add(time::Duration::try_from(leeway).unwrap_or_default()),
         })
@@ -87,7 +88,8 @@ impl Rules {
         (scopes, Some(from.to_owned()))
     }
 
-    fn naming(&self, subject: &str) -> Naming {
+    /// Whether that caller has to name a person.
+    pub(super) fn naming(&self, subject: &str) -> Naming {
         let fits = |patterns: &[Glob]| patterns.iter().any(|pattern| pattern.matches(subject));
         let person = &self.0.person;
         match (fits(&person.vouched), fits(&person.named)) {
@@ -96,6 +98,12 @@ impl Rules {
             (false, false) => Naming::Free,
         }
     }
+}
+
+/// The token's id, which is never taken for a certificate's.
+fn token_id(claims: &Claims) -> Result<Option<String>, AuthError> {
+    let id = text(claims, "jti")?;
+    if id.as_ref().is_some_and(|id| id.starts_with(PROOF)) { Err(AuthError::MalformedClaim("jti")) } else { Ok(id) }
 }
 
 #[cfg(test)]

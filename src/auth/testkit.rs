@@ -155,7 +155,7 @@ impl Issuer {
             stale: Duration::from_hours(4),
         });
         let config = config(keys, &[Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA]);
-        Auth::new(&config::Auth { issuers: vec![config] }, &|_| Arc::clone(&fetch), &self.clock)
+        Auth::new(&config::Auth { issuers: vec![config], certificates: vec![] }, &|_| Arc::clone(&fetch), &self.clock)
     }
 
     /// Answers requests for that address.
@@ -184,7 +184,7 @@ pub(super) fn config(keys: Keys, algorithms: &[Algorithm]) -> config::Issuer {
 pub(super) fn by_secrets(secrets: &[&str]) -> Auth {
     let fetch: Fetch = Arc::new(|_| panic!("a secret needs no key set"));
     let keys = Keys::Secrets(secrets.iter().map(|secret| Secret::from((*secret).to_owned())).collect());
-    let config = config::Auth { issuers: vec![config(keys, &[Algorithm::HS256])] };
+    let config = config::Auth { issuers: vec![config(keys, &[Algorithm::HS256])], certificates: vec![] };
     Auth::new(&config, &|_| Arc::clone(&fetch), &Clock::manual(NOW))
 }
 

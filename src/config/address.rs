@@ -43,6 +43,13 @@ pub(super) fn key_set(text: &str, allow_http: bool) -> Option<Url> {
     endpoint(&without_query(&url), allow_http).map(|_| url)
 }
 
+/// An origin exactly as a browser writes it: in `Origin` it is compared byte by byte.
+pub(super) fn origin(text: &str) -> Option<String> {
+    let origin = endpoint(text, false)?.origin().ascii_serialization();
+    // A host may have a star, which would look like a pattern here.
+    (origin == text && !text.contains('*')).then_some(origin)
+}
+
 /// The address as it may be shown: without its query, which may hold a secret.
 #[must_use]
 pub fn without_query(url: &Url) -> String {
@@ -113,6 +120,28 @@ mod tests {
             "http://sso.example.com/?a",
         ] {
             assert!(key_set(bad, false).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_written_as_browsers_do() {
+        for fine in
+            ["https://portal.example.com", "https://portal.example.com:8443", "http://localhost:3000", "http://[::1]"]
+        {
+            assert_eq!(origin(fine).as_deref(), Some(fine));
+        }
+        for bad in [
+            "*",
+            "null",
+            "https://*.example.com",
+            "https://portal.example.com/",
+            "https://portal.example.com:443",
+            "https://Portal.example.com",
+            "https://portal.example.com/app",
+            "http://portal.example.com",
+            "portal.example.com",
+        ] {
+            assert_eq!(origin(bad), None, "{bad}");
         }
     }
 

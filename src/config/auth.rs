@@ -1,5 +1,6 @@
 //! `[auth]`: whose tokens are taken.
 
+mod certificate;
 mod issuer;
 mod keys;
 
@@ -7,12 +8,15 @@ pub use issuer::{Issuer, Person};
 pub use keys::{KeySet, Keys, Source};
 
 use super::section::Section;
+use crate::auth::Certified;
 
 /// Whose tokens are taken: those of one issuer, written right into `[auth]`, or of several, `[[auth.issuers]]`.
 #[derive(Debug, Clone)]
 pub struct Auth {
     /// At least one, each with an `iss` of its own.
     pub issuers: Vec<Issuer>,
+    /// `[[auth.certificates]]`: whose certificate stands for a token; nobody's by default.
+    pub certificates: Vec<Certified>,
 }
 
 impl Auth {
@@ -21,11 +25,18 @@ impl Auth {
         let is_one = !section.has("issuers") || issuer::KEYS.iter().any(|key| section.has(key));
         let one = is_one.then(|| Issuer::read(section));
         let several = section.list("issuers", Issuer::read);
+        let certificates = section.list("certificates", certificate::read);
         let issuers: Vec<Issuer> = one.into_iter().chain(several).collect::<Option<_>>()?;
         if issuers.is_empty() {
             section.problem("issuers", "must be a list of one or more tables, [[auth.issuers]]");
         }
-        let mut auth = Self { issuers };
+        let certificates: Vec<Certified> = certificates.into_iter().collect::<Option<_>>()?;
+        for (at, certified) in certificates.iter().enumerate() {
+            if certificates[..at].iter().any(|other| other.name == certified.name) {
+                section.problem("certificates", format!("one name is there twice, for {}", certified.caller));
+            }
+        }
+        let mut auth = Self { issuers, certificates };
         auth.tell_apart(section);
         Some(auth)
     }

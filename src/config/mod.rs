@@ -153,6 +153,11 @@ impl Config {
         let audit = root.table("audit", Audit::read);
         let seal = root.table("seal", Seal::read);
         let auth = root.table_if_set("auth", Auth::read);
+        if auth.as_ref().is_some_and(|auth| !auth.certificates.is_empty())
+            && server.tls.as_ref().is_none_or(|tls| tls.client_ca_file.is_none())
+        {
+            root.problem_at("auth.certificates", "needs server.tls.client_ca_file: whose certificates are good");
+        }
         let login = root.table_if_set("login", |section| Some(Login::read(section)));
         let callers = root.table("callers", Callers::read);
         let confirm = root.table("confirm", Confirm::read);

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use tracing_subscriber::EnvFilter;
 
-use super::section::Section;
+use super::{address, section::Section};
 use crate::domain::Network;
 
 /// How the gateway runs.
@@ -24,6 +24,8 @@ pub struct Server {
     pub max_streams: usize,
     /// `trusted_proxies`: whose `X-Forwarded-For` and `Forwarded` are believed; nobody's by default.
     pub trusted_proxies: Vec<Network>,
+    /// `cors_origins`: pages of which other origins may ask, each as browsers write it; none by default.
+    pub cors_origins: Vec<String>,
     pub log: Log,
     /// `[server.tls]`; without it callers come in plain text.
     pub tls: Option<ServerTls>,
@@ -62,6 +64,9 @@ pub enum LogFormat {
 
 const PROXIES: &str = "must be a list of addresses and networks such as 10.0.0.0/8";
 
+const ORIGINS: &str = "must be a list of origins as browsers write them, such as https://portal.example.com: https (http to \
+     loopback), a host, and a port where it is not the usual one";
+
 impl Server {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let listen = section
@@ -75,6 +80,7 @@ impl Server {
             drain: Duration::from_millis(drain),
             max_streams: section.number("max_streams", 1..=100_000).map_or(256, |most: u32| most as usize),
             trusted_proxies: section.list_of("trusted_proxies", PROXIES, Network::parse).unwrap_or_default(),
+            cors_origins: section.list_of("cors_origins", ORIGINS, address::origin).unwrap_or_default(),
             log: section.table("log", Log::read),
             tls: section.table_if_set("tls", ServerTls::read),
         }
@@ -119,7 +125,7 @@ mod tests {
         assert_eq!(server.listen.to_string(), "127.0.0.1:8080");
         assert_eq!((server.workers, server.shutdown_grace.as_secs(), server.max_streams), (2, 30, 256));
         assert!(server.drain.is_zero());
-        assert!(server.trusted_proxies.is_empty());
+        assert!(server.trusted_proxies.is_empty() && server.cors_origins.is_empty());
         assert_eq!((server.log.format, server.log.filter.as_str()), (super::LogFormat::Human, "info"));
     }
 
@@ -140,7 +146,7 @@ mod tests {
 
     #[test]
     fn each_bad_value_is_told_with_its_path() {
-        let toml = "[server]\nlisten = 'here'\nworkers = 65\nshutdown_grace_ms = -1\ndrain_ms = -1\nmax_streams = 0\ntrusted_proxies = ['10.0.0.0/33']\nlog.format = 'xml'\n\
+        let toml = "[server]\nlisten = 'here'\nworkers = 65\nshutdown_grace_ms = -1\ndrain_ms = -1\nmax_streams = 0\ntrusted_proxies = ['10.0.0.0/33']\ncors_origins = ['*']\nlog.format = 'xml'\n\
                     log.filter = 'a=b=c'\nlistn = '127.0.0.1:1'";
         assert_eq!(
             problems(toml),
@@ -151,9 +157,10 @@ mod tests {
                 "server.workers: must be a whole number from 1 to 64, not 65",
                 "server.max_streams: must be a whole number from 1 to 100000, not 0",
                 "server.trusted_proxies: must be a list of addresses and networks such as 10.0.0.0/8",
+                "server.cors_origins: must be a list of origins as browsers write them, such as https://portal.example.com: https (http to loopback), a host, and a port where it is not the usual one",
                 "server.log.format: must be human or json",
                 "server.log.filter: must be a filter such as info,killgate=debug",
-                "server.listn: unknown key, expected one of listen, shutdown_grace_ms, drain_ms, workers, max_streams, trusted_proxies, log, tls",
+                "server.listn: unknown key, expected one of listen, shutdown_grace_ms, drain_ms, workers, max_streams, trusted_proxies, cors_origins, log, tls",
             ]
         );
     }

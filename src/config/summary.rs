@@ -22,7 +22,12 @@ impl Config {
             format!("console: {}", self.console.describe()),
         ];
         match &self.auth {
-            Some(auth) => lines.extend(auth.issuers.iter().map(|issuer| format!("auth: {}", describe(issuer)))),
+            Some(auth) => {
+                lines.extend(auth.issuers.iter().map(|issuer| format!("auth: {}", describe(issuer))));
+                if !auth.certificates.is_empty() {
+                    lines.push(format!("auth: {} certificates stand for tokens", auth.certificates.len()));
+                }
+            }
             None => lines.push("auth: not set".to_owned()),
         }
         for account in self.accounts.values() {

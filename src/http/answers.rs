@@ -25,7 +25,10 @@ use futures_util::Stream;
 
 use crate::domain::{Problem, ProblemCode};
 
-use super::problem::{Failure, PROBLEM_JSON};
+use super::{
+    connection::certificate_of,
+    problem::{Failure, PROBLEM_JSON},
+};
 
 /// Marks a request of which only the head is wanted.
 #[derive(Debug, Clone, Copy)]
@@ -62,16 +65,24 @@ pub(super) async fn errors_as_problems(
     if let Some(error) = response.response().error() {
         tracing::error!(%error, "an error that no handler gave");
     }
-    let problem: HttpResponse = Failure::from(of_status(status)).error_response();
+    let mut problem: HttpResponse = Failure::from(of_status(status)).error_response();
+    for (name, value) in response.headers() {
+        // What is told of the answer as a whole stays, such as who may read it.
+        let is_of_body = [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_ENCODING].contains(name);
+        if !is_of_body && !problem.headers().contains_key(name) {
+            problem.headers_mut().append(name.clone(), value.clone());
+        }
+    }
     Ok(response.into_response(problem))
 }
 
-/// Has nobody on the way keep what is for one caller, whom a token names (RFC 9111, section 5.2.2.5).
+/// Has nobody on the way keep what is for one caller, whom a token or a certificate names (RFC 9111, section 5.2.2.5).
 pub(super) async fn kept_by_nobody(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let is_personal = request.headers().contains_key(header::AUTHORIZATION);
+    let is_personal =
+        request.headers().contains_key(header::AUTHORIZATION) || certificate_of(request.request()).is_some();
     let mut response = next.call(request).await?;
     if is_personal {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -105,7 +116,15 @@ pub(super) async fn keep_payload(
     let shared = Rc::new(RefCell::new(payload));
     request.set_payload(Payload::Stream { payload: Box::pin(Shared(Rc::clone(&shared))) });
     let response = next.call(request).await?;
-    Ok(response.map_body(|_, body| BoxBody::new(Keeping { body: body.boxed(), _payload: shared })))
+    Ok(keeping(response, shared))
+}
+
+/// The answer, with something that is kept until it is written or given up.
+pub(super) fn keeping(
+    response: ServiceResponse<impl MessageBody + 'static>,
+    kept: impl Unpin + 'static,
+) -> ServiceResponse<BoxBody> {
+    response.map_body(|_, body| BoxBody::new(Keeping { body: body.boxed(), _kept: kept }))
 }
 
 struct Shared(Rc<RefCell<Payload>>);
@@ -118,13 +137,13 @@ impl Stream for Shared {
     }
 }
 
-/// The body of an answer, and the payload of its request.
-struct Keeping {
+/// The body of an answer, and what is kept with it.
+struct Keeping<T> {
     body: BoxBody,
-    _payload: Rc<RefCell<Payload>>,
+    _kept: T,
 }
 
-impl MessageBody for Keeping {
+impl<T: Unpin> MessageBody for Keeping<T> {
     type Error = Box<dyn StdError>;
 
     fn size(&self) -> BodySize {

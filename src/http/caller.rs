@@ -1,21 +1,22 @@
-//! Authentication as an extractor: a handler that takes a [`Caller`] cannot be reached without a valid token.
+//! Authentication as an extractor: a handler that takes a [`Caller`] cannot be reached without a valid token, or a certificate that
+//! stands for one. Where there is a token it alone counts: a certificate neither adds to it nor mends it.
 
 use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Instant};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
 
 use crate::{
-    auth::{AuthError, Caller, Scope, key_id},
+    auth::{AuthError, Caller, ClientCertificate, Scope, key_id},
     domain::{Problem, ProblemCode},
     metrics::Metrics,
 };
 
-use super::{client, current, problem::Failure, seldom::Seldom, tokens, traces};
+use super::{client, connection::certificate_of, current, problem::Failure, seldom::Seldom, tokens, traces};
 
 /// Seconds after which the issuer's keys are asked for again while there are none.
 pub(super) const KEYS_AGAIN: u64 = 3;
 
-/// A caller whose token was checked.
+/// A caller whose token, or certificate, was checked.
 #[derive(Debug, Clone)]
 pub(super) struct Authenticated(pub(super) Caller);
 
@@ -45,9 +46,16 @@ impl FromRequest for Authenticated {
             let auth = current?.auth;
             // A header that is not text is no token either.
             let given = given.as_ref().map(|value| value.to_str().unwrap_or("?"));
-            let caller = auth.authenticate(given).await.map_err(|error| {
+            let certificate = certificate_of(&request).filter(|_| given.is_none() && auth.knows_certificates());
+            let known = match certificate {
+                // Browsers show certificates in whose page's name ever they ask.
+                Some(_) if is_of_browser(&request) => Err(AuthError::CertificateOfBrowser),
+                Some(certificate) => auth.by_certificate(certificate),
+                None => auth.authenticate(given).await,
+            };
+            let caller = known.map_err(|error| {
                 if let Some(refusals) = refusals {
-                    refusals.note(error, given, address);
+                    refusals.note(error, given, certificate, address);
                 }
                 failure(error)
             })?;
@@ -57,6 +65,11 @@ impl FromRequest for Authenticated {
     }
 }
 
+/// Whether a browser says for which page it asks; no page can keep it from that (the Fetch standard, forbidden headers).
+fn is_of_browser(request: &HttpRequest) -> bool {
+    ["origin", "sec-fetch-site", "sec-fetch-mode"].iter().any(|name| request.headers().contains_key(*name))
+}
+
 fn failure(error: AuthError) -> Failure {
     if error == AuthError::KeysUnavailable {
         // Nothing is known to be wrong with the token.
@@ -64,6 +77,14 @@ fn failure(error: AuthError) -> Failure {
     }
     let problem = Problem::new(ProblemCode::Unauthenticated, error.to_string());
     Failure::from(problem).with(header::WWW_AUTHENTICATE, error.challenge())
+}
+
+/// Longest text of a certificate's names that is told, in characters.
+const LONGEST_NAMES: usize = 500;
+
+/// Names of a certificate for the log: cut, and without what could break a line.
+fn shown_names(names: impl Iterator<Item = String>) -> String {
+    names.collect::<Vec<_>>().join(" ").chars().filter(|c| !c.is_control()).take(LONGEST_NAMES).collect()
 }
 
 /// Tokens that were refused: counted by reason, and told in the log now and then.
@@ -78,11 +99,18 @@ impl Refusals {
         Self { metrics, told: Seldom::default() }
     }
 
-    fn note(&self, error: AuthError, authorization: Option<&str>, address: Option<IpAddr>) {
+    fn note(
+        &self,
+        error: AuthError,
+        authorization: Option<&str>,
+        certificate: Option<&ClientCertificate>,
+        address: Option<IpAddr>,
+    ) {
         self.metrics.refused_token(error.word());
         let Some(untold) = self.told.untold(Instant::now()) else { return };
         let key = key_id(authorization).map(|key| tokens::without("", &key));
         let client_address = address.map(tracing::field::display);
-        tracing::info!(reason = %error, client_address, key, untold, "a token was refused");
+        let certificate = certificate.map(|shown| shown_names(shown.names()));
+        tracing::info!(reason = %error, client_address, key, certificate, untold, "a token was refused");
     }
 }

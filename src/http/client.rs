@@ -32,6 +32,13 @@ pub(super) fn find(request: &ServiceRequest) {
     request.extensions_mut().insert(Address(address));
 }
 
+/// Whether a proxy that is believed sends it.
+pub(super) fn is_of_proxy(request: &ServiceRequest) -> bool {
+    let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
+    let proxies = request.app_data::<web::Data<Proxies>>();
+    peer.zip(proxies).is_some_and(|(peer, proxies)| proxies.trust(peer))
+}
+
 /// Where a request comes from.
 pub(super) fn of(request: &HttpRequest) -> Option<IpAddr> {
     request.extensions().get::<Address>().and_then(|address| address.0)

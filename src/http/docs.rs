@@ -1,6 +1,6 @@
 //! The OpenAPI document, made from the handlers themselves, and the page that shows it.
 
-use actix_web::{HttpResponse, http::header};
+use actix_web::{HttpRequest, HttpResponse, http::header};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -26,7 +26,8 @@ use places::Places;
 use webhooks::{KillCompleted, Webhooks};
 
 use super::{
-    events, evidence, export, health, kills, list, login, me, problem::ProblemDocument, reference, sessions, stats,
+    events, evidence, export, health, kills, list, login, me, prefix, problem::ProblemDocument, reference, sessions,
+    stats,
 };
 
 /// The document. `openapi/killgate.json` is a copy of it that a test compares.
@@ -115,8 +116,13 @@ pub fn older_document() -> serde_json::Result<serde_json::Value> {
 }
 
 /// `GET /openapi.json`
-pub(super) async fn json() -> HttpResponse {
-    HttpResponse::Ok().json(document())
+pub(super) async fn json(request: HttpRequest) -> HttpResponse {
+    let mut document = document();
+    let prefix = prefix::of(&request);
+    if !prefix.is_empty() {
+        document.servers.iter_mut().flatten().for_each(|server| server.url.clone_from(&prefix));
+    }
+    HttpResponse::Ok().json(document)
 }
 
 /// `GET /docs`

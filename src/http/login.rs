@@ -9,7 +9,7 @@ use crate::{
     config::{Auth, Issuer, Keys, Login},
 };
 
-use super::{current, problem::Failure, query, schema::WrongMethod};
+use super::{current, prefix, problem::Failure, query, schema::WrongMethod};
 
 /// What is told of it, as it is configured.
 #[derive(Debug, Clone, Default)]
@@ -76,7 +76,7 @@ pub(super) async fn how(request: HttpRequest) -> Result<HttpResponse, Failure> {
     // It says how it was asked, so it is of use to nobody else.
     response.insert_header((header::CACHE_CONTROL, "no-store"));
     Ok(response.json(ProtectedResource {
-        resource: format!("{}://{}", asked.scheme(), asked.host()),
+        resource: format!("{}://{}{}", asked.scheme(), asked.host(), prefix::of(&request)),
         authorization_servers: issuers,
         bearer_methods_supported: vec!["header"],
         scopes_supported: Scope::ALL.iter().map(|scope| scope.as_str()).collect(),

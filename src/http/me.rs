@@ -23,11 +23,11 @@ pub(super) struct Me {
     /// What the token allows; words that are none of this gateway's are left out.
     #[schema(example = json!(["sessions:kill", "sessions:read"]))]
     scopes: Vec<&'static str>,
-    /// The claim that they are from, such as `scope` or `realm_access.roles`; `null` where the token has none that may hold
-    /// them.
+    /// The claim that they are from, such as `scope` or `realm_access.roles`, or `certificate` where a certificate stands for the
+    /// token; `null` where the token has none that may hold them.
     #[schema(example = "scope")]
     scopes_from: Option<String>,
-    /// When the token expires.
+    /// When the token expires, or the certificate.
     #[serde(with = "crate::clock::rfc3339")]
     expires_at: OffsetDateTime,
     limits: MyLimits,

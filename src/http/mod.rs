@@ -7,7 +7,10 @@ mod answers;
 mod body;
 mod caller;
 mod client;
+mod compress;
+mod connection;
 mod console;
+mod cors;
 mod current;
 mod docs;
 mod events;
@@ -19,6 +22,7 @@ mod kills;
 mod list;
 mod login;
 mod me;
+mod prefix;
 mod problem;
 mod query;
 mod reader_seats;
@@ -32,16 +36,14 @@ mod stats;
 mod tokens;
 mod traces;
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use actix_tls::accept::rustls_0_23::TlsStream;
-use actix_web::rt::net::TcpStream;
 use actix_web::{
     App, Error, HttpRequest, HttpResponse, Resource, Route,
     body::MessageBody,
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
     http::header,
-    middleware::from_fn,
+    middleware::{Condition, from_fn},
     web,
 };
 use tokio::sync::watch;
@@ -57,20 +59,20 @@ use crate::{
     notify::follow::Following,
 };
 
+pub use connection::{MOST_STREAMS, begin as begin_connection, limit_unread};
 pub use current::Current;
 pub use docs::{document, older_document};
 pub use login::HowToLogIn;
 use problem::Failure;
 use reader_seats::ReaderSeats;
 
-/// How long a client may leave unread what it was sent before its connection is broken.
-const UNREAD: Duration = Duration::from_mins(1);
-
 /// What an operator sets of it.
 #[derive(Debug)]
 pub struct Settings {
     /// Who is believed where a request comes from.
     pub proxies: Vec<Network>,
+    /// Pages of which other origins may ask.
+    pub cors_origins: Vec<String>,
     pub console: config::Console,
     pub sealing: Sealing,
 }
@@ -93,6 +95,7 @@ pub struct Service {
     following: web::Data<Following>,
     refusals: web::Data<caller::Refusals>,
     proxies: web::Data<client::Proxies>,
+    cors_origins: Arc<[String]>,
     reading: web::Data<body::Reading>,
     readers: web::Data<Readers>,
     traces: web::Data<traces::Traces>,
@@ -124,7 +127,7 @@ impl Service {
         settings: Settings,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        let Settings { proxies, console, sealing } = settings;
+        let Settings { proxies, cors_origins, console, sealing } = settings;
         let console = console.enabled.then(|| web::Data::new(console::Console::new(console.login.as_ref())));
         Self {
             current: web::Data::new(current),
@@ -133,6 +136,7 @@ impl Service {
             following: web::Data::new(following),
             refusals: web::Data::new(caller::Refusals::new(Arc::clone(&metrics))),
             proxies: web::Data::new(client::Proxies(proxies)),
+            cors_origins: cors_origins.into(),
             traces: web::Data::new(traces::Traces::new(Arc::clone(&metrics))),
             reading: web::Data::new(body::Reading { stopping, metrics }),
             readers: web::Data::new(Readers::default()),
@@ -169,7 +173,11 @@ pub fn app(
         })
         .default_service(web::to(not_found))
         .wrap(from_fn(answers::head_as_get))
+        .wrap(from_fn(connection::within_limit))
+        .wrap(Condition::new(!service.cors_origins.is_empty(), cors::of(&service.cors_origins)))
         .wrap(from_fn(answers::errors_as_problems))
+        .wrap(from_fn(compress::compress))
+        .wrap(from_fn(prefix::put_before))
         .wrap(from_fn(answers::kept_by_nobody))
         .wrap(from_fn(answers::keep_payload))
         .wrap(from_fn(traces::leave))
@@ -179,7 +187,7 @@ pub fn app(
 
 fn routes(service: &mut web::ServiceConfig) {
     // Unless told not to, the page hands the document's address to a validator on the internet.
-    let page = Config::from("/openapi.json").validator_url("none");
+    let page = Config::from("../openapi.json").validator_url("none");
     service
         .service(resource("/sessions", READ, web::get().to(sessions::list)))
         .service(resource("/sessions/kill", "POST", web::post().to(kills::create)))
@@ -205,22 +213,6 @@ fn routes(service: &mut web::ServiceConfig) {
 
 /// The methods of a path that is read: HEAD is answered as GET is, without the body.
 const READ: &str = "GET, HEAD";
-
-/// Breaks connections whose client does not read what it is sent; to be called for each as it is made.
-///
-/// The server itself waits for a client for as long as the connection stands.
-pub fn limit_unread(connection: &dyn Any) {
-    #[cfg(target_os = "linux")]
-    let plain = connection.downcast_ref::<TcpStream>();
-    #[cfg(target_os = "linux")]
-    let encrypted = connection.downcast_ref::<TlsStream<TcpStream>>().map(|stream| stream.get_ref().0);
-    #[cfg(target_os = "linux")]
-    if let Some(connection) = plain.or(encrypted)
-        && let Err(error) = socket2::SockRef::from(connection).set_tcp_user_timeout(Some(UNREAD))
-    {
-        tracing::warn!(%error, "how long a client may leave its answer unread cannot be limited");
-    }
-}
 
 /// One path with the methods it has; every other method is told so.
 fn resource(path: &str, allow: &'static str, route: Route) -> Resource {

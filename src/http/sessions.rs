@@ -25,6 +25,7 @@ use crate::{
 use super::{
     allowance,
     caller::Authenticated,
+    compress,
     current::CurrentKills,
     problem::Failure,
     query,
@@ -161,7 +162,11 @@ pub(super) async fn list(
     });
     let mut response = HttpResponse::Ok();
     response.insert_header(policy.clone()).insert_header(left.clone());
-    Ok(response.json(SessionList { items: items.collect(), complete }))
+    let mut response = response.json(SessionList { items: items.collect(), complete });
+    if literals {
+        compress::never(&mut response);
+    }
+    Ok(response)
 }
 
 /// A target's members are parameters of their own here.

@@ -4,6 +4,7 @@
 
 mod api;
 mod audit;
+mod browsers;
 mod client;
 mod console;
 mod contract;

@@ -167,3 +167,36 @@ fn each_bad_value_is_told_with_its_path() {
     );
     assert!(read(&format!("{WHO}allow_http = true\njwks_url = 'http://sso/k'")).auth.is_some());
 }
+
+#[test]
+fn certificates_stand_for_callers_where_their_authorities_are_known() {
+    let tls = "[server.tls]\ncertificate_file = 'a'\nkey_file = 'b'\nclient_ca_file = 'c'\n";
+    let auth = format!("{WHO}jwks_url = 'https://sso/k'\n");
+    let one = "[[auth.certificates]]\nuri = 'spiffe://example.org/a'\ncaller = 'a'\nscopes = ['sessions:kill']\n";
+    let config = read(&format!("{tls}{auth}{one}"));
+    let certified = &config.auth.unwrap().certificates[0];
+    assert_eq!((certified.caller.as_str(), certified.scopes.len()), ("a", 1));
+    assert_eq!(
+        problems(&format!("{auth}{one}")),
+        ["auth.certificates: needs server.tls.client_ca_file: whose certificates are good"]
+    );
+    assert_eq!(problems(&format!("{tls}{auth}{one}{one}")), ["auth.certificates: one name is there twice, for a"]);
+    let all = crate::auth::Scope::ALL.map(crate::auth::Scope::as_str).join(", ");
+    assert_eq!(
+        problems(&format!(
+            "{tls}{auth}[[auth.certificates]]\nuri = 'killer'\ndns = '*.example.org'\nscopes = ['all']\n\
+             [[auth.certificates]]\nsubject = 'CN=a, O=b'\ncaller = 'a'\nscopes = 'sessions:kill'\ncn = 'a'\n"
+        )),
+        [
+            "auth.certificates[0].uri: must be a URI such as spiffe://example.org/ns/ops/sa/killer".to_owned(),
+            "auth.certificates[0].dns: must be a DNS name such as killer.example.org, without *".to_owned(),
+            "auth.certificates[0]: must have one of uri, dns, email, subject".to_owned(),
+            "auth.certificates[0].caller: required".to_owned(),
+            format!("auth.certificates[0].scopes: must be a list of one or more of {all}"),
+            "auth.certificates[1].subject: must be a subject as RFC 4514 writes it, such as CN=killer,O=Example: its last part \
+             first, and no space after a comma"
+                .to_owned(),
+            "auth.certificates[1].cn: unknown key, expected one of uri, dns, email, subject, caller, scopes".to_owned(),
+        ]
+    );
+}

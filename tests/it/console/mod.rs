@@ -1,6 +1,7 @@
 //! The console, in a real browser.
 
 mod accessible;
+mod below;
 mod browser;
 mod crowd;
 mod cutter;

@@ -6,9 +6,9 @@ use killgate::{
     clock::Clock,
     upstream::transport::{Egress, PublicRoots, Transport},
 };
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
 use tokio::{
@@ -38,6 +38,8 @@ pub(super) enum For {
     Us,
     /// The same until yesterday.
     UsBefore,
+    /// The same until the day after tomorrow.
+    UsSoon,
     Others,
     Client,
 }
@@ -57,13 +59,40 @@ impl Authority {
         let mut asked = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let now = Clock::system().now();
         asked.not_before = now - time::Duration::days(10);
-        asked.not_after = now + time::Duration::days(if matches!(whom, For::UsBefore) { -1 } else { 10 });
+        let days = match whom {
+            For::UsBefore => -1,
+            For::UsSoon => 2,
+            For::Us | For::Others | For::Client => 10,
+        };
+        asked.not_after = now + time::Duration::days(days);
         if matches!(whom, For::Client) {
             asked.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         }
+        self.sign(&asked)
+    }
+
+    /// A caller's certificate with that URI in it, good for so many days from now on.
+    pub(super) fn issue_to(&self, uri: &str, days: i64) -> Issued {
+        let mut asked = CertificateParams::new(vec![]).unwrap();
+        asked.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
+        asked.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let now = Clock::system().now();
+        asked.not_before = now - time::Duration::days(10);
+        asked.not_after = now + time::Duration::days(days);
+        self.sign(&asked)
+    }
+
+    fn sign(&self, asked: &CertificateParams) -> Issued {
         let key = KeyPair::generate().unwrap();
         let certificate = asked.signed_by(&key, &self.issuer).unwrap();
         Issued { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    /// What a client of its own believes.
+    pub(super) fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
+        roots
     }
 
     /// A client that believes this authority alone.

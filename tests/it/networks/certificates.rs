@@ -1,19 +1,16 @@
 //! The gateway's own certificate, callers' certificates, and whom the gateway believes.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use actix_web::http::StatusCode;
 use killgate::upstream::transport::{Transport, TransportError};
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
-use tokio_rustls::TlsConnector;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
     authority::{Authority, For, Issued, front},
-    get, on_one_engine,
+    get,
+    http2::connect,
+    on_one_engine,
 };
 use crate::{
     safety::process::Served,
@@ -29,7 +26,7 @@ on_one_engine! {
     clouds_with_a_certificate_of_the_company_are_believed_where_it_says_so,
 }
 
-fn settings(folder: &Path, more: &str) -> String {
+pub(super) fn settings(folder: &Path, more: &str) -> String {
     let file = |name: &str| folder.join(name).display().to_string();
     let (certificate, key) = (file("certificate.pem"), file("key.pem"));
     format!("[server.tls]\ncertificate_file = \"{certificate}\"\nkey_file = \"{key}\"\n{more}")
@@ -67,19 +64,7 @@ async fn a_new_certificate_is_shown_and_a_bad_one_is_told_and_is_not() {
 
 /// What a caller reads that shows a certificate, or none.
 async fn read(address: std::net::SocketAddr, authority: &Authority, shows: Option<&Issued>) -> std::io::Result<String> {
-    let mut roots = RootCertStore::empty();
-    let certificate = <rustls::pki_types::CertificateDer<'_> as rustls::pki_types::pem::PemObject>::from_pem_slice(
-        authority.pem.as_bytes(),
-    );
-    roots.add(certificate.unwrap()).unwrap();
-    let client = ClientConfig::builder().with_root_certificates(roots);
-    let client = match shows {
-        None => client.with_no_client_auth(),
-        Some(issued) => client.with_client_auth_cert(issued.chain(), issued.private()).unwrap(),
-    };
-    let stream = TcpStream::connect(address).await?;
-    let name = ServerName::from(address.ip());
-    let mut stream = TlsConnector::from(Arc::new(client)).connect(name, stream).await?;
+    let mut stream = connect(address, authority, shows, &[]).await?;
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: killgate\r\nConnection: close\r\n\r\n").await?;
     let mut answer = vec![];
     stream.read_to_end(&mut answer).await?;

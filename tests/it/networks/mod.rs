@@ -1,9 +1,11 @@
 //! Into an ordinary company: its certificates, its proxy, and configurations that change while the gateway runs.
 
 mod authority;
+mod callers;
 mod certificates;
 mod checking;
 mod egress;
+mod http2;
 mod reloading;
 
 use actix_web::http::{Method, StatusCode};
