@@ -28,6 +28,7 @@ mod schema;
 mod seldom;
 mod sessions;
 mod sight;
+mod spans;
 mod stats;
 mod tokens;
 mod traces;
@@ -55,6 +56,7 @@ use crate::{
     evidence::Delivered,
     metrics::Metrics,
     notify::follow::Following,
+    spans::Tracer,
 };
 
 pub use current::Current;
@@ -96,6 +98,7 @@ pub struct Service {
     reading: web::Data<body::Reading>,
     readers: web::Data<Readers>,
     traces: web::Data<traces::Traces>,
+    watch: web::Data<spans::Watch>,
     sealing: web::Data<Sealing>,
     console: Option<web::Data<console::Console>>,
 }
@@ -120,7 +123,7 @@ impl Service {
     #[must_use]
     pub fn new(
         (current, following): (watch::Receiver<Current>, Following),
-        metrics: Arc<Metrics>,
+        (metrics, tracer): (Arc<Metrics>, Tracer),
         settings: Settings,
         stopping: watch::Receiver<bool>,
     ) -> Self {
@@ -134,6 +137,7 @@ impl Service {
             refusals: web::Data::new(caller::Refusals::new(Arc::clone(&metrics))),
             proxies: web::Data::new(client::Proxies(proxies)),
             traces: web::Data::new(traces::Traces::new(Arc::clone(&metrics))),
+            watch: web::Data::new(spans::Watch { metrics: Arc::clone(&metrics), tracer }),
             reading: web::Data::new(body::Reading { stopping, metrics }),
             readers: web::Data::new(Readers::default()),
         }
@@ -160,6 +164,7 @@ pub fn app(
         .app_data(service.reading)
         .app_data(service.readers)
         .app_data(service.traces)
+        .app_data(service.watch)
         .app_data(service.sealing)
         .configure(routes)
         .configure(|pages| {
@@ -174,6 +179,7 @@ pub fn app(
         .wrap(from_fn(answers::keep_payload))
         .wrap(from_fn(traces::leave))
         .wrap(TracingLogger::<request_id::Spans>::new())
+        .wrap(from_fn(spans::watch))
         .wrap(from_fn(request_id::assign))
 }
 

@@ -19,5 +19,6 @@ mod safety;
 mod sessions;
 mod sources;
 mod support;
+mod traces;
 mod vendors;
 mod victims;
