@@ -32,6 +32,7 @@ use crate::{
     },
     metrics::Metrics,
     notify::follow::Following,
+    spans::Tracer,
     upstream::{self, Complaint, transport::Transport},
 };
 
@@ -87,6 +88,7 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let shared = Shared {
             audit,
+            tracer: Tracer::start(&config.traces, &trust::ways(config, &transport)?, Arc::clone(&metrics)),
             transport,
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
@@ -109,7 +111,8 @@ impl App {
             console: config.console.clone(),
             sealing,
         };
-        let service = http::Service::new((told, following.clone()), Arc::clone(&metrics), settings, to_stop);
+        let seen = (Arc::clone(&metrics), shared.tracer.clone());
+        let service = http::Service::new((told, following.clone()), seen, settings, to_stop);
         let server = HttpServer::new(move || http::app(service.clone()))
             .on_connect(http::begin_connection)
             // What is done for a caller ends with its connection, but for kills.
@@ -237,6 +240,8 @@ impl App {
         };
         tokio::join!(live.end(), seal);
         shared.audit.close().await;
+        // Last, so that it has heard of all that.
+        shared.tracer.stop().await;
         serving.await.context("the HTTP server")?.context("the HTTP server")
     }
 }

@@ -16,6 +16,7 @@
 //! | [`evidence`] | the tasks that seal the record, and the checks of it |
 //! | [`notify`] | telling others what becomes of kills: following one while it is open, webhooks |
 //! | [`sandbox`] | the simulated clouds |
+//! | [`spans`] | what OpenTelemetry tells of requests, of the steps of kills and of what comes later |
 //! | [`app`], [`demo`], [`telemetry`], [`metrics`], [`clock`], [`seats`], [`systemd`], [`version`], `pem`, `lock`, `near` | putting it together, and being seen |
 //!
 //! A kill is [`kill`]'s `run`, which reads from top to bottom; its rooms are what it goes through: `intake` (what was asked,
@@ -48,6 +49,7 @@ pub mod notify;
 mod pem;
 pub mod sandbox;
 pub mod seats;
+pub mod spans;
 pub mod systemd;
 pub mod telemetry;
 pub mod upstream;

@@ -1,11 +1,18 @@
 //! What `GET /metrics` tells: counts and times, never names of people, sessions or secrets.
 
 mod exposition;
+mod key_sets;
+mod process;
+mod requests;
+mod standing;
 
 use std::{sync::atomic::AtomicU64, time::Duration};
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::{
+        EncodeLabelSet,
+        text::{encode_eof, encode_registry},
+    },
     metrics::{
         counter::Counter,
         family::Family,
@@ -18,6 +25,10 @@ use prometheus_client::{
 use crate::version;
 
 pub use exposition::Exposition;
+use key_sets::KeySets;
+use requests::Requests;
+use standing::Standing;
+pub use standing::{Owed, PoolUse};
 
 /// Labels of a kill.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -54,16 +65,22 @@ struct RefusalLabels {
     reason: &'static str,
 }
 
-/// Labels of an issuer that publishes its keys.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct IssuerLabels {
-    issuer: String,
-}
-
 /// Labels of a read of the record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReadLabels {
     route: &'static str,
+}
+
+/// Labels of spans that have ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SpanLabels {
+    result: &'static str,
+}
+
+/// Labels of kills at one vendor.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VendorLabels {
+    vendor: &'static str,
 }
 
 /// Labels of the program.
@@ -77,7 +94,11 @@ struct BuildLabels {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    requests: Requests,
+    standing: Standing,
     kills: Family<KillLabels, Counter>,
+    kill_seconds: Family<VendorLabels, Histogram, fn() -> Histogram>,
+    spans: Family<SpanLabels, Counter>,
     calls: Family<CallLabels, Counter>,
     call_seconds: Histogram,
     pace: Family<BudgetLabels, Gauge>,
@@ -92,9 +113,7 @@ pub struct Metrics {
     deliveries: Family<DeliveryLabels, Counter>,
     streams: Gauge,
     refused_tokens: Family<RefusalLabels, Counter>,
-    key_sets_missing: Family<IssuerLabels, Gauge>,
-    key_set_age_seconds: Family<IssuerLabels, Gauge<f64, AtomicU64>>,
-    key_set_failures: Family<IssuerLabels, Counter>,
+    key_sets: KeySets,
     reads: Family<ReadLabels, Counter>,
     unknown_paths: Counter,
     certificate_not_after_seconds: Gauge,
@@ -108,6 +127,14 @@ impl Default for Metrics {
         let build = Family::<BuildLabels, Gauge>::default();
         build.get_or_create(&BuildLabels { version: version::NUMBER, commit: version::COMMIT }).set(1);
         registry.register("build_info", "Which killgate this is, always 1", build);
+        let (requests, standing) = (Requests::new(&mut registry), Standing::new(&mut registry));
+        // From 20 ms to 22 min: longer than any kill is looked after.
+        let buckets: fn() -> Histogram = || Histogram::new(exponential_buckets(0.02, 2.0, 17));
+        let kill_seconds = Family::new_with_constructor(buckets);
+        let help = "Time from a kill's request until it was over, by vendor";
+        registry.register("kill_seconds", help, kill_seconds.clone());
+        let spans = Family::default();
+        registry.register("spans", "Spans that have ended, by whether the collector has them", spans.clone());
         let (kills, calls) = (Family::default(), Family::default());
         let call_seconds = Histogram::new(exponential_buckets(0.005, 2.0, 12));
         let pace = Family::default();
@@ -155,14 +182,7 @@ impl Default for Metrics {
         registry.register("kills_in_flight", "Kills being worked on", in_flight.clone());
         let (refused_tokens, bodies) = (Family::default(), Gauge::default());
         registry.register("refused_tokens", "Tokens that were refused, by reason", refused_tokens.clone());
-        let key_sets_missing = Family::default();
-        let missing = "Whether there are no keys to check an issuer's tokens with, 1 or 0";
-        registry.register("key_sets_missing", missing, key_sets_missing.clone());
-        let key_set_age_seconds = Family::default();
-        let age = "For how long the keys of an issuer are held, as long as they are good";
-        registry.register("key_set_age_seconds", age, key_set_age_seconds.clone());
-        let key_set_failures = Family::default();
-        registry.register("key_set_failures", "Fetches of an issuer's keys in vain", key_set_failures.clone());
+        let key_sets = KeySets::new(&mut registry);
         let (reads, unknown_paths) = (Family::default(), Counter::default());
         registry.register("reads", "Answers to callers that read the record, by route", reads.clone());
         registry.register("unknown_paths", "Requests for paths that there are not", unknown_paths.clone());
@@ -175,7 +195,11 @@ impl Default for Metrics {
         registry.register("bodies", "Bodies of requests that are being received", bodies.clone());
         Self {
             registry,
+            requests,
+            standing,
             kills,
+            kill_seconds,
+            spans,
             calls,
             call_seconds,
             pace,
@@ -190,9 +214,7 @@ impl Default for Metrics {
             deliveries,
             streams,
             refused_tokens,
-            key_sets_missing,
-            key_set_age_seconds,
-            key_set_failures,
+            key_sets,
             reads,
             unknown_paths,
             certificate_not_after_seconds,
@@ -207,6 +229,31 @@ impl Metrics {
     pub fn kill(&self, vendor: Option<&'static str>, status: &'static str, attempts: u32) {
         let vendor = vendor.unwrap_or("none");
         self.kills.get_or_create(&KillLabels { vendor, status }).inc_by(attempts.into());
+    }
+
+    /// A kill is over that was asked for so long ago.
+    pub fn kill_over(&self, vendor: &'static str, took: Duration) {
+        self.kill_seconds.get_or_create(&VendorLabels { vendor }).observe(took.as_secs_f64());
+    }
+
+    /// A request was answered; `route` is a template, or `none` where there is no such path.
+    pub fn answered(&self, method: &'static str, route: &str, status: u16, took: Duration) {
+        self.requests.answered(method, route, status, took);
+    }
+
+    /// So many spans were `delivered`, `failed` to be, or were `dropped` since too many waited.
+    pub fn spans(&self, result: &'static str, spans: usize) {
+        self.spans.get_or_create(&SpanLabels { result }).inc_by(u64::try_from(spans).unwrap_or(u64::MAX));
+    }
+
+    /// How the connections to the database are used at the moment of a scrape.
+    pub fn pools(&self, pools: &[PoolUse]) {
+        self.standing.pools(pools);
+    }
+
+    /// What of the record is open and owed; `None` where nobody can tell.
+    pub fn owed(&self, owed: Option<&Owed>) {
+        self.standing.owed(owed);
     }
 
     /// A call to a vendor ended; `result` is `ok` or the kind of fault.
@@ -291,21 +338,12 @@ impl Metrics {
 
     /// How the keys of an issuer are: whether there are none, else how old they are, and how often they were fetched in vain.
     pub fn key_set(&self, issuer: &str, is_missing: bool, age: Option<Duration>, failures: u64) {
-        let labels = IssuerLabels { issuer: issuer.to_owned() };
-        self.key_sets_missing.get_or_create(&labels).set(is_missing.into());
-        match age {
-            Some(age) => drop(self.key_set_age_seconds.get_or_create(&labels).set(age.as_secs_f64())),
-            None => drop(self.key_set_age_seconds.remove(&labels)),
-        }
-        let counted = self.key_set_failures.get_or_create(&labels);
-        counted.inc_by(failures.saturating_sub(counted.get()));
+        self.key_sets.are(issuer, is_missing, age, failures);
     }
 
     /// Nothing is known of any issuer's keys, until it is told anew.
     pub fn forget_key_sets(&self) {
-        self.key_sets_missing.clear();
-        self.key_set_age_seconds.clear();
-        self.key_set_failures.clear();
+        self.key_sets.forget();
     }
 
     /// When the gateway's own certificate ends.
@@ -340,7 +378,9 @@ impl Metrics {
     pub fn text(&self, format: Exposition) -> String {
         let mut text = String::new();
         // Writing to a String does not fail.
-        let _ = encode(&mut text, &self.registry);
+        let _ = encode_registry(&mut text, &process::registry())
+            .and_then(|()| encode_registry(&mut text, &self.registry))
+            .and_then(|()| encode_eof(&mut text));
         format.write(&text).into_owned()
     }
 }

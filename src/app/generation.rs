@@ -33,6 +33,7 @@ use crate::{
     },
     metrics::Metrics,
     notify::webhook::{Couriers, Dependencies, Webhooks},
+    spans::Tracer,
     upstream::{
         self,
         account::{Account, CloudAccount, Settings, server, server::ServerAccount},
@@ -49,6 +50,7 @@ pub(super) struct Shared {
     pub(super) audit: Audit,
     pub(super) transport: Transport,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) tracer: Tracer,
     pub(super) clock: Clock,
     /// What confirms are made with where no secret is configured.
     pub(super) confirm_key: Key,
@@ -82,6 +84,7 @@ impl Generation {
             targets: targets(config)?,
             webhooks: webhooks.clone(),
             metrics: Arc::clone(&shared.metrics),
+            tracer: shared.tracer.clone(),
             gateway: id_at(shared.clock.now()).to_string(),
             key_ttl: config.audit.idempotency_ttl,
             watch_for: config.returned.watch,
@@ -103,7 +106,8 @@ impl Generation {
         let (audit, clock, metrics) = (shared.audit.clone(), shared.clock.clone(), Arc::clone(&shared.metrics));
         let keeping_keys = tokio::spawn(auth.keep(Arc::clone(&metrics)));
         let reconciling = tokio::spawn(kills.clone().reconcile());
-        let couriers = Couriers::start(&webhooks, &Dependencies { audit, clock, metrics, ways });
+        let tracer = shared.tracer.clone();
+        let couriers = Couriers::start(&webhooks, &Dependencies { audit, clock, metrics, tracer, ways });
         Live { kills, reconciling, keeping_keys, couriers }
     }
 }

@@ -76,6 +76,9 @@ pub async fn probe(config: &Config) -> anyhow::Result<Vec<Finding>> {
     if let Some(url) = &config.seal.checkpoint_url {
         note("seal.checkpoint_url".to_owned(), reached(ways.of(config.seal.authorities.as_deref()), url).await);
     }
+    if let Some(url) = &config.traces.endpoint {
+        note("traces.endpoint".to_owned(), reached(ways.of(config.traces.authorities.as_deref()), url).await);
+    }
     for webhook in &config.webhooks {
         let way = ways.of(webhook.authorities.as_deref());
         note(format!("webhooks.{}", webhook.name), reached(way, &webhook.url).await);
@@ -87,7 +90,8 @@ pub async fn probe(config: &Config) -> anyhow::Result<Vec<Finding>> {
         note(of, said);
     }
     if let Some(audit) = audit {
-        let shared = Shared { audit, transport, metrics: <_>::default(), clock, confirm_key: Key::random() };
+        let (metrics, tracer) = <_>::default();
+        let shared = Shared { audit, transport, metrics, tracer, clock, confirm_key: Key::random() };
         let kills = Generation::new(config, &shared, None)?.current().kills;
         for (of, target) in places(config, &kills) {
             note(of, listed(&kills, target).await);
@@ -179,7 +183,13 @@ fn places(config: &Config, kills: &Kills) -> Vec<(String, Target)> {
 
 /// Whether sessions can be listed there.
 async fn listed(kills: &Kills, target: Target) -> Result<String, String> {
-    let question = Question { caller: CALLER.to_owned(), target, wanted: Match::default(), literals: false };
+    let question = Question {
+        caller: CALLER.to_owned(),
+        target,
+        wanted: Match::default(),
+        literals: false,
+        trace: <_>::default(),
+    };
     match kills.sessions(question).await {
         Ok(looked) => Ok(format!("{} sessions listed", looked.sessions.len())),
         // It wants to be asked for somebody's.

@@ -31,6 +31,7 @@ pub(super) fn ways(config: &Config, transport: &Transport) -> anyhow::Result<Way
         add("auth.ca_file", issuer.authorities.as_ref()).context(issuer.issuer.clone())?;
     }
     add("seal.ca_file", config.seal.authorities.as_ref())?;
+    add("traces.ca_file", config.traces.authorities.as_ref())?;
     for webhook in &config.webhooks {
         add(&format!("webhooks.{}.ca_file", webhook.name), webhook.authorities.as_ref())?;
     }

@@ -9,7 +9,10 @@
 
 use std::{
     fmt, io,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,13 +20,13 @@ use futures_util::future::BoxFuture;
 use sqlx::{Connection, Database};
 use tokio::{
     runtime::Handle,
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     time::{Instant, sleep, timeout, timeout_at},
 };
 
 use super::AuditError;
 
-use crate::lock::lock;
+use crate::{lock::lock, metrics::PoolUse};
 
 /// How long a connection may have been idle to be used without a sign of life, if there was no trouble meanwhile.
 const FRESH: Duration = Duration::from_secs(1);
@@ -54,6 +57,9 @@ struct Shared<DB: Database> {
     size: u32,
     idle: Mutex<Vec<Kept<DB>>>,
     trouble: Trouble,
+    waits: AtomicU64,
+    /// In microseconds.
+    waited: AtomicU64,
 }
 
 /// A connection between two pieces of work.
@@ -99,7 +105,9 @@ impl<DB: Database> Connections<DB> {
     pub(super) fn new(connect: impl Connect<DB>, size: u32, limit: Duration, trouble: Trouble) -> Self {
         let size = size.max(1);
         let places = Semaphore::new(size as usize);
-        let shared = Shared { connect: Box::new(connect), places, size, idle: Mutex::default(), trouble };
+        let (connect, idle) = (Box::new(connect), Mutex::default());
+        let (waits, waited) = (AtomicU64::default(), AtomicU64::default());
+        let shared = Shared { connect, places, size, idle, trouble, waits, waited };
         Self { shared: Arc::new(shared), home: Handle::current(), limit }
     }
 
@@ -130,9 +138,7 @@ impl<DB: Database> Connections<DB> {
     where
         W: for<'c> FnOnce(&'c mut DB::Connection) -> BoxFuture<'c, sqlx::Result<T>>,
     {
-        let place = timeout_at(deadline, self.shared.places.acquire()).await;
-        let place = place.map_err(|_| AuditError::unavailable(operation, "no connection in time"))?;
-        let _place = place.map_err(|_| AuditError::unavailable(operation, "closed"))?;
+        let _place = self.place(deadline, operation).await?;
         let (kept, value) = timeout_at(deadline, async {
             let mut kept = self.shared.take().await?;
             let value = work(&mut kept.connection).await?;
@@ -147,6 +153,33 @@ impl<DB: Database> Connections<DB> {
         .map_err(|error| AuditError::from_sqlx(operation, &error))?;
         self.shared.keep(kept);
         Ok(value)
+    }
+
+    /// A place among those who have a connection.
+    async fn place(&self, deadline: Instant, operation: &'static str) -> Result<SemaphorePermit<'_>, AuditError> {
+        if let Ok(place) = self.shared.places.try_acquire() {
+            return Ok(place);
+        }
+        let since = Instant::now();
+        let place = timeout_at(deadline, self.shared.places.acquire()).await;
+        self.shared.waits.fetch_add(1, Ordering::Relaxed);
+        let waited = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.shared.waited.fetch_add(waited, Ordering::Relaxed);
+        let place = place.map_err(|_| AuditError::unavailable(operation, "no connection in time"))?;
+        place.map_err(|_| AuditError::unavailable(operation, "closed"))
+    }
+
+    /// How they are used now.
+    pub(super) fn usage(&self, pool: &'static str) -> PoolUse {
+        let (shared, many) = (&self.shared, |number: usize| u32::try_from(number).unwrap_or(u32::MAX));
+        PoolUse {
+            pool,
+            in_use: shared.size.saturating_sub(many(shared.places.available_permits())),
+            idle: many(lock(&shared.idle).len()),
+            most: shared.size,
+            waits: shared.waits.load(Ordering::Relaxed),
+            waited: Duration::from_micros(shared.waited.load(Ordering::Relaxed)).as_secs_f64(),
+        }
     }
 
     /// Lets the connections go, once nobody works on one; work that comes later finds the record closed.

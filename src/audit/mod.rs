@@ -26,6 +26,7 @@ mod line;
 mod log;
 mod migrations;
 mod name;
+mod owed;
 mod page;
 mod permits;
 mod postgres;

@@ -128,7 +128,7 @@ pub struct Changes {
 }
 
 /// What needs a restart where it has changed.
-const LATER: [&str; 4] = ["server", "audit", "seal", "console"];
+const LATER: [&str; 5] = ["server", "audit", "seal", "console", "traces"];
 
 impl Changes {
     /// Whether anything changes at once in one of these sections.
@@ -178,7 +178,8 @@ impl Config {
         let server = Server { log: self.server.log, ..old.server.clone() };
         let origin = self.origin.with_those_of(&old.origin);
         let (audit, seal, console) = (old.audit.clone(), old.seal.clone(), old.console.clone());
-        Self { server, audit, seal, console, origin, ..self }
+        let traces = old.traces.clone();
+        Self { server, audit, seal, console, traces, origin, ..self }
     }
 }
 
@@ -195,7 +196,7 @@ mod tests {
         assert_eq!(before.changes(&read(BEFORE)), super::Changes::default());
         let after = read(&format!(
             "{}[webhooks.other]\nurl = 'https://other'\nsecret = 'canary-canary-canary-canary'\n[server.log]\n\
-             filter = 'debug'\n[audit]\ntimeout_ms = 100\n[console]\nenabled = true\n",
+             filter = 'debug'\n[audit]\ntimeout_ms = 100\n[console]\nenabled = true\n[traces]\nsample = 0.5\n",
             BEFORE
                 .replace("burst = 5", "burst = 6")
                 .replace("workers = 1", "workers = 2")
@@ -206,7 +207,7 @@ mod tests {
             changes.now,
             ["callers changed", "server.log.filter changed", "webhooks.other added", "webhooks.portal changed"]
         );
-        assert_eq!(changes.later, ["audit", "console", "server"]);
+        assert_eq!(changes.later, ["audit", "console", "server", "traces"]);
         let back = after.changes(&before);
         assert!(back.now.contains(&"webhooks.other removed".to_owned()), "{back:?}");
         assert!(!format!("{after:?} {changes:?}").contains("canary"));

@@ -29,6 +29,7 @@ mod source;
 mod summary;
 mod targets;
 mod tls;
+mod traces;
 mod vendors;
 mod webhooks;
 
@@ -56,6 +57,7 @@ pub use secret::Secret;
 pub use server::{Log, LogFormat, Server, ServerTls};
 pub use targets::Target;
 pub use tls::Tls;
+pub use traces::{Sampling, Traces};
 pub use vendors::{LimitOverrides, Limits};
 pub use webhooks::{Format, Webhook};
 
@@ -98,6 +100,8 @@ pub struct Config {
     pub tls: Tls,
     /// How they get out.
     pub egress: Egress,
+    /// Where spans go.
+    pub traces: Traces,
     pub login: Option<Login>,
     /// What it was read from.
     pub origin: Origin,
@@ -150,6 +154,7 @@ impl Config {
         let server = root.table("server", Server::read);
         let tls = root.table("tls", Tls::read);
         let egress = root.table("egress", Egress::read);
+        let traces = root.table("traces", Traces::read);
         let audit = root.table("audit", Audit::read);
         let seal = root.table("seal", Seal::read);
         let auth = root.table_if_set("auth", Auth::read);
@@ -175,6 +180,7 @@ impl Config {
             origin: Origin::default(),
             tls,
             egress,
+            traces,
             login: login.map_or(Some(None), |login| login.map(Some))?,
             returned,
             file,

@@ -135,6 +135,20 @@ impl<'a> Section<'a> {
         parsed
     }
 
+    /// A value of whatever kind that `parse` takes; it is not repeated in the message.
+    pub(super) fn value_of<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        parse: impl FnOnce(&Value) -> Option<T>,
+    ) -> Option<T> {
+        let parsed = parse(self.value(key)?);
+        if parsed.is_none() {
+            self.problem(key, expected);
+        }
+        parsed
+    }
+
     /// A text of 1 to 255 characters without control characters.
     pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
         self.parsed(key, "must be a text of 1 to 255 characters", |text| plain_text(text, 255).ok().map(str::to_owned))

@@ -20,6 +20,7 @@ impl Config {
             format!("access: {}", describe_access(&self.access)),
             format!("confirm: {}", self.confirm.describe()),
             format!("console: {}", self.console.describe()),
+            format!("traces: {}", self.traces.describe()),
         ];
         match &self.auth {
             Some(auth) => {

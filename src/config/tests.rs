@@ -172,7 +172,7 @@ fn a_bad_value_from_the_environment_names_the_variable() {
         [
             "KILLGATE__: has an empty name between its underscores",
             "server.workers: must be a whole number from 1 to 64, not \"many\" (set by KILLGATE__SERVER__WORKERS)",
-            "servre: unknown key, expected one of server, tls, egress, audit, seal, auth, login, callers, confirm, console, vendors, accounts, access, targets, webhooks, protect, returned",
+            "servre: unknown key, expected one of server, tls, egress, traces, audit, seal, auth, login, callers, confirm, console, vendors, accounts, access, targets, webhooks, protect, returned",
         ]
     );
 }
@@ -257,8 +257,8 @@ fn the_example_and_the_reference_have_every_key() {
             "webhooks" => &["[webhooks.a]"],
             "protect" => &["[[protect]]"],
             "access" => &["[access]", "[[access.grant]]"],
-            "server" | "tls" | "egress" | "audit" | "seal" | "auth" | "login" | "callers" | "confirm" | "console"
-            | "returned" => &[],
+            "server" | "tls" | "egress" | "traces" | "audit" | "seal" | "auth" | "login" | "callers" | "confirm"
+            | "console" | "returned" => &[],
             other => panic!("how is {other} written? say it here"),
         };
         let usual = format!("[{section}]");

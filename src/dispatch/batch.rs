@@ -13,6 +13,7 @@ use crate::{
         rounds::Caller,
     },
     domain::{Order, Selector, SessionId, Target},
+    spans::{Span, Trace},
     upstream::Fault,
 };
 
@@ -33,6 +34,8 @@ pub(super) struct Waiting {
     pub(super) reconnects: u32,
     /// Whether credentials were renewed for it.
     pub(super) renewed: bool,
+    /// Where its wait stands in a trace.
+    pub(super) trace: Trace,
     /// Why it waits again.
     pub(super) fault: Option<Fault>,
     answer: oneshot::Sender<Option<Report>>,
@@ -40,7 +43,7 @@ pub(super) struct Waiting {
 
 impl Waiting {
     pub(super) fn new(entry: Entry, answer: oneshot::Sender<Option<Report>>) -> Self {
-        let Entry { caller, order, class, until, leave, in_company, .. } = entry;
+        let Entry { caller, order, class, until, leave, in_company, trace, .. } = entry;
         Self {
             ticket: 0,
             caller,
@@ -51,6 +54,7 @@ impl Waiting {
             in_company,
             reconnects: 0,
             renewed: false,
+            trace,
             fault: None,
             answer,
         }
@@ -135,6 +139,20 @@ impl Batch {
 
     fn is_shared(&self) -> bool {
         self.waiting.len() > 1
+    }
+
+    /// What is told of their call, where it is made for several of them; that of one is a part of its wait.
+    pub(super) fn span(&self) -> Option<Span> {
+        self.is_shared().then(|| {
+            let mut span = Trace::of_several("batch", &self.waiting.iter().map(|kill| &kill.trace));
+            span.number("killgate.kills", self.waiting.len());
+            span
+        })
+    }
+
+    /// Where the first of them stands.
+    pub(super) fn trace(&self) -> &Trace {
+        self.waiting.first().map_or(&Trace::NONE, |kill| &kill.trace)
     }
 
     /// One order for all of them, each id once and in the order in which they came.

@@ -33,8 +33,12 @@ use tokio::{
     sync::{Notify, oneshot},
     time::{Instant, sleep, timeout_at},
 };
+use tracing::Instrument as _;
 
-use crate::domain::{Order, Target};
+use crate::{
+    domain::{Order, Target},
+    spans::{Span, Trace},
+};
 
 use batch::{Batch, Waiting};
 use breaker::Rest;
@@ -87,7 +91,13 @@ pub(crate) trait Calls: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Stop`] says why surely nothing was done.
-    fn kill(&self, order: &Order, class: Class, permit: Permit) -> impl Future<Output = Result<Report, Stop>> + Send;
+    fn kill(
+        &self,
+        order: &Order,
+        class: Class,
+        permit: Permit,
+        trace: &Trace,
+    ) -> impl Future<Output = Result<Report, Stop>> + Send;
 }
 
 /// A kill, or a part of one, that is to be dispatched.
@@ -106,6 +116,8 @@ pub(crate) struct Entry {
     pub(crate) again: bool,
     /// Others for the same target come with it: it waits a moment for them, and shares their call.
     pub(crate) in_company: bool,
+    /// Where its wait stands in a trace.
+    pub(crate) trace: Trace,
 }
 
 /// One budget's queue, and what takes from it.
@@ -261,7 +273,12 @@ impl<C: Calls> Dispatcher<C> {
     async fn send(self: Arc<Self>, batch: Batch, permit: Permit) {
         let Some(order) = batch.order() else { return };
         let _under_way = UnderWay { dispatcher: &self, target: batch.target.clone() };
-        match self.calls.kill(&order, batch.class(), permit).await {
+        let span = batch.span();
+        let trace = span.as_ref().map_or_else(|| batch.trace(), Span::trace);
+        let call = self.calls.kill(&order, batch.class(), permit, trace).instrument(trace.lines());
+        let came = call.await;
+        drop(span);
+        match came {
             Ok(report) => batch.answer(&report),
             Err(stop) => self.retry(Retry::of(batch, stop, Instant::now())),
         }

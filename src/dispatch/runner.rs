@@ -6,6 +6,7 @@
 //! for itself.
 
 mod reads;
+mod told;
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,18 +17,19 @@ use crate::{
     clock::Clock,
     dispatch::{
         Calls,
-        breaker::{Breaker, Ending, Instance, Kind, Rest},
+        breaker::{Breaker, Instance, Kind, Rest},
         rate::{
             budget::Budget,
             limiter::{Class, Limit, Limiter, Permit, SPAN},
         },
         report::{Report, Stop},
-        retry::{Again, LONGEST_HOLD, Next},
+        retry::{Again, Next},
         rounds::Caller,
         wait::wait_until,
     },
     domain::{Order, Status, Target},
     metrics::Metrics,
+    spans::Trace,
     upstream::{
         Answer, Call, Capabilities, Effect, Fault, FaultKind, Known, Replay, Reply, Step, Vendor, account::Account,
     },
@@ -82,14 +84,21 @@ pub(crate) struct Reader {
     pub(crate) purpose: Purpose,
     /// Whose reads it stands in a row with; the gateway's own stand in none.
     pub(crate) caller: Option<Caller>,
+    /// Where what is read for stands in a trace.
+    pub(crate) trace: Trace,
 }
 
 impl Reader {
     /// The gateway itself, to learn what became of kills.
-    pub(crate) const SETTLE: Self = Self { purpose: Purpose::Settle, caller: None };
+    pub(crate) const SETTLE: Self = Self { purpose: Purpose::Settle, caller: None, trace: Trace::NONE };
 
     pub(crate) fn new(purpose: Purpose, caller: &str) -> Self {
-        Self { purpose, caller: Some(caller.into()) }
+        Self { purpose, caller: Some(caller.into()), trace: Trace::NONE }
+    }
+
+    /// The same as a part of that.
+    pub(crate) fn within(self, trace: &Trace) -> Self {
+        Self { trace: trace.clone(), ..self }
     }
 }
 
@@ -160,11 +169,11 @@ impl Calls for Runner {
         }
     }
 
-    async fn kill(&self, order: &Order, class: Class, permit: Permit) -> Result<Report, Stop> {
+    async fn kill(&self, order: &Order, class: Class, permit: Permit, trace: &Trace) -> Result<Report, Stop> {
         let sent_at = self.clock.now();
         let known = Known { task_id: None, sent_at, now: sent_at };
         let until = Instant::now() + self.limit.max_wait;
-        let reader = Reader { purpose: Purpose::Kill(class), caller: None };
+        let reader = Reader { purpose: Purpose::Kill(class), caller: None, trace: trace.clone() };
         let mut run = Run { permit: Some(permit), ..Run::new(self.instance(&order.target), reader, until) };
         let fault = match self.run(order, known, self.vendor.open(order), &mut run).await {
             Ok(answer) => return Ok(Report::answered(self.clean(answer), run.http_status).sent(order, sent_at)),
@@ -180,9 +189,15 @@ impl Calls for Runner {
 
 impl Runner {
     /// Asks what became of an order; `None` where nothing new is known by `until`, or the vendor cannot be asked.
-    pub(crate) async fn follow_up(&self, order: &Order, known: Known, until: Instant) -> Option<Answer> {
+    pub(crate) async fn follow_up(
+        &self,
+        order: &Order,
+        known: Known,
+        reader: &Reader,
+        until: Instant,
+    ) -> Option<Answer> {
         let call = self.vendor.follow_up(order, &known)?;
-        let mut run = Run::new(self.instance(&order.target), Reader::SETTLE, until);
+        let mut run = Run::new(self.instance(&order.target), reader.clone(), until);
         match self.run(order, known, call, &mut run).await {
             Ok(answer) => Some(self.clean(answer)),
             Err(stop) => {
@@ -252,11 +267,14 @@ impl Runner {
             admitted.map_err(|rest| unreached.take().map_or(Stop::Down(rest), Stop::Fault))?;
             let (started, timeout) = (Instant::now(), self.limit.timeout);
             run.left = started;
+            let span = self.span(call, run);
             let (stamp, reply) = self.account.send(self.vendor.name(), call, timeout, Some(permit.begin_by)).await;
-            if let Ok(reply) = &reply {
-                run.http_status = reply.status().map(|status| status.as_u16());
+            let status = reply.as_ref().ok().and_then(|reply| Some(reply.status()?.as_u16()));
+            if reply.is_ok() {
+                run.http_status = status;
             }
             let answer = reply.and_then(|reply| read(&reply));
+            told::called(span, status, answer.as_ref().err());
             self.count(call, run, answer.as_ref().err(), started.elapsed());
             let fault = match answer {
                 Ok(answer) => return Ok(answer),
@@ -359,30 +377,6 @@ impl Runner {
 
     fn instance(&self, target: &Target) -> Instance {
         Instance::of(self.vendor, target)
-    }
-
-    /// Counts one exchange, tells the breaker how it ended, and slows down for a vendor that throttles.
-    fn count(&self, call: &Call, run: &Run, fault: Option<&Fault>, took: Duration) {
-        let kind = fault.map(|fault| fault.kind);
-        let ending = match kind {
-            _ if fault.is_some_and(|fault| fault.before_endpoint) => None,
-            Some(FaultKind::NotConnected) => Some(Ending::Unconnected),
-            Some(FaultKind::Lost | FaultKind::ServerError) => Some(Ending::Failed),
-            Some(FaultKind::TooLate) => None,
-            _ => Some(Ending::Well),
-        };
-        if let Some(ending) = ending {
-            self.breaker.ended(&run.instance, run.kind(call), ending, Instant::now());
-        }
-        if kind == Some(FaultKind::Throttled) {
-            let budget = Budget::of(&self.account, self.vendor, call);
-            self.limiter.throttled(&budget, &self.limit);
-            if let Some(wait) = fault.and_then(|fault| fault.retry_after) {
-                self.limiter.hold_until(&budget, Instant::now() + wait.min(LONGEST_HOLD));
-            }
-        }
-        let (account, vendor) = (self.account.name(), self.vendor.name().as_str());
-        self.metrics.call(account, vendor, call.action, kind.map_or("ok", FaultKind::as_str), took);
     }
 }
 

@@ -82,5 +82,5 @@ pub(super) async fn metrics(request: HttpRequest, kills: CurrentKills) -> HttpRe
     HttpResponse::Ok()
         .content_type(format.media_type())
         .insert_header((header::VARY, "Accept"))
-        .body(kills.metrics(format))
+        .body(kills.metrics(format).await)
 }

@@ -45,7 +45,7 @@ use super::{
     query, request_id,
     schema::{KillProblems, ReadProblems},
     sight::seen_by,
-    tokens,
+    spans, tokens,
 };
 
 /// Longest `Prefer: wait`, in seconds; a longer wish is cut to it.
@@ -197,6 +197,7 @@ fn context(request: &HttpRequest, caller: &Authenticated, may_kill: bool) -> Con
         urgent: caller.0.has(Scope::SessionsKillUrgent),
         literals: caller.0.has(Scope::SessionsStatements),
         understood: Understood::default(),
+        trace: spans::of(request),
     }
 }
 

@@ -32,6 +32,7 @@ mod schema;
 mod seldom;
 mod sessions;
 mod sight;
+mod spans;
 mod stats;
 mod tokens;
 mod traces;
@@ -57,6 +58,7 @@ use crate::{
     evidence::Delivered,
     metrics::Metrics,
     notify::follow::Following,
+    spans::Tracer,
 };
 
 pub use connection::{MOST_STREAMS, begin as begin_connection, limit_unread};
@@ -99,6 +101,7 @@ pub struct Service {
     reading: web::Data<body::Reading>,
     readers: web::Data<Readers>,
     traces: web::Data<traces::Traces>,
+    watch: web::Data<spans::Watch>,
     sealing: web::Data<Sealing>,
     console: Option<web::Data<console::Console>>,
 }
@@ -123,7 +126,7 @@ impl Service {
     #[must_use]
     pub fn new(
         (current, following): (watch::Receiver<Current>, Following),
-        metrics: Arc<Metrics>,
+        (metrics, tracer): (Arc<Metrics>, Tracer),
         settings: Settings,
         stopping: watch::Receiver<bool>,
     ) -> Self {
@@ -138,6 +141,7 @@ impl Service {
             proxies: web::Data::new(client::Proxies(proxies)),
             cors_origins: cors_origins.into(),
             traces: web::Data::new(traces::Traces::new(Arc::clone(&metrics))),
+            watch: web::Data::new(spans::Watch { metrics: Arc::clone(&metrics), tracer }),
             reading: web::Data::new(body::Reading { stopping, metrics }),
             readers: web::Data::new(Readers::default()),
         }
@@ -164,6 +168,7 @@ pub fn app(
         .app_data(service.reading)
         .app_data(service.readers)
         .app_data(service.traces)
+        .app_data(service.watch)
         .app_data(service.sealing)
         .configure(routes)
         .configure(|pages| {
@@ -182,6 +187,7 @@ pub fn app(
         .wrap(from_fn(answers::keep_payload))
         .wrap(from_fn(traces::leave))
         .wrap(TracingLogger::<request_id::Spans>::new())
+        .wrap(from_fn(spans::watch))
         .wrap(from_fn(request_id::assign))
 }
 

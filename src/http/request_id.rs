@@ -12,7 +12,7 @@ use tracing::Span;
 use tracing_actix_web::RootSpanBuilder;
 use uuid::Uuid;
 
-use super::{client, tokens};
+use super::{client, spans, tokens};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -64,8 +64,13 @@ impl RootSpanBuilder for Spans {
         let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let route = request.match_pattern().unwrap_or_default();
         let client_address = client::of_service(request).map(tracing::field::display);
-        let status = tracing::field::Empty;
-        tracing::info_span!("request", method = %request.method(), route, request_id = id, client_address, status)
+        let trace = spans::of_service(request);
+        let (trace_id, span_id) = trace.ids().unzip();
+        let (trace_id, span_id) = (trace_id.map(tracing::field::display), span_id.map(tracing::field::display));
+        let (method, status) = (request.method(), tracing::field::Empty);
+        tracing::info_span!(
+            "request", %method, route, request_id = id, client_address, trace_id, span_id, status
+        )
     }
 
     fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {

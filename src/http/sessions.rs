@@ -30,6 +30,7 @@ use super::{
     problem::Failure,
     query,
     schema::{CoordinateParams, SessionProblems},
+    spans,
 };
 
 /// Most characters of a piece of a statement.
@@ -153,7 +154,8 @@ pub(super) async fn list(
     };
     allowance.check().map_err(refused)?;
     let literals = caller.0.has(Scope::SessionsStatements);
-    let question = Question { caller: caller.0.subject.clone(), target, wanted, literals };
+    let trace = spans::of(&request);
+    let question = Question { caller: caller.0.subject.clone(), target, wanted, literals, trace };
     let Looked { sessions, complete } = kills.sessions(question).await.map_err(refused)?;
     let items = sessions.into_iter().map(|(session, protected_by)| SessionInfo {
         session,

@@ -41,6 +41,11 @@ impl Ticket {
         self.known()
     }
 
+    /// The kill as it is known now.
+    pub(super) fn now(&self) -> Arc<Kill> {
+        Arc::clone(&self.updates.borrow())
+    }
+
     fn known(self) -> Kill {
         let kill = Arc::clone(&self.updates.borrow());
         Arc::unwrap_or_clone(kill)

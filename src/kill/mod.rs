@@ -7,6 +7,7 @@
 //! calls ([`crate::dispatch`]), and `after` what is learned later.
 
 mod after;
+mod freshness;
 pub mod handle;
 mod in_flight;
 pub mod intake;
@@ -37,10 +38,12 @@ use crate::{
     metrics::{Exposition, Metrics},
     notify::webhook::Webhooks,
     seats::{Seat, Seats},
+    spans::Tracer,
     upstream::account::Account,
 };
 
 use after::{reconcile::Reconciler, recurrence::Recurrence};
+use freshness::Freshness;
 use handle::Ticket;
 use in_flight::InFlight;
 use intake::{
@@ -82,6 +85,7 @@ pub struct Parts {
     pub webhooks: Webhooks,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
+    pub tracer: Tracer,
     /// The name under which this gateway holds kills that it works on.
     pub gateway: String,
     /// How long an idempotency key is kept.
@@ -110,6 +114,8 @@ struct Gate {
     reconciler: Arc<Reconciler>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    tracer: Tracer,
+    owed: Freshness,
     /// Kills outlive the request and its worker thread, so they run here.
     runtime: Handle,
     in_flight: InFlight,
@@ -122,6 +128,7 @@ impl Kills {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { audit, accounts, limits, session_caps, confirming, webhooks, clock, metrics, gateway, .. } = parts;
+        let tracer = parts.tracer;
         let longest = limits.values().map(|limit| longest(*limit, MAX_IDS, true)).max();
         let key_life = parts.key_ttl.max(longest.unwrap_or_default() + KEY_MARGIN);
         let targets = Arc::new(parts.targets);
@@ -130,7 +137,8 @@ impl Kills {
         let (audit, reading) = (audit.for_kills(), audit);
         let recurrence =
             Recurrence::new(audit.clone(), Arc::clone(&upstreams), clock.clone(), gateway.clone(), parts.watch_for);
-        let reconciler = Reconciler::new(audit.clone(), Arc::clone(&upstreams), clock.clone(), &gateway);
+        let seen = (Arc::clone(&metrics), tracer.clone());
+        let reconciler = Reconciler::new(audit.clone(), Arc::clone(&upstreams), clock.clone(), &gateway, seen);
         let policy = Policy { targets: Arc::clone(&targets), caps: Caps::new(session_caps), confirming };
         let doubts = Seats::new(DOUBTS, DOUBTS / 2);
         let record = Record { audit, webhooks, targets, metrics: Arc::clone(&metrics), gateway, key_life, doubts };
@@ -158,6 +166,8 @@ impl Kills {
             reconciler: Arc::new(reconciler),
             clock,
             metrics,
+            tracer,
+            owed: Freshness::default(),
             runtime,
             in_flight,
             is_leaving,
@@ -320,10 +330,11 @@ impl Kills {
         &self.0.clock
     }
 
-    /// The text that a scraper reads.
-    #[must_use]
-    pub fn metrics(&self, format: Exposition) -> String {
+    /// The text that a scraper reads. What is to be asked of the record is asked seldom, whoever scrapes and however often.
+    pub async fn metrics(&self, format: Exposition) -> String {
         self.0.upstreams.measure();
+        self.0.owed.ask(&self.0).await;
+        self.0.metrics.pools(&self.0.reading.usage());
         self.0.metrics.text(format)
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     metrics::Metrics,
     notify::webhook::Webhooks,
     seats::Seats,
+    spans::{Span, Trace},
 };
 
 use super::{
@@ -208,6 +209,11 @@ impl Record {
             }
         }
     }
+}
+
+/// What is told of writing an entry of that kind.
+pub(super) fn step(trace: &Trace, entry: &'static str) -> Span {
+    trace.step("record").with("killgate.entry", entry)
 }
 
 /// An outcome as it is to be written. If it is dropped before it was, the log has it.

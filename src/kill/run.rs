@@ -5,6 +5,7 @@
 
 mod begin;
 mod left_out;
+mod told;
 
 use std::{
     collections::VecDeque,
@@ -19,6 +20,7 @@ use tokio::{
     sync::{oneshot, watch},
     time::Instant,
 };
+use tracing::Instrument as _;
 
 use crate::{
     clock::unix_millis,
@@ -28,9 +30,9 @@ use crate::{
         report::{self, Report},
         runner::{Purpose, Reader, Runner},
     },
-    domain::{Kill, Order, Problem, Selector, Sent},
+    domain::{Kill, Order, Problem, Selector, Sent, Status},
     seats::Seat,
-    upstream,
+    spans::{Span, Trace},
 };
 
 use super::{
@@ -44,12 +46,14 @@ use super::{
         preflight::{self, Cleared, Preflight},
         rounds::Coming,
     },
-    record::Unwritten,
+    record::{self, Unwritten},
     times::calls_take,
 };
 
 use begin::Begun;
 pub(super) use begin::begin;
+pub(super) use told::vendor_of;
+use told::{note, note_end, tell};
 
 /// How long after a mark the next call of the same kill may leave without another one.
 const CONFIRMED: Duration = Duration::from_secs(1);
@@ -58,21 +62,30 @@ const CONFIRMED: Duration = Duration::from_secs(1);
 /// among those who wait for that is free.
 pub(super) async fn run(
     gate: Arc<Gate>,
-    submission: Box<Submission>,
+    mut submission: Box<Submission>,
     opened: oneshot::Sender<Result<Ticket, Problem>>,
     (_under_way, seat): (UnderWay, Seat),
 ) {
+    let mut span = submission.context.trace.step("kill");
+    submission.context.trace = span.trace().clone();
+    span.text("enduser.id", &submission.context.caller);
     let begun = Box::pin(begin(gate, submission)).await;
     drop(seat);
     let (ticket, work) = match begun {
         Ok(Begun { ticket, work }) => (Ok(ticket), work),
-        Err(problem) => (Err(problem), None),
+        Err(problem) => {
+            span.failed(problem.code.as_str());
+            (Err(problem), None)
+        }
     };
+    if let Ok(ticket) = &ticket {
+        note(&mut span, ticket, work.is_none());
+    }
     // Whoever asked may have gone: what is on record is done all the same.
     let _ = opened.send(ticket);
     if let Some((run, updates)) = work {
         // In a place of its own, as the beginning is: a kill that waits for the record has no room for what comes after.
-        Box::pin(run.finish(updates)).await;
+        Box::pin(run.finish(updates, span)).await;
     }
 }
 
@@ -87,6 +100,8 @@ struct Job {
     class: Class,
     /// Whether the caller may see the literals of statements.
     literals: bool,
+    /// Where it stands in a trace.
+    trace: Trace,
 }
 
 /// A kill on record, and how far it has come.
@@ -113,10 +128,10 @@ struct Run {
 
 impl Job {
     /// The look of this kill; `None` where it needs none.
-    fn preflight(&self, caller: &str) -> Option<Preflight<'_>> {
-        let Self { gate, runner, asked, plan, class, literals } = self;
+    fn preflight(&self, caller: &str, trace: &Trace) -> Option<Preflight<'_>> {
+        let Self { gate, runner, asked, plan, class, literals, .. } = self;
         let plan = plan.as_ref()?;
-        let reader = Reader::new(Purpose::Kill(*class), caller);
+        let reader = Reader::new(Purpose::Kill(*class), caller).within(trace);
         Some(Preflight { looks: &gate.looks, runner, asked, plan, literals: *literals, reader })
     }
 }
@@ -139,7 +154,7 @@ impl Run {
     }
 
     /// Sees the kill through, records what became of it, and tells whoever waits.
-    async fn finish(mut self: Box<Self>, updates: watch::Sender<Arc<Kill>>) {
+    async fn finish(mut self: Box<Self>, updates: watch::Sender<Arc<Kill>>, mut span: Span) {
         let outcome = AssertUnwindSafe(self.act()).catch_unwind().await;
         let Self { job: Job { gate, runner, .. }, mut kill, started, marked, calls, .. } = *self;
         let now = gate.clock.now();
@@ -156,10 +171,11 @@ impl Run {
         let look_at = promise.as_ref().map(|promise| promise.over_at).or(first_look);
         let mut kill = Arc::new(kill);
         let outcome = Unwritten::new(Arc::clone(&kill), calls, now, look_at);
-        let recorded = gate.record.write(&outcome).await;
+        let recorded = record::step(span.trace(), "answered").around(gate.record.write(&outcome)).await;
         if let (Ok(true), Some(promise)) = (&recorded, promise) {
             let (kill, calls) = (Kill::clone(&kill), outcome.calls.clone());
-            tokio::spawn(Arc::clone(&gate.reconciler).look_first(kill, calls, promise));
+            let look = Arc::clone(&gate.reconciler).look_first(kill, calls, promise);
+            tokio::spawn(look.instrument(span.trace().lines()));
         }
         // Somebody else may have settled the kill: what is on record is what is answered.
         let settled = if let Ok(false) = recorded { gate.record.recorded(&outcome).await } else { None };
@@ -168,6 +184,11 @@ impl Run {
             kill = Arc::new(settled);
         }
         tell(&gate, &kill, started.elapsed());
+        if kill.status.is_final() && kill.status != Status::Preview {
+            gate.metrics.kill_over(runner.vendor.name().as_str(), settle::age(&kill, gate.clock.now()));
+        }
+        note_end(&mut span, &kill);
+        drop(span);
         updates.send_replace(kill);
         match recorded {
             Err(error) => Box::pin(gate.record.write_later(outcome, error)).await,
@@ -181,10 +202,12 @@ impl Run {
         let Self { job, kill, .. } = self;
         let Job { gate, runner, asked, literals, .. } = &*job;
         if asked.dry_run {
-            return Box::pin(gate.looks.preview(runner, asked, *literals, kill)).await;
+            return Box::pin(gate.looks.preview(runner, asked, (*literals, &job.trace), kill)).await;
         }
         drop(self.coming.take());
-        let Some(preflight) = job.preflight(&kill.caller) else {
+        let mut looking = job.plan.as_ref().map(|_| job.trace.step("look"));
+        let trace = looking.as_ref().map_or(&job.trace, Span::trace);
+        let Some(preflight) = job.preflight(&kill.caller, trace) else {
             let order = asked.order.clone();
             // Nobody knows how many the database will pick.
             let many = if order.selector == Selector::Intelligent { 1 } else { order.selector.ids().len() };
@@ -193,8 +216,14 @@ impl Run {
         let Cleared { order, many, in_company } = match Box::pin(preflight.first(kill)).await {
             Ok(Some(found)) => found,
             Ok(None) => return preflight::nothing_to_send(kill),
-            Err(problem) => return preflight::not_sent(kill, &asked.order, problem),
+            Err(problem) => {
+                if let Some(span) = &mut looking {
+                    span.failed(problem.code.as_str());
+                }
+                return preflight::not_sent(kill, &asked.order, problem);
+            }
         };
+        drop(looking);
         self.looked();
         self.in_company = in_company;
         let sent = self.send(&order, many).await;
@@ -270,8 +299,10 @@ impl Run {
             };
             let caller = self.kill.caller.as_str().into();
             let (class, in_company) = (self.job.class, self.in_company);
-            let entry = Entry { caller, order: part.clone(), class, until, leave, again, in_company };
-            if let Some(report) = dispatcher.kill(entry).await {
+            let span = self.job.trace.step("dispatch");
+            let trace = span.trace().clone();
+            let entry = Entry { caller, order: part.clone(), class, until, leave, again, in_company, trace };
+            if let Some(report) = span.around(dispatcher.kill(entry)).await {
                 self.note_when(report.calls.last());
                 return report;
             }
@@ -285,7 +316,8 @@ impl Run {
     /// Why nothing of it may be sent.
     async fn look_again(&mut self, part: Order, rest: &mut VecDeque<Order>) -> Result<Order, Box<Report>> {
         let Self { job, kill, .. } = self;
-        let Some(preflight) = job.preflight(&kill.caller) else { return Ok(part) };
+        let span = job.trace.step("look");
+        let Some(preflight) = job.preflight(&kill.caller, span.trace()) else { return Ok(part) };
         let Cleared { order: left, many, in_company } = match preflight.again(part.clone(), rest.len(), kill).await {
             Ok(Some(found)) => found,
             Ok(None) => return Err(Box::new(Report::nothing())),
@@ -316,7 +348,7 @@ impl Run {
         let is_fresh =
             |(at, until): (OffsetDateTime, OffsetDateTime)| at <= now && now - at < CONFIRMED && due <= until;
         if !self.marked.is_some_and(is_fresh) {
-            gate.record.mark_sent(&self.kill, now, due).await?;
+            record::step(&self.job.trace, "sent").around(gate.record.mark_sent(&self.kill, now, due)).await?;
             if self.marked.replace((now, due)).is_none() {
                 self.note_mark(now);
             }
@@ -356,31 +388,6 @@ fn apply(kill: &mut Kill, outcome: Report, now: OffsetDateTime) {
     kill.upstream = outcome.upstream;
     kill.problem = outcome.problem;
     kill.completed_at = outcome.status.is_final().then_some(now);
-}
-
-/// One line and one count for each kill.
-fn tell(gate: &Gate, kill: &Kill, took: Duration) {
-    // A request that was not understood may name anything: a label only where it is one of the table's.
-    let vendor = kill.target.as_ref().and_then(|target| upstream::find(target["vendor"].as_str()?));
-    let vendor = vendor.map(|vendor| vendor.name().as_str());
-    // Beyond a limit one record stands for many attempts.
-    let attempts = kill.problem.as_ref().and_then(|problem| problem.attempts).unwrap_or(1);
-    gate.metrics.kill(vendor, kill.status.as_str(), attempts);
-    tracing::info!(
-        kill_id = %kill.id,
-        status = %kill.status,
-        caller = kill.caller,
-        on_behalf_of = kill.on_behalf_of,
-        actor = kill.actor,
-        vendor,
-        account = kill.target.as_ref().and_then(|target| target["account"].as_str()),
-        sessions = kill.sessions.len(),
-        attempts,
-        problem = kill.problem.as_ref().map(|problem| problem.code.as_str()),
-        upstream_request_id = kill.upstream.request_id,
-        took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        "kill"
-    );
 }
 
 #[cfg(test)]

@@ -20,5 +20,6 @@ mod safety;
 mod sessions;
 mod sources;
 mod support;
+mod traces;
 mod vendors;
 mod victims;

@@ -30,6 +30,7 @@ mod begin;
 mod deliveries;
 mod fitness;
 mod index;
+mod owed;
 mod permits;
 mod read;
 mod seal;
@@ -40,6 +41,7 @@ mod write;
 pub(in crate::audit) use begin::begin;
 pub(in crate::audit) use deliveries::{claim_deliveries, deliver_later, delivered, drop_deliveries};
 pub(in crate::audit) use index::{ended, index, misindexed, reindex, unindexed};
+pub(in crate::audit) use owed::owed;
 pub(in crate::audit) use permits::take_permits;
 pub(in crate::audit) use read::{
     events, find, ids, keyed, lines, newest_place, page, page_sql, progress, returns, standing, stats,

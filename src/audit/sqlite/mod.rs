@@ -22,6 +22,7 @@ use super::{
 
 mod deliveries;
 mod index;
+mod owed;
 mod read;
 mod seal;
 mod upkeep;
@@ -30,6 +31,7 @@ mod write;
 
 pub(in crate::audit) use deliveries::{claim_deliveries, deliver_later, delivered, drop_deliveries};
 pub(in crate::audit) use index::{ended, index, misindexed, ready, reindex, unindexed};
+pub(in crate::audit) use owed::owed;
 pub(in crate::audit) use read::{
     events, find, ids, keyed, lines, newest_place, page, progress, returns, standing, stats,
 };

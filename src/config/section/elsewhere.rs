@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml::Value;
 
-use super::{Section, join};
+use super::{Naming, Section, join};
 use crate::{config::Secret, pem};
 
 impl Section<'_> {
@@ -45,6 +45,25 @@ impl Section<'_> {
         });
         // All of them, so that each mistake is told.
         read.collect::<Vec<_>>().into_iter().collect()
+    }
+
+    /// A secret for each name of the table under `key`, by name.
+    pub(in crate::config) fn secrets_by_name(
+        &mut self,
+        key: &'static str,
+        Naming(naming, fits): Naming<impl Fn(&str) -> bool>,
+    ) -> Vec<(String, Secret)> {
+        self.table(key, |section| {
+            let mut all = vec![];
+            for (name, value) in std::mem::take(&mut section.table) {
+                match section.resolve(&name, &value) {
+                    _ if !fits(&name) => section.problem(&name, naming.clone()),
+                    Ok(secret) => all.push((name, secret)),
+                    Err(message) => section.problem(&name, message),
+                }
+            }
+            all
+        })
     }
 
     /// What stands in the file that `key` names.

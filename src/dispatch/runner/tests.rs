@@ -218,7 +218,7 @@ impl World {
         let order = Order::new(primary(), Selector::Ids(ids));
         let budget = Budget::of_kills(&self.runner.account, &Engine, &order.target);
         let permit = self.runner.permit(&budget, Class::Kill, 1, self.runner.limit.max_wait).await.unwrap();
-        self.runner.kill(&order, Class::Kill, permit).await.unwrap()
+        self.runner.kill(&order, Class::Kill, permit, &crate::spans::Trace::NONE).await.unwrap()
     }
 
     fn seen(&self) -> Vec<Seen> {

@@ -128,6 +128,7 @@ fn play(account: Account, arrivals: Vec<Arrival>) -> (World, Vec<Answered>) {
                     leave,
                     again: false,
                     in_company: false,
+                    trace: <_>::default(),
                 };
                 let report = dispatcher.kill(entry).await.expect("it has leave");
                 Answered { order, asked, until, at: Instant::now(), report }

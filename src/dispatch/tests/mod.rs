@@ -30,7 +30,16 @@ fn kill(
 /// What enters with all the patience and leave that there is.
 fn entry(order: Order, class: Class) -> Entry {
     let (until, leave) = (Instant::now() + PATIENT, world::DAWN + time::Duration::DAY);
-    Entry { caller: "somebody".into(), order, class, until, leave, again: false, in_company: false }
+    Entry {
+        caller: "somebody".into(),
+        order,
+        class,
+        until,
+        leave,
+        again: false,
+        in_company: false,
+        trace: <_>::default(),
+    }
 }
 
 fn code(report: &Report) -> Option<ProblemCode> {

@@ -168,7 +168,7 @@ impl Calls for World {
         Permit::given(slot, asked, all).map_err(|too_long| Stop::NoPermit(too_long.0))
     }
 
-    async fn kill(&self, order: &Order, _: Class, permit: Permit) -> Result<Report, Stop> {
+    async fn kill(&self, order: &Order, _: Class, permit: Permit, _: &Trace) -> Result<Report, Stop> {
         assert!(!permit.is_past());
         let fate = self.fates.lock().unwrap().pop_front().unwrap_or(Fate::Answered);
         let fault = fate.fault(order, &self.bad);

@@ -14,6 +14,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, timeout_at},
 };
+use tracing::Instrument as _;
 
 use crate::{
     audit::{Audit, KillEvent, Open},
@@ -23,11 +24,17 @@ use crate::{
         upstreams::Upstreams,
     },
     domain::{Found, Kill, Order, Sent, Session, SessionId, Status, Target},
+    kill::{record, run::vendor_of},
+    metrics::Metrics,
     seats::{Seat, Seats},
+    spans::{Span, Trace, Tracer},
     upstream::{Known, List, ListFilter, Listing},
 };
 
-use super::{order_of, settle};
+use super::{
+    order_of,
+    settle::{self, age},
+};
 
 /// How long a claimed kill is left to the gateway that claimed it: a look and its record. A gateway that dies while it
 /// settles a kill delays it by so much.
@@ -54,6 +61,8 @@ pub(in crate::kill) struct Reconciler {
     holder: String,
     seats: Seats,
     first_looks: Seats,
+    metrics: Arc<Metrics>,
+    tracer: Tracer,
 }
 
 /// A first look that is promised: nobody else has to look meanwhile.
@@ -65,10 +74,16 @@ pub(in crate::kill) struct FirstLook {
 }
 
 impl Reconciler {
-    pub(in crate::kill) fn new(audit: Audit, upstreams: Arc<Upstreams>, clock: Clock, gateway: &str) -> Self {
+    pub(in crate::kill) fn new(
+        audit: Audit,
+        upstreams: Arc<Upstreams>,
+        clock: Clock,
+        gateway: &str,
+        (metrics, tracer): (Arc<Metrics>, Tracer),
+    ) -> Self {
         let holder = format!("{gateway}/settling");
         let first_looks = Seats::new(FIRST_LOOKS, FIRST_LOOKS / 2);
-        Self { audit, upstreams, clock, holder, seats: Seats::for_each(LOOKS), first_looks }
+        Self { audit, upstreams, clock, holder, seats: Seats::for_each(LOOKS), first_looks, metrics, tracer }
     }
 
     /// Promises the first look at a kill of that account that can be looked at now, before its answer is on record; `None`
@@ -81,10 +96,11 @@ impl Reconciler {
     /// Looks at a kill whose answer is on record, as was promised. `calls` are all that left for it.
     pub(in crate::kill) async fn look_first(self: Arc<Self>, mut kill: Kill, calls: Vec<Sent>, _promise: FirstLook) {
         let (was, known) = (kill.status, kill.sessions.clone());
+        let span = self.span(&kill);
         // Where there is no seat in time, whoever claims it looks.
-        if self.look(&mut kill, Some(calls)).await {
+        if self.look(&mut kill, Some(calls), span.trace()).await {
             let next = settle::next_look(&kill, self.clock.now());
-            self.learned(&kill, &known, was, "looked", next).await;
+            self.learned(&kill, &known, was, ("looked", next), span).await;
         }
     }
 
@@ -106,7 +122,8 @@ impl Reconciler {
         let count = claimed.len();
         for open in claimed {
             let reconciler = Arc::clone(self);
-            settling.spawn(async move { reconciler.settle(open).await });
+            let lines = self.tracer.of_kill(open.kill.id).lines();
+            settling.spawn(async move { reconciler.settle(open).await }.instrument(lines));
         }
         count
     }
@@ -114,6 +131,7 @@ impl Reconciler {
     async fn settle(&self, open: Open) {
         let Open { mut kill, sent_at, .. } = open;
         let (was, known) = (kill.status, kill.sessions.clone());
+        let span = self.span(&kill);
         let (what, look) = if was == Status::Pending {
             let now = self.clock.now();
             settle::abandon(&mut kill, sent_at.is_some(), now);
@@ -122,10 +140,10 @@ impl Reconciler {
             let look = look.and_then(|(runner, sent_at)| settle::look_after_loss(&runner, &kill, sent_at, now));
             ("abandoned", look.or_else(|| settle::last_word(&kill, now)))
         } else {
-            self.look(&mut kill, None).await;
+            self.look(&mut kill, None, span.trace()).await;
             ("looked", settle::next_look(&kill, self.clock.now()))
         };
-        self.learned(&kill, &known, was, what, look).await;
+        self.learned(&kill, &known, was, (what, look), span).await;
     }
 
     /// Records what is known of a kill by now, and when it is looked at again.
@@ -134,11 +152,16 @@ impl Reconciler {
         kill: &Kill,
         known: &[Session],
         was: Status,
-        what: &'static str,
-        look: Option<OffsetDateTime>,
+        (what, look): (&'static str, Option<OffsetDateTime>),
+        mut span: Span,
     ) {
-        match self.audit.learn(kill, known, self.clock.now(), what, look).await {
-            Ok(_) if kill.status != was => {
+        span.text("killgate.status", kill.status);
+        let recorded = record::step(span.trace(), what);
+        match recorded.around(self.audit.learn(kill, known, self.clock.now(), what, look)).await {
+            Ok(is_new) if kill.status != was => {
+                if is_new && kill.status.is_final() {
+                    self.metrics.kill_over(vendor_of(kill).unwrap_or("none"), age(kill, self.clock.now()));
+                }
                 tracing::info!(kill_id = %kill.id, %was, status = %kill.status, what, "kill settled");
             }
             Ok(_) => {}
@@ -150,10 +173,10 @@ impl Reconciler {
     /// Looks once: asks the vendor for the kill's task where it has one, and reads the list for what is open then. Which
     /// calls were made for it, and what place was found, is read from the record where it is not known here. False where it
     /// was not looked at.
-    async fn look(&self, kill: &mut Kill, calls: Option<Vec<Sent>>) -> bool {
+    async fn look(&self, kill: &mut Kill, calls: Option<Vec<Sent>>, trace: &Trace) -> bool {
         let Some(mut order) = order_of(kill) else { return false };
         let Ok(runner) = self.upstreams.runner(&order.target) else { return false };
-        let until = Instant::now() + LOOK;
+        let (until, reader) = (Instant::now() + LOOK, Reader::SETTLE.within(trace));
         let Ok(_seat) = self.seats.wait(&order.target.account, LOOK).await else { return false };
         let calls = match calls {
             Some(calls) => calls,
@@ -171,20 +194,26 @@ impl Reconciler {
         stand_at(&mut order.target, &runner, &kill.found);
         let lists = settle::wanted(runner.able, kill).is_some();
         let task_until = if lists { Instant::now() + TASK } else { until };
-        self.ask(&runner, &order, &calls, kill, until.min(task_until)).await;
+        self.ask(&runner, &order, &calls, kill, (&reader, until.min(task_until))).await;
         if let Some(filters) = settle::wanted(runner.able, kill) {
-            let list = self.list(&runner, &order.target, filters, until).await;
+            let list = self.list(&runner, &order.target, filters, (&reader, until)).await;
             settle::learn_from_list(kill, &calls, &list, self.clock.now());
         }
         true
     }
 
     /// The sessions of these lists together: what was read in time counts for what it shows.
-    async fn list(&self, runner: &Runner, target: &Target, filters: Vec<ListFilter>, until: Instant) -> List {
+    async fn list(
+        &self,
+        runner: &Runner,
+        target: &Target,
+        filters: Vec<ListFilter>,
+        (reader, until): (&Reader, Instant),
+    ) -> List {
         let mut lists = vec![];
         for filter in filters {
             let mut listing = Listing::new(runner.vendor, target.clone(), filter);
-            if let Ok(Err(stop)) = timeout_at(until, runner.list(&mut listing, &Reader::SETTLE, until)).await {
+            if let Ok(Err(stop)) = timeout_at(until, runner.list(&mut listing, reader, until)).await {
                 tracing::debug!(target = ?target, ?stop, "a look got no whole list");
             }
             lists.push(listing.into_list());
@@ -193,7 +222,14 @@ impl Reconciler {
     }
 
     /// Asks the vendor for the task of each call of which something is still open, and adds what it says.
-    async fn ask(&self, runner: &Runner, order: &Order, calls: &[Sent], kill: &mut Kill, until: Instant) {
+    async fn ask(
+        &self,
+        runner: &Runner,
+        order: &Order,
+        calls: &[Sent],
+        kill: &mut Kill,
+        (reader, until): (&Reader, Instant),
+    ) {
         if !runner.vendor.capabilities().can_follow_up || kill.upstream.task_id.is_none() {
             return;
         }
@@ -201,15 +237,18 @@ impl Reconciler {
             let Some(order) = still_open(order, call, &kill.sessions) else { continue };
             let known = Known { task_id: call.task_id.clone(), sent_at: call.at, now: self.clock.now() };
             // A call's own time limit may be far longer than a look is worth.
-            let answer = timeout_at(until, runner.follow_up(&order, known, until)).await;
+            let answer = timeout_at(until, runner.follow_up(&order, known, reader, until)).await;
             if let Ok(Some(answer)) = answer {
                 settle::learn(kill, answer, self.clock.now());
             }
         }
     }
-}
 
-impl Reconciler {
+    /// What is told of a look that settles a kill: a part of its trace where that is known here.
+    fn span(&self, kill: &Kill) -> Span {
+        self.tracer.of_kill(kill.id).step("settle").with("killgate.kill.id", kill.id)
+    }
+
     /// What the record needs now and then.
     pub(in crate::kill) async fn tidy(&self) {
         let now = self.clock.now();
@@ -289,6 +328,7 @@ pub(in crate::kill) mod tests {
             webhooks: Webhooks::default(),
             clock: Clock::manual(NOON),
             metrics: Arc::default(),
+            tracer: Tracer::default(),
             gateway: name.to_owned(),
             key_ttl: Duration::from_hours(24),
             watch_for: Duration::ZERO,
@@ -348,7 +388,8 @@ pub(in crate::kill) mod tests {
         let kill = overdue(&kills, "slow").await;
         let (record, mut settling) = (&kills.0.record, JoinSet::new());
         let upstreams = Arc::clone(&kills.0.upstreams);
-        let reconciler = Reconciler::new(record.audit.clone(), upstreams, kills.clock().clone(), &record.gateway);
+        let clock = kills.clock().clone();
+        let reconciler = Reconciler::new(record.audit.clone(), upstreams, clock, &record.gateway, <_>::default());
         // It has seen that nothing was sent, and is about to write that.
         assert_eq!(Arc::new(reconciler).claim_some(&mut settling).await, 1);
         let problem = record.mark_sent(&kill, NOON, NOON).await.expect_err("it is too late to send");

@@ -95,7 +95,8 @@ pub(in crate::kill) fn next_look(kill: &Kill, now: OffsetDateTime) -> Option<Off
     (kill.status.is_open() && !is_time_up(kill, now)).then(|| now + pause)
 }
 
-fn age(kill: &Kill, now: OffsetDateTime) -> Duration {
+/// How long ago a kill was asked for.
+pub(in crate::kill) fn age(kill: &Kill, now: OffsetDateTime) -> Duration {
     Duration::try_from(now - kill.requested_at).unwrap_or_default()
 }
 

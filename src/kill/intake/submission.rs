@@ -15,6 +15,7 @@ use crate::{
             targets::{Named, Targets},
         },
     },
+    spans::Trace,
 };
 
 /// How much is kept of an abridged request, in bytes.
@@ -42,6 +43,8 @@ pub struct Context {
     /// Whether the caller may see the literals of statements.
     pub literals: bool,
     pub understood: Understood,
+    /// Where the attempt stands in a trace.
+    pub trace: Trace,
 }
 
 /// What was understood of a request, whatever was wrong with the rest of it.

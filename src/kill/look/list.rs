@@ -15,6 +15,7 @@ use crate::{
     },
     domain::{LiveSession, Match, Problem, ProblemCode, Target, cut},
     kill::look::{Looks, shared::Seen},
+    spans::Trace,
     upstream::{Fault, ListFilter, Listing, ListingKind},
 };
 
@@ -29,6 +30,8 @@ pub struct Question {
     pub wanted: Match,
     /// Whether the caller may see the literals of statements.
     pub literals: bool,
+    /// Where the asking stands in a trace.
+    pub trace: Trace,
 }
 
 /// Sessions, each with what protects it, where something does.
@@ -47,8 +50,8 @@ impl Looks {
     /// one asks for; what kept the vendor from listing.
     pub(in crate::kill) async fn sessions(&self, question: Question) -> Result<Looked, Problem> {
         let started = Instant::now();
-        let Question { caller, target, wanted, literals } = question;
-        let reader = Reader::new(Purpose::List, &caller);
+        let Question { caller, target, wanted, literals, trace } = question;
+        let reader = Reader::new(Purpose::List, &caller).within(&trace);
         let looked = self.list(&target, &wanted, literals, &reader).await;
         let (seen, problem) = match &looked {
             Ok(looked) => (Some(looked), None),

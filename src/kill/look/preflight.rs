@@ -18,8 +18,10 @@ use crate::{
             shared::Seen,
             victims::{Judge, Victims},
         },
+        record,
         times::longest,
     },
+    spans::Trace,
     upstream::{self, List},
 };
 
@@ -29,10 +31,11 @@ impl Looks {
         &self,
         runner: &Runner,
         asked: &Asked,
-        literals: bool,
+        (literals, trace): (bool, &Trace),
         kill: &mut Kill,
     ) -> Report {
-        let reader = Reader::new(Purpose::List, &kill.caller);
+        let span = trace.step("look");
+        let reader = Reader::new(Purpose::List, &kill.caller).within(span.trace());
         let filters = runner.able.listing.and_then(|listing| lists(listing, asked));
         let mut unseen = None;
         if asked.order.selector == Selector::Intelligent && upstream::picks(&asked.order.target) {
@@ -126,7 +129,8 @@ impl Preflight<'_> {
         let now = looks.clock.now();
         let due = now + longest(runner.limit, order.selector.ids().len(), true);
         let watch = looks.recurrence.watch(runner, kill, seen.list(*literals), &plan.filters);
-        let (recorded, ()) = tokio::join!(looks.record.looked(kill, now, due), watch);
+        let recorded = record::step(&reader.trace, "looked").around(looks.record.looked(kill, now, due));
+        let (recorded, ()) = tokio::join!(recorded, watch);
         recorded?;
         Ok(Some(Cleared { order, many, in_company: seen.in_company }))
     }

@@ -12,6 +12,7 @@ use crate::{
             preflight::{Cleared, Preflight, unlooked},
             victims::{Judge, Pin, Victims},
         },
+        record,
         times::calls_take,
     },
 };
@@ -54,7 +55,8 @@ impl Preflight<'_> {
         kill.note(&sessions);
         kill.look = Some(Look { at, complete: list.complete, to_kill_ms: None });
         let now = looks.clock.now();
-        looks.record.looked(kill, now, now + calls_take(runner.limit, after_it + 1, true)).await?;
+        let looked = looks.record.looked(kill, now, now + calls_take(runner.limit, after_it + 1, true));
+        record::step(&reader.trace, "looked").around(looked).await?;
         // These were counted before.
         let in_company = seen.in_company;
         Ok((!send.is_empty()).then_some(Cleared {

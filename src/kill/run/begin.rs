@@ -23,8 +23,10 @@ use crate::{
             plan::{self, Before, Plan},
             rounds::Coming,
         },
+        record,
         times::{SLACK, longest},
     },
+    spans::Trace,
 };
 
 use super::{Job, Run, tell};
@@ -54,7 +56,8 @@ struct Vetted {
 
 /// Vets an attempt and commits it.
 pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Box<Submission>) -> Result<Begun, Problem> {
-    let now = gate.clock.now();
+    let (now, trace) = (gate.clock.now(), submission.context.trace.clone());
+    let vetting = trace.step("vet");
     let mut submission = gate.policy.vet(submission, &gate.record, now).await?;
     let prepared = match submission.asked.as_ref().ok().map(|asked| prepare(&gate, asked)) {
         Some(Ok(prepared)) => Some(prepared),
@@ -74,9 +77,10 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Box<Submission>)
             None => {}
         }
     }
+    drop(vetting);
     // A crowd waits for the record: from here on nothing is held but what is recorded and what is done then.
     let vetted = Box::new(vetted(&gate, *submission, prepared));
-    let begun = gate.record.begin(&vetted.attempt).await;
+    let begun = record::step(&trace, "recorded").around(gate.record.begin(&vetted.attempt)).await;
     let now = vetted.attempt.kill.requested_at;
     if let Err(unheard) = &begun
         && vetted.attempt.is_marked
@@ -90,7 +94,10 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Box<Submission>)
         });
     }
     match begun.map_err(|unheard| unheard.problem)? {
-        audit::Begun::New => Ok(begun_anew(gate, *vetted)),
+        audit::Begun::New => {
+            gate.tracer.keep(vetted.attempt.kill.id, &trace);
+            Ok(begun_anew(gate, *vetted, trace))
+        }
         audit::Begun::Existing { kill, same_request } => match Keyed::of(*kill, same_request) {
             Keyed::Repeated(answer) => answer.map(Begun::answered),
             Keyed::Reused(problem) => {
@@ -143,7 +150,7 @@ fn vetted(gate: &Gate, mut submission: Submission, prepared: Option<Prepared>) -
 }
 
 /// What is to be done for an attempt that is on record.
-fn begun_anew(gate: Arc<Gate>, vetted: Vetted) -> Begun {
+fn begun_anew(gate: Arc<Gate>, vetted: Vetted, trace: Trace) -> Begun {
     let Vetted { attempt: Attempt { kill, deadline, is_marked, .. }, work, class, literals, expected, coming } = vetted;
     let (updates, ticket) = Ticket::new(Arc::new(kill.clone()));
     let Some((asked, Prepared { runner, plan, .. })) = work else {
@@ -151,7 +158,8 @@ fn begun_anew(gate: Arc<Gate>, vetted: Vetted) -> Begun {
         return Begun::answered(ticket);
     };
     let marked = is_marked.then_some((kill.requested_at, deadline));
-    let run = Run { marked, expected, coming, ..Run::new(Job { gate, runner, asked, plan, class, literals }, kill) };
+    let run =
+        Run { marked, expected, coming, ..Run::new(Job { gate, runner, asked, plan, class, literals, trace }, kill) };
     Begun { ticket, work: Some((Box::new(run), updates)) }
 }
 

@@ -30,7 +30,8 @@ impl Run {
         let (Some(filters), Some((_, until))) = (filters, self.marked) else { return report };
         // No longer than others leave the kill alone.
         let left = Duration::try_from(until - job.gate.clock.now()).unwrap_or_default() / 2;
-        let reader = Reader::new(Purpose::Kill(job.class), &self.kill.caller);
+        let span = job.trace.step("look");
+        let reader = Reader::new(Purpose::Kill(job.class), &self.kill.caller).within(span.trace());
         let list = job.gate.looks.shared(&job.runner, &job.asked.order.target, &filters, &reader);
         match timeout(LOOK.min(left), Box::pin(list)).await {
             Ok(Ok(seen)) => {

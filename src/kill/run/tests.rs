@@ -115,9 +115,17 @@ async fn a_kill_whose_work_breaks_off_is_concluded_and_answered() {
         bound: None,
     };
     let runner = runner(&kills);
-    let job = Job { gate: Arc::clone(&kills.0), runner, asked, plan: None, class: Class::Kill, literals: false };
+    let job = Job {
+        gate: Arc::clone(&kills.0),
+        runner,
+        asked,
+        plan: None,
+        class: Class::Kill,
+        literals: false,
+        trace: <_>::default(),
+    };
     let (updates, ticket) = Ticket::new(Arc::new(attempt.kill.clone()));
-    Box::new(Run::new(job, attempt.kill)).finish(updates).await;
+    Box::new(Run::new(job, attempt.kill)).finish(updates, crate::spans::Trace::NONE.step("kill")).await;
     let kill = ticket.answered().await;
     assert_eq!((kill.status, kill.sessions[0].outcome), (Status::Failed, Outcome::Failed), "nothing was sent");
     assert_eq!(kill.problem.as_ref().map(|problem| problem.code), Some(ProblemCode::Internal));

@@ -9,12 +9,14 @@ use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep},
 };
+use tracing::Instrument as _;
 
 use super::{Dependencies, after, chat, message::Message, pause};
 use crate::{
     audit::Delivery,
     config::{Secret, Webhook},
-    upstream::transport::{Request, Response, Transport},
+    spans::{Span, TRACEPARENT},
+    upstream::transport::{Request, Response, Transport, TransportError},
 };
 
 /// How often is looked for what is due.
@@ -96,13 +98,32 @@ impl Courier {
 
     /// One try; true if it was taken.
     async fn deliver(&self, delivery: &Delivery) -> bool {
+        let mut span = self.dependencies.tracer.of_kill(delivery.kill.id).ask(|| "POST".into());
+        span.text("http.request.method", "POST");
+        span.text("server.address", self.webhook.url.host_str().unwrap_or_default());
+        span.text("killgate.webhook", &self.name);
+        span.text("killgate.kill.id", delivery.kill.id);
+        span.number("http.request.resend_count", delivery.tries - 1);
+        let lines = span.trace().lines();
+        self.try_once(delivery, span).instrument(lines).await
+    }
+
+    async fn try_once(&self, delivery: &Delivery, mut span: Span) -> bool {
         let (id, tries) = (delivery.kill.id, delivery.tries);
         if !self.webhook.wants(&delivery.kill) {
             self.record(delivery, None).await;
             return true;
         }
         let is_chat = self.webhook.format.is_chat();
-        let came = if is_chat { self.say(delivery).await } else { self.post(&Message::of(delivery)).await };
+        let came = if is_chat {
+            self.say(delivery, &mut span).await
+        } else {
+            self.post(&Message::of(delivery), &mut span).await
+        };
+        if !matches!(came, Tried::Taken) {
+            span.failed("not_delivered");
+        }
+        drop(span);
         let pause = match &came {
             // No try before the receiver wants one.
             Tried::Failed(_, wait) => pause::after(tries, luck()).map(|pause| pause.max(wait.unwrap_or_default())),
@@ -144,12 +165,14 @@ impl Courier {
     }
 
     /// A message in a chat.
-    async fn say(&self, delivery: &Delivery) -> Tried {
+    async fn say(&self, delivery: &Delivery, span: &mut Span) -> Tried {
         let Webhook { format, url, secret, .. } = &self.webhook;
         let now = self.dependencies.clock.now();
         let kill = delivery.kill.clone().explained();
         let chat::Post { url, body } = chat::post(*format, &kill, url, secret.as_ref().map(Secret::expose), now);
-        match self.transport.send(Request::json(url, body, TIMEOUT)).await {
+        let answer = self.transport.send(Request::json(url, body, TIMEOUT)).await;
+        note_status(span, &answer);
+        match answer {
             Ok(response) if response.status.is_success() => match chat::refusal(*format, &response.body) {
                 None => Tried::Taken,
                 Some(why) => Tried::Failed(why, None),
@@ -170,14 +193,24 @@ impl Courier {
         Tried::Failed(why, response.retry_after(self.dependencies.clock.now()))
     }
 
-    async fn post(&self, message: &Message) -> Tried {
+    async fn post(&self, message: &Message, span: &mut Span) -> Tried {
         let mut request = Request::json(self.webhook.url.clone(), message.body.clone(), TIMEOUT);
         request.headers.extend(message.headers(&self.key, self.dependencies.clock.now()));
-        match self.transport.deliver(request).await {
+        request.headers.extend(span.trace().traceparent().map(|value| (TRACEPARENT.to_owned(), value)));
+        let answer = self.transport.deliver(request).await;
+        note_status(span, &answer);
+        match answer {
             Ok(response) if response.status.is_success() => Tried::Taken,
             Ok(response) => self.refused(&response, |status| status == StatusCode::GONE),
             Err(error) => Tried::Failed(error.to_string(), None),
         }
+    }
+}
+
+/// Notes what was answered, where anything was.
+fn note_status(span: &mut Span, answer: &Result<Response, TransportError>) {
+    if let Ok(answer) = answer {
+        span.number("http.response.status_code", answer.status.as_u16());
     }
 }
 

@@ -28,6 +28,7 @@ use crate::{
     config::Webhook,
     domain::Target,
     metrics::Metrics,
+    spans::Tracer,
     upstream::transport::Ways,
 };
 
@@ -60,6 +61,17 @@ impl Webhooks {
         self.0.is_empty()
     }
 
+    /// What they are called.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|webhook| webhook.name.as_str())
+    }
+
+    /// Whether one is called so.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        self.names().any(|known| known == name)
+    }
+
     /// The names of those that are to be told of that caller's kills there.
     #[must_use]
     pub fn concerned(&self, caller: &str, target: &Target) -> Vec<String> {
@@ -75,6 +87,7 @@ pub struct Dependencies {
     pub audit: Audit,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
+    pub tracer: Tracer,
     pub ways: Ways,
 }
 

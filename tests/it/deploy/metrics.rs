@@ -10,16 +10,26 @@ use std::{
 };
 
 use actix_web::http::Method;
-use killgate::metrics::{Exposition, Metrics};
+use killgate::{
+    metrics::{Exposition, Metrics},
+    sandbox::{Action, Behaviour},
+};
 use serde_json::Value;
 
 use crate::support::{
-    gateway::{Engine, Gateway, Setup, kill_of, on_one_engine},
+    gateway::{Engine, Gateway, Setup, kill_of, on_both_engines, on_one_engine},
     patience::eventually,
+    postgres::Cluster,
+    receiver::{Receiver, Reply},
 };
+
+on_both_engines! {
+    what_is_open_and_owed_is_counted,
+}
 
 on_one_engine! {
     what_is_watched_is_what_there_is,
+    who_invents_paths_and_methods_makes_no_label,
 }
 
 fn shipped(path: &str) -> String {
@@ -42,14 +52,16 @@ async fn scrape(gateway: &Gateway) -> String {
 
 /// A gateway that has done a bit of everything that is counted: a series with labels is there from its first count on.
 async fn busy(engine: Engine) -> (Gateway, String) {
-    let more = "[webhooks.nobody]\nurl = \"http://127.0.0.1:9/\"\nsecret = \"a-key-that-only-the-tests-know-03\"\n";
+    let more = "[webhooks.nobody]\nurl = \"http://127.0.0.1:9/\"\nsecret = \"a-key-that-only-the-tests-know-03\"\n\
+                [traces]\nendpoint = \"http://127.0.0.1:9\"\n";
     let gateway = Gateway::start_with(engine, Setup { more: more.to_owned(), ..Setup::default() }).await;
     gateway.kill(&kill_of("orders-ro", &[2_075_425])).await;
     gateway.read("/kills").await;
     gateway.client().get("/kills", "no-token").await;
-    let text = eventually("a delivery that failed", async || {
+    let text = eventually("a delivery and spans that failed", async || {
         let text = scrape(&gateway).await;
-        text.contains("killgate_webhook_deliveries_total").then_some(text)
+        let are_there = ["killgate_webhook_deliveries_total{", "killgate_spans_total{"].map(|name| text.contains(name));
+        are_there.iter().all(|is_there| *is_there).then_some(text)
     });
     let text = text.await;
     (gateway, text)
@@ -87,6 +99,72 @@ async fn what_is_watched_is_what_there_is(engine: Engine) {
     let families: BTreeSet<_> = families.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(told, families, "docs/operating.md tells of other metrics than there are");
     assert_is_clean(&text);
+    for name in ["cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds", "start_time_seconds"] {
+        assert!(value(&text, &format!("process_{name}")).is_some_and(|value| value > 0.0), "{name} {text}");
+    }
+    let answers = "killgate_http_requests_total{method=\"POST\",route=\"/sessions/kill\",status=\"200\"}";
+    assert_eq!(value(&text, answers), Some(1.0), "{text}");
+    let took = "killgate_http_request_seconds_count{method=\"POST\",route=\"/sessions/kill\"}";
+    assert_eq!(value(&text, took), Some(1.0), "{text}");
+    assert_eq!(value(&text, "killgate_kill_seconds_count{vendor=\"taurusdb\"}"), Some(1.0), "{text}");
+    assert!(value(&text, "killgate_db_connections_limit{pool=\"writer\"}").is_some(), "{text}");
+}
+
+/// What a metric with these labels tells.
+fn value(text: &str, name: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}
+
+async fn who_invents_paths_and_methods_makes_no_label(engine: Engine) {
+    let gateway = Gateway::start(engine).await;
+    for path in ["/canary-1", "/canary-2?canary=3"] {
+        let method = Method::from_bytes(b"CANARY").unwrap();
+        gateway.client().send(method, path, &[], String::new()).await;
+    }
+    gateway.read("/kills/canary-4").await;
+    let text = scrape(&gateway).await;
+    let answers = "killgate_http_requests_total{method=\"_OTHER\",route=\"none\",status=\"404\"}";
+    assert_eq!(value(&text, answers), Some(2.0), "{text}");
+    assert!(!text.to_lowercase().contains("canary"), "{text}");
+}
+
+async fn what_is_open_and_owed_is_counted(engine: Engine) {
+    let portal = Receiver::always(Reply::Hang).await;
+    let gateway = Gateway::start_with(engine, Setup { more: portal.section("portal"), ..Setup::default() }).await;
+    let text = scrape(&gateway).await;
+    for name in ["open_kills{age=\"under_1m\"}", "oldest_open_kill_seconds", "webhook_backlog{webhook=\"portal\"}"] {
+        assert_eq!(value(&text, &format!("killgate_{name}")), Some(0.0), "{name} {text}");
+    }
+    gateway.kill(&kill_of("orders-ro", &[2_075_425])).await;
+    gateway.clouds.misbehave(Action::TaurusdbKill, Behaviour::Hold);
+    let (client, token) = (gateway.client().clone(), Gateway::token("chatops-bot", "sessions:kill"));
+    let body = kill_of("orders-ro", &[2_075_426]).to_string();
+    let asked = tokio::spawn(async move { client.post("/sessions/kill", &token, &[], body).await });
+    let counted = async || {
+        let text = scrape(&gateway).await;
+        let told = |name: &str| value(&text, &format!("killgate_{name}")).unwrap();
+        let is_open = told("open_kills{age=\"under_1m\"}") + told("open_kills{age=\"under_15m\"}");
+        let are_owed = told("webhook_backlog{webhook=\"portal\"}");
+        (is_open >= 1.0 && told("oldest_open_kill_seconds") > 0.0 && are_owed >= 1.0).then_some(())
+    };
+    eventually("one is open and one is owed", counted).await;
+    gateway.clouds.behave();
+    asked.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scrape_is_answered_while_the_record_is_away() {
+    let cluster = Cluster::start();
+    let setup = Setup { database_url: Some(cluster.url().to_owned()), ..Setup::default() };
+    let gateway = Gateway::start_with(Engine::Postgres, setup).await;
+    assert_eq!(value(&scrape(&gateway).await, "killgate_oldest_open_kill_seconds"), Some(0.0));
+    tokio::task::block_in_place(|| cluster.stop());
+    let untold = async || {
+        let text = scrape(&gateway).await;
+        let age = value(&text, "killgate_oldest_open_kill_seconds").unwrap();
+        (age.is_nan() && !text.contains("killgate_open_kills{")).then_some(())
+    };
+    eventually("nobody can tell", untold).await;
 }
 
 /// `promtool check metrics` has nothing to say of it.
@@ -102,6 +180,9 @@ fn assert_is_clean(text: &str) {
     let output = child.wait_with_output().expect("it ends");
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     // An installation may have come before it.
-    let about: Vec<_> = said.lines().filter(|line| line.starts_with("killgate_") || line.contains("error")).collect();
+    let about: Vec<_> = said
+        .lines()
+        .filter(|line| ["killgate_", "process_"].iter().any(|of| line.starts_with(of)) || line.contains("error"))
+        .collect();
     assert!(output.status.success() && about.is_empty(), "{said}\n{text}");
 }

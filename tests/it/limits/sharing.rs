@@ -1,13 +1,17 @@
 //! While a call waits for its turn, kills for the same target share it.
 
+use std::collections::BTreeSet;
+
 use actix_web::http::StatusCode;
 use killgate::sandbox::{Action, Behaviour, Canned, demo as world};
 use serde_json::{Value, json};
 
 use super::{all, asked_to_pause, assert_accepted, assert_recorded, ids, sent, shards};
 use crate::support::{
+    collector::{Collector, Mood},
     gateway::{Engine, Gateway, Setup, kill_of},
     lateness::Lateness,
+    patience::eventually,
 };
 
 /// One call a second, and patience.
@@ -21,7 +25,11 @@ const FEW: &str = "
 /// A gateway that a vendor has just asked to wait for some seconds, and the targets. Whoever comes now has company by
 /// the time it may go. Its first call was throttled, its second one is the same again; `then` is what the others meet.
 async fn asked_to_wait(then: impl IntoIterator<Item = Behaviour>) -> (Gateway, Vec<Value>) {
-    let (gateway, targets) = shards(Engine::Postgres, 3, FEW).await;
+    asked_to_wait_with("", then).await
+}
+
+async fn asked_to_wait_with(more: &str, then: impl IntoIterator<Item = Behaviour>) -> (Gateway, Vec<Value>) {
+    let (gateway, targets) = shards(Engine::Postgres, 3, &format!("{FEW}{more}")).await;
     for behaviour in [asked_to_pause(4), taken()].into_iter().chain(then) {
         gateway.clouds.misbehave_times(1, Action::DcdbKill, behaviour);
     }
@@ -60,6 +68,27 @@ async fn kills_that_wait_for_one_target_share_a_call_with_each_id_once() {
     let task = |answer: &crate::support::gateway::Answer| answer.body["upstream"]["task_id"].clone();
     assert!(task(first) == task(second) && task(first) != task(other));
     lateness.assert_kept(&gateway.clouds.calls_for(Action::DcdbKill), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_span_of_a_shared_call_has_a_link_to_each_of_its_kills() {
+    let collector = Collector::start(Mood::Takes).await;
+    let (gateway, targets) = asked_to_wait_with(&collector.section(), []).await;
+    let answers = all(&gateway, &[1, 2, 3].map(|id| ids(&targets[0], &[id]))).await;
+    assert_accepted(&answers);
+    let batch = collector.span("of a shared call", |span| span.name == "batch").await;
+    assert!(batch.has("killgate.kills", "#3"), "{batch:#?}");
+    let call = collector.span("of the call itself", |span| span.parent == batch.id).await;
+    assert_eq!((call.name.as_str(), &call.trace), ("dcdb KillSession", &batch.trace));
+    let waits = async || {
+        let waits =
+            collector.spans().into_iter().filter(|span| span.name == "dispatch" && batch.links.contains(&span.id));
+        Some(waits.map(|span| (span.id, span.trace)).unzip::<_, _, BTreeSet<_>, BTreeSet<_>>())
+            .filter(|(waits, _)| waits.len() == 3)
+    };
+    let (waits, traces) = eventually("the waits of all three", waits).await;
+    assert_eq!(traces.len(), 3, "each is in a trace of its own");
+    assert!(waits.contains(&batch.parent) && traces.contains(&batch.trace));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,6 @@
 
 mod chat;
 mod deliveries;
-mod receiver;
 mod restoring;
 mod stream;
 mod streams;

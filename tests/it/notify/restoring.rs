@@ -13,13 +13,13 @@ use serde_json::Value;
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
 use tokio::task::block_in_place;
 
-use super::receiver::{Receiver, Reply};
 use crate::{
     safety::process::{Ended, Process},
     support::{
         gateway::{Engine, Gateway, Setup, kill_of, on_both_engines, url_of},
         patience::eventually,
         postgres::Database,
+        receiver::{Receiver, Reply},
     },
 };
 

@@ -4,16 +4,14 @@ use std::time::Duration;
 
 use killgate::clock::Clock;
 
-use super::{
-    metric,
-    receiver::{Receiver, Reply},
-};
+use super::metric;
 use crate::{
     safety::process::Served,
     support::{
         configuration::{BLIND, record_at},
         gateway::{Engine, Gateway, Setup, kill_of, on_both_engines, url_of},
         patience::eventually,
+        receiver::{Receiver, Reply},
     },
 };
 

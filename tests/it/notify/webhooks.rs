@@ -10,15 +10,13 @@ use killgate::{
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
 
-use super::{
-    metric,
-    receiver::{Post, Receiver, Reply},
-};
+use super::metric;
 use crate::{
     safety::recorded_as,
     support::{
         gateway::{Engine, Gateway, Setup, kill_of, on_both_engines, on_one_engine, targets},
         patience::eventually,
+        receiver::{Post, Receiver, Reply},
     },
 };
 

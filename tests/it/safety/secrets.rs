@@ -8,6 +8,7 @@ use sqlx::{Connection as _, PgConnection, QueryBuilder};
 
 use super::{Operation, echoes, operations, process::Served};
 use crate::support::{
+    collector::{Collector, Mood},
     configuration::BLIND,
     gateway::{Answer, Engine, Gateway, JWT_SECRET, Setup},
     patience::eventually,
@@ -22,7 +23,8 @@ const SECRET_ID: &str = "AKIDcanary0000000000000000000000001";
 const TENCENT_KEY: &str = "canary-tencent-secret-key-00001";
 const TENCENT_TOKEN: &str = "canary/tencent+token==";
 const WEBHOOK_SECRET: &str = "canary-webhook-secret-000000001";
-const CONFIGURED: [&str; 9] = [
+const COLLECTOR_SECRET: &str = "canary-collector-secret-00001";
+const CONFIGURED: [&str; 10] = [
     ACCESS_KEY,
     SECRET_KEY,
     SECURITY_TOKEN,
@@ -32,6 +34,7 @@ const CONFIGURED: [&str; 9] = [
     TENCENT_TOKEN,
     JWT_SECRET,
     WEBHOOK_SECRET,
+    COLLECTOR_SECRET,
 ];
 
 fn clouds() -> Clouds {
@@ -94,6 +97,8 @@ fn accounts() -> String {
         [webhooks.portal]
         url = "{{clouds}}/hooks"
         secret = "{WEBHOOK_SECRET}"
+        [traces]
+        headers.authorization = "Bearer {COLLECTOR_SECRET}"
         "#,
         world::HUAWEI_DOMAIN,
         world::HUAWEI_USERNAME,
@@ -121,6 +126,7 @@ fn sent_with(action: Action) -> [&'static str; 3] {
 struct Observed {
     served: Served,
     sandbox: Sandbox,
+    collector: Collector,
     heard: String,
     tokens: Vec<String>,
 }
@@ -190,9 +196,15 @@ fn assert_none(secrets: &[String], place: &str, text: &str) {
 /// Everything that may go well or wrong, then the whole of what was said about it.
 async fn observe(audit: &str, format: &str, filter: &str) -> Observed {
     let sandbox = Sandbox::start(std::net::SocketAddr::from(([127, 0, 0, 1], 0)), clouds()).unwrap();
-    let env = [("KILLGATE__SERVER__LOG__FORMAT", format), ("KILLGATE__SERVER__LOG__FILTER", filter)];
+    let collector = Collector::start(Mood::Takes).await;
+    let spans = collector.url();
+    let env = [
+        ("KILLGATE__SERVER__LOG__FORMAT", format),
+        ("KILLGATE__SERVER__LOG__FILTER", filter),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &spans),
+    ];
     let served = Served::start_with(audit, &sandbox.url, &format!("{BLIND}{}", accounts()), &env).await;
-    let mut observed = Observed { served, sandbox, heard: String::new(), tokens: vec![] };
+    let mut observed = Observed { served, sandbox, collector, heard: String::new(), tokens: vec![] };
     let clouds = observed.sandbox.clouds.clone();
 
     for operation in operations() {
@@ -289,6 +301,7 @@ async fn no_secret_is_told_by_a_gateway_on_sqlite_that_logs_everything() {
     observed.served.process.signal("TERM");
     let ended = observed.served.process.ended().await;
     assert!(ended.stderr.contains("kill"), "{}", ended.stderr);
+    assert_none(&secrets, "a span", &told(&observed.collector));
     assert_none(&secrets, "the log", &(ended.stdout + &ended.stderr));
     let files = std::fs::read_dir(home.path()).unwrap();
     let bytes: Vec<u8> = files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
@@ -315,7 +328,15 @@ async fn no_secret_is_told_by_a_gateway_on_postgres_that_logs_json() {
     let ended = observed.served.process.ended().await;
     let lines: Vec<Value> = ended.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.iter().any(|line| line["message"] == "kill"));
+    assert_none(&secrets, "a span", &told(&observed.collector));
     assert_none(&secrets, "the log", &ended.stderr);
+}
+
+/// All that the collector was told, which had to be sent a secret for it.
+fn told(collector: &Collector) -> String {
+    let (heads, bodies): (Vec<_>, Vec<_>) = collector.posts().into_iter().unzip();
+    assert!(heads.concat().contains(COLLECTOR_SECRET), "it was sent");
+    String::from_utf8_lossy(&bodies.concat()).into_owned()
 }
 
 /// Every column of every row of every table.

@@ -51,7 +51,7 @@ async fn kill(mood: Mood, vendor: &'static InTwoSteps) -> (Result<Report, Stop>,
     let order = Order::new(primary(), Selector::Ids(vec![SessionId("7".into())]));
     let budget = Budget::of_kills(&world.runner.account, vendor, &order.target);
     let permit = world.runner.permit(&budget, Class::Kill, 1, Duration::from_secs(20)).await.unwrap();
-    let report = world.runner.kill(&order, Class::Kill, permit).await;
+    let report = world.runner.kill(&order, Class::Kill, permit, &crate::spans::Trace::NONE).await;
     let sent = world.seen().into_iter().map(|(_, texts)| texts).collect();
     (report, sent)
 }
@@ -79,7 +79,7 @@ async fn whoever_asks_what_became_of_a_kill_commits_nothing() {
     let now = world.runner.clock.now();
     let known = Known { task_id: None, sent_at: now, now };
     let until = Instant::now() + Duration::from_secs(20);
-    assert_eq!(world.runner.follow_up(&order, known, until).await, None);
+    assert_eq!(world.runner.follow_up(&order, known, &Reader::SETTLE, until).await, None);
     let sent: Vec<_> = world.seen().into_iter().map(|(_, texts)| texts).collect();
     assert_eq!(sent, [["SHOW PROCESSLIST"]]);
 }

@@ -15,14 +15,14 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::support::patience::eventually;
+use super::patience::eventually;
 
 /// What test webhooks are signed with.
-pub(super) const SECRET: &str = "a-key-that-only-the-tests-know-02";
+pub(crate) const SECRET: &str = "a-key-that-only-the-tests-know-02";
 
 /// How a post is answered.
 #[derive(Debug, Clone)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     Status(u16),
     /// Elsewhere.
     Redirect(String),
@@ -36,26 +36,26 @@ pub(super) enum Reply {
 
 /// A post as it came.
 #[derive(Debug, Clone)]
-pub(super) struct Post {
-    pub(super) headers: BTreeMap<String, String>,
-    pub(super) body: String,
+pub(crate) struct Post {
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
 }
 
 impl Post {
-    pub(super) fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.headers["webhook-id"]
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    pub(super) fn status(&self) -> String {
+    pub(crate) fn status(&self) -> String {
         self.json()["data"]["status"].as_str().unwrap().to_owned()
     }
 
     /// Verifies the signature as a receiver does.
-    pub(super) fn verify(&self) {
+    pub(crate) fn verify(&self) {
         let (scheme, signature) = self.headers["webhook-signature"].split_once(',').unwrap();
         assert_eq!(scheme, "v1");
         let signed = format!("{}.{}.{}", self.id(), self.headers["webhook-timestamp"], self.body);
@@ -66,7 +66,7 @@ impl Post {
 
 /// Takes posts.
 #[derive(Debug, Clone)]
-pub(super) struct Receiver {
+pub(crate) struct Receiver {
     url: String,
     posts: Arc<Mutex<Vec<Post>>>,
     replies: Arc<Mutex<VecDeque<Reply>>>,
@@ -78,12 +78,12 @@ pub(super) struct Receiver {
 
 impl Receiver {
     /// Answers with these, one after the other, and with 204 from then on.
-    pub(super) async fn replying(replies: impl IntoIterator<Item = Reply>) -> Self {
+    pub(crate) async fn replying(replies: impl IntoIterator<Item = Reply>) -> Self {
         Self::start(replies, Reply::Status(204)).await
     }
 
     /// Answers always so.
-    pub(super) async fn always(usually: Reply) -> Self {
+    pub(crate) async fn always(usually: Reply) -> Self {
         Self::start([], usually).await
     }
 
@@ -102,26 +102,26 @@ impl Receiver {
     }
 
     /// A `[webhooks.NAME]` section that leads here.
-    pub(super) fn section(&self, name: &str) -> String {
+    pub(crate) fn section(&self, name: &str) -> String {
         format!("\n[webhooks.{name}]\nurl = \"{}\"\nsecret = \"{SECRET}\"\n", self.url)
     }
 
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    pub(super) fn posts(&self) -> Vec<Post> {
+    pub(crate) fn posts(&self) -> Vec<Post> {
         self.posts.lock().unwrap().clone()
     }
 
     /// All posts, once there are so many.
-    pub(super) async fn got(&self, count: usize) -> Vec<Post> {
+    pub(crate) async fn got(&self, count: usize) -> Vec<Post> {
         let enough = async || Some(self.posts()).filter(|posts| posts.len() >= count);
         eventually(&format!("{count} posts"), enough).await
     }
 
     /// The most posts that hung at the same time.
-    pub(super) fn most_at_once(&self) -> usize {
+    pub(crate) fn most_at_once(&self) -> usize {
         self.hanging.lock().unwrap().1
     }
 

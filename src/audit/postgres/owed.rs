@@ -1,0 +1,3 @@
+//! What is open and owed, on Postgres.
+
+crate::audit::owed::owed_function!(sqlx::PgConnection);

@@ -1,0 +1,3 @@
+//! What is open and owed, on SQLite.
+
+crate::audit::owed::owed_function!(sqlx::SqliteConnection);
