@@ -26,7 +26,7 @@ const OURS: [&str; 6] =
 #[derive(Debug, Clone)]
 pub struct Traces {
     /// `endpoint`: the collector's address for spans, by OTLP over HTTP; without one there are no spans. An https URL; http is
-    /// allowed to loopback, or with `allow_http = true`. `/v1/traces` is there already.
+    /// allowed to loopback, with `allow_http = true`, and where the environment says so. `/v1/traces` is there already.
     pub endpoint: Option<Url>,
     /// `headers`: what the collector wants to be sent beside them, by name.
     pub headers: Vec<(String, Secret)>,
@@ -85,14 +85,15 @@ impl Traces {
 
 /// Where spans go: what is said, or else what the environment says; `none` is nowhere.
 fn endpoint(section: &mut Section<'_>, allow_http: bool) -> Option<Url> {
-    let read = |text: &str| address::endpoint(text, allow_http).map(for_traces);
+    let read = |text: &str, allow_http: bool| address::endpoint(text, allow_http).map(for_traces);
     if section.has("endpoint") {
-        let parse = |text: &str| if text == "none" { Some(None) } else { read(text).map(Some) };
+        let parse = |text: &str| if text == "none" { Some(None) } else { read(text, allow_http).map(Some) };
         return section.parsed("endpoint", address::ENDPOINT, parse).flatten();
     }
     section.know(&["endpoint"]);
     let text = section.variable("OTEL_EXPORTER_OTLP_ENDPOINT").filter(|text| !text.is_empty())?;
-    let url = read(&text);
+    // Collectors of a cluster are named so, in plain http, to every program: that must not keep one from starting.
+    let url = read(&text, true);
     if url.is_none() {
         section.problem("endpoint", format!("{} (set by OTEL_EXPORTER_OTLP_ENDPOINT)", address::ENDPOINT));
     }
@@ -201,14 +202,14 @@ mod tests {
     #[test]
     fn the_environment_counts_where_nothing_is_said() {
         let env = [
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "x-team=dba,authorization=Basic%20canary"),
             ("OTEL_RESOURCE_ATTRIBUTES", "service.name=other,deployment.environment.name=prod,odd"),
             ("OTEL_TRACES_SAMPLER", "traceidratio"),
             ("OTEL_TRACES_SAMPLER_ARG", "0.5"),
         ];
         let traces = read_with("", &env).unwrap().traces;
-        assert_eq!(traces.endpoint.as_ref().unwrap().as_str(), "http://127.0.0.1:4318/v1/traces");
+        assert_eq!(traces.endpoint.as_ref().unwrap().as_str(), "http://collector:4318/v1/traces");
         assert_eq!(traces.headers[1].1.expose(), "Basic canary");
         assert_eq!(traces.service_name, "other");
         assert_eq!(traces.attributes, [("deployment.environment.name".to_owned(), "prod".to_owned())]);

@@ -11,7 +11,7 @@ use crate::{
     metrics::Metrics,
 };
 
-use super::{client, connection::certificate_of, current, problem::Failure, seldom::Seldom, tokens, traces};
+use super::{client, connection::certificate_of, current, problem::Failure, seldom::Seldom, tokens, visits};
 
 /// Seconds after which the issuer's keys are asked for again while there are none.
 pub(super) const KEYS_AGAIN: u64 = 3;
@@ -59,7 +59,7 @@ impl FromRequest for Authenticated {
                 }
                 failure(error)
             })?;
-            traces::is_of(&request, &caller);
+            visits::is_of(&request, &caller);
             Ok(Self(caller))
         })
     }

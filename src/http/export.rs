@@ -22,7 +22,7 @@ use crate::{
 
 use super::{
     Readers, answers, caller::Authenticated, current::CurrentKills, held::Held, kills::unreadable_record,
-    problem::Failure, query, schema::ListProblems, tokens, traces,
+    problem::Failure, query, schema::ListProblems, tokens, visits,
 };
 
 /// How the file is written.
@@ -83,7 +83,7 @@ pub(super) async fn export(
 ) -> Result<HttpResponse, Failure> {
     caller.require(&[Scope::KillsExport])?;
     let (wanted, wish) = query::wanted::<Wish>(request.query_string(), &OWN)?;
-    traces::asks_for(&request, &wanted);
+    visits::asks_for(&request, &wanted);
     let filter = wanted.filter()?;
     let form = wish.form()?;
     let name = format!("killgate-{}.{}", kills.clock().now().date(), form.format);
@@ -139,7 +139,7 @@ pub(super) async fn manifest(
     caller.require(&[Scope::KillsExport])?;
     let own: Vec<&str> = OWN.into_iter().chain(["place"]).collect();
     let (wanted, Both { wish, made }) = query::wanted::<Both>(request.query_string(), &own)?;
-    traces::asks_for(&request, &wanted);
+    visits::asks_for(&request, &wanted);
     let place = query::place("place", made.place.as_deref(), false)?;
     let filter = Filter { place, ..wanted.filter()? };
     let form = wish.form()?;

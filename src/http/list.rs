@@ -20,7 +20,7 @@ use super::{
     query,
     schema::ListProblems,
     sight::{may_ask, seen_by},
-    traces,
+    visits,
 };
 
 /// Which page of `GET /kills`.
@@ -83,7 +83,7 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, Failure> {
     let only_caller = visible_to(&caller)?;
     let (wanted, paging) = query::wanted::<Paging>(request.query_string(), &["limit", "cursor", "order"])?;
-    traces::asks_for(&request, &wanted);
+    visits::asks_for(&request, &wanted);
     may_ask(&caller, wanted.asks_for_identities())?;
     let limit = paging.limit()?;
     let oldest_first = paging.order()? == KillOrder::Oldest;

@@ -35,7 +35,7 @@ mod sight;
 mod spans;
 mod stats;
 mod tokens;
-mod traces;
+mod visits;
 
 use std::sync::Arc;
 
@@ -100,7 +100,7 @@ pub struct Service {
     cors_origins: Arc<[String]>,
     reading: web::Data<body::Reading>,
     readers: web::Data<Readers>,
-    traces: web::Data<traces::Traces>,
+    visits: web::Data<visits::Visits>,
     watch: web::Data<spans::Watch>,
     sealing: web::Data<Sealing>,
     console: Option<web::Data<console::Console>>,
@@ -140,7 +140,7 @@ impl Service {
             refusals: web::Data::new(caller::Refusals::new(Arc::clone(&metrics))),
             proxies: web::Data::new(client::Proxies(proxies)),
             cors_origins: cors_origins.into(),
-            traces: web::Data::new(traces::Traces::new(Arc::clone(&metrics))),
+            visits: web::Data::new(visits::Visits::new(Arc::clone(&metrics))),
             watch: web::Data::new(spans::Watch { metrics: Arc::clone(&metrics), tracer }),
             reading: web::Data::new(body::Reading { stopping, metrics }),
             readers: web::Data::new(Readers::default()),
@@ -167,7 +167,7 @@ pub fn app(
         .app_data(service.proxies)
         .app_data(service.reading)
         .app_data(service.readers)
-        .app_data(service.traces)
+        .app_data(service.visits)
         .app_data(service.watch)
         .app_data(service.sealing)
         .configure(routes)
@@ -185,7 +185,7 @@ pub fn app(
         .wrap(from_fn(prefix::put_before))
         .wrap(from_fn(answers::kept_by_nobody))
         .wrap(from_fn(answers::keep_payload))
-        .wrap(from_fn(traces::leave))
+        .wrap(from_fn(visits::note))
         .wrap(TracingLogger::<request_id::Spans>::new())
         .wrap(from_fn(spans::watch))
         .wrap(from_fn(request_id::assign))

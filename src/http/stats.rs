@@ -24,7 +24,7 @@ use super::{
     query,
     schema::ListProblems,
     sight::may_ask,
-    traces,
+    visits,
 };
 
 /// Counted where no beginning is given.
@@ -126,7 +126,7 @@ pub(super) async fn stats(
 ) -> Result<HttpResponse, Failure> {
     let only_caller = visible_to(&caller)?;
     let (wanted, wish) = query::wanted::<Wish>(request.query_string(), &["by", "per"])?;
-    traces::asks_for(&request, &wanted);
+    visits::asks_for(&request, &wanted);
     let grouping = wish.check()?;
     may_ask(&caller, wanted.asks_for_identities().or_else(|| asks_for_identities(&grouping)))?;
     let filter = wanted.filter()?;

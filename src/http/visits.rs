@@ -1,4 +1,4 @@
-//! What leaves a trace though it is no kill: who reads the record, and paths that there are not.
+//! Visits that are no kills, on the log: who reads the record, and paths that there are not.
 //!
 //! The invariants: of a request nothing is told but its route, its caller and what it asks to read, never a header or a
 //! query as it came; and whoever tries paths fills no log.
@@ -25,9 +25,9 @@ const READS: [&str; 6] =
 /// Longest path that is told, in characters.
 const LONGEST: usize = 200;
 
-/// Where traces are left.
+/// Where visits are noted.
 #[derive(Debug)]
-pub(super) struct Traces {
+pub(super) struct Visits {
     metrics: Arc<Metrics>,
     unknown: Seldom,
 }
@@ -56,19 +56,19 @@ pub(super) fn asks_for(request: &HttpRequest, wanted: &Wanted) {
     request.extensions_mut().insert(Filters(filters));
 }
 
-/// Leaves the trace of a request that is answered.
-pub(super) async fn leave(
+/// Notes a request that is answered.
+pub(super) async fn note(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let response = next.call(request).await?;
-    if let Some(traces) = response.request().app_data::<web::Data<Traces>>() {
-        traces.of(response.request(), response.status());
+    if let Some(visits) = response.request().app_data::<web::Data<Visits>>() {
+        visits.of(response.request(), response.status());
     }
     Ok(response)
 }
 
-impl Traces {
+impl Visits {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         Self { metrics, unknown: Seldom::default() }
     }
