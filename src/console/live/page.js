@@ -151,8 +151,9 @@ export function open(context, { params }) {
     showFoot();
   }
 
+  /** Criteria choose from a list. */
   function mayMatch() {
-    return context.mayKill && (able()?.selectors.includes("match") ?? false);
+    return context.mayKill && Boolean(able()?.listing);
   }
 
   function showLine() {

@@ -60,6 +60,8 @@ async fn no_text_runs_as_a_script_and_none_breaks_the_page() {
         browser.js("location.hash = '#/live?target=orders-ro&q=WWWW'").await;
         browser.sees(".grid-body", "WWWW").await;
         stands("the list of long names").await;
+        // What is selected has its bar before the form on a telephone.
+        browser.click(".foot .bare").await;
         for text in SCRIPTS.iter().map(ToString::to_string).chain([turned.clone()]) {
             let place = format!("#/live?target=orders-ro&end.user={0}&end.statement={0}", urlencoded(&text));
             browser.js(&format!("location.hash = {}", json!(place))).await;
