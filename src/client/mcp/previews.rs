@@ -40,10 +40,10 @@ impl fmt::Debug for Previewed {
 pub(super) struct Previews(Mutex<BTreeMap<String, (Owner, Previewed)>>);
 
 impl Previews {
-    pub(super) fn remember(&self, owner: Owner, id: &str, previewed: Previewed) {
+    pub(super) fn remember(&self, owner: &Owner, id: &str, previewed: Previewed) {
         let mut kept = self.kept();
         kept.insert(id.to_owned(), (owner.clone(), previewed));
-        let mut own = kept.iter().filter(|(_, (of, _))| *of == owner).map(|(id, _)| id);
+        let mut own = kept.iter().filter(|(_, (of, _))| of == owner).map(|(id, _)| id);
         if own.clone().count() > MOST
             && let Some(oldest) = own.next().cloned()
         {
@@ -55,8 +55,8 @@ impl Previews {
     }
 
     /// What that owner was shown under that id.
-    pub(super) fn of(&self, owner: Owner, id: &str) -> Option<Previewed> {
-        self.kept().get(id).filter(|(of, _)| *of == owner).map(|(_, previewed)| previewed.clone())
+    pub(super) fn of(&self, owner: &Owner, id: &str) -> Option<Previewed> {
+        self.kept().get(id).filter(|(of, _)| of == owner).map(|(_, previewed)| previewed.clone())
     }
 
     fn kept(&self) -> MutexGuard<'_, BTreeMap<String, (Owner, Previewed)>> {
@@ -81,20 +81,20 @@ mod tests {
     #[test]
     fn a_preview_is_its_owners_alone_and_no_log_has_its_confirm() {
         let previews = Previews::default();
-        previews.remember(owner("a"), "1", previewed());
-        assert!(previews.of(owner("a"), "1").is_some());
-        assert!(previews.of(owner("b"), "1").is_none() && previews.of((None, Who::default()), "1").is_none());
+        previews.remember(&owner("a"), "1", previewed());
+        assert!(previews.of(&owner("a"), "1").is_some());
+        assert!(previews.of(&owner("b"), "1").is_none() && previews.of(&(None, Who::default()), "1").is_none());
         assert!(!format!("{previews:?}").contains("canary"));
     }
 
     #[test]
     fn whoever_previews_much_forgets_the_own_oldest_and_no_others() {
         let previews = Previews::default();
-        previews.remember(owner("a"), "000", previewed());
+        previews.remember(&owner("a"), "000", previewed());
         for id in 1..=MOST + 1 {
-            previews.remember(owner("b"), &format!("{id:03}"), previewed());
+            previews.remember(&owner("b"), &format!("{id:03}"), previewed());
         }
-        assert!(previews.of(owner("a"), "000").is_some());
-        assert!(previews.of(owner("b"), "001").is_none() && previews.of(owner("b"), "002").is_some());
+        assert!(previews.of(&owner("a"), "000").is_some());
+        assert!(previews.of(&owner("b"), "001").is_none() && previews.of(&owner("b"), "002").is_some());
     }
 }

@@ -142,7 +142,7 @@ impl Tools {
         if let Some(confirm) = confirm {
             body["confirm"] = confirm;
             let sessions = (!asked.is_left_to_database()).then(|| preview.count("alive"));
-            self.previews.remember(caller.owner(), &preview.id, Previewed { body, sessions, key: fresh_key() });
+            self.previews.remember(&caller.owner(), &preview.id, Previewed { body, sessions, key: fresh_key() });
         }
         Ok(shown.to_string())
     }
@@ -150,7 +150,7 @@ impl Tools {
     async fn confirmed(&self, sent: &Extensions, asked: Confirm) -> Result<String, Failure> {
         let Confirm { preview_id, sessions } = asked;
         let caller = self.caller(sent).await?;
-        let known = self.previews.of(caller.owner(), &preview_id).ok_or_else(|| {
+        let known = self.previews.of(&caller.owner(), &preview_id).ok_or_else(|| {
             Failure::wrong("preview_id: no preview of this session that could be confirmed has this id")
                 .hint("call preview first; one that shows nobody who would be ended cannot be confirmed")
         })?;
