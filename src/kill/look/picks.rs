@@ -46,19 +46,17 @@ impl Looks {
             Err(_) => return Err(Problem::new(ProblemCode::UpstreamFailed, "the vendor did not name them in time")),
         };
         // Without the list it is still known what was named, only not whose sessions these are.
+        let has_list = self.policy.targets.able(runner.vendor, &target.account).listing.is_some();
         let filters = [ListFilter::default()];
-        let seen = match self.policy.targets.able(runner.vendor, &target.account).listing {
-            Some(_) => self.read(runner, target, &filters, reader).await.ok(),
-            None => None,
-        };
+        let seen = if has_list { self.read(runner, target, &filters, reader).await.ok() } else { None };
         let nothing = List { sessions: vec![], complete: false };
         let list = seen.as_ref().map_or(&nothing, |seen| seen.list(false));
         let protection = |session: &_| self.policy.targets.protection(target, session);
         let judge = Judge { list, by_user: false, is_narrowed: false, pins: &BTreeMap::new(), protection, at };
         let Victims { sessions, .. } = judge.judge(&Selector::Ids(ids));
         let sessions = sessions.into_iter().map(shown).collect();
-        // A list that was not read was not cut off either.
-        let look = seen.is_some().then_some(Look { at, complete: list.complete, to_kill_ms: None });
+        // A list that there is not was not cut off either.
+        let look = has_list.then_some(Look { at, complete: list.complete, to_kill_ms: None });
         Ok(Some((sessions, look)))
     }
 }
