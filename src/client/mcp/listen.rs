@@ -79,7 +79,7 @@ pub(super) struct Listen {
 }
 
 fn host(text: &str) -> Result<String, String> {
-    let authority: Result<http::uri::Authority, _> = text.parse();
+    let authority: Result<http_1::uri::Authority, _> = text.parse();
     let is_host = authority.is_ok_and(|authority| !authority.as_str().contains('@') && !authority.host().is_empty());
     is_host.then(|| text.to_owned()).ok_or_else(|| "must be a host, or host:port".to_owned())
 }
@@ -266,12 +266,12 @@ async fn bridged(
     request: &HttpRequest,
     body: web::Payload,
     caller: Caller,
-) -> Result<http::Request<Full<Bytes>>, HttpResponse> {
+) -> Result<http_1::Request<Full<Bytes>>, HttpResponse> {
     let slow = |_| refused(StatusCode::REQUEST_TIMEOUT, "The body did not come in time.");
     let long = |_| refused(StatusCode::PAYLOAD_TOO_LARGE, "The body is too long.");
     let broken = || refused(StatusCode::BAD_REQUEST, "The request cannot be read.");
     let body = timeout(BODY, body.to_bytes_limited(LONGEST)).await.map_err(slow)?.map_err(long)?;
-    let mut bridged = http::Request::builder().method(request.method().as_str()).uri(request.uri().to_string());
+    let mut bridged = http_1::Request::builder().method(request.method().as_str()).uri(request.uri().to_string());
     for (name, value) in request.headers().iter().filter(|(name, _)| *name != AUTHORIZATION) {
         bridged = bridged.header(name.as_str(), value.as_bytes());
     }
@@ -279,7 +279,7 @@ async fn bridged(
     bridged.extension(caller).body(body).map_err(|_| broken())
 }
 
-fn bridged_back(answer: http::Response<BoxBody<Bytes, Infallible>>) -> HttpResponse {
+fn bridged_back(answer: http_1::Response<BoxBody<Bytes, Infallible>>) -> HttpResponse {
     let (head, body) = answer.into_parts();
     let status = StatusCode::from_u16(head.status.as_u16()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);

@@ -113,7 +113,7 @@ impl Tools {
         if let Some((connection, http)) = &self.login {
             return Ok(Caller { gateway: connection.open_with(http).await?, who: Who::default(), session: None });
         }
-        let of_request = sent.get::<http::request::Parts>().and_then(|parts| parts.extensions.get::<Caller>());
+        let of_request = sent.get::<http_1::request::Parts>().and_then(|parts| parts.extensions.get::<Caller>());
         of_request.cloned().ok_or_else(|| Failure::new(Exit::NotAllowed, "the request came without a token"))
     }
 
