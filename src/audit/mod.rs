@@ -40,6 +40,7 @@ mod sqlite;
 mod stats;
 mod timestamp;
 mod trials;
+mod verified;
 mod watch;
 mod words;
 
@@ -63,6 +64,7 @@ pub use removal::Removal;
 pub use sealed::{Sealing, Standing};
 pub use sqlite::Sqlite;
 pub use stats::{By, Count, Grouping, Per};
+pub use verified::Verification;
 pub use watch::{Returned, Seen, Sightings, Watch};
 pub use words::words;
 

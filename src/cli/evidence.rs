@@ -8,12 +8,13 @@ use time::{Date, Month};
 
 use crate::{
     app,
-    audit::{self, Audit},
+    audit::{self, Audit, Verification},
     chain::{
         Checkpoint, SealKey,
         check::{Report, Trusted, Wrong},
         hex, unhex,
     },
+    clock::Clock,
     config::{Config, Database},
     domain::plain_text,
     evidence::{self, WhichPart},
@@ -50,9 +51,22 @@ pub async fn verify(config: &Config, mut keys: Vec<Trusted>, checkpoints: Option
     let settings = app::audit_settings(config);
     let timeout = settings.timeout.max(UNHURRIED);
     let audit = Audit::open(&audit::Settings { migrate: false, timeout, ..settings }).await?;
-    let report = evidence::verify(&audit, keys, checkpoints).await;
+    let report = evidence::verify(&audit, keys, checkpoints).await.map(|report| with_others(report, &others));
+    if let Ok(report) = &report {
+        note(&audit, report).await;
+    }
     audit.close().await;
-    Ok(tell(report?, &others))
+    Ok(tell(&report?))
+}
+
+/// Leaves word in the record of what was found. Whoever may only read has found it all the same.
+#[expect(clippy::print_stderr, reason = "beside the command's answer")]
+async fn note(audit: &Audit, report: &Report) {
+    let Report { blocks, verified, .. } = *report;
+    let found = Verification { at: Clock::system().now(), status: report.status(), blocks, verified };
+    if let Err(error) = audit.note_verification(found).await {
+        eprintln!("what was found is not noted in the record: {error}");
+    }
 }
 
 /// The same for an export, with nothing but the files; `of` says what was asked for.
@@ -68,7 +82,7 @@ pub fn verify_export(
     let (checkpoints, others) = read(checkpoints)?;
     let report =
         evidence::verify_export(export, keys, checkpoints, of).with_context(|| export.display().to_string())?;
-    Ok(tell(report, &others))
+    Ok(tell(&with_others(report, &others)))
 }
 
 fn read(checkpoints: Option<&Path>) -> anyhow::Result<(Vec<Checkpoint>, Vec<usize>)> {
@@ -78,8 +92,8 @@ fn read(checkpoints: Option<&Path>) -> anyhow::Result<(Vec<Checkpoint>, Vec<usiz
     Ok(read)
 }
 
-#[expect(clippy::print_stdout, reason = "the command's answer")]
-fn tell(mut report: Report, others: &[usize]) -> u8 {
+/// With the lines of the checkpoints' file that are none.
+fn with_others(mut report: Report, others: &[usize]) -> Report {
     if let [first, ..] = others {
         let many = others.len();
         report.found(
@@ -87,6 +101,11 @@ fn tell(mut report: Report, others: &[usize]) -> u8 {
             format_args!("{many} lines of the file are no checkpoints, the first is line {first}"),
         );
     }
+    report
+}
+
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+fn tell(report: &Report) -> u8 {
     println!("{report}");
     report.status()
 }

@@ -11,6 +11,7 @@ use super::{
     gateway::Gateway,
     http::Http,
     oidc,
+    shown::Output,
     store::{self, Login, Store, name_of},
 };
 use crate::{
@@ -34,6 +35,16 @@ pub(super) struct Connection {
     /// http may lead further than to this machine, and so may the token, for whoever listens
     #[arg(long)]
     allow_http: bool,
+}
+
+/// The options of every command that answers.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Asking {
+    /// How the answer is told
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    pub(super) connection: Connection,
 }
 
 const ADDRESS: &str = "must be an https URL, or an http one to this machine (or with --allow-http), without query";
@@ -69,6 +80,12 @@ impl Connection {
         self.address("--url", given)
     }
 
+    /// The same where a token is asked for by nobody: what is kept is read only where the address is not given.
+    pub(super) fn named(&self) -> Result<Url, Failure> {
+        let store = if self.url.is_some() { Store::default() } else { Store::open(&store::path()?)? };
+        self.url(&store)
+    }
+
     /// The gateway, with a token that is good as far as this side can tell.
     pub(super) async fn open(&self) -> Result<Gateway, Failure> {
         self.open_with(&self.http()?).await
@@ -77,9 +94,7 @@ impl Connection {
     /// The same with a client that there is.
     pub(super) async fn open_with(&self, http: &Http) -> Result<Gateway, Failure> {
         if let Some(token) = self.token.as_ref().filter(|token| !token.expose().is_empty()) {
-            // What is kept need not be read where both are given.
-            let store = if self.url.is_some() { Store::default() } else { Store::open(&store::path()?)? };
-            return Ok(Gateway::new(self.url(&store)?, token.clone(), http.clone()));
+            return Ok(Gateway::new(self.named()?, token.clone(), http.clone()));
         }
         let path = store::path()?;
         let mut store = Store::open(&path)?;

@@ -12,7 +12,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
-    connection::Connection,
+    connection::Asking,
     exit::Exit,
     failure::Failure,
     gateway::{Gateway, encode},
@@ -39,15 +39,12 @@ pub struct ExportArgs {
     force: bool,
     #[command(flatten)]
     wanted: Box<Wanted>,
-    /// How it is told what is in the file
-    #[arg(short, long, value_enum, default_value_t)]
-    pub(super) output: Output,
     #[command(flatten)]
-    connection: Connection,
+    pub(super) asking: Asking,
 }
 
 pub(super) async fn export(args: ExportArgs) -> Result<Exit, Failure> {
-    let ExportArgs { form, file, force, wanted, connection, output } = args;
+    let ExportArgs { form, file, force, wanted, asking: Asking { connection, output } } = args;
     if file.is_none() && io::stdout().is_terminal() {
         return Err(Failure::wrong("an export is for a file, not for a terminal").hint("--file FILE, or > FILE"));
     }

@@ -13,13 +13,14 @@ use tokio::time::Instant;
 use super::{
     answers::{Event, Kill, List, sessions},
     asked::{Chosen, Place},
-    connection::Connection,
+    connection::Asking,
     exit::Exit,
     failure::Failure,
     follow::{Progress, SoFar, follow, goes_on},
     gateway::{Document, Gateway, encode, fresh_key},
     print,
-    shown::{Output, Screen, Style, Table},
+    shown::{Output, Screen},
+    tables,
 };
 use crate::{chain::hex, cli::stopped, domain::legible};
 
@@ -47,13 +48,10 @@ pub struct PreviewArgs {
     /// Why, for the record
     #[arg(short = 'm', long, value_name = "TEXT", default_value = "a preview")]
     reason: String,
-    /// How the answer is told
-    #[arg(short, long, value_enum, default_value_t)]
-    pub(super) output: Output,
     #[command(flatten)]
     order: Order,
     #[command(flatten)]
-    connection: Connection,
+    pub(super) asking: Asking,
 }
 
 /// Show which sessions it would end, ask, end those, and follow until each is settled
@@ -74,13 +72,10 @@ pub struct KillArgs {
     /// How long to follow it; then it goes on without
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
     timeout: Duration,
-    /// How the answer is told
-    #[arg(short, long, value_enum, default_value_t)]
-    pub(super) output: Output,
     #[command(flatten)]
     order: Order,
     #[command(flatten)]
-    connection: Connection,
+    pub(super) asking: Asking,
 }
 
 /// Follow a kill until it is over; with -o json a line for each change, the last one the kill
@@ -92,11 +87,8 @@ pub struct WatchArgs {
     /// How long to follow it; then it goes on without
     #[arg(long, value_name = "TIME", default_value = "20m", value_parser = humantime::parse_duration)]
     timeout: Duration,
-    /// How the answer is told
-    #[arg(short, long, value_enum, default_value_t)]
-    pub(super) output: Output,
     #[command(flatten)]
-    connection: Connection,
+    pub(super) asking: Asking,
 }
 
 impl Order {
@@ -122,15 +114,15 @@ pub(super) async fn previewed(gateway: &Gateway, body: &Value, key: &str) -> Res
 
 pub(super) async fn preview(args: PreviewArgs) -> Result<Exit, Failure> {
     let body = args.order.body(&args.reason)?;
-    let gateway = args.connection.open().await?;
+    let gateway = args.asking.connection.open().await?;
     let document = previewed(&gateway, &body, &fresh_key()).await?;
     let preview: Kill = document.read()?;
     if let Some(problem) = &preview.problem {
         return Err(Failure::of_kill(problem, &preview.id));
     }
-    match args.output {
+    match args.asking.output {
         Output::Json => print::json(&document.text)?,
-        Output::Table => print::text(&shown(&preview, Screen::stdout()))?,
+        Output::Table => print::text(&tables::preview(&preview, Screen::stdout()))?,
     }
     Ok(Exit::Done)
 }
@@ -142,11 +134,11 @@ pub(super) async fn kill(args: KillArgs) -> Result<Exit, Failure> {
         return Err(Failure::wrong("nobody can be asked: standard input is no terminal")
             .hint("--yes does without; `killgate preview` shows what would be ended"));
     }
-    let gateway = args.connection.open().await?;
+    let gateway = args.asking.connection.open().await?;
     let preview_key = args.key.as_deref().map_or_else(fresh_key, key_of_preview);
     let document = previewed(&gateway, &body, &preview_key).await?;
     let preview: Kill = document.read()?;
-    eprint!("{}", shown(&preview, Screen::stderr()));
+    eprint!("{}", tables::preview(&preview, Screen::stderr()));
     if let Some(problem) = &preview.problem {
         let failure = Failure::of_kill(problem, &preview.id);
         return Err(if document.is_replayed { failure.hint(FRESH_KEY) } else { failure });
@@ -157,14 +149,14 @@ pub(super) async fn kill(args: KillArgs) -> Result<Exit, Failure> {
         print::aside(&format!("this --key stands for the kill {id} already: nothing else is sent"));
         let until = if args.no_follow { Instant::now() } else { until };
         let kill = followed(&gateway, &id, &status, until, Output::Table).await?;
-        return ended(&kill, args.output, &args.order, &preview);
+        return ended(&kill, args.asking.output, &args.order, &preview);
     }
     let Some(confirm) = &preview.confirm else {
         if document.is_replayed && preview.count("alive") > 0 {
             let sentence = "--key: what was previewed under it may not be confirmed any more; nothing was sent";
             return Err(Failure::wrong(sentence).hint(FRESH_KEY));
         }
-        return nobody(&preview, &document, args.output);
+        return nobody(&preview, &document, args.asking.output);
     };
     if !args.yes && !is_wanted(&args.order, &preview)? {
         eprintln!("nothing was sent");
@@ -182,14 +174,14 @@ pub(super) async fn kill(args: KillArgs) -> Result<Exit, Failure> {
             (id.to_owned(), status.to_owned())
         }
         Err(failure) => return Err(failure),
-        Ok(document) if args.no_follow => return ended(&document, args.output, &args.order, &preview),
+        Ok(document) if args.no_follow => return ended(&document, args.asking.output, &args.order, &preview),
         Ok(document) => {
             let kill: Kill = document.read().map_err(|failure| failure.after_sending(""))?;
             (kill.id, kill.status)
         }
     };
     let kill = followed(&gateway, &id, &status, until, Output::Table).await?;
-    ended(&kill, args.output, &args.order, &preview)
+    ended(&kill, args.asking.output, &args.order, &preview)
 }
 
 /// The key of the preview that goes before the kill with that key: the same command has the same of both, and so makes the same
@@ -234,9 +226,9 @@ fn ended(document: &Document, output: Output, order: &Order, preview: &Kill) -> 
 }
 
 pub(super) async fn watch(args: WatchArgs) -> Result<Exit, Failure> {
-    let gateway = args.connection.open().await?;
+    let gateway = args.asking.connection.open().await?;
     let until = Instant::now() + args.timeout;
-    tell(&followed(&gateway, &args.id, "", until, args.output).await?, args.output)
+    tell(&followed(&gateway, &args.id, "", until, args.asking.output).await?, args.asking.output)
 }
 
 /// Follows a kill with a line of progress; with JSON each event is told. `status` is what is known of it; empty where nothing is.
@@ -276,7 +268,7 @@ fn tell(document: &Document, output: Output) -> Result<Exit, Failure> {
     let kill: Kill = document.read()?;
     match output {
         Output::Json => print::json(&document.text)?,
-        Output::Table => print::text(&outcome(&kill, Screen::stdout()))?,
+        Output::Table => print::text(&tables::outcome(&kill, Screen::stdout()))?,
     }
     Ok(Exit::of_status(&kill.status))
 }
@@ -312,74 +304,4 @@ fn is_wanted(order: &Order, preview: &Kill) -> Result<bool, Failure> {
     let mut answer = String::new();
     asked.and_then(|()| io::stdin().lock().read_line(&mut answer)).map_err(|_| Failure::wrong("nobody answered"))?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
-}
-
-/// A preview for people.
-fn shown(preview: &Kill, screen: Screen) -> String {
-    let names = ["ID", "USER", "CLIENT", "DATABASE", "STATE", "SECONDS", "BLOCKS", "OUTCOME", "WHY", "STATEMENT"];
-    let mut table = Table::new(&names, &["SECONDS"]);
-    for session in &preview.sessions {
-        let it = session.identity.clone();
-        let would_end = session.outcome == "alive";
-        let outcome = if would_end { "would end" } else { &session.outcome };
-        let style = if would_end { Style::Plain } else { Style::of_word(&session.outcome) };
-        let text = |text: Option<String>| (text.unwrap_or_default(), Style::Plain);
-        table.row([
-            (session.id.clone(), Style::Plain),
-            text(it.user),
-            text(it.host),
-            text(it.database),
-            text(it.state.or(it.command)),
-            text(it.seconds.map(|seconds| seconds.to_string())),
-            (it.blocks.join(","), Style::Bad),
-            (outcome.to_owned(), style),
-            text(session.detail.clone()),
-            text(it.statement),
-        ]);
-    }
-    let mut text = if table.is_empty() { String::new() } else { table.lines(screen) };
-    let mut add = |line: &str| text.extend([&legible(line), "\n"]);
-    if let Some(note) = &preview.note {
-        add(note);
-    }
-    if let Some(matched) = preview.matched {
-        add(&format!("{} of {} that met the criteria would be ended", preview.count("alive"), sessions_of(matched)));
-    }
-    if preview.look.as_ref().and_then(|look| look.complete) == Some(false) {
-        add("the vendor's list was cut off: there may be more");
-    }
-    text
-}
-
-fn sessions_of(many: u64) -> String {
-    sessions(usize::try_from(many).unwrap_or(usize::MAX))
-}
-
-/// What became of a kill, for people.
-pub(super) fn outcome(kill: &Kill, screen: Screen) -> String {
-    let mut table = Table::new(&["ID", "USER", "CLIENT", "DATABASE", "OUTCOME", "WHY"], &[]);
-    for session in &kill.sessions {
-        let it = session.identity.clone();
-        let text = |text: Option<String>| (text.unwrap_or_default(), Style::Plain);
-        table.row([
-            (session.id.clone(), Style::Plain),
-            text(it.user),
-            text(it.host),
-            text(it.database),
-            (session.outcome.clone(), Style::of_word(&session.outcome)),
-            text(session.detail.clone()),
-        ]);
-    }
-    let mut text = if table.is_empty() { String::new() } else { table.lines(screen) };
-    let status = screen.styled(Style::of_word(&kill.status), &legible(&kill.status));
-    text.extend([&legible(&kill.id), ": ", &status]);
-    if let Some(at) = &kill.verified_at {
-        text.extend([", seen gone at ", &legible(at)]);
-    }
-    text.push('\n');
-    let problem = kill.problem.as_ref().and_then(|problem| problem.get("detail")?.as_str());
-    for line in [problem, kill.note.as_deref()].into_iter().flatten() {
-        text.extend([&legible(line), "\n"]);
-    }
-    text
 }

@@ -9,13 +9,13 @@ use time::OffsetDateTime;
 use super::{
     answers::{Kill, List, Live, sessions as count_of},
     asked::{Criteria, Place},
-    connection::Connection,
+    connection::Asking,
     exit::Exit,
     failure::Failure,
     gateway::encode,
-    kill::outcome,
     print,
     shown::{Output, Screen, Style, Table},
+    tables::outcome,
 };
 use crate::{
     clock::{self, Clock},
@@ -28,13 +28,10 @@ use crate::{
 pub struct SessionsArgs {
     #[command(flatten)]
     place: Place,
-    /// How the answer is told
-    #[arg(short, long, value_enum, default_value_t)]
-    pub(super) output: Output,
     #[command(flatten)]
     criteria: Criteria,
     #[command(flatten)]
-    connection: Connection,
+    pub(super) asking: Asking,
 }
 
 /// List kills, newest first, or show one
@@ -54,11 +51,8 @@ pub struct KillsArgs {
     /// The oldest first
     #[arg(long)]
     oldest_first: bool,
-    /// How the answer is told
-    #[arg(short, long, value_enum, default_value_t)]
-    pub(super) output: Output,
     #[command(flatten)]
-    connection: Connection,
+    pub(super) asking: Asking,
 }
 
 /// Count kills, of the last day unless --since says otherwise
@@ -72,37 +66,28 @@ pub struct StatsArgs {
     per: Option<String>,
     #[command(flatten)]
     wanted: Box<Wanted>,
-    /// How the answer is told
-    #[arg(short, long, value_enum, default_value_t)]
-    pub(super) output: Output,
     #[command(flatten)]
-    connection: Connection,
+    pub(super) asking: Asking,
 }
 
 /// List the aliases that you may use
 #[derive(Debug, Args)]
 pub struct TargetsArgs {
-    /// How the answer is told
-    #[arg(short, long, value_enum, default_value_t)]
-    pub(super) output: Output,
     #[command(flatten)]
-    connection: Connection,
+    pub(super) asking: Asking,
 }
 
 /// Tell whom the gateway takes you for, and what you may do
 #[derive(Debug, Args)]
 pub struct WhoamiArgs {
-    /// How the answer is told
-    #[arg(short, long, value_enum, default_value_t)]
-    pub(super) output: Output,
     #[command(flatten)]
-    connection: Connection,
+    pub(super) asking: Asking,
 }
 
 pub(super) async fn sessions(args: SessionsArgs) -> Result<Exit, Failure> {
     let query = args.criteria.query(&args.place)?;
-    let document = args.connection.open().await?.get(&["sessions"], &query).await?;
-    if args.output == Output::Json {
+    let document = args.asking.connection.open().await?.get(&["sessions"], &query).await?;
+    if args.asking.output == Output::Json {
         print::json(&document.text)?;
         return Ok(Exit::Done);
     }
@@ -172,14 +157,14 @@ fn since(text: &str, now: OffsetDateTime) -> String {
 }
 
 pub(super) async fn kills(args: KillsArgs) -> Result<Exit, Failure> {
-    let gateway = args.connection.open().await?;
+    let gateway = args.asking.connection.open().await?;
     let mut query = query_of(&args.wanted)?;
     if let Some(id) = &args.id {
         if !query.is_empty() {
             return Err(Failure::wrong("one kill has no filters: give its id, or filters"));
         }
         let document = gateway.get(&["kills", id], "").await?;
-        match args.output {
+        match args.asking.output {
             Output::Json => print::json(&document.text)?,
             Output::Table => print::text(&in_full(&document.read()?, Screen::stdout()))?,
         }
@@ -190,7 +175,7 @@ pub(super) async fn kills(args: KillsArgs) -> Result<Exit, Failure> {
     add("cursor", args.cursor);
     add("order", args.oldest_first.then(|| "oldest".to_owned()));
     let document = gateway.get(&["kills"], &encode(&query)).await?;
-    if args.output == Output::Json {
+    if args.asking.output == Output::Json {
         print::json(&document.text)?;
         return Ok(Exit::Done);
     }
@@ -246,8 +231,8 @@ pub(super) async fn stats(args: StatsArgs) -> Result<Exit, Failure> {
     let mut query = query_of(&args.wanted)?;
     query.push(("by".to_owned(), args.by.clone()));
     query.extend(args.per.clone().map(|per| ("per".to_owned(), per)));
-    let document = args.connection.open().await?.get(&["kills", "stats"], &encode(&query)).await?;
-    if args.output == Output::Json {
+    let document = args.asking.connection.open().await?.get(&["kills", "stats"], &encode(&query)).await?;
+    if args.asking.output == Output::Json {
         print::json(&document.text)?;
         return Ok(Exit::Done);
     }
@@ -286,8 +271,8 @@ pub(super) async fn stats(args: StatsArgs) -> Result<Exit, Failure> {
 }
 
 pub(super) async fn targets(args: TargetsArgs) -> Result<Exit, Failure> {
-    let document = args.connection.open().await?.get(&["targets"], "").await?;
-    if args.output == Output::Json {
+    let document = args.asking.connection.open().await?.get(&["targets"], "").await?;
+    if args.asking.output == Output::Json {
         print::json(&document.text)?;
         return Ok(Exit::Done);
     }
@@ -308,8 +293,8 @@ pub(super) async fn targets(args: TargetsArgs) -> Result<Exit, Failure> {
 }
 
 pub(super) async fn whoami(args: WhoamiArgs) -> Result<Exit, Failure> {
-    let document = args.connection.open().await?.get(&["me"], "").await?;
-    if args.output == Output::Json {
+    let document = args.asking.connection.open().await?.get(&["me"], "").await?;
+    if args.asking.output == Output::Json {
         print::json(&document.text)?;
         return Ok(Exit::Done);
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 use url::Url;
 
 use super::{
-    connection::Connection,
+    connection::Asking,
     exit::Exit,
     failure::Failure,
     follow::Progress,
@@ -40,21 +40,15 @@ pub struct LoginArgs {
     /// Keep a token that is read from standard input, whoever made it
     #[arg(long, conflicts_with_all = ["issuer", "client_id", "scope", "audience"])]
     with_token: bool,
-    /// How the answer is told
-    #[arg(short, long, value_enum, default_value_t)]
-    pub(super) output: Output,
     #[command(flatten)]
-    connection: Connection,
+    pub(super) asking: Asking,
 }
 
 /// Forget the token that is kept for this gateway
 #[derive(Debug, Args)]
 pub struct LogoutArgs {
-    /// How the answer is told
-    #[arg(short, long, value_enum, default_value_t)]
-    pub(super) output: Output,
     #[command(flatten)]
-    connection: Connection,
+    pub(super) asking: Asking,
 }
 
 /// What a gateway tells of how to get a token (RFC 9728).
@@ -77,7 +71,7 @@ struct ToldLogin {
 const SCOPE: &str = "openid";
 
 pub(super) async fn login(args: LoginArgs) -> Result<Exit, Failure> {
-    let LoginArgs { with_token, connection, output, .. } = &args;
+    let LoginArgs { with_token, asking: Asking { connection, output }, .. } = &args;
     let path = store::path()?;
     let mut store = Store::open(&path)?;
     let url = connection.url(&store)?;
@@ -106,7 +100,7 @@ pub(super) async fn login(args: LoginArgs) -> Result<Exit, Failure> {
 pub(super) fn logout(args: &LogoutArgs) -> Result<Exit, Failure> {
     let path = store::path()?;
     let mut store = Store::open(&path)?;
-    let name = name_of(&args.connection.url(&store)?);
+    let name = name_of(&args.asking.connection.url(&store)?);
     let was = store.gateways.remove(&name).is_some();
     if store.current.as_deref() == Some(&name) {
         store.current = None;
@@ -114,7 +108,7 @@ pub(super) fn logout(args: &LogoutArgs) -> Result<Exit, Failure> {
     if was {
         store.save(&path)?;
     }
-    match args.output {
+    match args.asking.output {
         Output::Json => print::json(&json!({ "url": name, "removed": was }).to_string())?,
         Output::Table if was => print::line(&format!("the token for {name} is forgotten here; it runs out by itself"))?,
         Output::Table => print::line(&format!("there was no token for {name}"))?,
@@ -134,7 +128,7 @@ fn given() -> Result<Login, Failure> {
 
 async fn asked(http: &Http, url: &Url, args: &LoginArgs) -> Result<Login, Failure> {
     let client = client(http, url, args).await?;
-    let flow = Flow::begin(http, &args.connection, client).await?;
+    let flow = Flow::begin(http, &args.asking.connection, client).await?;
     let device = &flow.device;
     let address = device.verification_uri_complete.as_ref().unwrap_or(&device.verification_uri);
     print::aside(&format!("Open {} in a browser", legible(address)));
@@ -147,7 +141,7 @@ async fn asked(http: &Http, url: &Url, args: &LoginArgs) -> Result<Login, Failur
 }
 
 async fn client(http: &Http, url: &Url, args: &LoginArgs) -> Result<oidc::Client, Failure> {
-    let LoginArgs { issuer, client_id, scope, audience, connection, .. } = args;
+    let LoginArgs { issuer, client_id, scope, audience, asking: Asking { connection, .. }, .. } = args;
     let told = match (issuer, client_id) {
         (Some(_), Some(_)) => Told::default(),
         _ => told(http, url).await?,

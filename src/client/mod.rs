@@ -24,6 +24,7 @@ mod oidc;
 mod print;
 mod shown;
 mod store;
+mod tables;
 
 use std::process::ExitCode;
 
@@ -64,17 +65,17 @@ pub enum Command {
 impl Command {
     fn is_for_programs(&self) -> bool {
         let output = match self {
-            Self::Sessions(args) => args.output,
-            Self::Preview(args) => args.output,
-            Self::Kill(args) => args.output,
-            Self::Watch(args) => args.output,
-            Self::Kills(args) => args.output,
-            Self::Stats(args) => args.output,
-            Self::Export(args) => args.output,
-            Self::Targets(args) => args.output,
-            Self::Whoami(args) => args.output,
-            Self::Login(args) => args.output,
-            Self::Logout(args) => args.output,
+            Self::Sessions(args) => args.asking.output,
+            Self::Preview(args) => args.asking.output,
+            Self::Kill(args) => args.asking.output,
+            Self::Watch(args) => args.asking.output,
+            Self::Kills(args) => args.asking.output,
+            Self::Stats(args) => args.asking.output,
+            Self::Export(args) => args.asking.output,
+            Self::Targets(args) => args.asking.output,
+            Self::Whoami(args) => args.asking.output,
+            Self::Login(args) => args.asking.output,
+            Self::Logout(args) => args.asking.output,
             Self::Mcp(_) => return false,
         };
         output == shown::Output::Json

@@ -33,7 +33,8 @@ const PAGE: &str = include_str!("../console/index.html");
 
 const SCRIPTS: &[File] = files!["text/javascript; charset=utf-8";
     "api.js", "dom.js", "format.js", "login.js", "main.js", "oidc.js", "parts.js", "route.js", "stream.js", "token.js", "words.js",
-    "live/arrange.js", "live/bar.js", "live/details.js", "live/grid.js", "live/page.js", "live/queues.js", "live/rows.js",
+    "live/arrange.js", "live/bar.js", "live/criteria.js", "live/details.js", "live/grid.js", "live/page.js", "live/place.js",
+    "live/queues.js", "live/rows.js",
     "kill/ask.js", "kill/confirm.js", "kill/dialog.js", "kill/follow.js", "kill/sessions.js", "kill/timeline.js",
     "history/export.js", "history/filters.js", "history/kill.js", "history/page.js", "history/plot.js",
     "fleet/metrics.js", "fleet/page.js", "fleet/sections.js",

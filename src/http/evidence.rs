@@ -6,8 +6,9 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::{
+    audit::Verification,
     auth::Scope,
-    chain::{Checkpoint, hex},
+    chain::{Checkpoint, check::Wrong, hex},
     evidence::Delivery,
 };
 
@@ -27,6 +28,33 @@ pub(super) struct Evidence {
     waiting_seconds: Option<i64>,
     /// Where this gateway delivers checkpoints.
     checkpoints: Vec<CheckpointInfo>,
+    /// What the last `killgate audit verify` found that was noted in the record; `null` where none was. It is the word of
+    /// whoever ran it.
+    last_verification: Option<VerificationInfo>,
+}
+
+/// What a check of the whole record found.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct VerificationInfo {
+    /// When it was done, by the clock of whoever did it.
+    #[serde(with = "crate::clock::rfc3339")]
+    at: OffsetDateTime,
+    /// The exit status: 0 where nothing is wrong, 3 where nothing is sealed, else the sum of what is wrong.
+    #[schema(value_type = u32, example = 0)]
+    status: u8,
+    /// What is wrong, by the words of the check, such as `CHANGED`.
+    found: Vec<&'static str>,
+    /// How many blocks there were.
+    blocks: u64,
+    /// How many kills and removals were what was sealed.
+    verified: u64,
+}
+
+impl From<Verification> for VerificationInfo {
+    fn from(Verification { at, status, blocks, verified }: Verification) -> Self {
+        let found = Wrong::ALL.into_iter().filter(|wrong| status & wrong.status() != 0).map(Wrong::word).collect();
+        Self { at, status, found, blocks, verified }
+    }
 }
 
 /// The last block of the record.
@@ -99,6 +127,7 @@ pub(super) async fn evidence(
         Some(_) => kills.audit().waits_for(sealing.most).await.map_err(|error| unreadable_record(&error))?,
         None => None,
     };
+    let verification = kills.audit().last_verification().await.map_err(|error| unreadable_record(&error))?;
     let checkpoints = sealing.delivered.all().into_iter();
     let checkpoints =
         checkpoints.map(|(to, Delivery { number, at, is_failing })| CheckpointInfo { to, number, at, is_failing });
@@ -107,5 +136,6 @@ pub(super) async fn evidence(
         last_block: last.map(LastBlock::from),
         waiting_seconds,
         checkpoints: checkpoints.collect(),
+        last_verification: verification.map(VerificationInfo::from),
     }))
 }

@@ -35,6 +35,7 @@ mod permits;
 mod read;
 mod seal;
 mod upkeep;
+mod verified;
 mod watch;
 mod write;
 
@@ -50,6 +51,7 @@ pub(in crate::audit) use seal::{
     begin_sealing, block_before, blocks, heads, last_head, next_to_seal, removals, seal, waiting, waits_for,
 };
 pub(in crate::audit) use upkeep::{claim, forget_keys, make_months, ping};
+pub(in crate::audit) use verified::{last_verification, note_verification};
 pub(in crate::audit) use watch::{claim_watches, note_look, watch};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");

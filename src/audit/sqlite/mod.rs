@@ -26,6 +26,7 @@ mod owed;
 mod read;
 mod seal;
 mod upkeep;
+mod verified;
 mod watch;
 mod write;
 
@@ -39,6 +40,7 @@ pub(in crate::audit) use seal::{
     add, begin_sealing, block_before, blocks, due, heads, last_head, next_to_seal, removals, waiting, waits_for,
 };
 pub(in crate::audit) use upkeep::{claim, forget_keys, make_months, ping, versions};
+pub(in crate::audit) use verified::{last_verification, note_verification};
 pub(in crate::audit) use watch::{claim_watches, note_look, watch};
 pub(in crate::audit) use write::begin;
 

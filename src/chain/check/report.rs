@@ -37,7 +37,9 @@ impl Wrong {
         }
     }
 
-    const fn word(self) -> &'static str {
+    /// The word that it is told by.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Changed => "CHANGED",
             Self::Missing => "MISSING",

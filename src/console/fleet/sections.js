@@ -93,7 +93,7 @@ export function targets(items, mayList) {
 export function evidence(found, metrics) {
   const failures = total(metrics, "killgate_checkpoint_failures_total") ?? 0;
   const held = total(metrics, "killgate_seal_failures_total") ?? 0;
-  const { last_block: block, public_key: key, waiting_seconds: waits, checkpoints } = found;
+  const { last_block: block, public_key: key, waiting_seconds: waits, checkpoints, last_verification: check } = found;
   if (!key && !block) {
     return card("Evidence", h("p", { class: "notice warn" }, "No key is set, so nothing is sealed: a later change of the record would not be noticed."));
   }
@@ -108,6 +108,8 @@ export function evidence(found, metrics) {
       ["Head", h("span", { class: "mono small" }, block.head)],
       ["Public key", h("span", { class: "mono small" }, block.public_key)],
     ]) : h("p", { class: "quiet" }, "No block is sealed yet."),
+    h("h3", {}, "Last verification"),
+    verification(check, block),
     h("h3", {}, "Checkpoints"),
     checkpoints.length === 0
       ? h("p", { class: "quiet" }, "None go outside: whoever cuts off the newest blocks is not found.")
@@ -117,4 +119,14 @@ export function evidence(found, metrics) {
           h("td", {}, at ? h("span", { title: moment(at) }, ago(at)) : "not by this gateway yet", failing && h("span", { class: "chip bad" }, "fails")))))),
     (failures > 0 || held > 0) && h("p", { class: "warn-text" }, `Since this gateway's start ${several(held, "block")} could not be sealed at once, and ${several(failures, "checkpoint")} not delivered at once or contradicted the record.`),
     h("p", { class: "quiet" }, "Whether the record is what was sealed is told by whoever has the key from elsewhere: ", h("code", {}, "killgate audit verify --key PUB"), "."));
+}
+
+/** What the last check of the whole record found, as whoever ran it noted it. */
+function verification(check, block) {
+  if (!check) return h("p", { class: "quiet" }, "None is noted: nobody has checked the record, or whoever did may only read it.");
+  const { at, status, found, blocks, verified } = check;
+  const [tone, word] = status === 0 ? ["good", "nothing was wrong"] : status === 3 ? ["warn", "nothing was sealed"] : ["bad", `wrong: ${found.join(", ") || status}`];
+  return h("p", { class: "verification" },
+    h("span", { class: `chip ${tone}` }, word), " ", h("span", { title: moment(at) }, ago(at)),
+    h("span", { class: "quiet" }, `, ${several(verified, "entry", "entries")} of ${several(blocks, "block")}${block && block.number > blocks ? `; ${several(block.number - blocks, "block")} since` : ""}`));
 }

@@ -2,7 +2,9 @@
 
 import { fill, h } from "../dom.js";
 import { ask } from "../api.js";
-import { failure, field, waiting } from "../parts.js";
+import { asMatch, inWords } from "../live/criteria.js";
+import { inBody } from "../live/place.js";
+import { facts, failure, field, waiting } from "../parts.js";
 import { sessionTable } from "./sessions.js";
 
 /** So many sessions can be pinned to whose they are within the longest body. */
@@ -17,7 +19,7 @@ function pinned({ id, user, host }) {
   return pin;
 }
 
-export function askStep({ context, target, vendor, sessions, wish, close, onPreview, signal }) {
+export function askStep({ context, target, vendor, sessions, criteria, wish, close, onPreview, signal }) {
   const said = h("div", { class: "said" });
   const reason = h("textarea", { name: "reason", rows: 2, maxlength: 1000, required: true, autofocus: true });
   reason.value = wish.reason;
@@ -36,8 +38,8 @@ export function askStep({ context, target, vendor, sessions, wish, close, onPrev
     wish.on_behalf_of = behalf.value.trim();
     wish.end = canCancel ? new FormData(event.target).get("end") : "session";
     const request = {
-      target: target.alias,
-      select: { ids: sessions.length <= MOST_PINNED ? sessions.map(pinned) : sessions.map(({ id }) => id) },
+      target: inBody(target),
+      select: criteria ? { match: asMatch(criteria) } : { ids: sessions.length <= MOST_PINNED ? sessions.map(pinned) : sessions.map(({ id }) => id) },
       reason: wish.reason,
     };
     if (wish.on_behalf_of) request.on_behalf_of = wish.on_behalf_of;
@@ -54,8 +56,8 @@ export function askStep({ context, target, vendor, sessions, wish, close, onPrev
   }
 
   return h("form", { class: "step ask", onsubmit: submit },
-    sessionTable(sessions.slice(0, MOST_SHOWN).map((session) => ({ ...session, identity: session })), { label: "Selected sessions" }),
-    sessions.length > MOST_SHOWN && h("p", { class: "quiet" }, `and ${sessions.length - MOST_SHOWN} more`),
+    criteria ? h("div", { class: "notice" }, h("p", {}, "Whoever meets all of these when the list is read:"), facts(inWords(criteria))) : sessionTable(sessions.slice(0, MOST_SHOWN).map((session) => ({ ...session, identity: session })), { label: "Selected sessions" }),
+    sessions?.length > MOST_SHOWN && h("p", { class: "quiet" }, `and ${sessions.length - MOST_SHOWN} more`),
     field("Reason", reason, "It goes on record. A ticket number helps whoever asks later."),
     h("div", { class: "two" }, field("On behalf of", behalf, "The person who asked you, if it was not you."), canCancel && ends),
     said,

@@ -14,7 +14,7 @@ function freshKey() {
   return `console-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
-export function confirmStep({ request, preview, close, again, onSent, onSending, signal }) {
+export function confirmStep({ name, request, preview, close, again, onSent, onSending, signal }) {
   const victims = preview.sessions.filter(({ outcome }) => outcome === "alive");
   const others = preview.sessions.filter(({ outcome }) => outcome !== "alive");
   const said = h("div", { class: "said" });
@@ -67,8 +67,10 @@ export function confirmStep({ request, preview, close, again, onSent, onSending,
   return h("form", { class: "step confirm", onsubmit: submit },
     victims.length === 0
       ? h("p", { class: "notice" }, h("strong", {}, "Nothing here would be ended."), preview.note && ` ${preview.note}.`)
-      : h("p", { class: "lead" }, h("strong", {}, `${several(victims.length, "session")} of ${request.target} would be ended`),
-        others.length > 0 && `, ${others.length} would not.`),
+      : h("p", { class: "lead" }, h("strong", {}, `${several(victims.length, "session")} of ${name} would be ended`),
+        others.length > 0 && `, ${others.length} would not`,
+        preview.matched > victims.length && `, of ${preview.matched} that meet the criteria`),
+    preview.look?.complete === false && h("p", { class: "notice warn" }, "The vendor cut its list off: there may be more."),
     victims.length > 0 && sessionTable(victims, { label: "Sessions that would be ended" }),
     others.length > 0 && h("h3", {}, "Left alone"),
     others.length > 0 && sessionTable(others, { label: "Sessions that would not be ended", outcome: spared }),

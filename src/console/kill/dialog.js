@@ -1,17 +1,19 @@
 // Ending sessions: reason, preview, confirm, and what becomes of each.
 
 import { fill } from "../dom.js";
-import { several } from "../format.js";
+import { several, targetName } from "../format.js";
 import { dialog } from "../parts.js";
 import { askStep } from "./ask.js";
 import { confirmStep } from "./confirm.js";
 import { followStep } from "./follow.js";
 
-/** Opens the dialog for sessions of a target. `onSettled` hears when something may have been ended. */
-export function openKill(context, { target, vendor, sessions, onSettled }) {
+/** Opens the dialog for sessions of a target, or for criteria. `onSettled` hears when something may have been ended. */
+export function openKill(context, { target, vendor, sessions, criteria, onSettled }) {
+  const name = targetName(target);
+  const title = `Preview: ${criteria ? "by criteria, at" : `${several(sessions.length, "session")} of`} ${name}`;
   const leaving = new AbortController();
   let sent = false;
-  const { box, body, rename } = dialog(`Preview: ${several(sessions.length, "session")} of ${target.alias}`, () => {
+  const { box, body, rename } = dialog(title, () => {
     leaving.abort();
     if (sent) onSettled();
   });
@@ -25,17 +27,17 @@ export function openKill(context, { target, vendor, sessions, onSettled }) {
   }
 
   function begin() {
-    rename(`Preview: ${several(sessions.length, "session")} of ${target.alias}`);
-    show(askStep({ context, target, vendor, sessions, wish, close, onPreview: confirm, signal: leaving.signal }));
+    rename(title);
+    show(askStep({ context, target, vendor, sessions, criteria, wish, close, onPreview: confirm, signal: leaving.signal }));
   }
 
   function confirm(request, preview) {
-    rename(`Confirm: ${target.alias}`);
-    show(confirmStep({ request, preview, close, again: begin, onSent: follow, signal: leaving.signal, onSending: () => { sent = true; } }));
+    rename(`Confirm: ${name}`);
+    show(confirmStep({ name, request, preview, close, again: begin, onSent: follow, signal: leaving.signal, onSending: () => { sent = true; } }));
   }
 
   function follow(kill) {
-    rename(`Kill at ${target.alias}`);
+    rename(`Kill at ${name}`);
     show(followStep({ kill, close, signal: leaving.signal }));
   }
 

@@ -1,6 +1,7 @@
 // The bar above the list: where, which, how often.
 
 import { debounced, fill, freshId, h } from "../dom.js";
+import { targetName } from "../format.js";
 import { field, icon } from "../parts.js";
 import { values } from "./arrange.js";
 
@@ -22,8 +23,8 @@ function typed(input, milliseconds, work) {
   input.addEventListener("change", tell);
 }
 
-/** The bar; `change` hears of new parameters, `reload` of a wish for a new list. */
-export function bar({ change, reload }) {
+/** The bar; `change` hears of new parameters, `reload` of a wish for a new list, `byCoordinates` of one for another place. */
+export function bar({ change, reload, byCoordinates }) {
   const target = h("select", { name: "target", onchange: () => change({ target: target.value }) });
   const q = h("input", { type: "search", name: "q", placeholder: "user, client, statement …", autocomplete: "off", spellcheck: "false" });
   typed(q, 120, () => change({ q: q.value }));
@@ -42,8 +43,9 @@ export function bar({ change, reload }) {
   const every = h("select", { name: "every", "aria-label": "How often the list is read", onchange: () => change({ every: every.value }) },
     PERIODS.map(([value, title]) => h("option", { value }, title)));
   const again = h("button", { type: "button", class: "refresh", "aria-label": "Refresh", title: "Read the list again (r)", onclick: reload }, icon("refresh"), "Refresh");
+  const place = h("button", { type: "button", class: "coordinates", hidden: true, onclick: byCoordinates }, "By coordinates");
   const node = h("form", { class: "bar", role: "search", "aria-label": "Sessions", onsubmit: (event) => (event.preventDefault(), reload()) },
-    field("Target", target),
+    field("Target", target), place,
     h("div", { class: "grow" }, field("Search", q)),
     choice("user", "User"), choice("database", "Database"), choice("state", "State"),
     h("div", { class: "field short least" }, h("label", { for: (min.id = freshId("min")) }, "At least, s"), min));
@@ -53,12 +55,13 @@ export function bar({ change, reload }) {
     view,
     reload: h("div", { class: "reload" }, every, again),
     search: q,
-    /** The targets there are, grouped by vendor. */
-    offer(targets, vendors, chosen) {
+    /** The targets there are, grouped by vendor, and the place by its coordinates where one is open. */
+    offer(targets, vendors, { chosen, named, mayName }) {
+      place.hidden = !mayName;
       const groups = new Map();
       for (const item of targets) groups.set(item.vendor, [...(groups.get(item.vendor) ?? []), item]);
       const product = (name) => vendors.find((vendor) => vendor.name === name)?.product ?? name;
-      fill(target, [...groups].map(([vendor, items]) => h("optgroup", { label: product(vendor) },
+      fill(target, named && h("option", { value: "", selected: true }, `${named.vendor}: ${targetName(named)}`), [...groups].map(([vendor, items]) => h("optgroup", { label: product(vendor) },
         items.map(({ alias }) => h("option", { value: alias, selected: alias === chosen }, alias)))));
     },
     /** What the parameters say; a field that somebody writes in is left alone. */

@@ -8,20 +8,27 @@ import { failure, nothing, waiting } from "../parts.js";
 import { go, settle } from "../route.js";
 import { arranged } from "./arrange.js";
 import { bar } from "./bar.js";
+import { asParams, criteriaForm, criteriaIn } from "./criteria.js";
 import { details } from "./details.js";
 import { grid } from "./grid.js";
+import { askPlace, inQuery, mayName, named } from "./place.js";
 import { queues } from "./queues.js";
 import { COLUMNS, cells, mark, summary } from "./rows.js";
 
 /** Most sessions of one kill. */
 const MOST = 1000;
+/** The filters; whatever else stands in the address is of the criteria, or a coordinate. */
 const NAMES = ["target", "q", "user", "database", "state", "min", "sort", "view", "every"];
 const EMPTY = { items: [], complete: true };
 
 export function open(context, { params }) {
-  const state = { targets: [], vendors: [], list: EMPTY, queues: queues([]), at: null, error: null, loading: true, picked: new Map(), opened: null, filters: read(params) };
+  const state = { targets: [], vendors: [], list: EMPTY, rows: [], queues: queues([]), at: null, error: null, loading: true, picked: new Map(), opened: null, ...read(params) };
   const reading = { controller: null, timer: null };
-  const top = bar({ change, reload: () => load() });
+  const top = bar({ change, reload: () => load(), byCoordinates: () => askPlace(state.vendors, state.place, (place) => change({ target: "", place })) });
+  const by = criteriaForm({
+    change: (criteria) => change({ criteria }),
+    preview: (criteria) => kill({ criteria }),
+  });
   const rowWith = () => ({ queues: state.queues, isTree: state.filters.view === "tree", mayKill: context.mayKill, isPicked, onPick: pick });
   const table = grid({
     label: "Sessions", columns: COLUMNS, heights: { wide: 38, narrow: 104 },
@@ -34,7 +41,7 @@ export function open(context, { params }) {
   const body = h("div", { class: "live-body" });
   const side = h("div", { class: "side" });
   const foot = h("div", { class: "foot" });
-  const node = h("div", { class: "live-page" }, top.node, h("div", { class: "second" }, top.view, line, top.reload), h("div", { class: "split" }, body, side), foot);
+  const node = h("div", { class: "live-page" }, top.node, h("div", { class: "second" }, top.view, line, top.reload), by.node, h("div", { class: "split" }, body, side), foot);
 
   function isPicked({ id }) {
     return state.picked.has(id);
@@ -49,35 +56,51 @@ export function open(context, { params }) {
   }
 
   /** Takes new parameters into the address and shows what they ask for. */
-  function change(fresh) {
+  function change({ place, criteria, ...fresh }) {
     state.filters = { ...state.filters, ...fresh };
+    if (criteria) state.criteria = criteria;
     if ("target" in fresh) {
+      Object.assign(state, { place: place ?? null, criteria: {} });
       state.picked.clear();
-      Object.assign(state, { list: EMPTY, at: null, queues: queues([]) });
+      Object.assign(state, { list: EMPTY, at: null, error: null, queues: queues([]) });
       Object.assign(state.filters, { q: "", user: "", database: "", state: "", min: "", view: "" });
       closeDetails();
     }
-    settle("live", Object.fromEntries(NAMES.map((name) => [name, state.filters[name]])));
+    remember();
     const needs = needed();
-    if ("target" in fresh || needs.some((name) => name in fresh)) return load();
+    if ("target" in fresh) return aim();
+    if (needs.some((name) => name in fresh)) return load();
     if ("every" in fresh) again();
     show();
   }
 
+  /** Has the address say what is shown. */
+  function remember() {
+    settle("live", { ...Object.fromEntries(NAMES.map((name) => [name, state.filters[name]])), ...state.place, ...asParams(state.criteria) });
+  }
+
+  /** The place that is looked at, as `GET /targets` has one. */
+  function target() {
+    return state.place ? named(state.place, state.vendors) : state.targets.find(({ alias }) => alias === state.filters.target);
+  }
+
+  /** What its account can do there. */
+  function able() {
+    const { vendor: name, account } = target() ?? {};
+    const vendor = state.vendors.find((vendor) => vendor.name === name);
+    return vendor?.accounts.find((at) => at.account === account) ?? vendor;
+  }
+
   /** Criteria of which the vendor wants one before it lists anything. */
   function needed() {
-    const target = state.targets.find(({ alias }) => alias === state.filters.target);
-    const vendor = state.vendors.find(({ name }) => name === target?.vendor);
-    const account = vendor?.accounts.find(({ account: name }) => name === target.account);
-    return (account?.listing ?? vendor?.listing)?.needs_one_of ?? [];
+    return able()?.listing?.needs_one_of ?? [];
   }
 
   async function load() {
     clearTimeout(reading.timer);
     reading.controller?.abort();
     const controller = (reading.controller = new AbortController());
-    const { target } = state.filters;
-    if (!target) return;
+    if (!target()) return;
     const needs = needed().filter((name) => state.filters[name]);
     state.loading = true;
     show();
@@ -86,7 +109,7 @@ export function open(context, { params }) {
       return show();
     }
     try {
-      const query = { target, ...Object.fromEntries(needs.map((name) => [name, state.filters[name]])) };
+      const query = { ...inQuery(target()), ...Object.fromEntries(needs.map((name) => [name, state.filters[name]])) };
       const list = await ask("sessions", { query, signal: controller.signal });
       Object.assign(state, { list, queues: queues(list.items), at: Date.now(), error: null });
       keepPicked();
@@ -120,13 +143,22 @@ export function open(context, { params }) {
     if (state.at) state.filters.view ||= state.queues.heads.length > 0 ? "tree" : "list";
     top.show(state.filters, state.list.items);
     top.busy(state.loading);
-    const rows = arranged(state.list.items, state.queues, state.filters);
-    showLine(rows.filter(({ session }) => !session.isUnseen).length);
-    showBody(rows);
+    by.node.hidden = !mayMatch();
+    by.show(state.criteria, needed());
+    state.rows = arranged(state.list.items, state.queues, state.filters);
+    showLine();
+    showBody();
     showFoot();
   }
 
-  function showLine(shown) {
+  /** Criteria choose from a list. */
+  function mayMatch() {
+    return context.mayKill && Boolean(able()?.listing);
+  }
+
+  function showLine() {
+    const shown = state.rows.filter(({ session }) => !session.isUnseen).length;
+    const free = rowsToPick().length;
     const { count, cut, blocked } = summary({ shown, all: state.list.items.length, complete: state.list.complete, queues: state.queues });
     const isTree = state.filters.view === "tree";
     fill(line,
@@ -136,11 +168,11 @@ export function open(context, { params }) {
       blocked && !isTree && h("button", { type: "button", class: "link", onclick: () => change({ view: "tree" }) }, "show the queues"),
       cut && h("span", { class: "chip warn" }, cut),
       !context.mayKill && state.at && h("span", { class: "quiet" }, "This token may look and not kill."),
-      context.mayKill && rowsToPick().length > 0 && h("button", { type: "button", class: "link pick-all", onclick: pickAll }, `select all shown (${rowsToPick().length})`));
+      context.mayKill && free > 0 && h("button", { type: "button", class: "link pick-all", onclick: pickAll }, `select all shown (${free})`));
   }
 
   function rowsToPick() {
-    return arranged(state.list.items, state.queues, state.filters).map(({ session }) => session).filter((session) => !session.isUnseen && !session.protected);
+    return state.rows.map(({ session }) => session).filter((session) => !session.isUnseen && !session.protected);
   }
 
   function pickAll() {
@@ -149,13 +181,14 @@ export function open(context, { params }) {
     showFoot();
   }
 
-  function showBody(rows) {
+  function showBody() {
+    const { rows } = state;
     if (state.error) return fill(body, failure(state.error, () => load()));
     if (state.loading && !state.at) return fill(body, waiting("Reading the list"));
     if (needed().length > 0 && !state.at) {
       return fill(body, nothing(`This vendor lists by ${needed().join(" or ")} only.`, h("p", { class: "quiet" }, "Fill one of these in above.")));
     }
-    if (!state.filters.target) return fill(body, nothing("There is no target for this caller."));
+    if (!target()) return fill(body, nothing("There is no target for this caller."));
     if (rows.length === 0) {
       const isTree = state.filters.view === "tree" && state.queues.heads.length === 0;
       return fill(body, isTree
@@ -172,13 +205,13 @@ export function open(context, { params }) {
     if (size === 0) return fill(foot);
     fill(foot, h("strong", {}, `${several(size, "session")} selected`),
       h("button", { type: "button", class: "bare", onclick: () => (state.picked.clear(), table.repaint(), showFoot()) }, "Clear"),
-      h("button", { type: "button", class: "danger preview", onclick: () => kill([...state.picked.values()]) }, "Preview kill"));
+      h("button", { type: "button", class: "danger preview", onclick: () => kill({ sessions: [...state.picked.values()] }) }, "Preview kill"));
   }
 
   function openDetails(session) {
     state.opened = session.id;
     fill(side, details(session, {
-      queues: state.queues, mayKill: context.mayKill, onClose: closeDetails, onKill: () => kill([session]),
+      queues: state.queues, mayKill: context.mayKill, onClose: closeDetails, onKill: () => kill({ sessions: [session] }),
       onGo: (id) => openDetails(state.queues.byId.get(id)),
     }));
     node.classList.add("has-side");
@@ -194,10 +227,11 @@ export function open(context, { params }) {
     if (at >= 0) table.focusRow(at);
   }
 
-  function kill(sessions) {
-    const target = state.targets.find(({ alias }) => alias === state.filters.target);
-    const vendor = state.vendors.find(({ name }) => name === target.vendor);
-    openKill(context, { target, vendor, sessions, onSettled: () => {
+  /** `what` is sessions, or criteria. */
+  function kill(what) {
+    const at = target();
+    const vendor = state.vendors.find(({ name }) => name === at.vendor);
+    openKill(context, { target: at, vendor, ...what, onSettled: () => {
       state.picked.clear();
       load();
     } });
@@ -209,7 +243,7 @@ export function open(context, { params }) {
       if (event.key === "Escape") event.target.blur();
       return;
     }
-    const keys = { "/": () => top.search.focus(), r: () => load(), j: () => table.focusRow(0), k: () => state.picked.size > 0 && kill([...state.picked.values()]) };
+    const keys = { "/": () => top.search.focus(), r: () => load(), j: () => table.focusRow(0), k: () => state.picked.size > 0 && kill({ sessions: [...state.picked.values()] }), c: () => mayMatch() && by.open(state.filters) };
     if (!keys[event.key]) return;
     event.preventDefault();
     keys[event.key]();
@@ -227,17 +261,22 @@ export function open(context, { params }) {
     await aim();
   }
 
-  /** Shows the target that the address names, or the first one. */
+  /** Shows the place that the address names, or the first target. */
   async function aim() {
-    const known = state.targets.some(({ alias }) => alias === state.filters.target);
-    if (state.filters.target && !known) {
-      top.offer(state.targets, state.vendors, null);
-      fill(body, nothing(`There is no target ${state.filters.target} for this caller.`, h("button", { type: "button", onclick: () => go("live") }, "Show the others")));
-      return;
+    const isKnown = state.targets.some(({ alias }) => alias === state.filters.target);
+    const missing = state.place ? !target() && "This token may not open that place: sessions there can be looked at by their aliases only, if at all."
+      : state.filters.target && !isKnown && `There is no target ${state.filters.target} for this caller.`;
+    if (!state.place) state.filters.target ||= state.targets[0]?.alias ?? "";
+    top.offer(state.targets, state.vendors, { chosen: missing ? null : state.filters.target, named: missing ? null : state.place && target(), mayName: mayName(state.vendors) });
+    by.node.hidden = Boolean(missing) || !mayMatch();
+    if (missing) return fill(body, nothing(missing, h("button", { type: "button", onclick: () => go("live") }, "Show the others")));
+    if (state.place) {
+      state.place = target();
+      remember();
     }
-    state.filters.target ||= state.targets[0]?.alias ?? "";
-    top.offer(state.targets, state.vendors, state.filters.target);
-    await load();
+    if (target()) return load();
+    state.loading = false;
+    show();
   }
 
   document.addEventListener("keydown", onKey);
@@ -245,16 +284,17 @@ export function open(context, { params }) {
   return {
     node,
     update(fresh) {
-      const before = state.filters.target;
-      state.filters = read(fresh);
-      state.filters.target ||= state.targets[0]?.alias ?? "";
-      if (state.filters.target === before) return show();
+      const where = () => JSON.stringify([state.filters.target, state.place]);
+      const before = where();
+      Object.assign(state, read(fresh));
+      if (!state.place) state.filters.target ||= state.targets[0]?.alias ?? "";
+      if (where() === before) return show();
       // What comes of the target before is nobody's any more.
       reading.controller?.abort();
       Object.assign(state, { list: EMPTY, at: null, error: null, loading: true, queues: queues([]) });
       state.picked.clear();
       closeDetails();
-      if (state.targets.length > 0) aim();
+      if (state.vendors.length > 0) aim();
     },
     leave() {
       document.removeEventListener("keydown", onKey);
@@ -265,7 +305,10 @@ export function open(context, { params }) {
   };
 }
 
+/** What an address says: filters, criteria, and the place where it has coordinates. */
 function read(params) {
   const filters = Object.fromEntries(NAMES.map((name) => [name, params.get(name) ?? ""]));
-  return { ...filters, sort: filters.sort || "-seconds" };
+  const others = [...params].filter(([name, value]) => value && !NAMES.includes(name) && !name.includes("."));
+  const place = params.has("vendor") ? Object.fromEntries(others) : null;
+  return { filters: { ...filters, target: place ? "" : filters.target, sort: filters.sort || "-seconds" }, criteria: criteriaIn(params), place };
 }

@@ -24,7 +24,7 @@ const BEFORE: [&str; 9] =
 
 /// What stands for the sessions: of all of them, or of one.
 const SESSIONS: [&str; 1] = ["sessions"];
-const SESSION: [&str; 7] = [
+const SESSION: [&str; 12] = [
     "session_id",
     "session_outcome",
     "session_detail",
@@ -32,6 +32,11 @@ const SESSION: [&str; 7] = [
     "session_database",
     "session_host",
     "session_started_at",
+    "session_command",
+    "session_state",
+    "session_seconds",
+    "session_statement_digest",
+    "session_statement",
 ];
 
 /// The columns after them.
@@ -171,6 +176,11 @@ fn of(LineSession { id, outcome, detail, identity }: &LineSession) -> [String; S
         identity("database"),
         identity("host"),
         identity("started_at"),
+        identity("command"),
+        identity("state"),
+        identity("seconds"),
+        identity("statement_digest"),
+        identity("statement"),
     ]
 }
 

@@ -26,7 +26,7 @@ impl Looks {
     pub(in crate::kill) async fn show_picks(&self, runner: &Runner, target: &Target, reader: &Reader, kill: &mut Kill) {
         match self.picked(runner, target, reader).await {
             Ok(None) => {}
-            Ok(Some((sessions, look))) => (kill.sessions, kill.look) = (sessions, Some(look)),
+            Ok(Some((sessions, look))) => (kill.sessions, kill.look) = (sessions, look),
             Err(problem) => tracing::info!(kill_id = %kill.id, code = problem.code.as_str(), "a preview saw nothing"),
         }
     }
@@ -36,7 +36,7 @@ impl Looks {
         runner: &Runner,
         target: &Target,
         reader: &Reader,
-    ) -> Result<Option<(Vec<Session>, Look)>, Problem> {
+    ) -> Result<Option<(Vec<Session>, Option<Look>)>, Problem> {
         let at = self.clock.now();
         let until = Instant::now() + runner.limit.max_wait + runner.limit.timeout;
         let ids = match timeout_at(until, runner.pick(target, reader, until)).await {
@@ -46,14 +46,18 @@ impl Looks {
             Err(_) => return Err(Problem::new(ProblemCode::UpstreamFailed, "the vendor did not name them in time")),
         };
         // Without the list it is still known what was named, only not whose sessions these are.
-        let seen = self.read(runner, target, &[ListFilter::default()], reader).await.ok();
+        let has_list = self.policy.targets.able(runner.vendor, &target.account).listing.is_some();
+        let filters = [ListFilter::default()];
+        let seen = if has_list { self.read(runner, target, &filters, reader).await.ok() } else { None };
         let nothing = List { sessions: vec![], complete: false };
         let list = seen.as_ref().map_or(&nothing, |seen| seen.list(false));
         let protection = |session: &_| self.policy.targets.protection(target, session);
         let judge = Judge { list, by_user: false, is_narrowed: false, pins: &BTreeMap::new(), protection, at };
         let Victims { sessions, .. } = judge.judge(&Selector::Ids(ids));
         let sessions = sessions.into_iter().map(shown).collect();
-        Ok(Some((sessions, Look { at, complete: list.complete, to_kill_ms: None })))
+        // A list that there is not was not cut off either.
+        let look = has_list.then_some(Look { at, complete: list.complete, to_kill_ms: None });
+        Ok(Some((sessions, look)))
     }
 }
 

@@ -57,6 +57,12 @@ async fn axe_finds_nothing_wrong_on_any_page() {
         preview(&browser, "30101", "INC-4711").await;
         check("preview").await;
         browser.click("dialog header button").await;
+        browser.js("document.querySelector('.criteria').open = true").await;
+        check("criteria").await;
+        browser.js("document.querySelector('.criteria').open = false").await;
+        browser.click(".bar .coordinates").await;
+        check("coordinates").await;
+        browser.click("dialog header button").await;
         browser.js("location.hash = '#/history'").await;
         browser
             .until("return document.querySelectorAll('.kills tbody tr').length && document.querySelector('.bars')")

@@ -1,6 +1,8 @@
 //! The fleet: limits, breakers, open kills, evidence.
 
-use killgate::chain::SealKey;
+use std::time::Duration;
+
+use killgate::{audit::Verification, chain::SealKey, clock::Clock};
 use secrecy::ExposeSecret as _;
 
 use super::kit::{ALL, gateway_with, kill, logged_in};
@@ -31,6 +33,16 @@ async fn the_fleet_tells_limits_open_kills_and_how_far_the_record_is_sealed() {
         .until("document.querySelector('.head button').click(); return /a file\\s+\\d/.test(document.body.innerText)")
         .await;
     assert!(browser.text("main").await.contains("Signature\ngood"), "{}", browser.text("main").await);
+    browser.sees("main", "None is noted").await;
+    let audit = gateway.app.kills().audit();
+    let at = Clock::system().now();
+    let found = |status| Verification { at, status, blocks: 1, verified: 2 };
+    audit.note_verification(found(0)).await.unwrap();
+    browser.click(".head button").await;
+    browser.sees(".verification", "nothing was wrong").await;
+    audit.note_verification(Verification { at: at + Duration::from_secs(1), ..found(4 + 64) }).await.unwrap();
+    browser.click(".head button").await;
+    browser.sees(".verification .bad", "wrong: CHANGED, CHECKPOINT").await;
     assert_eq!(browser.complaints().await, [""; 0]);
 }
 

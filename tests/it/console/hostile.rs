@@ -13,6 +13,10 @@ const SCRIPTS: [&str; 5] = [
     "{{constructor.constructor('window.pwned=1')()}}",
 ];
 
+fn urlencoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_text_runs_as_a_script_and_none_breaks_the_page() {
     let gateway = gateway().await;
@@ -56,6 +60,21 @@ async fn no_text_runs_as_a_script_and_none_breaks_the_page() {
         browser.js("location.hash = '#/live?target=orders-ro&q=WWWW'").await;
         browser.sees(".grid-body", "WWWW").await;
         stands("the list of long names").await;
+        // What is selected has its bar before the form on a telephone.
+        browser.click(".foot .bare").await;
+        for text in SCRIPTS.iter().map(ToString::to_string).chain([turned.clone()]) {
+            let place = format!("#/live?target=orders-ro&end.user={0}&end.statement={0}", urlencoded(&text));
+            browser.js(&format!("location.hash = {}", json!(place))).await;
+            let holds =
+                format!("return document.querySelector('.criteria input[name=user]')?.value === {}", json!(text));
+            browser.until(&holds).await;
+            browser.click(".criteria button[type=submit]").await;
+            browser.write("dialog textarea[name=reason]", SCRIPTS[0]).await;
+            browser.click("dialog button[type=submit]").await;
+            browser.until("return document.querySelector('dialog .confirm, dialog .notice.bad')").await;
+            stands("the criteria").await;
+            browser.click("dialog header button").await;
+        }
         browser.js("location.hash = '#/history'").await;
         browser.sees(".kills", "<img src=x").await;
         stands("the history").await;

@@ -3,6 +3,7 @@
 mod accessible;
 mod below;
 mod browser;
+mod criteria;
 mod crowd;
 mod cutter;
 mod export;
@@ -13,5 +14,6 @@ mod kit;
 mod live;
 mod login;
 mod pictures;
+mod places;
 mod served;
 mod stream;

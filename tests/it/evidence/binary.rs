@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use killgate::{
-    audit::{Line, Settings},
+    audit::{Line, Settings, Verification},
     chain::{BlockLine, SealKey},
 };
 use secrecy::ExposeSecret as _;
@@ -45,7 +45,18 @@ async fn the_exit_status_says_what_is_wrong(book: &Book) {
         assert_eq!(ended.status.code(), Some(status), "{} {}", ended.stdout, ended.stderr);
         assert!(ended.stdout.contains(words), "{words} in {}", ended.stdout);
     };
+    assert_eq!(book.audit.last_verification().await, Ok(None));
     told(0, "verified: 10 entries in 3 blocks, 3 checkpoints").await;
+    // Word of it stays.
+    let noted = async || {
+        let Verification { status, blocks, verified, .. } = book.audit.last_verification().await.unwrap().unwrap();
+        (status, blocks, verified)
+    };
+    assert_eq!(noted().await, (0, 3, 10));
+    for change in ["UPDATE verifications SET status = 0", "DELETE FROM verifications"] {
+        let refused = book.raw(change).await.unwrap_err();
+        assert!(refused.contains("append-only"), "{refused}");
+    }
     let change = book.body("asked.caller", "\"mallory\"");
     sealed.tamper(&format!("UPDATE kill_log SET {change} WHERE seq = 1 AND kill_id = {}", sealed.id(0))).await;
     told(4, &format!("CHANGED: {} is not as it was sealed in block 1", sealed.kills[0])).await;
@@ -61,6 +72,7 @@ async fn the_exit_status_says_what_is_wrong(book: &Book) {
     told(8 + 16 + 32 + 64, "CHAIN: block 3: its total is wrong").await;
     sealed.tamper("DELETE FROM blocks").await;
     told(16 + 64, "CHECKPOINT: blocks 1 to 3 are missing, the last").await;
+    assert_eq!(noted().await, (16 + 64, 0, 0));
 }
 
 async fn what_cannot_be_checked_is_not_called_verified(book: &Book) {

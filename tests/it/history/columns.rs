@@ -99,6 +99,11 @@ async fn a_row_is_a_session_where_that_is_asked_for(engine: Engine) {
     let mut done = answered(&kill, &[("1111", Outcome::Killed), ("2222", Outcome::Failed)]);
     let mut known = aged::whose("report", "orders");
     (known.host, known.started_at) = (Some("10.0.0.7:4".into()), Some(NOON.replace_nanosecond(0).unwrap()));
+    known.command = Some("Query".into());
+    known.state = Some("executing".into());
+    known.seconds = Some(1850);
+    known.statement_digest = Some("82a20b4bc8c34a4e50f5c52b8d6c6d4e".into());
+    known.statement = Some("=select ?".into());
     done.sessions[0].identity = Some(known);
     done.sessions[1].detail = Some("not reported as killed".into());
     audit.conclude(&done, NOON, "answered", None).await.unwrap();
@@ -114,6 +119,13 @@ async fn a_row_is_a_session_where_that_is_asked_for(engine: Engine) {
     assert_eq!(cells(&rows[0]), [""; 7]);
     assert_eq!(cells(&rows[1]), ["1111", "killed", "", "report", "orders", "10.0.0.7:4", "2026-03-04T12:00:00.000Z"]);
     assert_eq!(cells(&rows[2]), ["2222", "failed", "not reported as killed", "", "", "", ""]);
+    let doing = |row: &Value| {
+        ["command", "state", "seconds", "statement_digest", "statement"]
+            .map(|name| row[format!("session_{name}")].as_str().unwrap().to_owned())
+    };
+    let statement = "'=select ?";
+    assert_eq!(doing(&rows[1]), ["Query", "executing", "1850", "82a20b4bc8c34a4e50f5c52b8d6c6d4e", statement]);
+    assert_eq!([doing(&rows[0]), doing(&rows[2])], [[""; 5]; 2]);
     assert!(rows.iter().all(|row| row.get("sessions").is_none() && row["caller"] == "bot"));
 }
 

@@ -82,6 +82,8 @@ async fn the_serving_role_adds_blocks_and_keeps_its_bookkeeping() {
         "SELECT FROM blocks",
         "SELECT FROM removals",
         &format!("INSERT INTO kill_returns VALUES ('{id}', 2, now(), 1, true)"),
+        "INSERT INTO verifications VALUES (gen_random_uuid(), now(), 0, 1, 1)",
+        "SELECT FROM verifications",
         &format!("INSERT INTO kill_watches VALUES ('{id}', 'here', now(), 0, '{{}}') ON CONFLICT DO NOTHING"),
         "UPDATE kill_watches SET looks = 1",
         "DELETE FROM kill_watches",

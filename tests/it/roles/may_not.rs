@@ -62,6 +62,8 @@ async fn the_serving_role_cannot_change_what_was_recorded() {
         ),
         ("CREATE RULE forget AS ON INSERT TO kill_log DO INSTEAD NOTHING", "must be owner"),
         // Who came back.
+        ("UPDATE verifications SET status = 0", "permission denied"),
+        ("DELETE FROM verifications", "permission denied"),
         ("UPDATE kill_returns SET returned = 0", "permission denied"),
         ("DELETE FROM kill_returns", "permission denied"),
         ("TRUNCATE kill_returns", "permission denied"),

@@ -51,6 +51,7 @@ async fn a_preview_shows_whom_it_would_pick_and_ends_nobody() {
     assert_eq!((answer.status.as_u16(), &answer.body["status"]), (200, &json!("preview")), "{}", answer.body);
     let sessions = answer.body["sessions"].as_array().unwrap();
     assert!(!sessions.is_empty() && sessions.iter().all(|session| session["outcome"] == "alive"), "{}", answer.body);
+    assert_eq!(answer.body["look"], json!(null), "there is no list that could have been cut off");
     assert!(gateway.clouds.calls_for(Action::RdsKill).is_empty());
     let mut body = intelligent();
     body["confirm"] = answer.body["confirm"].clone();
