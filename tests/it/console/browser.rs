@@ -125,6 +125,11 @@ impl Browser {
         self.call(Method::POST, "/url", json!({ "url": url })).await.unwrap();
     }
 
+    /// Loads the page anew.
+    pub(super) async fn reload(&self) {
+        self.call(Method::POST, "/refresh", json!({})).await.unwrap();
+    }
+
     /// What a function's body returns in the page.
     pub(super) async fn js(&self, body: &str) -> Value {
         self.try_js(body).await.unwrap_or_else(|error| panic!("{body}: {error}"))

@@ -28,7 +28,7 @@ async fn one_click_on_an_address_with_a_token_logs_in_and_leaves_no_token_in_it(
     browser.until("return document.querySelectorAll('.grid-body .grid-row').length").await;
     let address = browser.js("return location.href").await;
     assert!(!address.as_str().unwrap().contains(&token), "{address}");
-    browser.js("location.reload()").await;
+    browser.reload().await;
     browser.sees(".caller", "dba").await;
     assert_eq!(browser.js("return localStorage.length + document.cookie.length").await, 0);
     browser.click(".who button").await;
