@@ -48,9 +48,9 @@ pub(super) async fn export(args: ExportArgs) -> Result<Exit, Failure> {
     if file.is_none() && io::stdout().is_terminal() {
         return Err(Failure::wrong("an export is for a file, not for a terminal").hint("--file FILE, or > FILE"));
     }
-    if let Some(file) = &file
-        && fs::symlink_metadata(file).is_ok_and(|there| !force || !there.is_file())
-    {
+    let beside = file.as_deref().filter(|_| form.format == Format::Csv).map(beside);
+    let is_in_the_way = |file: &&PathBuf| fs::symlink_metadata(file).is_ok_and(|there| !force || !there.is_file());
+    if let Some(file) = [&file, &beside].into_iter().flatten().find(is_in_the_way) {
         let name = file.display();
         return Err(Failure::wrong(format!("--file: {name} is there already")).hint("--force replaces a regular file"));
     }
@@ -64,20 +64,28 @@ pub(super) async fn export(args: ExportArgs) -> Result<Exit, Failure> {
     }
     let gateway = connection.open().await?;
     let answer = gateway.stream(&["kills", "export"], &encode(&query), &[]).await?;
-    let beside = answer.header("link").and_then(manifest_of).map(str::to_owned);
+    let described_by = answer.header("link").and_then(manifest_of).map(str::to_owned);
     let unfinished = file.as_deref().map(Unfinished::of).transpose()?;
     let out: Box<dyn io::Write> = match &unfinished {
         Some(unfinished) => Box::new(unfinished.create()?),
         None => Box::new(io::stdout().lock()),
     };
     let written = write(answer, out).await?;
-    let manifest = match beside {
-        None => written.check_itself()?,
-        Some(query) => written.check(&gateway, &query).await?,
+    let (manifest, text) = match described_by {
+        None => (written.check_itself()?, None),
+        Some(query) => written.check(&gateway, &query).await.map(|(manifest, text)| (manifest, Some(text)))?,
     };
     let Some((file, unfinished)) = file.zip(unfinished) else { return Ok(Exit::Done) };
-    let cannot = |error: io::Error| Failure::here(format!("cannot write {}: {error}", file.display()));
-    fs::rename(&unfinished.0, &file).map_err(cannot)?;
+    let cannot = |file: &Path, error: &io::Error| Failure::here(format!("cannot write {}: {error}", file.display()));
+    if let Some((beside, text)) = beside.zip(text) {
+        // First: a table that is there has its manifest.
+        let unfinished = Unfinished::of(&beside)?;
+        let written = unfinished.create().and_then(|mut file| {
+            writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(|error| cannot(&beside, &error))
+        });
+        written.and_then(|()| fs::rename(&unfinished.0, &beside).map_err(|error| cannot(&beside, &error)))?;
+    }
+    fs::rename(&unfinished.0, &file).map_err(|error| cannot(&file, &error))?;
     match output {
         Output::Json => print::json(&json!({ "file": file.display().to_string(), "manifest": manifest }).to_string())?,
         Output::Table => print::line(&format!("{} kills in {}", manifest["kills"], file.display()))?,
@@ -130,12 +138,21 @@ impl Written {
     }
 
     /// Against a manifest that stands beside it.
-    async fn check(mut self, gateway: &Gateway, query: &str) -> Result<Value, Failure> {
-        let manifest = gateway.get(&["kills", "export", "manifest"], query).await?.value()?;
+    async fn check(mut self, gateway: &Gateway, query: &str) -> Result<(Value, String), Failure> {
+        let document = gateway.get(&["kills", "export", "manifest"], query).await?;
+        let manifest: Value = document.value()?;
         self.but_last.update(&self.last_line);
         let sum = hex(self.but_last.finish().as_ref());
-        if manifest.get("sha256").and_then(Value::as_str) == Some(&sum) { Ok(manifest) } else { Err(cut_off()) }
+        let is_whole = manifest.get("sha256").and_then(Value::as_str) == Some(&sum);
+        if is_whole { Ok((manifest, document.text)) } else { Err(cut_off()) }
     }
+}
+
+/// Where the manifest of a table stands: `FILE.manifest.json`.
+fn beside(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".manifest.json");
+    name.into()
 }
 
 /// A file that is not complete; removed with the value where it was not given its name.

@@ -33,7 +33,7 @@ pub(super) fn find(request: &ServiceRequest) {
 }
 
 /// Whether a proxy that is believed sends it.
-pub(super) fn is_of_proxy(request: &ServiceRequest) -> bool {
+pub(super) fn is_of_proxy(request: &HttpRequest) -> bool {
     let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
     let proxies = request.app_data::<web::Data<Proxies>>();
     peer.zip(proxies).is_some_and(|(peer, proxies)| proxies.trust(peer))

@@ -1,6 +1,9 @@
 //! `GET /.well-known/oauth-protected-resource`: how to get a token, for whoever has none (RFC 9728).
 
-use actix_web::{HttpRequest, HttpResponse, http::header};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{header, uri},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -9,7 +12,7 @@ use crate::{
     config::{Auth, Issuer, Keys, Login},
 };
 
-use super::{current, prefix, problem::Failure, query, schema::WrongMethod};
+use super::{client, current, prefix, problem::Failure, query, schema::WrongMethod};
 
 /// What is told of it, as it is configured.
 #[derive(Debug, Clone, Default)]
@@ -70,17 +73,28 @@ pub(super) struct LoginClient {
 pub(super) async fn how(request: HttpRequest) -> Result<HttpResponse, Failure> {
     query::none(&request)?;
     let HowToLogIn { issuers, login } = current::of(&request)?.login.as_ref().clone();
-    let asked = request.connection_info();
     let login = login.map(|Login { client_id, scope, audience }| LoginClient { client_id, scope, audience });
     let mut response = HttpResponse::Ok();
     // It says how it was asked, so it is of use to nobody else.
     response.insert_header((header::CACHE_CONTROL, "no-store"));
     Ok(response.json(ProtectedResource {
-        resource: format!("{}://{}{}", asked.scheme(), asked.host(), prefix::of(&request)),
+        resource: format!("{}{}", asked_as(&request), prefix::of(&request)),
         authorization_servers: issuers,
         bearer_methods_supported: vec!["header"],
         scopes_supported: Scope::ALL.iter().map(|scope| scope.as_str()).collect(),
         resource_name: "killgate",
         login,
     }))
+}
+
+/// The scheme and the host by which this gateway was asked: a proxy that is trusted says so, and nobody else.
+fn asked_as(request: &HttpRequest) -> String {
+    if client::is_of_proxy(request) {
+        let asked = request.connection_info();
+        return format!("{}://{}", asked.scheme(), asked.host());
+    }
+    let scheme = if request.app_config().secure() { "https" } else { "http" };
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = request.uri().authority().map(uri::Authority::as_str).or(host);
+    format!("{scheme}://{}", host.unwrap_or_else(|| request.app_config().host()))
 }

@@ -30,7 +30,7 @@ pub(super) async fn put_before(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let told = client::is_of_proxy(&request).then(|| told(request.headers())).flatten();
+    let told = client::is_of_proxy(request.request()).then(|| told(request.headers())).flatten();
     let Some(prefix) = told else { return next.call(request).await };
     request.extensions_mut().insert(Prefix(prefix.clone()));
     let mut response = next.call(request).await?;

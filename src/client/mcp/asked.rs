@@ -95,8 +95,9 @@ pub(super) struct Preview {
     statement_only: bool,
     /// Why, for the record: an incident, or what is wrong, in the person's words.
     reason: String,
-    /// The person you act for, such as a mail address. Never yourself, and never made up.
-    pub(super) on_behalf_of: String,
+    /// The person you act for, such as a mail address. Never yourself, and never made up. May be left out where this server was
+    /// started for one person only.
+    pub(super) on_behalf_of: Option<String>,
 }
 
 impl Preview {
@@ -105,7 +106,7 @@ impl Preview {
     }
 
     /// As a kill has it.
-    pub(super) fn body(&self) -> Result<Value, Failure> {
+    pub(super) fn body(&self, person: &str) -> Result<Value, Failure> {
         let select = match (&self.ids, &self.criteria, self.intelligent) {
             (Some(ids), None, false) => json!({ "ids": ids }),
             (None, Some(criteria), false) => json!({ "match": criteria.members() }),
@@ -113,7 +114,7 @@ impl Preview {
             _ => return Err(Failure::wrong("give exactly one of ids, criteria, intelligent")),
         };
         let mut body = json!({
-            "target": self.target, "select": select, "reason": self.reason, "on_behalf_of": self.on_behalf_of.trim(),
+            "target": self.target, "select": select, "reason": self.reason, "on_behalf_of": person,
         });
         if self.statement_only {
             body["end"] = json!("statement");

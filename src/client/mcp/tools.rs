@@ -122,7 +122,7 @@ impl Tools {
     }
 
     async fn shown(&self, sent: &Extensions, asked: Preview) -> Result<String, Failure> {
-        let person = asked.on_behalf_of.trim();
+        let person = asked.on_behalf_of.as_deref().map(str::trim).or(self.person.as_deref()).unwrap_or_default();
         if person.is_empty() {
             return Err(Failure::wrong("on_behalf_of: name the person you act for"));
         }
@@ -132,7 +132,7 @@ impl Tools {
                 format!("on_behalf_of: this agent acts for {only} and for nobody else"),
             ));
         }
-        let mut body = asked.body()?;
+        let mut body = asked.body(person)?;
         let caller = self.caller(sent).await?;
         let document = previewed(&caller.gateway, &body, &fresh_key()).await?;
         let preview: Kill = document.read()?;

@@ -103,7 +103,7 @@ impl Vendor for TaurusDb {
         Call::json(
             "kill",
             Effect::Kill,
-            "processes",
+            "delete-processes",
             Method::DELETE,
             processes(&order.target),
             &json!({ "processes": ids }),

@@ -12,6 +12,9 @@ on_one_engine! {
 
 const BELOW: (&str, &str) = ("X-Forwarded-Prefix", "/ops/killgate");
 
+const HOST: (&str, &str) = ("X-Forwarded-Host", "killgate.example.com");
+const SCHEME: (&str, &str) = ("X-Forwarded-Proto", "https");
+
 async fn behind(engine: Engine, proxies: &'static str) -> Gateway {
     let env = vec![("KILLGATE__SERVER__TRUSTED_PROXIES", proxies)];
     Gateway::start_with(engine, Setup { env, ..Setup::default() }).await
@@ -40,6 +43,8 @@ async fn links_lead_below_the_prefix_of_a_trusted_proxy(engine: Engine) {
     assert_eq!(document.body["servers"][0]["url"], "/ops/killgate");
     let login = get(&gateway, "/.well-known/oauth-protected-resource", &[BELOW]).await;
     assert!(login.body["resource"].as_str().unwrap().ends_with("/ops/killgate"), "{}", login.body);
+    let login = get(&gateway, "/.well-known/oauth-protected-resource", &[BELOW, HOST, SCHEME]).await;
+    assert_eq!(login.body["resource"], "https://killgate.example.com/ops/killgate");
     // The page of the document asks for it beside itself.
     let page = get(&gateway, "/docs/swagger-initializer.js", &[BELOW]).await;
     assert!(page.body.as_str().unwrap().contains("\"../openapi.json\""), "{}", page.body);
@@ -55,6 +60,8 @@ async fn nobody_elses_prefix_is_believed(engine: Engine) {
     assert_eq!(done.header("location"), Some(format!("/kills/{}", done.kill_id()).as_str()));
     assert_eq!(get(&gateway, "/docs", &[BELOW]).await.header("location"), Some("/docs/"));
     assert_eq!(get(&gateway, "/openapi.json", &[BELOW]).await.body["servers"][0]["url"], "/");
+    let login = get(&gateway, "/.well-known/oauth-protected-resource", &[BELOW, HOST, SCHEME]).await;
+    assert_eq!(login.body["resource"], format!("http://{}", gateway.app.address()));
     let posted = gateway.client().send(Method::POST, "/docs", &[BELOW], String::new()).await;
     assert_eq!(posted.status.as_u16(), 405);
 }

@@ -166,18 +166,22 @@ async fn an_export_is_whole_or_not_there() {
     let table = anna.run("export --format csv --rows sessions --file it.csv -o json").await;
     assert_eq!(table.assert(0).json()["manifest"]["kills"], 2);
     assert_eq!(std::fs::read_to_string(path("it.csv")).unwrap().lines().count(), 3);
+    let manifest: Value = serde_json::from_slice(&std::fs::read(path("it.csv.manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest, table.json()["manifest"]);
+    std::fs::remove_file(path("it.csv")).unwrap();
     for (words, said) in [
-        ("export --file it.csv", "it.csv is there already"),
+        ("export --format csv --file it.csv", "it.csv.manifest.json is there already"),
+        ("export --file all.ndjson", "all.ndjson is there already"),
         ("export --excel", "--format csv only"),
         ("export --status done --file new.ndjson", "status has no such word"),
     ] {
         assert!(anna.run(words).await.assert(2).stderr.contains(said), "{words}");
     }
-    anna.run("export --file it.csv --force").await.assert(0);
+    anna.run("export --format csv --file it.csv --force").await.assert(0);
     let seen = anna.at_terminal("export", 80, "").await;
     assert!(seen.assert(2).stdout.contains("not for a terminal"), "{seen:?}");
     let left = std::fs::read_dir(anna.home.path()).unwrap().count();
-    assert_eq!(left, 2, "nothing unfinished is left");
+    assert_eq!(left, 3, "nothing unfinished is left");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

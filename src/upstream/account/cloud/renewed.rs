@@ -30,6 +30,8 @@ use crate::{
 
 /// How long a source that failed is not asked again.
 const PAUSE: Duration = Duration::seconds(60);
+/// The same while nothing else is there to send with.
+const MOMENT: Duration = Duration::seconds(2);
 /// Most requests of one asking.
 const MOST: usize = 3;
 
@@ -96,10 +98,7 @@ struct Shared {
 
 /// How the source failed last, and until when that is an answer for everybody.
 #[derive(Default)]
-struct Gate {
-    fault: Option<Fault>,
-    until: Option<OffsetDateTime>,
-}
+struct Gate(Option<(Fault, OffsetDateTime)>);
 
 impl Renewed {
     pub(super) fn new(origin: Origin, transport: &Transport, clock: Clock) -> Self {
@@ -159,9 +158,9 @@ impl Renewed {
         let failures = shared.failures.load(Ordering::Acquire);
         let asking = tokio::spawn(async move {
             let gate = Arc::clone(&shared.gate).lock_owned().await;
-            match &gate.fault {
+            match &gate.0 {
                 // Somebody asked while this one waited.
-                Some(fault) if shared.failures.load(Ordering::Acquire) > failures => {
+                Some((fault, _)) if shared.failures.load(Ordering::Acquire) > failures => {
                     let now = shared.clock.now();
                     let holds = |held: &Arc<Held>| held.holds(now) && Some(held.generation) != refused;
                     shared.latest().filter(holds).ok_or_else(|| fault.clone())
@@ -187,10 +186,10 @@ impl Shared {
         if let Some(held) = usable.as_ref().filter(|held| held.is_fresh(now)) {
             return Ok(Arc::clone(held));
         }
-        if let (Some(fault), Some(until)) = (&gate.fault, gate.until)
-            && now < until
+        if let Some((fault, until)) = &gate.0
+            && now < *until
         {
-            let retry_after = fault.retry_after.map(|_| StdDuration::try_from(until - now).unwrap_or_default());
+            let retry_after = fault.retry_after.map(|_| StdDuration::try_from(*until - now).unwrap_or_default());
             return usable.ok_or_else(|| Fault { retry_after, ..fault.clone() });
         }
         match self.ask(now).await {
@@ -204,14 +203,14 @@ impl Shared {
                         (self.origin.account.as_str(), fault.message.as_deref(), fault.code.as_deref());
                     tracing::warn!(account, why, code, "credentials were not renewed; those before them still hold");
                 }
-                // A failure that a repetition may heal is remembered while the old credentials serve, and as long as
-                // the cloud asks to wait.
+                // A failure that a repetition may heal is remembered while the old credentials serve, as long as the
+                // cloud asks to wait, and for a moment in any case: so many who wait ask no more often than one.
                 let final_word = matches!(fault.kind, FaultKind::Denied | FaultKind::Refused);
                 let asked = fault.retry_after.filter(|_| fault.kind == FaultKind::Throttled);
-                let serve = usable.as_ref().map(|held| PAUSE.min(held.expires_at - now));
-                let wait = if final_word { Some(PAUSE) } else { serve };
-                let wait = wait.max(asked.and_then(|wait| Duration::try_from(wait).ok()));
-                *gate = Gate { fault: Some(fault.clone()), until: wait.map(|wait| self.clock.now() + wait) };
+                let serve = usable.as_ref().map_or(MOMENT, |held| PAUSE.min(held.expires_at - now));
+                let wait = if final_word { PAUSE } else { serve };
+                let wait = asked.and_then(|wait| Duration::try_from(wait).ok()).map_or(wait, |asked| wait.max(asked));
+                *gate = Gate(Some((fault.clone(), self.clock.now() + wait)));
                 self.failures.fetch_add(1, Ordering::Release);
                 usable.ok_or(fault)
             }

@@ -76,7 +76,6 @@ async fn no_tool_kills_without_a_preview_or_for_nobody() {
         asked
     };
     for (tool, arguments, said) in [
-        ("preview", preview(Value::Null), "on_behalf_of"),
         ("preview", preview(json!(" ")), "name the person you act for"),
         ("preview", preview(json!("eve@example.com")), "acts for bob@example.com and for nobody else"),
         (
@@ -97,6 +96,11 @@ async fn no_tool_kills_without_a_preview_or_for_nobody() {
     let refused = agent.refused("confirm", json!({ "preview_id": id, "sessions": 1 })).await;
     assert!(refused.contains("no preview of this session"), "{refused}");
     assert_eq!(statuses(&gateway).await, ["preview"]);
+    // Whoever it was started for need not be named again.
+    assert_eq!(agent.done("preview", preview(Value::Null)).await.data["on_behalf_of"], "bob@example.com");
+    let (agent, _server) = agent_of(&Person::at(&gateway), &[]).await;
+    let refused = agent.refused("preview", preview(Value::Null)).await;
+    assert!(refused.contains("name the person you act for"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -209,8 +209,11 @@ async fn whatever_fails_kills_go_on_with_the_old_keys_to_their_end_and_then_are_
             let sentence = fault.told(fault.kind.sentence());
             assert!(sentence.contains(told) && !sentence.contains("canary"), "{sentence}");
         }
-        assert_eq!(peer.count(KEYS), 4, "{told}: one asking for all who wait");
+        let failed = send(&account, &call).await.1.unwrap_err();
+        assert_eq!(failed.kind, FaultKind::Credentials);
+        assert_eq!(peer.count(KEYS), 4, "{told}: one asking for all who wait, and for those who come right after");
         is_well.set(true);
+        clock.set(NOON + hour() + Span::seconds(2));
         assert_eq!(status(send(&account, &call).await.1), 200, "{told}");
     }
 }
