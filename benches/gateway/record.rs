@@ -85,6 +85,7 @@ fn attempt(target: &Value, now: OffsetDateTime) -> Attempt {
             reason: Some(reason.to_owned()),
             upstream: Upstream::default(),
             problem: None,
+            unlisted: vec![],
             found: [].into(),
             matched: None,
             sessions_known: None,

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::{Audit, AuditError, on_engine, postgres, sqlite};
-use crate::domain::{Found, KillId, Problem, Sent, Session, Status, Upstream};
+use crate::domain::{Found, KillId, Problem, Sent, Session, Status, Unlisted, Upstream};
 
 /// One change of a kill, without what concerns the gateways alone.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -52,6 +52,10 @@ pub struct LookEvent {
     #[serde(skip_serializing_if = "Found::is_empty")]
     #[schema(required = false)]
     pub found: Found,
+    /// Shards that could not be listed whole, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub unlisted: Vec<Unlisted>,
 }
 
 /// How far a kill has come.

@@ -11,7 +11,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     chain::{self, Hash, Leaf},
-    domain::KillId,
+    domain::{KillId, SessionId},
 };
 
 /// One kill with everything that is on record about it.
@@ -75,12 +75,29 @@ pub struct Line {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LineSession {
+    /// The shard that it lived in, where the target has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
     pub id: String,
     pub outcome: String,
     pub detail: Option<String>,
     /// Whose session it was, where it was looked at before the kill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Value>,
+}
+
+impl LineSession {
+    /// Its id with its shard: what tells it from the others of the kill.
+    #[must_use]
+    pub fn whole_id(&self) -> String {
+        SessionId::at(self.shard.as_deref(), &self.id).0
+    }
+
+    /// What it is found by: its id as its vendor knows it, and with its shard.
+    pub(super) fn found_by(&self) -> Vec<String> {
+        let with_shard = self.shard.as_ref().map(|_| self.whole_id());
+        [Some(self.id.clone()), with_shard].into_iter().flatten().collect()
+    }
 }
 
 /// What the vendor said.

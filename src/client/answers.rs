@@ -1,19 +1,35 @@
 //! What is read of a gateway's answers, for people. What another version leaves out is not told; what it adds is passed over.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+
+use crate::domain::{SessionId, Unlisted};
 
 /// A list of anything.
 #[derive(Debug, Deserialize)]
 pub(super) struct List<T> {
     pub(super) items: Vec<T>,
     pub(super) complete: Option<bool>,
+    #[serde(default)]
+    pub(super) unlisted: Vec<Unlisted>,
     pub(super) next_cursor: Option<String>,
+}
+
+/// A session's id: with its shard before it, where the target has several, as requests take it.
+fn whole_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    struct Told {
+        shard: Option<String>,
+        id: String,
+    }
+    let Told { shard, id } = Told::deserialize(deserializer)?;
+    Ok(SessionId::at(shard.as_deref(), &id).0)
 }
 
 /// A live session.
 #[derive(Debug, Deserialize)]
 pub(super) struct Live {
+    #[serde(flatten, deserialize_with = "whole_id")]
     pub(super) id: String,
     pub(super) user: Option<String>,
     pub(super) database: Option<String>,
@@ -43,6 +59,8 @@ pub(super) struct Kill {
     pub(super) confirm: Option<String>,
     pub(super) confirms: Option<String>,
     pub(super) look: Option<Look>,
+    #[serde(default)]
+    pub(super) unlisted: Vec<Unlisted>,
     pub(super) requested_at: Option<String>,
     pub(super) completed_at: Option<String>,
     pub(super) verified_at: Option<String>,
@@ -57,6 +75,7 @@ pub(super) struct Look {
 /// A session of a kill.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Session {
+    #[serde(flatten, deserialize_with = "whole_id")]
     pub(super) id: String,
     pub(super) outcome: String,
     pub(super) detail: Option<String>,
@@ -99,7 +118,26 @@ impl Kill {
     }
 }
 
+/// Which shards could not be listed whole, and why: a line for each.
+pub(super) fn not_listed(shards: &[Unlisted]) -> impl Iterator<Item = String> {
+    shards.iter().map(|Unlisted { shard, detail }| format!("{shard} could not be listed whole: {detail}"))
+}
+
 /// How many sessions there are, in words.
 pub(super) fn sessions(many: usize) -> String {
     if many == 1 { "1 session".to_owned() } else { format!("{many} sessions") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_of_one_of_several_shards_is_called_by_both() {
+        let live: Live =
+            serde_json::from_str(r#"{"shard":"shard-a","id":"7","user":"app","protected":false}"#).unwrap();
+        assert_eq!((live.id.as_str(), live.user.as_deref()), ("shard-a/7", Some("app")));
+        let session: Session = serde_json::from_str(r#"{"id":"7","outcome":"killed"}"#).unwrap();
+        assert_eq!((session.id.as_str(), session.outcome.as_str()), ("7", "killed"));
+    }
 }

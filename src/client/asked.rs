@@ -24,7 +24,7 @@ impl Place {
             return Ok(None);
         }
         let mut pairs: Vec<(&str, &str)> = vec![];
-        for part in self.target.split(',') {
+        for part in parts(&self.target) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             if pairs.iter().any(|(before, _)| *before == name) {
                 return Err(Failure::wrong(format!("TARGET: {name} is given twice")));
@@ -56,6 +56,19 @@ impl Place {
     pub(super) fn name(&self) -> &str {
         &self.target
     }
+}
+
+/// `NAME=VALUE` each. A value may have commas, as several shards have: what follows one and is no `NAME=` is of the value.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let whole = rest?;
+        let begins_another =
+            |(at, _): &(usize, &str)| whole[at + 1..].split(',').next().is_some_and(|next| next.contains('='));
+        let end = whole.match_indices(',').find(begins_another).map(|(at, _)| at);
+        rest = end.map(|at| &whole[at + 1..]);
+        Some(end.map_or(whole, |at| &whole[..at]))
+    })
 }
 
 /// Criteria, of which all that are given must hold.
@@ -263,6 +276,8 @@ mod tests {
         assert_eq!(full.json().unwrap(), json!({ "vendor": "dcdb", "instance_id": "i", "shard_id": "s" }));
         let query = Criteria::default().query(&full).unwrap();
         assert_eq!(query, "vendor=dcdb&instance_id=i&shard_id=s");
+        let several = line("vendor=dcdb,shards=a,b,instance_id=i").place.json().unwrap();
+        assert_eq!(several, json!({ "vendor": "dcdb", "shards": "a,b", "instance_id": "i" }));
         let twice = line("vendor=alidas,instance_id=A,instance_id=B").place;
         let sentence = "TARGET: instance_id is given twice";
         assert_eq!(twice.json().unwrap_err().sentence, sentence);

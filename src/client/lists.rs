@@ -7,7 +7,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::{
-    answers::{Kill, List, Live, sessions as count_of},
+    answers::{Kill, List, Live, not_listed, sessions as count_of},
     asked::{Criteria, Place},
     connection::Asking,
     exit::Exit,
@@ -135,7 +135,8 @@ pub(super) async fn sessions(args: SessionsArgs) -> Result<Exit, Failure> {
     } else {
         print::table(&table)?;
     }
-    if list.complete == Some(false) {
+    not_listed(&list.unlisted).for_each(|line| print::aside(&line));
+    if list.complete == Some(false) && list.unlisted.is_empty() {
         print::aside("that is not all: the vendor's list was cut off, or sessions moved while it was read");
     }
     Ok(Exit::Done)
@@ -279,7 +280,10 @@ pub(super) async fn targets(args: TargetsArgs) -> Result<Exit, Failure> {
     let list: List<BTreeMap<String, Value>> = document.read()?;
     let mut table = Table::new(&["TARGET", "VENDOR", "ACCOUNT", "WHERE"], &[]);
     for target in &list.items {
-        let text = |name: &str| target.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |name: &str| match target.get(name) {
+            Some(Value::Array(shards)) => shards.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
+            value => value.and_then(Value::as_str).unwrap_or_default().to_owned(),
+        };
         let is_coordinate = |name: &str| !matches!(name, "alias" | "vendor" | "account");
         let place = target.keys().filter(|name| is_coordinate(name)).map(|name| format!("{name}={}", text(name)));
         table.plain([text("alias"), text("vendor"), text("account"), place.collect::<Vec<_>>().join(",")]);

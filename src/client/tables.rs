@@ -1,7 +1,7 @@
 //! Previews and kills as tables, for people.
 
 use super::{
-    answers::{Kill, sessions},
+    answers::{Kill, not_listed, sessions},
     shown::{Screen, Style, Table},
 };
 use crate::domain::legible;
@@ -37,7 +37,8 @@ pub(super) fn preview(preview: &Kill, screen: Screen) -> String {
     if let Some(matched) = preview.matched {
         add(&format!("{} of {} that met the criteria would be ended", preview.count("alive"), sessions_of(matched)));
     }
-    if preview.look.as_ref().and_then(|look| look.complete) == Some(false) {
+    not_listed(&preview.unlisted).for_each(|line| add(&line));
+    if preview.look.as_ref().and_then(|look| look.complete) == Some(false) && preview.unlisted.is_empty() {
         add("the vendor's list was cut off: there may be more");
     }
     text
@@ -69,6 +70,9 @@ pub(super) fn outcome(kill: &Kill, screen: Screen) -> String {
         text.extend([", seen gone at ", &legible(at)]);
     }
     text.push('\n');
+    for line in not_listed(&kill.unlisted) {
+        text.extend([&legible(&line), "\n"]);
+    }
     let problem = kill.problem.as_ref().and_then(|problem| problem.get("detail")?.as_str());
     for line in [problem, kill.note.as_deref()].into_iter().flatten() {
         text.extend([&legible(line), "\n"]);

@@ -6,7 +6,7 @@ use super::{
     Account, Place, Vendors,
     section::{Naming, Section},
 };
-use crate::domain::Glob;
+use crate::domain::{Glob, SHARDS};
 
 /// What a target may be called.
 pub(super) const ALIAS: Naming<fn(&str) -> bool> =
@@ -42,7 +42,9 @@ impl Target {
         let account = section.text("account");
         let callers = section.list_of("callers", "must be a list of one or more patterns", Glob::parse);
         let look = super::vendors::look(section);
-        let coordinates = section.remaining_texts();
+        let shards = section.list_of(SHARDS, "must be \"all\", or a list of shards", |text| Some(text.to_owned()));
+        let mut coordinates = section.remaining_texts();
+        coordinates.extend(shards.map(|shards| (SHARDS.to_owned(), shards.join(","))));
         let vendor = vendor?;
         let account = if named {
             served_by(section, account?, &vendor, accounts)
@@ -121,6 +123,20 @@ mod tests {
         let coordinates: Vec<_> = target.coordinates.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(coordinates, [("instance_id", "i"), ("shard_id", "7")]);
         assert!(target.is_open_to("anyone"));
+    }
+
+    #[test]
+    fn several_shards_are_a_word_or_a_list() {
+        let shards = |value: &str| {
+            let toml = format!("{TENCENT}[targets.a]\nvendor = 'dcdb'\ninstance_id = 'i'\nshards = {value}");
+            read(&toml).targets["a"].coordinates["shards"].clone()
+        };
+        assert_eq!(
+            (shards("'all'"), shards("['b', 'a']"), shards("'a, b'")),
+            ("all".into(), "b,a".into(), "a,b".into())
+        );
+        let bad = format!("{TENCENT}[targets.a]\nvendor = 'dcdb'\ninstance_id = 'i'\nshards = 7");
+        assert_eq!(problems(&bad), ["targets.a.shards: must be \"all\", or a list of shards"]);
     }
 
     #[test]

@@ -24,6 +24,11 @@ export function renewBy(work) {
   renew = work;
 }
 
+/** An answer. A session of one of several shards is called by both, as a request takes it: ids are unique within a shard alone. */
+export function read(text) {
+  return JSON.parse(text, (name, value) => (value?.shard && value.id ? { ...value, id: `${value.shard}/${value.id}` } : value));
+}
+
 /** The address of a path of the API. */
 function address(path, query) {
   const url = new URL(path, document.baseURI);
@@ -64,7 +69,7 @@ export async function respond(path, { query, method = "GET", body, headers = {},
 export async function ask(path, options) {
   const response = await respond(path, options);
   try {
-    return await response.json();
+    return read(await response.text());
   } catch (error) {
     throw error.name === "AbortError" ? error : new Lost("The answer was cut off.");
   }

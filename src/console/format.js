@@ -48,7 +48,13 @@ export function several(number, word, words = `${word}s`) {
 
 /** Where sessions live, without the alias. */
 export function coordinates(target) {
-  return Object.entries(target ?? {}).filter(([name]) => !["alias", "vendor", "account"].includes(name));
+  const own = Object.entries(target ?? {}).filter(([name]) => !["alias", "vendor", "account"].includes(name));
+  return own.map(([name, value]) => [name, Array.isArray(value) ? value.join(", ") : value]);
+}
+
+/** Which shards could not be listed whole, and why. */
+export function unlisted(shards) {
+  return (shards ?? []).map(({ shard, detail }) => `${shard}: ${detail}`).join("; ");
 }
 
 /** The name of a target. */

@@ -1,6 +1,6 @@
 // Following one kill by its stream of events, through whatever breaks it.
 
-import { ask, respond } from "./api.js";
+import { ask, read, respond } from "./api.js";
 
 const FIRST_PAUSE = 400;
 const LONGEST_PAUSE = 5000;
@@ -25,7 +25,7 @@ export async function follow(id, { after = 0, onEvent, onState, signal }) {
       onState("following");
       for await (const event of events(response.body, () => silence.abort())) {
         pause = FIRST_PAUSE;
-        const data = JSON.parse(event.data);
+        const data = read(event.data);
         if (event.name === "kill") return data;
         last = Number(event.id) || last;
         onEvent(data);

@@ -16,7 +16,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    domain::{Target, VendorName},
+    domain::{SHARD, Target, VendorName},
     lock::lock,
     upstream::{Vendor, account::Endpoint},
 };
@@ -69,13 +69,27 @@ pub(crate) enum Ending {
 pub(crate) struct Instance {
     vendor: VendorName,
     id: String,
+    /// Each shard of it is a place that can fail, and leaves the others well.
+    shard: Option<String>,
 }
 
 impl Instance {
     /// The instance of a target: the first coordinate that tells places apart names it.
     pub(crate) fn of(vendor: &dyn Vendor, target: &Target) -> Self {
         let name = vendor.capabilities().tells_apart.first().copied().unwrap_or_default();
-        Self { vendor: vendor.name(), id: target.coordinate(name).to_ascii_lowercase() }
+        let shard = target.coordinates.get(SHARD).map(|shard| shard.to_ascii_lowercase());
+        Self { vendor: vendor.name(), id: target.coordinate(name).to_ascii_lowercase(), shard }
+    }
+
+    /// The whole of it, which is to blame where one shard after another fails.
+    fn whole(&self) -> Self {
+        Self { shard: None, ..self.clone() }
+    }
+
+    /// What is kept back where it, or the whole of it, is.
+    fn and_whole(&self) -> impl Iterator<Item = Self> {
+        let whole = self.shard.as_ref().map(|_| self.whole());
+        [Some(self.clone()), whole].into_iter().flatten()
     }
 }
 
@@ -97,7 +111,7 @@ impl Rest {
     pub(crate) const fn clause(self) -> &'static str {
         match self {
             Self::Endpoint(_) => "the vendor's endpoint is failing and is left alone for a while",
-            Self::Instance(_) => "the vendor fails at this instance, which is left alone for a while",
+            Self::Instance(_) => "the vendor fails at this instance or shard, which is left alone for a while",
         }
     }
 }
@@ -136,8 +150,10 @@ impl Breaker {
         } else {
             state.endpoint[kind as usize].probed(now);
         }
-        if let Some((circuits, _)) = state.instances.get_mut(instance) {
-            circuits[kind as usize].probed(now);
+        for place in instance.and_whole() {
+            if let Some((circuits, _)) = state.instances.get_mut(&place) {
+                circuits[kind as usize].probed(now);
+            }
         }
         Ok(())
     }
@@ -153,13 +169,15 @@ impl Breaker {
         match ending {
             Ending::Well if kind == Kind::Kill => {
                 (state.endpoint, state.failed) = <_>::default();
-                state.instances.remove(instance);
+                state.instances.retain(|place, _| instance.and_whole().all(|well| well != *place));
             }
             Ending::Well => {
                 state.endpoint[kind as usize] = Circuit::default();
                 state.failed[kind as usize].clear();
-                if let Some((circuits, _)) = state.instances.get_mut(instance) {
-                    circuits[kind as usize] = Circuit::default();
+                for place in instance.and_whole() {
+                    if let Some((circuits, _)) = state.instances.get_mut(&place) {
+                        circuits[kind as usize] = Circuit::default();
+                    }
                 }
             }
             Ending::Failed => state.failed_at(instance, kind, now),
@@ -177,20 +195,32 @@ impl Breaker {
 
 impl State {
     fn rest(&self, instance: &Instance, kind: Kind, now: Instant) -> Option<Rest> {
-        let of_instance = || self.instances.get(instance)?.0[kind as usize].rest(now);
+        let of_place = |place: Instance| self.instances.get(&place)?.0[kind as usize].rest(now);
+        let of_instance = || instance.and_whole().find_map(of_place);
         let of_endpoint = self.endpoint[kind as usize].rest(now).filter(|_| !self.may_try(instance, kind, now));
         of_endpoint.map(Rest::Endpoint).or_else(|| of_instance().map(Rest::Instance))
     }
 
     /// Whether an endpoint that is left alone because of other instances may be tried at this one.
     fn may_try(&self, instance: &Instance, kind: Kind, now: Instant) -> bool {
-        let is_broken = self.instances.get(instance).is_some_and(|(circuits, _)| circuits[kind as usize].failures > 0);
+        let has_failed =
+            |place| self.instances.get(&place).is_some_and(|(circuits, _)| circuits[kind as usize].failures > 0);
+        let is_broken = instance.and_whole().any(has_failed);
         let was_tried = self.tried[kind as usize].is_some_and(|at| now.saturating_duration_since(at) < TRY);
         self.failed[kind as usize].len() >= FAILURES as usize && !is_broken && !was_tried
     }
 
     fn failed_at(&mut self, instance: &Instance, kind: Kind, now: Instant) {
         self.instances.retain(|_, (_, at)| now.saturating_duration_since(*at) < MEMORY);
+        if instance.shard.is_some() {
+            let (circuits, at) = self.instances.entry(instance.clone()).or_insert_with(|| (<_>::default(), now));
+            *at = now;
+            circuits[kind as usize].failed(now);
+            if circuits[kind as usize].failures > 1 {
+                return; // The instance is not to blame for what one shard does again and again.
+            }
+        }
+        let instance = &instance.whole();
         let (circuits, at) = self.instances.entry(instance.clone()).or_insert_with(|| (<_>::default(), now));
         *at = now;
         let was_known = circuits[kind as usize].is_open();
@@ -240,7 +270,7 @@ mod tests {
     const ALL: [Kind; KINDS] = [Kind::Kill, Kind::Look, Kind::List, Kind::Settle];
 
     fn instance(id: &str) -> Instance {
-        Instance { vendor: VendorName("dcdb"), id: id.to_owned() }
+        Instance { vendor: VendorName("dcdb"), id: id.to_owned(), shard: None }
     }
 
     /// Who may go where now.
@@ -279,6 +309,21 @@ mod tests {
         assert_eq!(breaker.admit(&instance("broken"), Kind::Kill, later), Ok(()));
         breaker.ended(&instance("broken"), Kind::Kill, Ending::Well, later);
         assert_eq!(admitted(&breaker, "broken", later), [None; KINDS]);
+    }
+
+    #[test]
+    fn a_broken_shard_leaves_the_others_well_and_many_of_one_instance_are_no_broken_endpoint() {
+        let (breaker, start) = (Breaker::default(), Instant::now());
+        let of = |shard: u32| Instance { shard: Some(shard.to_string()), ..instance("one") };
+        (0..3 * FAILURES).for_each(|_| breaker.ended(&of(0), Kind::Look, Ending::Failed, start));
+        let rest = |shard: u32| breaker.rest(&of(shard), Kind::Look, start);
+        assert_eq!((rest(0), rest(1)), (Some(Rest::Instance(REST)), None));
+        (1..FAILURES).for_each(|it| breaker.ended(&of(it), Kind::Look, Ending::Failed, start));
+        assert_eq!(rest(FAILURES), Some(Rest::Instance(REST)), "one after another: the instance is broken");
+        breaker.ended(&of(FAILURES), Kind::Look, Ending::Well, start);
+        assert_eq!((rest(0), rest(1)), (Some(Rest::Instance(REST)), None));
+        (0..3 * FAILURES).for_each(|it| breaker.ended(&of(it), Kind::Look, Ending::Failed, start));
+        assert_eq!((admitted(&breaker, "healthy", start), breaker.is_open(start)), ([None; KINDS], false));
     }
 
     #[test]

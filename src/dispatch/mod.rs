@@ -15,6 +15,7 @@ pub(crate) mod report;
 mod retry;
 mod rounds;
 pub(crate) mod runner;
+pub(crate) mod unread;
 pub mod upstreams;
 mod wait;
 

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use crate::{
     dispatch::breaker::Rest,
-    domain::{Order, Outcome, Problem, ProblemCode, Selector, Sent, Session, Status, Upstream},
+    domain::{Order, Outcome, Problem, ProblemCode, Sent, Session, SessionId, Status, Upstream},
     upstream::{Answer, Fault, FaultKind},
 };
 
@@ -178,6 +178,15 @@ impl Report {
         own
     }
 
+    /// The same of the sessions of that shard, among those of others.
+    pub(crate) fn at(mut self, shard: Option<&str>) -> Self {
+        let ids = self.calls.iter_mut().flat_map(|call| &mut call.ids);
+        for id in self.sessions.iter_mut().map(|session| &mut session.id).chain(ids) {
+            *id = SessionId::at(shard, id).0;
+        }
+        self
+    }
+
     /// What was to be known before the call that acts could not be learned.
     fn unprepared(order: &Order, fault: &Fault) -> Self {
         let sentence = format!("{}; nothing was killed", fault.kind.sentence_of_list());
@@ -205,6 +214,9 @@ impl Report {
         let nothing_done = !self.may_have_acted() && !later.may_have_acted();
         if !nothing_done {
             later.blame_sessions();
+            if !self.may_have_acted() {
+                self.blame_sessions();
+            }
         }
         self.sessions.extend(later.sessions);
         self.calls.extend(later.calls);
@@ -243,17 +255,6 @@ const REFUSED_TOGETHER: &str = "shared a call with other kills, one of whose ids
 const IN_PART: &str = "what became of some of the sessions is not known, since the answer to a call was lost, and it is \
                        not repeated";
 
-/// The order in parts of at most `most` ids.
-pub(crate) fn parts(order: &Order, most: usize) -> Vec<Order> {
-    match &order.selector {
-        Selector::Ids(ids) => {
-            let part = |ids: &[_]| order.of_ids(ids.to_vec());
-            ids.chunks(most.max(1)).map(part).collect()
-        }
-        Selector::Match(_) | Selector::Intelligent => vec![order.clone()],
-    }
-}
-
 /// Whole seconds, rounded up, at least one: what `Retry-After` can say.
 pub(crate) fn seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0 || wait.is_zero())
@@ -264,7 +265,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::domain::{SessionId, Target, VendorName};
+    use crate::domain::{Selector, Target, VendorName};
 
     fn order(ids: &[&str]) -> Order {
         let (vendor, account, coordinates) = (VendorName("gaussdb"), "huawei".to_owned(), [].into());
@@ -307,6 +308,19 @@ mod tests {
             let (alone, whole) = (outcome(&stop), stop.and(Report::unsent(&order(&["3"]))));
             assert_eq!(outcome(&whole), alone, "nothing was done at all");
         }
+    }
+
+    #[test]
+    fn what_is_refused_before_a_part_that_was_sent_is_said_of_its_sessions_alone() {
+        let refused = |id: &str| {
+            let order = order(&[id]);
+            let fault = Fault { code: Some("ShardNotExist".into()), ..Fault::new(FaultKind::TargetNotFound, "kill") };
+            Report::failed(&order, &fault).sent(&order, datetime!(2026-01-02 12:00 UTC))
+        };
+        let whole = refused("a/1").and(told("b/1", Outcome::Killed)).and(refused("c/1"));
+        assert_eq!(outcome(&whole), (Status::Partial, None));
+        let details: Vec<_> = whole.sessions.iter().map(|session| session.detail.as_deref()).collect();
+        assert_eq!(details, [Some("refused: target_not_found"), None, Some("refused: target_not_found")]);
     }
 
     #[test]

@@ -180,6 +180,10 @@ pub struct Kill {
     /// The look at the sessions before the kill, where there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub look: Option<Look>,
+    /// Shards of the target that could not be listed whole then, and why: nothing was sent to sessions there that nobody saw.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub unlisted: Vec<Unlisted>,
     /// What of the place that look found out: its events have it, and whoever works on the kill.
     #[serde(skip)]
     pub found: Found,
@@ -246,6 +250,16 @@ impl Kill {
         self.sessions.is_empty() && self.matched != Some(0) && is_done && self.select.is_some()
     }
 
+    /// What the outcomes of its sessions make of it. A `match` that could not be looked for in every shard is not all done.
+    #[must_use]
+    pub fn adds_up(&self, sessions: &[Session]) -> Status {
+        let is_match = || self.select.as_ref().is_some_and(|select| select.get("match").is_some());
+        match Status::of(sessions) {
+            Status::Succeeded if !self.unlisted.is_empty() && self.confirms.is_none() && is_match() => Status::Partial,
+            status => status,
+        }
+    }
+
     /// Notes what became of those sessions; whose they were stays known.
     pub fn note(&mut self, sessions: &[Session]) {
         for session in sessions {
@@ -279,6 +293,7 @@ impl Kill {
             end: None,
             blind: None,
             look: None,
+            unlisted: vec![],
             found: Found::new(),
             confirms: None,
             requested_at: at,
@@ -291,6 +306,16 @@ impl Kill {
 
 /// Coordinates that were not asked for and that a look found out, such as the node that was the primary then.
 pub type Found = BTreeMap<String, String>;
+
+/// A shard whose sessions could not all be listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Unlisted {
+    #[schema(example = "shard-ljilb4st")]
+    pub shard: String,
+    /// Why.
+    #[schema(example = "the vendor does not know this target")]
+    pub detail: String,
+}
 
 /// A look at the sessions of a target before a kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]

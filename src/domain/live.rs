@@ -10,6 +10,7 @@ use super::{Glob, SessionId};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LiveSession {
     /// The session's id, as text.
+    #[serde(serialize_with = "SessionId::serialize_plain")]
     #[schema(value_type = String, example = "2075425")]
     pub id: SessionId,
     /// The database user it belongs to.

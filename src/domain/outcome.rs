@@ -3,9 +3,12 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, Schema},
+};
 
-use super::{Identity, SessionId};
+use super::{Identity, SessionId, split_id};
 
 /// What happened to one session, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -74,19 +77,66 @@ impl Outcome {
 }
 
 /// One session of a kill and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
 pub struct Session {
-    /// The session's id, as text.
-    #[schema(example = "2075425")]
+    /// Qualified by its shard where the target has several, see [`SessionId::at`].
     pub id: String,
     pub outcome: Outcome,
     /// Why, where the outcome alone does not say it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "not reported as killed")]
     pub detail: Option<Cow<'static, str>>,
     /// Whose session it was, where it was looked at before the kill.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
+}
+
+/// One session of a kill and what became of it.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = Session)]
+struct Written {
+    /// The shard that it lived in, where the target has several: ids are unique within one alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "shard-ljilb4st")]
+    shard: Option<String>,
+    /// The session's id, as text.
+    #[schema(example = "2075425")]
+    id: String,
+    outcome: Outcome,
+    /// Why, where the outcome alone does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "not reported as killed")]
+    detail: Option<Cow<'static, str>>,
+    /// Whose session it was, where it was looked at before the kill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    identity: Option<Identity>,
+}
+
+impl From<Session> for Written {
+    fn from(Session { id, outcome, detail, identity }: Session) -> Self {
+        let (shard, id) = split_id(&id);
+        Self { shard: shard.map(str::to_owned), id: id.to_owned(), outcome, detail, identity }
+    }
+}
+
+impl From<Written> for Session {
+    fn from(Written { shard, id, outcome, detail, identity }: Written) -> Self {
+        Self { id: SessionId::at(shard.as_deref(), &id).0, outcome, detail, identity }
+    }
+}
+
+impl PartialSchema for Session {
+    fn schema() -> RefOr<Schema> {
+        Written::schema()
+    }
+}
+
+impl ToSchema for Session {
+    fn name() -> Cow<'static, str> {
+        Written::name()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Written::schemas(schemas);
+    }
 }
 
 impl Session {
@@ -105,6 +155,16 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_session_says_its_shard_beside_its_id_and_is_read_back_with_it() {
+        let session = Session::new(&SessionId::at(Some("shard-a"), "7"), Outcome::Killed);
+        let written = serde_json::to_string(&session).unwrap();
+        assert_eq!(written, r#"{"shard":"shard-a","id":"7","outcome":"killed"}"#);
+        assert_eq!(serde_json::from_str::<Session>(&written).unwrap(), session);
+        let alone = Session::new(&SessionId("7".into()), Outcome::Killed);
+        assert_eq!(serde_json::to_string(&alone).unwrap(), r#"{"id":"7","outcome":"killed"}"#);
+    }
 
     #[test]
     fn every_outcome_word_parses_back() {

@@ -1,24 +1,83 @@
 //! The calls of a kill that left.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, Schema},
+};
+
+use super::{SessionId, split_id};
 
 /// One call of a kill that left, and what it was about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
 pub struct Sent {
     /// When it began, by the gateway's clock.
-    #[serde(with = "crate::clock::rfc3339")]
     pub at: OffsetDateTime,
-    /// The kill's own sessions in it; empty where it named none.
+    /// The kill's own sessions in it, all of one shard; empty where it named none.
     pub ids: Vec<String>,
     /// The vendor's task for it, where it made one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<String>,
     /// The vendor answered it, whatever it said: it surely had arrived.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub answered: bool,
     /// The vendor surely did nothing with it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub refused: bool,
+}
+
+/// One call of a kill that left, and what it was about.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = Sent)]
+struct Written {
+    /// When it began, by the gateway's clock.
+    #[serde(with = "crate::clock::rfc3339")]
+    at: OffsetDateTime,
+    /// The shard of its sessions, where the target has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "shard-ljilb4st")]
+    shard: Option<String>,
+    /// The kill's own sessions in it; empty where it named none.
+    ids: Vec<String>,
+    /// The vendor's task for it, where it made one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    task_id: Option<String>,
+    /// The vendor answered it, whatever it said: it surely had arrived.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    answered: bool,
+    /// The vendor surely did nothing with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    refused: bool,
+}
+
+impl From<Sent> for Written {
+    fn from(Sent { at, ids, task_id, answered, refused }: Sent) -> Self {
+        let shard = ids.first().and_then(|id| split_id(id).0).map(str::to_owned);
+        let ids = ids.iter().map(|id| split_id(id).1.to_owned()).collect();
+        Self { at, shard, ids, task_id, answered, refused }
+    }
+}
+
+impl From<Written> for Sent {
+    fn from(Written { at, shard, ids, task_id, answered, refused }: Written) -> Self {
+        let ids = ids.iter().map(|id| SessionId::at(shard.as_deref(), id).0).collect();
+        Self { at, ids, task_id, answered, refused }
+    }
+}
+
+impl PartialSchema for Sent {
+    fn schema() -> RefOr<Schema> {
+        Written::schema()
+    }
+}
+
+impl ToSchema for Sent {
+    fn name() -> Cow<'static, str> {
+        Written::name()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Written::schemas(schemas);
+    }
 }

@@ -1,14 +1,14 @@
 //! Where the sessions live.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
 };
 
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::{Likeness, LiveSession, Selector, SessionId};
+use super::{Likeness, LiveSession, Selector, SessionId, shard};
 
 /// The name of a vendor in the vendor table, such as `gaussdb`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,7 +44,7 @@ pub struct Target {
     pub alias: Option<String>,
     pub vendor: VendorName,
     pub account: String,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "shard::written")]
     pub coordinates: Coordinates,
 }
 
@@ -126,6 +126,34 @@ impl Order {
         Self { target: self.target.clone(), selector: Selector::Ids(ids), end: self.end, likeness }
     }
 
+    /// Where its sessions live: of several shards those alone that it names sessions of.
+    #[must_use]
+    pub fn place(&self) -> Target {
+        self.target.narrowed(self.selector.ids().iter().map(SessionId::as_str))
+    }
+
+    /// The same in parts of at most `most` ids, each of one shard; one part where it names no ids.
+    #[must_use]
+    pub fn parts(&self, most: usize) -> Vec<Self> {
+        let Selector::Ids(ids) = &self.selector else { return vec![self.clone()] };
+        let part = |ids: &[SessionId]| {
+            let part = self.of_ids(ids.to_vec());
+            Self { target: part.place(), ..part }
+        };
+        let of_shards = by_shard(ids);
+        of_shards.iter().flat_map(|ids| ids.chunks(most.max(1)).map(part)).collect()
+    }
+
+    /// A part as its vendor takes it: at one place and with plain ids; and the shard by which they were qualified.
+    #[must_use]
+    pub fn plain(&self) -> (Self, Option<String>) {
+        let shard = self.selector.ids().first().and_then(SessionId::shard).filter(|_| self.target.shards().is_some());
+        let Some(shard) = shard else { return (self.clone(), None) };
+        let selector = Selector::Ids(self.selector.ids().iter().map(SessionId::plain).collect());
+        let likeness = self.likeness.iter().map(|(id, like)| (id.plain(), like.clone())).collect();
+        (Self { target: self.target.at_shard(shard), selector, end: self.end, likeness }, Some(shard.to_owned()))
+    }
+
     /// The same with what tells each of its sessions apart that is among these.
     #[must_use]
     pub fn with_likeness_from(mut self, sessions: &[LiveSession]) -> Self {
@@ -133,5 +161,46 @@ impl Order {
         let seen = sessions.iter().filter(|session| ids.contains(&session.id));
         self.likeness = seen.map(|session| (session.id.clone(), Likeness::of(session))).collect();
         self
+    }
+}
+
+/// The ids of each shard, the shards in the order in which they are named first.
+fn by_shard(ids: &[SessionId]) -> Vec<Vec<SessionId>> {
+    let mut of_shards: Vec<Vec<SessionId>> = vec![];
+    let mut places = HashMap::new();
+    for id in ids {
+        let place = *places.entry(id.shard()).or_insert(of_shards.len());
+        match of_shards.get_mut(place) {
+            Some(of_shard) => of_shard.push(id.clone()),
+            None => of_shards.push(vec![id.clone()]),
+        }
+    }
+    of_shards
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(ids: &[&str]) -> Vec<SessionId> {
+        ids.iter().map(|id| SessionId((*id).to_owned())).collect()
+    }
+
+    #[test]
+    fn an_order_at_several_shards_is_parted_by_shard_and_each_part_is_plain_to_its_vendor() {
+        let coordinates = [("shards", "all".to_owned())].into();
+        let target = Target { alias: None, vendor: VendorName("dcdb"), account: "t".to_owned(), coordinates };
+        let order = Order::new(target, Selector::Ids(ids(&["b/7", "a/7", "b/8", "b/9"])));
+        let parts: Vec<_> = order.parts(2).iter().map(Order::plain).collect();
+        let told = |(order, shard): &(Order, Option<String>)| {
+            let place =
+                (order.target.coordinates.get("shard_id").cloned(), order.target.coordinates.get("shards").cloned());
+            (place, order.selector.ids().to_vec(), shard.clone())
+        };
+        let at = |shard: &str, of: &[&str]| ((Some(shard.to_owned()), None), ids(of), Some(shard.to_owned()));
+        assert_eq!(
+            parts.iter().map(told).collect::<Vec<_>>(),
+            [at("b", &["7", "8"]), at("b", &["9"]), at("a", &["7"])]
+        );
     }
 }

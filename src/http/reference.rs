@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
+    domain::{SHARDS, Target},
     kill::Kills,
     upstream::{Capabilities, Cloud, ListingKind, Need, TABLE, Vendor},
 };
@@ -109,7 +110,7 @@ pub(super) struct VendorList {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TargetList {
     #[schema(value_type = Vec<Object>, example = json!([{ "alias": "orders-shard-1", "vendor": "dcdb", "account": "tencent-prod", "instance_id": "tdsqlshard-2gk4nxyz", "shard_id": "shard-ljilb4st" }]))]
-    pub(super) items: Vec<crate::domain::Target>,
+    pub(super) items: Vec<Target>,
 }
 
 /// List vendors
@@ -142,8 +143,18 @@ pub(super) async fn targets(
     kills: CurrentKills,
 ) -> Result<HttpResponse, Failure> {
     query::none(&request)?;
-    let aliases = kills.targets().aliases.values().filter(|alias| alias.permits(&caller.0.subject));
+    let permits = |target: &Target| kills.targets().permits(&caller.0.subject, target);
+    let aliases = kills.targets().aliases.values().filter(|alias| permits(&alias.target));
     Ok(HttpResponse::Ok().json(TargetList { items: aliases.map(|alias| alias.target.clone()).collect() }))
+}
+
+/// What a session id looks like.
+fn session_id(able: &Capabilities) -> String {
+    let alone = able.session_id.expected();
+    if !able.has_coordinate(SHARDS) {
+        return alone;
+    }
+    format!("{alone}; where the target has {SHARDS}, with its shard: \"SHARD/ID\", or an object with shard and id")
 }
 
 const fn shown(listing: ListingKind) -> ListingInfo {
@@ -157,7 +168,7 @@ fn describe(vendor: &dyn Vendor, caller: &Authenticated, kills: &Kills) -> Vendo
         required: coordinate.need == Need::Required,
         one_of: match coordinate.need {
             Need::OneOf(group) => Some(group),
-            Need::Required | Need::Where { .. } | Need::Optional => None,
+            Need::Required | Need::Where { .. } | Need::OptionalWithout(_) | Need::Optional => None,
         },
         expected: coordinate.expected,
         example: coordinate.example,
@@ -189,7 +200,7 @@ fn describe(vendor: &dyn Vendor, caller: &Authenticated, kills: &Kills) -> Vendo
         product: able.product,
         cloud: able.by.cloud().map(Cloud::name),
         coordinates: coordinates.collect(),
-        session_id: able.session_id.expected(),
+        session_id: session_id(able),
         selectors: able.forms(),
         can_look: able.can_follow_up,
         listing: able.listing.map(shown),

@@ -5,7 +5,8 @@ use std::{borrow::Cow, collections::BTreeMap};
 use utoipa::{
     IntoParams, IntoResponses, PartialSchema, ToSchema,
     openapi::{
-        ContentBuilder, HeaderBuilder, ObjectBuilder, OneOfBuilder, Ref, RefOr, Required, ResponseBuilder, Schema,
+        ArrayBuilder, ContentBuilder, HeaderBuilder, ObjectBuilder, OneOfBuilder, Ref, RefOr, Required,
+        ResponseBuilder, Schema,
         path::{Parameter, ParameterBuilder, ParameterIn},
         response::Response,
         schema::{AdditionalProperties, KnownFormat, SchemaFormat, SchemaType, Type},
@@ -13,6 +14,7 @@ use utoipa::{
 };
 
 use crate::{
+    domain::{ALL, MAX_SHARDS, SHARDS},
     kill::{intake::ids::GivenId, policy::targets::Named},
     upstream::{Capabilities, Need, TABLE, Vendor},
 };
@@ -37,6 +39,10 @@ impl ToSchema for Named {
     fn name() -> Cow<'static, str> {
         "Target".into()
     }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Shards::name().into_owned(), Shards::schema()));
+    }
 }
 
 /// The coordinates of one vendor, as the vendor's own data gives them.
@@ -54,12 +60,33 @@ fn coordinates(vendor: &dyn Vendor) -> ObjectBuilder {
     coordinates.iter().fold(object, |object, coordinate| {
         let described = match coordinate.need {
             Need::OneOf(group) => format!("{}; exactly one for the {group}", coordinate.expected),
+            Need::OptionalWithout(other) => format!("{}; not with {other}", coordinate.expected),
             Need::Required | Need::Where { .. } | Need::Optional => coordinate.expected.to_owned(),
         };
-        let object =
-            object.property(coordinate.name, text().description(Some(described)).examples([coordinate.example]));
+        let object = match coordinate.name {
+            SHARDS => object.property(coordinate.name, Ref::from_schema_name(Shards::name())),
+            name => object.property(name, text().description(Some(described)).examples([coordinate.example])),
+        };
         if coordinate.need == Need::Required { object.required(coordinate.name) } else { object }
     })
+}
+
+/// Several shards of one instance.
+#[derive(Debug)]
+pub(super) struct Shards;
+
+impl PartialSchema for Shards {
+    fn schema() -> RefOr<Schema> {
+        let described = "Shards of one instance as one target: `all`, or a list of their ids";
+        let list = ArrayBuilder::new().items(text()).min_items(Some(1)).max_items(Some(MAX_SHARDS));
+        OneOfBuilder::new().item(text().examples([ALL])).item(list).description(Some(described)).into()
+    }
+}
+
+impl ToSchema for Shards {
+    fn name() -> Cow<'static, str> {
+        "Shards".into()
+    }
 }
 
 impl PartialSchema for GivenId {
@@ -68,18 +95,21 @@ impl PartialSchema for GivenId {
             let integer = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer));
             integer.format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64))).minimum(Some(0))
         };
-        let id = || OneOfBuilder::new().item(text().max_length(Some(64))).item(number());
+        let id = || OneOfBuilder::new().item(text().max_length(Some(LONGEST_ID))).item(number());
         let time = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+        let shard = text().max_length(Some(64));
         let pinned = ObjectBuilder::new()
             .description(Some("A session that is sent only if all of this is still true of it"))
             .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .property("shard", shard.description(Some("The shard that it is in, where the target has several")))
             .property("id", id())
             .required("id")
             .property("user", text().max_length(Some(255)))
             .property("host", text().max_length(Some(255)).description(Some("With its port or without")))
             .property("started_before", time);
-        let described = "A session id, alone or pinned; always written as text in answers";
-        let forms = OneOfBuilder::new().item(text().max_length(Some(64))).item(number()).item(pinned);
+        let described = "A session id, alone or pinned; always written as text in answers. Where the target has several shards, \
+                         with its shard: `SHARD/ID`, or as an object with `shard`";
+        let forms = OneOfBuilder::new().item(text().max_length(Some(LONGEST_ID))).item(number()).item(pinned);
         forms.description(Some(described)).into()
     }
 }
@@ -89,6 +119,9 @@ impl ToSchema for GivenId {
         "SessionId".into()
     }
 }
+
+/// A shard of 64 characters, a `/` and an id of as many.
+const LONGEST_ID: usize = 129;
 
 fn problems(of: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
     let document = || ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemDocument::name()))).build();

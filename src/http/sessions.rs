@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     auth::Scope,
-    domain::{AnyOf, Criteria, Glob, LiveSession, Match, Problem, Ranking, plain_text},
+    domain::{AnyOf, Criteria, Glob, LiveSession, Match, Problem, Ranking, Unlisted, plain_text},
     kill::{
         intake::{
             allowance::Counted,
@@ -108,6 +108,10 @@ struct MatchParams {
 /// One live session, and whether kills spare it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SessionInfo {
+    /// The shard that it lives in, where the target has several: ids are unique within one alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "shard-ljilb4st")]
+    shard: Option<String>,
     #[serde(flatten)]
     session: LiveSession,
     /// Whether no kill may end it.
@@ -124,6 +128,10 @@ pub(super) struct SessionList {
     /// False where there may be more: the vendor cut its list off, sessions moved while pages were read, or there
     /// was no time to read them all.
     complete: bool,
+    /// Shards of the target that could not be listed whole, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    unlisted: Vec<Unlisted>,
 }
 
 /// List live sessions
@@ -156,15 +164,16 @@ pub(super) async fn list(
     let literals = caller.0.has(Scope::SessionsStatements);
     let trace = spans::of(&request);
     let question = Question { caller: caller.0.subject.clone(), target, wanted, literals, trace };
-    let Looked { sessions, complete } = kills.sessions(question).await.map_err(refused)?;
+    let Looked { sessions, complete, unlisted } = kills.sessions(question).await.map_err(refused)?;
     let items = sessions.into_iter().map(|(session, protected_by)| SessionInfo {
+        shard: session.id.shard().map(str::to_owned),
         session,
         protected: protected_by.is_some(),
         protected_by,
     });
     let mut response = HttpResponse::Ok();
     response.insert_header(policy.clone()).insert_header(left.clone());
-    let mut response = response.json(SessionList { items: items.collect(), complete });
+    let mut response = response.json(SessionList { items: items.collect(), complete, unlisted });
     if literals {
         compress::never(&mut response);
     }

@@ -49,7 +49,6 @@ use in_flight::InFlight;
 use intake::{
     allowance::{Allowance, CallerLimits, Callers, Counted},
     keyed::Keyed,
-    request::MAX_IDS,
     submission::Submission,
     tally::{self, Tallies},
 };
@@ -64,7 +63,7 @@ use policy::{
     targets::Targets,
 };
 use record::Record;
-use times::{KEY_MARGIN, longest};
+use times::{KEY_MARGIN, longest_of_all};
 
 /// The most attempts of one caller that wait for the record: a fifth of what can wait there.
 const BEGINNING: usize = 2000;
@@ -129,7 +128,7 @@ impl Kills {
     pub fn new(parts: Parts) -> Self {
         let Parts { audit, accounts, limits, session_caps, confirming, webhooks, clock, metrics, gateway, .. } = parts;
         let tracer = parts.tracer;
-        let longest = limits.values().map(|limit| longest(*limit, MAX_IDS, true)).max();
+        let longest = limits.iter().map(|((_, vendor), limit)| longest_of_all(*limit, vendor)).max();
         let key_life = parts.key_ttl.max(longest.unwrap_or_default() + KEY_MARGIN);
         let targets = Arc::new(parts.targets);
         let upstreams = Upstreams::new(accounts, limits, audit.clone(), clock.clone(), Arc::clone(&metrics));

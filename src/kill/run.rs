@@ -4,6 +4,7 @@
 //! that another gateway may have settled meanwhile; and whatever happens on the way, the kill is concluded and answered.
 
 mod begin;
+mod failed;
 mod left_out;
 mod told;
 
@@ -27,10 +28,10 @@ use crate::{
     dispatch::{
         Entry, Expected, GRACE,
         rate::limiter::Class,
-        report::{self, Report},
+        report::Report,
         runner::{Purpose, Reader, Runner},
     },
-    domain::{Kill, Order, Problem, Selector, Sent, Status},
+    domain::{Kill, Order, Problem, Selector, Sent, SessionId, Status},
     seats::Seat,
     spans::{Span, Trace},
 };
@@ -52,6 +53,7 @@ use super::{
 
 use begin::Begun;
 pub(super) use begin::begin;
+use failed::Failed;
 pub(super) use told::vendor_of;
 use told::{note, note_end, tell};
 
@@ -230,7 +232,7 @@ impl Run {
         // Looked at again, none was left to be sent.
         let has_left = !self.calls.is_empty() || sent.problem.is_some();
         if has_left {
-            self.settle_left_out(preflight::with_unsent(&self.kill.sessions, sent)).await
+            self.settle_left_out(preflight::with_unsent(&self.kill, sent)).await
         } else {
             preflight::nothing_to_send(&self.kill)
         }
@@ -239,16 +241,19 @@ impl Run {
     /// Sends an order that is about so many sessions, unless its target has had its share of the minute: in as many
     /// calls as the vendor's limit of ids needs, one after another.
     ///
-    /// After the first call that fails no further one is sent: what is wrong with one is wrong with the next.
+    /// After the first call that fails no further one is sent: what is wrong with one is wrong with the next. What is wrong at one
+    /// shard need not be at another.
     async fn send(&mut self, order: &Order, many: usize) -> Report {
         if let Err(problem) = self.count(many) {
             return Report::not_sent(order, problem);
         }
-        let mut parts = VecDeque::from(report::parts(order, self.job.runner.limit.max_ids_per_call));
-        let (mut whole, mut has_failed): (Option<Report>, _) = (None, false);
+        let mut parts = VecDeque::from(order.parts(self.job.runner.limit.max_ids_per_call));
+        let (mut whole, mut failed): (Option<Report>, _) = (None, Failed::default());
         while let Some(part) = parts.pop_front() {
-            let next = if has_failed { Report::unsent(&part) } else { self.send_part(part, &mut parts).await };
-            has_failed |= next.problem.is_some();
+            let shard = part.selector.ids().first().and_then(SessionId::shard).map(str::to_owned);
+            let is_spared = failed.at(shard.as_deref());
+            let next = if is_spared { Report::unsent(&part) } else { self.send_part(part, &mut parts).await };
+            failed.note(shard, next.problem.as_ref());
             self.calls.extend(next.calls.iter().cloned());
             self.kill.note(&next.sessions);
             whole = Some(match whole {
@@ -267,7 +272,7 @@ impl Run {
             return Ok(());
         }
         // Counted where it was asked for: the order may name the node that was looked at.
-        gate.policy.caps.take(&asked.order.target, more, gate.clock.now())?;
+        gate.policy.caps.take(&asked.order.place(), more, gate.clock.now())?;
         self.counted += more;
         Ok(())
     }
@@ -287,8 +292,9 @@ impl Run {
                 // It waits for its turn as long as any other, however long the list took.
                 until += asked_at.elapsed();
             }
-            if self.expected.is_none() && !self.in_company && dispatcher.is_free(&part.target) {
-                self.expected = dispatcher.expect(&part.target, self.job.class);
+            let (plain, shard) = part.plain();
+            if self.expected.is_none() && !self.in_company && dispatcher.is_free(&plain.target) {
+                self.expected = dispatcher.expect(&plain.target, self.job.class);
             }
             let leave = self.confirm_leave(until, rest.len()).await;
             // Now it comes.
@@ -301,10 +307,10 @@ impl Run {
             let (class, in_company) = (self.job.class, self.in_company);
             let span = self.job.trace.step("dispatch");
             let trace = span.trace().clone();
-            let entry = Entry { caller, order: part.clone(), class, until, leave, again, in_company, trace };
+            let entry = Entry { caller, order: plain, class, until, leave, again, in_company, trace };
             if let Some(report) = span.around(dispatcher.kill(entry)).await {
                 self.note_when(report.calls.last());
-                return report;
+                return report.at(shard.as_deref());
             }
             again = true;
         }
@@ -324,7 +330,7 @@ impl Run {
             Err(problem) => return Err(Box::new(Report::not_sent(&part, problem))),
         };
         self.count(many).map_err(|problem| Box::new(Report::not_sent(&left, problem)))?;
-        let mut left = report::parts(&left, self.job.runner.limit.max_ids_per_call).into_iter();
+        let mut left = left.parts(self.job.runner.limit.max_ids_per_call).into_iter();
         let part = left.next().unwrap_or(part);
         left.rev().for_each(|later| rest.push_front(later));
         self.looked();

@@ -192,7 +192,7 @@ pub(super) struct Plans {
 struct Plan {
     action: Action,
     behaviour: Behaviour,
-    /// For calls whose path names that instance; `None` is for all.
+    /// For calls whose path names that instance, or whose body names that shard; `None` is for all.
     instance: Option<String>,
     /// For so many calls; `None` is for ever.
     left: Option<u32>,

@@ -343,7 +343,8 @@ impl Clouds {
         self.plan(action, behaviour, None, None);
     }
 
-    /// The same of calls to one instance of Huawei's, as their paths name it.
+    /// The same of calls to one instance of Huawei's, as their paths name it, or to one shard of Tencent's, as their bodies name
+    /// it by its id.
     pub fn misbehave_at(&self, instance_id: &str, action: Action, behaviour: Behaviour) {
         self.plan(action, behaviour, Some(instance_id.into()), None);
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::Fault;
-use crate::domain::{Order, Outcome, Session, Status};
+use crate::domain::{Order, Outcome, Session, SessionId, Status};
 
 /// Which step of a vendor's script a call is, such as `kill` or `describe_flow`.
 pub type Stage = &'static str;
@@ -317,6 +317,15 @@ impl Answer {
         };
         let sessions = ids.iter().map(|id| Session::new(id, outcome)).collect();
         Self { status, sessions, task_id: None, request_id: None, evidence_url: None }
+    }
+
+    /// The same of the sessions of that shard, among those of others.
+    #[must_use]
+    pub fn at(mut self, shard: Option<&str>) -> Self {
+        for session in &mut self.sessions {
+            session.id = SessionId::at(shard, &session.id).0;
+        }
+        self
     }
 
     #[must_use]

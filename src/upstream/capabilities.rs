@@ -70,6 +70,8 @@ pub enum Need {
     Optional,
     /// Exactly one of the coordinates that are marked with the same word.
     OneOf(&'static str),
+    /// Optional, but where that other coordinate is given there is none.
+    OptionalWithout(&'static str),
     /// Required where another coordinate begins like that, and elsewhere there is none.
     Where {
         other: &'static str,

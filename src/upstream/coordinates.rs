@@ -1,10 +1,10 @@
 //! Holding given coordinates against what a vendor asks for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::Coordinates;
+use crate::domain::{ALL, Coordinates, MAX_SHARDS, SHARDS, Target};
 
-use super::{Coordinate, Need, Site, TABLE, Vendor};
+use super::{Coordinate, Need, Site, TABLE, Vendor, find};
 
 /// What is wrong with a coordinate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,11 +35,19 @@ pub fn coordinates(
         });
         match (detail, value) {
             (Some(detail), _) => complaints.push(Complaint::Wrong { name: name.to_owned(), detail }),
-            (None, Some(value)) => drop(checked.insert(name, value.clone())),
+            (None, Some(value)) => drop(checked.insert(name, canonical(name, value))),
             (None, None) => {}
         }
     }
     if complaints.is_empty() { Ok(checked) } else { Err(complaints) }
+}
+
+/// Whether a text is the name of one of a target's shards.
+#[must_use]
+pub fn names_shard(target: &Target, text: &str) -> bool {
+    let vendor = find(target.vendor.as_str());
+    let coordinate = vendor.and_then(|it| it.capabilities().coordinates.iter().find(|one| one.name == SHARDS));
+    coordinate.is_some_and(|shards| text != ALL && !text.contains(',') && (shards.check)(text))
 }
 
 /// What is wrong with a coordinate that the vendor does not have there.
@@ -77,14 +85,35 @@ fn missing(coordinate: &Coordinate, known: &[Coordinate], given: &BTreeMap<Strin
                 (true, true) | (false, false) => None,
             }
         }
+        Need::OptionalWithout(other) => {
+            let is_beside = given.contains_key(coordinate.name) && given.contains_key(other);
+            is_beside.then(|| format!("must be left out where {other} is given"))
+        }
         Need::Optional => None,
     }
+}
+
+/// The one form of a value: several shards are in order.
+fn canonical(name: &str, value: &str) -> String {
+    if name != SHARDS {
+        return value.to_owned();
+    }
+    let mut shards: Vec<_> = value.split(',').collect();
+    shards.sort_unstable();
+    shards.join(",")
+}
+
+/// Whether a text names several shards, each of which is a name as `is_name` has it: all of them, or a few with commas between.
+pub(super) fn names_shards(text: &str, is_name: fn(&str) -> bool) -> bool {
+    let shards: Vec<_> = text.split(',').collect();
+    let each_once: BTreeSet<_> = shards.iter().map(|shard| shard.to_ascii_lowercase()).collect();
+    let is_list = shards.len() <= MAX_SHARDS && each_once.len() == shards.len() && !each_once.contains(ALL);
+    text == ALL || is_list && shards.into_iter().all(is_name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::find;
 
     fn check(vendor: &str, given: &[(&str, &str)]) -> Result<Coordinates, Vec<Complaint>> {
         let given = given.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -114,6 +143,21 @@ mod tests {
         assert!(check("dcdb", &[instance, ("shard_serial_id", "set_1"), ("node_id", "7")]).is_ok());
         assert_eq!(wrong(check("dcdb", &[instance])), "shard_id");
         assert_eq!(wrong(check("dcdb", &[instance, ("shard_id", "a"), ("shard_serial_id", "b")])), "shard_id");
+    }
+
+    #[test]
+    fn several_shards_are_all_of_them_or_a_list_in_order_without_a_node() {
+        let instance = ("instance_id", "tdsqlshard-2gk4nxyz");
+        let shards = |text| check("dcdb", &[instance, ("shards", text)]).map(|it| it["shards"].clone());
+        assert_eq!(shards("shard-b,shard-a"), Ok("shard-a,shard-b".to_owned()));
+        assert_eq!((shards("all"), shards("shard-a")), (Ok("all".to_owned()), Ok("shard-a".to_owned())));
+        for bad in ["", ",", "a,", "a,a", "a,A", "a b", "all,a", "ALL", "a/b", &"x,".repeat(101)] {
+            assert_eq!(wrong(check("dcdb", &[instance, ("shards", bad)])), "shards", "{bad}");
+        }
+        for beside in ["shard_id", "shard_serial_id"] {
+            assert_eq!(wrong(check("dcdb", &[instance, ("shards", "all"), (beside, "a")])), "shard_id");
+        }
+        assert_eq!(wrong(check("dcdb", &[instance, ("shards", "all"), ("node_id", "7")])), "node_id");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! One place can have several names: a shard its id and its serial id, a node or none, the same instance by way of
 //! another product or of another account. The invariant: two targets are different places only where a coordinate that
-//! tells places apart proves it. Whoever guards a place guards every target that is not proven to be another.
+//! tells places apart proves it. Whoever guards a place guards every target that is not proven to be another. A target of
+//! several shards is the same place as each that it may touch.
 
 use crate::domain::Target;
 
@@ -15,8 +16,10 @@ use super::{Coordinate, TABLE, Vendor, find};
 #[must_use]
 pub fn may_be_same_place(one: &Target, other: &Target) -> bool {
     let (Some(vendor), Some(others)) = (find(one.vendor.as_str()), find(other.vendor.as_str())) else { return true };
-    let differs = |name: &&str| match (one.coordinates.get(name), other.coordinates.get(name)) {
-        (Some(value), Some(other)) => !value.eq_ignore_ascii_case(other),
+    let differs = |name: &&str| match (one.may_have(name), other.may_have(name)) {
+        (Some(values), Some(others)) => {
+            !values.iter().any(|value| others.iter().any(|other| value.eq_ignore_ascii_case(other)))
+        }
         _ => false,
     };
     let is_others_server = vendor.capabilities().by.cloud().is_none() && one.account != other.account;
@@ -116,6 +119,25 @@ mod tests {
         ] {
             assert!(!may_be_same_place(one, &other), "{other:?}");
         }
+    }
+
+    #[test]
+    fn several_shards_are_the_place_of_each_that_they_may_touch() {
+        let all = dcdb(&[("shards", "all")]);
+        let some = dcdb(&[("shards", "shard-1,shard-2")]);
+        let known = dcdb(&[("shards", "shard-1,shard-2"), ("node_id", "shard-1/7,shard-2/8")]);
+        for same in [dcdb(&[("shard_id", "SHARD-2")]), dcdb(&[("shard_serial_id", "set_9")]), all.clone(), known] {
+            for many in [&all, &some] {
+                assert!(may_be_same_place(many, &same) && may_be_same_place(&same, many), "{same:?}");
+            }
+        }
+        let third = dcdb(&[("shard_id", "shard-3")]);
+        assert!(
+            may_be_same_place(&all, &third) && !may_be_same_place(&some, &third) && !may_be_same_place(&third, &some)
+        );
+        assert!(!may_be_same_place(&some, &dcdb(&[("shards", "shard-3,shard-4")])));
+        let elsewhere = target("dcdb", "t", &[("instance_id", "tdsqlshard-2"), ("shards", "all")]);
+        assert!(!may_be_same_place(&all, &elsewhere));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod notify;
 mod roles;
 mod safety;
 mod sessions;
+mod shards;
 mod sources;
 mod support;
 mod traces;

@@ -52,6 +52,9 @@ pub(in crate::audit) fn learned(kill: &Kill, known: &[Session], calls: &[Sent]) 
         if !kill.found.is_empty() {
             body["look"]["found"] = json!(kill.found);
         }
+        if !kill.unlisted.is_empty() {
+            body["look"]["unlisted"] = json!(kill.unlisted);
+        }
     }
     if let Some(matched) = kill.matched {
         body["matched"] = matched.into();

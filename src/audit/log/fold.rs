@@ -15,7 +15,7 @@ use crate::{
         words::words,
     },
     clock::{from_unix_millis, unix_millis, written_whole},
-    domain::{Found, Kill, KillId, Look, Outcome, ProblemCode, Session, Status, Upstream},
+    domain::{Found, Kill, KillId, Look, Outcome, ProblemCode, Session, Status, Unlisted, Upstream},
 };
 
 /// A kill as its entries tell it. Words and numbers are not checked: a row that somebody tampered with can still be read, and
@@ -38,6 +38,7 @@ pub(in crate::audit) struct Folded {
     upstream: Value,
     problem: Option<Value>,
     look: Option<(OffsetDateTime, bool)>,
+    unlisted: Vec<Unlisted>,
     matched: Option<u64>,
     completed_at: Option<OffsetDateTime>,
     verified_at: Option<OffsetDateTime>,
@@ -96,6 +97,7 @@ impl Default for Folded {
             upstream: Value::Null,
             problem: None,
             look: None,
+            unlisted: vec![],
             matched: None,
             completed_at: None,
             verified_at: None,
@@ -123,6 +125,7 @@ impl Folded {
         self.matched = members.get("matched").and_then(Value::as_u64).or(self.matched);
         if let Some(look) = members.get("look") {
             self.look = moment(&look["at"]).zip(look["complete"].as_bool()).or(self.look);
+            self.unlisted = part(look, "unlisted").unwrap_or_default();
         }
     }
 
@@ -131,12 +134,13 @@ impl Folded {
         let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
         let identity = value.get("identity").filter(|identity| !identity.is_null()).cloned();
         let said = LineSession {
+            shard: text("shard"),
             id: text("id").unwrap_or_default(),
             outcome: text("outcome").unwrap_or_default(),
             detail: text("detail"),
             identity,
         };
-        let place = *places.entry(said.id.clone()).or_insert(self.sessions.len());
+        let place = *places.entry(said.whole_id()).or_insert(self.sessions.len());
         match self.sessions.get_mut(place) {
             None => self.sessions.push(said),
             Some(known) => {
@@ -230,6 +234,7 @@ impl Folded {
                 let to_kill_ms = left_at.map(|left| left - unix_millis(at)).filter(|time| *time >= 0);
                 Look { at, complete, to_kill_ms }
             }),
+            unlisted: self.unlisted,
             found: Found::new(),
             confirms: text("confirms").and_then(|id| id.parse().ok()),
             requested_at: self.requested_at,
@@ -288,7 +293,9 @@ impl Folded {
             size: i32::try_from(self.sessions.len() + selector / 100).unwrap_or(i32::MAX),
             words: text("reason").map(words).unwrap_or_default(),
             recorded_in: self.recorded_in,
-            sessions: each_once(self.sessions.iter().map(|session| session.id.as_str())),
+            sessions: each_once(
+                self.sessions.iter().flat_map(LineSession::found_by).collect::<Vec<_>>().iter().map(String::as_str),
+            ),
         }
     }
 }
@@ -317,16 +324,18 @@ impl Event {
                 at,
                 complete,
                 found: part(&detail["look"], "found").unwrap_or_default(),
+                unlisted: part(&detail["look"], "unlisted").unwrap_or_default(),
             }),
             verified_at: moment(&detail["verified_at"]),
         }
     }
 }
 
-fn session(LineSession { id, outcome, detail, identity }: &LineSession) -> sqlx::Result<Session> {
+fn session(said: &LineSession) -> sqlx::Result<Session> {
+    let LineSession { outcome, detail, identity, .. } = said;
     let outcome: Outcome = of("outcome", &Value::String(outcome.clone()))?;
     let identity = identity.as_ref().map(|identity| of("identity", identity)).transpose()?;
-    Ok(Session { id: id.clone(), outcome, detail: detail.clone().map(Into::into), identity })
+    Ok(Session { id: said.whole_id(), outcome, detail: detail.clone().map(Into::into), identity })
 }
 
 fn moment(value: &Value) -> Option<OffsetDateTime> {

@@ -2,7 +2,7 @@
 
 import { fill, h } from "../dom.js";
 import { ask } from "../api.js";
-import { coordinates, moment, targetName } from "../format.js";
+import { coordinates, moment, targetName, unlisted } from "../format.js";
 import { basisOf, followed } from "../kill/follow.js";
 import { facts, failure, icon, outside, waiting } from "../parts.js";
 import { link } from "../route.js";
@@ -41,6 +41,7 @@ function aboutOf(kill) {
   return [
     problem && h("p", { class: "notice warn" }, h("strong", {}, plain(problem.code)), `: ${problem.detail}`),
     kill.note && h("p", { class: "notice" }, kill.note),
+    kill.unlisted && h("p", { class: "notice warn" }, `Not every shard could be looked at before it: ${unlisted(kill.unlisted)}.`),
     kill.blind && h("p", { class: "notice warn" }, "Nobody looked at the sessions before it: ", plain(kill.blind), "."),
     facts([
       ["Asked by", kill.caller],

@@ -1,7 +1,7 @@
 // The events of a kill, as they come.
 
 import { h } from "../dom.js";
-import { moment, precise, several } from "../format.js";
+import { moment, precise, several, unlisted } from "../format.js";
 import { statusChip } from "../parts.js";
 import { EVENTS, plain } from "../words.js";
 
@@ -39,6 +39,7 @@ function facts(event) {
   const { look, upstream, calls, problem, sessions, verified_at: verified } = event;
   return [
     sessions?.length > 0 && (event.status === "pending" ? waiting(sessions) : outcomes(sessions)),
+    look?.unlisted && `Not listed whole: ${unlisted(look.unlisted)}.`,
     look && event.kind !== "answered" && `${look.complete ? "The whole list was read" : "The vendor's list was cut off"} at ${precise(look.at)}.`,
     calls?.length > 0 && calls.map(({ at, task_id: task, answered, refused }) =>
       `A call left at ${precise(at)}${refused ? ", was refused" : answered ? ", was answered" : ", is not answered"}${task ? `, task ${task}` : ""}.`).join(" "),

@@ -159,7 +159,7 @@ export function open(context, { params }) {
   function showLine() {
     const shown = state.rows.filter(({ session }) => !session.isUnseen).length;
     const free = rowsToPick().length;
-    const { count, cut, blocked } = summary({ shown, all: state.list.items.length, complete: state.list.complete, queues: state.queues });
+    const { count, cut, blocked } = summary({ shown, all: state.list.items.length, complete: state.list.complete, unlisted: state.list.unlisted, queues: state.queues });
     const isTree = state.filters.view === "tree";
     fill(line,
       h("span", { class: "count", role: "status" }, state.at ? count : ""),

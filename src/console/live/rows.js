@@ -1,7 +1,7 @@
 // One session as a row.
 
 import { h } from "../dom.js";
-import { duration, several } from "../format.js";
+import { duration, several, unlisted } from "../format.js";
 import { icon } from "../parts.js";
 
 export const COLUMNS = [
@@ -83,11 +83,11 @@ export function mark({ session }, { queues, isPicked }) {
 }
 
 /** What the list says in one line. */
-export function summary({ shown, all, complete, queues }) {
+export function summary({ shown, all, complete, unlisted: shards, queues }) {
   const held = queues.heads.reduce((sum, id) => sum + queues.held.get(id), 0);
   return {
     count: shown === all ? several(all, "session") : `${shown} of ${several(all, "session")}`,
-    cut: complete ? null : "The vendor cut its list off: there may be more.",
+    cut: complete ? null : shards ? `There may be more. ${unlisted(shards)}` : "The vendor cut its list off: there may be more.",
     blocked: held > 0 ? `${several(queues.heads.length, "session")} ${queues.heads.length === 1 ? "holds" : "hold"} up ${held} ${held === 1 ? "other" : "others"}` : null,
   };
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
 use super::{Reader, Run, Runner};
@@ -9,17 +10,46 @@ use crate::{
     dispatch::{
         rate::{budget::Budget, rows::First},
         report::Stop,
+        unread::unread,
         wait::wait_until,
     },
     domain::{SessionId, Target},
-    upstream::Listing,
+    upstream::{Listing, OfShard},
 };
 
+/// How many shards are read at once.
+const AT_ONCE: usize = 8;
+
 impl Runner {
-    /// Reads one page after another until the list has ended. Each may wait for its permit as long as any call may, but none
-    /// beyond `until`.
+    /// Reads one page after another until the list has ended; of several shards, those of a few at once. Each page may wait for
+    /// its permit as long as any call may, but none beyond `until`. A shard that cannot be read is told so in the list, unless
+    /// none can.
     pub(crate) async fn list(&self, listing: &mut Listing, reader: &Reader, until: Instant) -> Result<(), Stop> {
-        while let Some(call) = listing.call() {
+        self.pages(listing, reader, until).await?;
+        let mut reading = Vec::new();
+        for shard in listing.of_shards() {
+            if shard.why.is_none() {
+                reading.push(self.shard(shard, reader, until));
+            }
+        }
+        let many = reading.len();
+        let stops: Vec<Option<Stop>> = stream::iter(reading).buffered(AT_ONCE).collect().await;
+        let mut stops = stops.into_iter().flatten();
+        match stops.next() {
+            Some(stop) if stops.count() + 1 == many => Err(stop),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Reads the list of one of several shards; what kept it from its end is noted there too.
+    async fn shard(&self, shard: &mut OfShard, reader: &Reader, until: Instant) -> Option<Stop> {
+        let stop = self.pages(&mut shard.listing, reader, until).await.err();
+        shard.why = stop.as_ref().map(|stop| unread(stop).detail);
+        stop
+    }
+
+    async fn pages(&self, listing: &mut Listing, reader: &Reader, until: Instant) -> Result<(), Stop> {
+        while let Some(call) = listing.call().filter(|_| !listing.is_of_shards()) {
             if let Some(moment) = listing.pause().map(|pause| Instant::now() + pause) {
                 if moment > until {
                     return Err(Stop::StillRunning);

@@ -24,7 +24,8 @@ const BEFORE: [&str; 9] =
 
 /// What stands for the sessions: of all of them, or of one.
 const SESSIONS: [&str; 1] = ["sessions"];
-const SESSION: [&str; 12] = [
+const SESSION: [&str; 13] = [
+    "session_shard",
     "session_id",
     "session_outcome",
     "session_detail",
@@ -111,7 +112,8 @@ impl Table {
         };
         match self.rows {
             Rows::Kills => {
-                let sessions = line.sessions.iter().map(|session| format!("{} {}", session.id, session.outcome));
+                let sessions =
+                    line.sessions.iter().map(|session| format!("{} {}", session.whole_id(), session.outcome));
                 row(&[sessions.collect::<Vec<_>>().join("; ")])
             }
             Rows::Sessions if line.sessions.is_empty() => row(&SESSION.map(|_| String::new())),
@@ -166,9 +168,10 @@ fn before(line: &Line) -> Vec<String> {
     before.into_iter().chain(COORDINATES.iter().map(|name| member(target, name))).collect()
 }
 
-fn of(LineSession { id, outcome, detail, identity }: &LineSession) -> [String; SESSION.len()] {
+fn of(LineSession { shard, id, outcome, detail, identity }: &LineSession) -> [String; SESSION.len()] {
     let identity = |name: &str| member(identity.as_ref(), name);
     [
+        text(shard.as_ref()),
         id.clone(),
         outcome.clone(),
         text(detail.as_ref()),

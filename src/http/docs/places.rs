@@ -8,7 +8,7 @@ use utoipa::{
     },
 };
 
-use crate::{kill::intake::document::SelectBody, upstream::TABLE};
+use crate::{domain::SHARDS, http::schema::Shards, kill::intake::document::SelectBody, upstream::TABLE};
 
 /// Says what a target and a selector look like where they are read.
 pub(super) struct Places;
@@ -58,5 +58,8 @@ fn resolved() -> RefOr<Schema> {
         TABLE.iter().flat_map(|vendor| vendor.capabilities().coordinates).map(|one| one.name).collect();
     names.sort_unstable();
     names.dedup();
-    names.into_iter().fold(object, |object, name| object.property(name, text())).into()
+    let value = |name: &str| -> RefOr<Schema> {
+        if name == SHARDS { Ref::from_schema_name(Shards::name()).into() } else { text().into() }
+    };
+    names.into_iter().fold(object, |object, name| object.property(name, value(name))).into()
 }

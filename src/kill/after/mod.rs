@@ -1,5 +1,6 @@
 //! What is learned of a kill after its calls: outcomes that settle, kills whose gateway died, sessions that come back.
 
+mod place;
 pub(super) mod reconcile;
 pub(super) mod recurrence;
 pub(super) mod settle;

@@ -17,13 +17,13 @@ use tokio::{
 use tracing::Instrument as _;
 
 use crate::{
-    audit::{Audit, KillEvent, Open},
+    audit::{Audit, Open},
     clock::Clock,
     dispatch::{
         runner::{Reader, Runner},
         upstreams::Upstreams,
     },
-    domain::{Found, Kill, Order, Sent, Session, SessionId, Status, Target},
+    domain::{Kill, Order, Sent, Session, SessionId, Status, Target},
     kill::{record, run::vendor_of},
     metrics::Metrics,
     seats::{Seat, Seats},
@@ -33,6 +33,7 @@ use crate::{
 
 use super::{
     order_of,
+    place::{found, stand_at},
     settle::{self, age},
 };
 
@@ -192,11 +193,13 @@ impl Reconciler {
             },
         };
         stand_at(&mut order.target, &runner, &kill.found);
+        let open = kill.sessions.iter().filter(|session| settle::is_open(session));
+        let place = order.target.narrowed(open.map(|session| session.id.as_str()));
         let lists = settle::wanted(runner.able, kill).is_some();
         let task_until = if lists { Instant::now() + TASK } else { until };
         self.ask(&runner, &order, &calls, kill, (&reader, until.min(task_until))).await;
         if let Some(filters) = settle::wanted(runner.able, kill) {
-            let list = self.list(&runner, &order.target, filters, (&reader, until)).await;
+            let list = self.list(&runner, &place, filters, (&reader, until)).await;
             settle::learn_from_list(kill, &calls, &list, self.clock.now());
         }
         true
@@ -235,11 +238,12 @@ impl Reconciler {
         }
         for call in calls {
             let Some(order) = still_open(order, call, &kill.sessions) else { continue };
+            let (order, shard) = order.plain();
             let known = Known { task_id: call.task_id.clone(), sent_at: call.at, now: self.clock.now() };
             // A call's own time limit may be far longer than a look is worth.
             let answer = timeout_at(until, runner.follow_up(&order, known, reader, until)).await;
             if let Ok(Some(answer)) = answer {
-                settle::learn(kill, answer, self.clock.now());
+                settle::learn(kill, answer.at(shard.as_deref()), self.clock.now());
             }
         }
     }
@@ -259,22 +263,6 @@ impl Reconciler {
             tracing::warn!(%error, "idempotency keys that ran out could not be removed");
         }
     }
-}
-
-/// What of the place the last look before the kill had found out.
-fn found(events: &[KillEvent]) -> Found {
-    let looks = events.iter().rev().filter_map(|event| event.look.as_ref());
-    looks.map(|look| &look.found).find(|found| !found.is_empty()).cloned().unwrap_or_default()
-}
-
-/// Makes a target the place that was found: another one, such as the node that is the primary by now, tells nothing of the
-/// sessions that were there.
-fn stand_at(target: &mut Target, runner: &Runner, found: &Found) {
-    let known = runner.able.coordinates.iter().filter_map(|coordinate| {
-        let value = found.get(coordinate.name).filter(|value| (coordinate.check)(value))?;
-        Some((coordinate.name, value.clone()))
-    });
-    target.coordinates.extend(known);
 }
 
 /// The order with the sessions of a call that are open: what became of them its task can tell. `None` where it made no

@@ -36,7 +36,12 @@ pub(in crate::kill) fn wanted(able: &Capabilities, kill: &Kill) -> Option<Vec<Li
 
 /// The same for those that the vendor's answer left out.
 pub(in crate::kill) fn of_left_out(able: &Capabilities, sessions: &[Session]) -> Option<Vec<ListFilter>> {
-    lists_of(able, sessions.iter().filter(|session| is_left_out(session)))
+    lists_of(able, left_out(sessions))
+}
+
+/// Those that it left out.
+pub(in crate::kill) fn left_out(sessions: &[Session]) -> impl Iterator<Item = &Session> {
+    sessions.iter().filter(|session| is_left_out(session))
 }
 
 fn lists_of<'s>(able: &Capabilities, sessions: impl Iterator<Item = &'s Session>) -> Option<Vec<ListFilter>> {
@@ -79,7 +84,8 @@ pub(in crate::kill) fn look_after_loss(
     now: OffsetDateTime,
 ) -> Option<OffsetDateTime> {
     wanted(runner.able, kill)?;
-    Some(now.max(sent_at + longest(runner.limit, kill.sessions.len(), kill.look.is_some())))
+    let ids = kill.sessions.iter().map(|session| session.id.as_str());
+    Some(now.max(sent_at + longest(runner.limit, ids, kill.look.is_some())))
 }
 
 /// Until when a kill whose gateway died stays open where nobody can look: that gateway may only have been cut off from the
@@ -150,7 +156,7 @@ pub(in crate::kill) fn learn(kill: &mut Kill, answer: Answer, now: OffsetDateTim
         }
     }
     kill.upstream.evidence_url = answer.evidence_url.or(kill.upstream.evidence_url.take());
-    let status = if kill.sessions.is_empty() { answer.status } else { Status::of(&kill.sessions) };
+    let status = if kill.sessions.is_empty() { answer.status } else { kill.adds_up(&kill.sessions) };
     stand(kill, status, now);
 }
 
@@ -159,7 +165,7 @@ pub(in crate::kill) fn learn(kill: &mut Kill, answer: Answer, now: OffsetDateTim
 pub(in crate::kill) fn learn_of_left_out(sessions: &mut [Session], calls: &[Sent], list: &List) {
     for session in sessions.iter_mut().filter(|session| is_left_out(session)) {
         let seen = list.sessions.iter().find(|seen| seen.id.as_str() == session.id);
-        if let Some(why) = gone(session, seen, list.complete) {
+        if let Some(why) = gone(session, seen, list) {
             end(session, calls, why);
         } else if seen.is_some() {
             session.detail = Some(IN_VAIN.into());
@@ -174,7 +180,7 @@ pub(in crate::kill) fn learn_from_list(kill: &mut Kill, calls: &[Sent], list: &L
     let is_last = is_time_up(kill, now);
     for session in kill.sessions.iter_mut().filter(|session| is_open(session)) {
         let seen = shown.get(session.id.as_str()).copied();
-        if let Some(why) = gone(session, seen, list.complete) {
+        if let Some(why) = gone(session, seen, list) {
             end(session, calls, why);
         } else if seen.is_some() && is_last {
             // Of a kill that may never have arrived, nobody can tell that it was in vain.
@@ -184,10 +190,10 @@ pub(in crate::kill) fn learn_from_list(kill: &mut Kill, calls: &[Sent], list: &L
             session.detail = Some(STAYED.into());
         }
     }
-    let status = Status::of(&kill.sessions);
+    let status = kill.adds_up(&kill.sessions);
     stand(kill, status, now);
     // What was called gone before, by whom ever, counts where this list bears it out.
-    let seen_gone = |session: &Session| gone(session, shown.get(session.id.as_str()).copied(), list.complete).is_some();
+    let seen_gone = |session: &Session| gone(session, shown.get(session.id.as_str()).copied(), list).is_some();
     if status == Status::Succeeded && kill.sessions.iter().all(seen_gone) {
         kill.verified_at = Some(now);
     }
@@ -208,10 +214,10 @@ fn has_arrived(calls: &[Sent], id: &str) -> bool {
 }
 
 /// Why the session is known to be gone; `None` where it may be there.
-fn gone(session: &Session, seen: Option<&LiveSession>, is_complete: bool) -> Option<&'static str> {
+fn gone(session: &Session, seen: Option<&LiveSession>, list: &List) -> Option<&'static str> {
     match seen {
         Some(seen) => session.identity.as_ref()?.contradiction(seen).map(|_| OTHER),
-        None => is_complete.then_some(GONE),
+        None => list.would_show(&session.id).then_some(GONE),
     }
 }
 
@@ -263,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_session_that_is_gone_was_killed_only_where_it_was_seen_and_a_call_for_it_arrived() {
-        let nobody = List { sessions: vec![], complete: true };
+        let nobody = List { sessions: vec![], complete: true, shards: <_>::default() };
         let learned = |calls: &[Sent], was_seen: bool| {
             let mut kill = kill(Outcome::Unknown);
             kill.sessions[0].identity.take_if(|_| !was_seen);
@@ -282,7 +288,8 @@ mod tests {
 
     #[test]
     fn only_a_whole_list_or_another_session_under_its_id_says_that_a_session_is_gone() {
-        let list = |sessions: &[LiveSession], complete| List { sessions: sessions.to_vec(), complete };
+        let list =
+            |sessions: &[LiveSession], complete| List { sessions: sessions.to_vec(), complete, shards: <_>::default() };
         let soon = Duration::from_secs(1);
         for open in [Outcome::Accepted, Outcome::Unknown] {
             let learned = |list: &List| learned(open, list, soon).1;
@@ -295,6 +302,17 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_that_cannot_be_listed_keeps_no_session_of_another_from_being_settled() {
+        let mut kill = kill(Outcome::Unknown);
+        kill.sessions = ["a/7", "b/7", "c/7"].map(|id| Session::new(&SessionId(id.into()), Outcome::Unknown)).to_vec();
+        let shards = [("a".to_owned(), None), ("b".to_owned(), Some("it failed".to_owned()))].into();
+        learn_from_list(&mut kill, &[], &List { sessions: vec![], complete: false, shards }, NOON);
+        let outcomes: Vec<_> = kill.sessions.iter().map(|session| session.outcome).collect();
+        assert_eq!(outcomes, [Outcome::Gone, Outcome::Unknown, Outcome::Unknown], "nobody listed the third");
+        assert_eq!(kill.status, Status::Unknown);
+    }
+
+    #[test]
     fn what_the_answer_left_out_is_settled_by_a_list_where_it_was_seen_before() {
         let learned = |identity: bool, list: &List| {
             let mut sessions = kill(Outcome::Failed).sessions;
@@ -303,7 +321,8 @@ mod tests {
             learn_of_left_out(&mut sessions, &[call(true, false)], list);
             (sessions[0].outcome, sessions[0].detail.clone().unwrap_or_default())
         };
-        let list = |sessions: &[LiveSession], complete| List { sessions: sessions.to_vec(), complete };
+        let list =
+            |sessions: &[LiveSession], complete| List { sessions: sessions.to_vec(), complete, shards: <_>::default() };
         assert_eq!(learned(true, &list(&[], true)), (Outcome::Killed, GONE.into()));
         assert_eq!(learned(true, &list(&[live("7", "app")], false)), (Outcome::Killed, OTHER.into()));
         assert_eq!(learned(true, &list(&[live("7", "report")], true)), (Outcome::Failed, IN_VAIN.into()));
@@ -324,7 +343,7 @@ mod tests {
         let verified = |others: Outcome, sessions: &[LiveSession]| {
             let mut kill = kill(Outcome::Unknown);
             kill.sessions.push(Session::new(&SessionId("8".into()), others));
-            let list = List { sessions: sessions.to_vec(), complete: true };
+            let list = List { sessions: sessions.to_vec(), complete: true, shards: <_>::default() };
             learn_from_list(&mut kill, &[call(true, false)], &list, at);
             kill.verified_at
         };
@@ -337,12 +356,12 @@ mod tests {
 
     #[test]
     fn what_was_accepted_and_is_there_when_the_time_is_up_is_alive() {
-        let there = List { sessions: vec![live("7", "report")], complete: false };
+        let there = List { sessions: vec![live("7", "report")], complete: false, shards: <_>::default() };
         let learned = |outcome, after| learned(outcome, &there, after);
         assert_eq!(learned(Outcome::Accepted, LOOKED_AFTER), (Status::Failed, Outcome::Alive));
         assert_eq!(learned(Outcome::Accepted, Duration::from_secs(899)).1, Outcome::Accepted);
         assert_eq!(learned(Outcome::Unknown, LOOKED_AFTER), (Status::Unknown, Outcome::Unknown));
-        let hidden = List { sessions: vec![], complete: false };
+        let hidden = List { sessions: vec![], complete: false, shards: <_>::default() };
         assert_eq!(super::tests::learned(Outcome::Accepted, &hidden, LOOKED_AFTER).1, Outcome::Accepted);
     }
 

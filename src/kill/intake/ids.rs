@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::{
     clock::{TIME, read_time, written_whole},
-    domain::{Selector, SessionId, plain_text},
+    domain::{Selector, SessionId, Shards, Target, plain_text, split_id},
     kill::{
         intake::{
             members::{Members, Mistakes},
@@ -13,12 +13,13 @@ use crate::{
         },
         look::victims::Pin,
     },
-    upstream::IdRule,
+    upstream::{Capabilities, IdRule, names_shard},
 };
 
-/// A session id as sent: text or a whole number, alone or with what must be true of the session.
+/// A session id as sent: text or a whole number, alone or with its shard and what must be true of the session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenId {
+    /// As it was given, or of an object's `shard` and `id`: `shard-a/1234`.
     pub id: String,
     pub pin: Option<GivenPin>,
 }
@@ -52,10 +53,20 @@ fn read_id(tree: Tree, at: &str, mistakes: &mut Mistakes) -> Option<GivenId> {
                 mistakes.invalid(members.at("id"), "is required");
                 None
             };
+            let (at_shard, at_id) = (members.at("shard"), members.at("id"));
+            let shard = members.plain("shard", MAX_NAME, mistakes);
             let (user, host) = (members.plain("user", MAX_NAME, mistakes), members.plain("host", MAX_NAME, mistakes));
             let started_before = members.text("started_before", mistakes);
-            members.finish(&["id", "user", "host", "started_before"], mistakes);
-            Some(GivenId { id: id?, pin: Some(GivenPin { user, host, started_before }) })
+            members.finish(&["shard", "id", "user", "host", "started_before"], mistakes);
+            let id = id?;
+            for (at, text) in [(at_shard, shard.as_deref()), (at_id, shard.as_ref().map(|_| id.as_str()))] {
+                if text.is_some_and(|text| split_id(text).0.is_some()) {
+                    mistakes.invalid(at, "must have no `/` beside the other: one is the shard, and one is the id");
+                    return None;
+                }
+            }
+            let SessionId(id) = SessionId::at(shard.as_deref(), &id);
+            Some(GivenId { id, pin: Some(GivenPin { user, host, started_before }) })
         }
         other => plain_id(other, at, mistakes).map(|id| GivenId { id, pin: None }),
     }
@@ -72,9 +83,52 @@ fn plain_id(tree: Tree, at: &str, mistakes: &mut Mistakes) -> Option<String> {
     }
 }
 
+/// What ids look like at a target.
+#[derive(Debug)]
+pub(in crate::kill) struct IdForm<'t> {
+    rule: IdRule,
+    /// `None` where it is not known.
+    target: Option<&'t Target>,
+}
+
+impl<'t> IdForm<'t> {
+    pub(in crate::kill) const fn of(able: &Capabilities, target: Option<&'t Target>) -> Self {
+        Self { rule: able.session_id, target }
+    }
+
+    /// The id in its one form.
+    ///
+    /// # Errors
+    /// What is wrong with it, after the name of its field.
+    fn read(&self, text: &str) -> Result<String, String> {
+        let (shard, id) = split_id(text);
+        let plain = || self.rule.parse(id).ok_or_else(|| format!("must be {}", self.rule.expected()));
+        let shards = self.target.map(|target| (target, target.shards()));
+        match (shard, shards) {
+            (None, Some((_, Some(_)))) => Err(WITHOUT_SHARD.to_owned()),
+            (Some(_), Some((_, None))) => {
+                Err(format!("must not name a shard: the target is one place; it must be {}", self.rule.expected()))
+            }
+            (Some(shard), Some((target, Some(shards)))) => match shards {
+                Shards::These(these) if !these.contains(&shard) => {
+                    Err(format!("must be of one of the shards that the target names: {}", these.join(", ")))
+                }
+                _ if !names_shard(target, shard) => Err("must begin with the name of a shard".to_owned()),
+                Shards::All | Shards::These(_) => Ok(SessionId::at(Some(shard), &plain()?).0),
+            },
+            (shard, None) => Ok(SessionId::at(shard, &plain()?).0),
+            (None, Some((_, None))) => plain(),
+        }
+    }
+}
+
+/// A number alone is another session on each shard.
+const WITHOUT_SHARD: &str = "must be with its shard, as {\"shard\": …, \"id\": …} or \"SHARD/ID\": the target has several \
+                             shards, and each may have a session of that id";
+
 pub(in crate::kill) fn check_ids(
     given: Vec<GivenId>,
-    rule: Option<IdRule>,
+    form: Option<&IdForm<'_>>,
     mistakes: &mut Mistakes,
 ) -> Option<(Vec<SessionId>, BTreeMap<SessionId, Pin>)> {
     if given.is_empty() || given.len() > MAX_IDS {
@@ -86,8 +140,8 @@ pub(in crate::kill) fn check_ids(
     let mut is_well = true;
     for (n, GivenId { id, pin }) in given.into_iter().enumerate() {
         let at = || format!("select.ids[{n}]");
-        let read = match rule {
-            Some(rule) => rule.parse(&id).ok_or_else(|| format!("must be {}", rule.expected())),
+        let read = match form {
+            Some(form) => form.read(&id),
             None => plain_text(&id, MAX_NAME).map(str::to_owned).map_err(|error| error.to_string()),
         };
         let id = match read {

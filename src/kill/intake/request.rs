@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, error::Category};
 
 use crate::{
-    domain::{End, Order, Problem, ProblemCode, Selector, SessionId, Target},
+    domain::{ALL, End, Order, Problem, ProblemCode, SHARDS, Selector, SessionId, Target},
     kill::{
         intake::{
-            ids::recorded_select,
+            ids::{IdForm, recorded_select},
             members::{Members, Mistakes},
             select::Select,
             tree::Tree,
@@ -143,7 +143,8 @@ impl KillRequest {
             Some(target) => targets.able(vendor, &target.account),
             None => vendor.capabilities(),
         });
-        let selected = select.and_then(|select| select.check(able.map(|able| able.session_id), &mut mistakes));
+        let form = able.map(|able| IdForm::of(able, target.as_ref()));
+        let selected = select.and_then(|select| select.check(form.as_ref(), &mut mistakes));
         let checked = able.zip(target).zip(selected).map(|((able, target), (selector, pins))| {
             let order = Order { end: end.unwrap_or_default(), ..Order::new(target, selector) };
             let asks = Asks { dry_run, is_bound: confirm.is_some(), pins: !pins.is_empty() };
@@ -222,6 +223,11 @@ impl Named {
         for (name, value) in members.rest() {
             match value {
                 Tree::Text(value) => drop(coordinates.insert(name, value)),
+                Tree::List(shards) if name == SHARDS => {
+                    let shards = read_shards(shards, &members.at(&name), mistakes)?;
+                    coordinates.insert(name, shards);
+                }
+                _ if name == SHARDS => mistakes.malformed(&members.at(&name), "must be \"all\", or a list of shards"),
                 Tree::Null => {}
                 _ => mistakes.malformed(&members.at(&name), "must be text"),
             }
@@ -230,18 +236,50 @@ impl Named {
     }
 }
 
+/// Several shards as a target has them: their names with commas between. A list never means all of them.
+fn read_shards(shards: Vec<Tree>, at: &str, mistakes: &mut Mistakes) -> Option<String> {
+    let mut names = Vec::with_capacity(shards.len());
+    let mut is_well = true;
+    for (n, shard) in shards.into_iter().enumerate() {
+        let at = format!("{at}[{n}]");
+        match shard {
+            Tree::Text(name) if name == ALL || name.contains(',') => {
+                mistakes.invalid(at, "must be the name of one shard");
+                is_well = false;
+            }
+            Tree::Text(name) => names.push(name),
+            _ => {
+                mistakes.malformed(&at, "must be text");
+                is_well = false;
+            }
+        }
+    }
+    if names.is_empty() && is_well {
+        mistakes.invalid(at, "must have at least one shard");
+        is_well = false;
+    }
+    is_well.then(|| names.join(","))
+}
+
 /// The order behind a record, where the record still makes one for a vendor of today's table.
 #[must_use]
 pub fn recorded_order(target: &Value, select: &Value) -> Option<Order> {
     let text = |name: &str| target.get(name).and_then(Value::as_str).map(str::to_owned);
     let vendor = upstream::find(&text("vendor")?)?;
-    let known = vendor.capabilities().coordinates.iter();
-    let coordinates = known.filter_map(|c| Some((c.name, text(c.name)?))).collect();
-    let target = Target { alias: text("alias"), vendor: vendor.name(), account: text("account")?, coordinates };
     let mut mistakes = Mistakes::default();
+    let mut value = |name: &str| match target.get(name)? {
+        shards @ Value::Array(_) => match Tree::from(shards) {
+            Tree::List(shards) => read_shards(shards, name, &mut mistakes),
+            _ => None,
+        },
+        other => other.as_str().map(str::to_owned),
+    };
+    let known = vendor.capabilities().coordinates.iter();
+    let coordinates = known.filter_map(|c| Some((c.name, value(c.name)?))).collect();
+    let target = Target { alias: text("alias"), vendor: vendor.name(), account: text("account")?, coordinates };
     let select = Members::of(select.into(), "select", &mut mistakes)?;
     let select = Select::read(select, &mut mistakes)?;
-    let (selector, _) = select.check(Some(vendor.capabilities().session_id), &mut mistakes)?;
+    let (selector, _) = select.check(Some(&IdForm::of(vendor.capabilities(), Some(&target))), &mut mistakes)?;
     mistakes.problem().is_none().then(|| Order::new(target, selector))
 }
 

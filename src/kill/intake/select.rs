@@ -6,14 +6,13 @@ use crate::{
     domain::{AnyOf, Criteria, Glob, Match, Ranking, Selector, SessionId, plain_text},
     kill::{
         intake::{
-            ids::{GivenId, check_ids, read_ids},
+            ids::{GivenId, IdForm, check_ids, read_ids},
             members::{Members, Mistakes},
             request::{MAX_IDS, MAX_NAME},
             tree::Tree,
         },
         look::victims::Pin,
     },
-    upstream::IdRule,
 };
 
 /// Most texts that a criterion takes.
@@ -78,11 +77,11 @@ impl Select {
     /// what every vendor's are.
     pub(in crate::kill) fn check(
         self,
-        rule: Option<IdRule>,
+        form: Option<&IdForm<'_>>,
         mistakes: &mut Mistakes,
     ) -> Option<(Selector, BTreeMap<SessionId, Pin>)> {
         match self {
-            Self::Ids(ids) => check_ids(ids, rule, mistakes).map(|(ids, pins)| (Selector::Ids(ids), pins)),
+            Self::Ids(ids) => check_ids(ids, form, mistakes).map(|(ids, pins)| (Selector::Ids(ids), pins)),
             Self::Match(wanted) => Some((Selector::Match(wanted), BTreeMap::new())),
             Self::Intelligent => Some((Selector::Intelligent, BTreeMap::new())),
         }

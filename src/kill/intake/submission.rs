@@ -135,6 +135,7 @@ pub(in crate::kill) fn first_record(submission: &mut Submission, now: OffsetDate
         end: None,
         blind: None,
         look: None,
+        unlisted: vec![],
         found: Found::new(),
         confirms: None,
         requested_at: now,

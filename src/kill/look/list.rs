@@ -3,20 +3,20 @@
 //! The invariant: who may not see the literals of statements cannot ask for them either. Nothing is changed at a
 //! vendor, and nothing is recorded.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
     dispatch::{
-        breaker::Rest,
-        report::{AFTER_THROTTLING, Stop, seconds},
+        report::Stop,
         runner::{Purpose, Reader, Runner},
+        unread::unread,
     },
-    domain::{LiveSession, Match, Problem, ProblemCode, Target, cut},
+    domain::{LiveSession, Match, Problem, ProblemCode, Target, Unlisted, cut},
     kill::look::{Looks, shared::Seen},
     spans::Trace,
-    upstream::{Fault, ListFilter, Listing, ListingKind},
+    upstream::{ListFilter, Listing, ListingKind},
 };
 
 /// Most characters of a statement that are shown.
@@ -40,6 +40,8 @@ pub struct Looked {
     pub sessions: Vec<(LiveSession, Option<String>)>,
     /// False where there may be more that meet what was wanted.
     pub complete: bool,
+    /// Shards of which there may be more, and why.
+    pub unlisted: Vec<Unlisted>,
 }
 
 impl Looks {
@@ -84,7 +86,11 @@ impl Looks {
             (session, protection)
         };
         let picked = wanted.pick(&list.sessions, list.complete);
-        Ok(Looked { sessions: picked.into_iter().map(told).collect(), complete: list.complete })
+        Ok(Looked {
+            sessions: picked.into_iter().map(told).collect(),
+            complete: list.complete,
+            unlisted: list.unlisted(),
+        })
     }
 
     /// Every session that the vendor lists of these, for whoever wants to see it now.
@@ -136,44 +142,4 @@ fn filters(target: &Target, listing: Option<ListingKind>, wanted: &Match) -> Res
         let predicate = format!("is required, written out: {vendor} lists sessions only by {}", names.join(" or "));
         Problem::invalid(first, predicate).supported(names)
     })
-}
-
-/// Why there is no list.
-pub(in crate::kill) fn unread(stop: &Stop) -> Problem {
-    let wait = |code, sentence: &str, wait: Duration| Problem::new(code, sentence).retry_after(seconds(wait));
-    match stop {
-        Stop::Fault(fault) | Stop::Unprepared(fault) | Stop::Renewed(fault) => refused(fault),
-        Stop::NoPermit(rest) => {
-            let sentence = "too many calls are waiting for this vendor account, and kills go before lists";
-            Problem { of_list: true, ..wait(ProblemCode::RateLimited, sentence, *rest) }
-        }
-        Stop::NoRecord => Problem::new(
-            ProblemCode::AuditUnavailable,
-            "the limit that all gateways share cannot be reached, so nothing was sent",
-        ),
-        Stop::Down(rest) => {
-            let problem = wait(ProblemCode::UpstreamFailed, rest.clause(), rest.time());
-            // An endpoint may be left alone since nobody reached it.
-            Problem { of_list: matches!(rest, Rest::Instance(_)), ..problem }
-        }
-        Stop::StillRunning => {
-            let problem = Problem::new(ProblemCode::UpstreamFailed, "the vendor did not list them in time");
-            Problem { of_list: true, ..problem }
-        }
-    }
-}
-
-/// There is no record that could keep what the vendor said, so the answer tells it.
-fn refused(fault: &Fault) -> Problem {
-    let mut detail = fault.told(fault.kind.sentence_of_list());
-    if let Some(id) = &fault.request_id {
-        detail = format!("{detail} (request {id})");
-    }
-    let problem = Problem { of_list: fault.is_of_call(), ..Problem::new(fault.kind.problem_of_list(), detail) };
-    match problem.code {
-        ProblemCode::UpstreamThrottled | ProblemCode::RateLimited => {
-            problem.retry_after(seconds(fault.retry_after.unwrap_or(AFTER_THROTTLING)))
-        }
-        _ => problem,
-    }
 }

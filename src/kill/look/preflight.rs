@@ -43,11 +43,12 @@ impl Looks {
         } else if let Some(filters) = filters {
             let plan = Plan { filters, own_way: false };
             let preflight = Preflight { looks: self, runner, asked, plan: &plan, literals, reader };
-            let seen = self.read(runner, &asked.order.target, &plan.filters, &preflight.reader).await;
+            let seen = self.read(runner, &asked.order.place(), &plan.filters, &preflight.reader).await;
             match seen {
                 Ok(seen) => {
                     let victims = preflight.victims(&seen);
                     kill.look = Some(look(&seen));
+                    kill.unlisted = seen.list(literals).unlisted();
                     kill.matched = preflight.matched(&victims);
                     kill.sessions = victims.sessions;
                     for session in kill.sessions.iter_mut().filter(|session| session.outcome == Outcome::Unknown) {
@@ -103,7 +104,7 @@ impl Preflight<'_> {
     /// Why nothing may be sent.
     pub(in crate::kill) async fn first(&self, kill: &mut Kill) -> Result<Option<Cleared>, Problem> {
         let Self { looks, runner, asked, plan, literals, reader } = self;
-        let seen = looks.shared(runner, &asked.order.target, &plan.filters, reader).await;
+        let seen = looks.shared(runner, &asked.order.place(), &plan.filters, reader).await;
         let seen = seen.map_err(|problem| unlooked(problem, asked))?;
         let victims = self.victims(&seen);
         kill.matched = self.matched(&victims);
@@ -118,6 +119,7 @@ impl Preflight<'_> {
         let own_way = plan.own_way && is_complete && many == victims.sessions.len();
         kill.sessions = if own_way && many > 0 { vec![] } else { victims.sessions };
         kill.look = Some(look(&seen));
+        kill.unlisted = seen.list(*literals).unlisted();
         kill.found = found(&asked.order.target, &seen.place);
         if many == 0 {
             return Ok(None);
@@ -127,7 +129,7 @@ impl Preflight<'_> {
         let order = Order { end: asked.order.end, ..Order::new(seen.place.clone(), selector) };
         let order = self.with_likeness(order, seen.list(*literals));
         let now = looks.clock.now();
-        let due = now + longest(runner.limit, order.selector.ids().len(), true);
+        let due = now + longest(runner.limit, order.selector.ids().iter().map(SessionId::as_str), true);
         let watch = looks.recurrence.watch(runner, kill, seen.list(*literals), &plan.filters);
         let recorded = record::step(&reader.trace, "looked").around(looks.record.looked(kill, now, due));
         let (recorded, ()) = tokio::join!(recorded, watch);
@@ -179,7 +181,7 @@ fn look(seen: &Seen) -> Look {
 
 /// What is known of the place now and was not asked for.
 fn found(asked: &Target, place: &Target) -> Found {
-    let found = place.coordinates.iter().filter(|(name, _)| !asked.coordinates.contains_key(*name));
+    let found = place.coordinates.iter().filter(|(name, value)| asked.coordinates.get(*name) != Some(*value));
     found.map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
@@ -212,7 +214,8 @@ pub(in crate::kill) fn unlooked(mut problem: Problem, asked: &Asked) -> Problem 
 /// What became of all sessions of a kill: those that were sent, as the vendor answered, and those that were not.
 ///
 /// Where the vendor was asked in its own way, it named none and none was listed.
-pub(in crate::kill) fn with_unsent(looked: &[Session], sent: Report) -> Report {
+pub(in crate::kill) fn with_unsent(kill: &Kill, sent: Report) -> Report {
+    let looked = &kill.sessions;
     if looked.is_empty() {
         return sent;
     }
@@ -228,7 +231,7 @@ pub(in crate::kill) fn with_unsent(looked: &[Session], sent: Report) -> Report {
     let status = match sent.status {
         // Nothing was killed and it may be asked for again, whatever else is known.
         Status::RateLimited => Status::RateLimited,
-        _ => Status::of(&sessions),
+        _ => kill.adds_up(&sessions),
     };
     Report { status, sessions, ..sent }
 }
@@ -246,7 +249,7 @@ fn with_decided(kill: &Kill, order: &Order, rest: impl FnOnce(&Order) -> Report)
     let undecided = kill.sessions.iter().filter(|session| session.outcome == Outcome::Unknown);
     let undecided = undecided.map(|session| SessionId(session.id.clone())).collect();
     let order = order.of_ids(undecided);
-    with_unsent(&kill.sessions, rest(&order))
+    with_unsent(kill, rest(&order))
 }
 
 /// What is answered where the look left nothing to send.
@@ -255,7 +258,7 @@ pub(in crate::kill) fn nothing_to_send(kill: &Kill) -> Report {
     let status = match kill.look {
         // Of what the vendor did not show, nobody can say that there is none.
         Some(Look { complete: false, .. }) if looked.is_empty() => Status::Failed,
-        _ => Status::of(looked),
+        _ => kill.adds_up(looked),
     };
     let problem = (status == Status::Refused).then(|| {
         Problem::new(ProblemCode::Forbidden, "every one of these sessions is protected; nothing was sent").at("select")

@@ -53,7 +53,8 @@ impl Preflight<'_> {
         }
         let Victims { send, sessions, .. } = victims;
         kill.note(&sessions);
-        kill.look = Some(Look { at, complete: list.complete, to_kill_ms: None });
+        let complete = list.complete && kill.unlisted.is_empty();
+        kill.look = Some(Look { at, complete, to_kill_ms: None });
         let now = looks.clock.now();
         let looked = looks.record.looked(kill, now, now + calls_take(runner.limit, after_it + 1, true));
         record::step(&reader.trace, "looked").around(looked).await?;

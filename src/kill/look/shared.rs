@@ -18,11 +18,11 @@ use crate::{
         rate::{limiter::SPAN, rows::First},
         report::Stop,
         runner::{Reader, Runner},
+        unread::unread,
     },
     domain::{Problem, ProblemCode, Target, masked},
     kill::look::{
         Looks,
-        list::unread,
         rounds::{Member, State, Wanted},
     },
     upstream::{List, ListFilter, Listing},

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
-    domain::{Identity, LiveSession, Outcome, Queues, Selector, Session, SessionId, busiest},
+    domain::{Identity, LiveSession, Outcome, Queues, Selector, Session, SessionId, busiest, split_id},
     upstream::{IdRule, List},
 };
 
@@ -65,7 +65,7 @@ impl Victims {
     /// The same without those whose ids the vendor's kill does not take, though its list shows them. One such id makes
     /// the vendor refuse a whole call.
     pub(in crate::kill) fn taken_by(self, rule: IdRule) -> Self {
-        self.but(|id| rule.parse(id).is_none(), Outcome::Failed, BEYOND)
+        self.but(|id| rule.parse(split_id(id).1).is_none(), Outcome::Failed, BEYOND)
     }
 
     /// The same without those of whom no statement is known that could be cancelled.
@@ -159,7 +159,11 @@ impl<P: Fn(&LiveSession) -> Option<String>> Judge<'_, P> {
 
     fn unseen(&self, id: &SessionId) -> Session {
         let identity = self.pins.get(id).and_then(|pin| pin.identity.clone());
-        let (outcome, why) = if !self.list.complete {
+        if let Some(why) = self.list.gap_of(&id.0) {
+            let why = format!("not sent: its shard could not be listed whole: {why}");
+            return Session { identity, ..Session::new(id, Outcome::Failed) }.because(why);
+        }
+        let (outcome, why) = if !self.list.would_show(&id.0) {
             (Outcome::Failed, "not sent: the vendor's list was cut off before it")
         } else if self.is_narrowed {
             (Outcome::Changed, "not in the database that was asked for")
@@ -198,7 +202,7 @@ mod tests {
     }
 
     fn outcome(pin: Pin) -> Outcome {
-        let list = List { sessions: vec![session(1, "app")], complete: true };
+        let list = List { sessions: vec![session(1, "app")], complete: true, shards: <_>::default() };
         judge(&list, &[(id(1), pin)].into(), &Selector::Ids(vec![id(1)])).sessions[0].outcome
     }
 
@@ -218,7 +222,7 @@ mod tests {
 
     #[test]
     fn one_that_was_seen_before_and_is_not_there_any_more_is_told_as_it_was_seen() {
-        let list = List { sessions: vec![], complete: true };
+        let list = List { sessions: vec![], complete: true, shards: <_>::default() };
         let identity = Some(Identity::of(&session(1, "app")));
         let pins = [(id(1), Pin { identity: identity.clone(), ..Pin::default() })].into();
         let protection = |_: &LiveSession| None;
@@ -231,8 +235,11 @@ mod tests {
 
     #[test]
     fn what_the_vendors_kill_does_not_take_is_not_sent_and_keeps_no_other_back() {
-        let list =
-            List { sessions: vec![session(11, "app"), session(200, "app"), session(12, "repl")], complete: true };
+        let list = List {
+            sessions: vec![session(11, "app"), session(200, "app"), session(12, "repl")],
+            complete: true,
+            shards: <_>::default(),
+        };
         let selector = Selector::Match(Box::new(Criteria { min_seconds: Some(1), ..Criteria::default() }.into()));
         let victims = judge(&list, &BTreeMap::new(), &selector).taken_by(IdRule::Decimal { max: 100 });
         assert_eq!(victims.send, [id(11)]);
@@ -243,7 +250,8 @@ mod tests {
 
     #[test]
     fn what_a_cut_off_list_does_not_show_is_not_sent() {
-        let mut list = List { sessions: vec![session(1, "app"), session(2, "repl")], complete: true };
+        let mut list =
+            List { sessions: vec![session(1, "app"), session(2, "repl")], complete: true, shards: <_>::default() };
         let selector = Selector::Ids(vec![id(1), id(2), id(3)]);
         let outcomes = |list: &List| -> Vec<Outcome> {
             judge(list, &BTreeMap::new(), &selector).sessions.iter().map(|session| session.outcome).collect()
@@ -266,7 +274,7 @@ mod tests {
             pinned in prop::collection::btree_map(0_u8..20, "app|report", 0..5),
             by_user in prop::option::of("app|repl|report"),
         ) {
-            let list = List { sessions, complete };
+            let list = List { sessions, complete, shards: <_>::default() };
             let pins: BTreeMap<_, _> = pinned
                 .into_iter()
                 .map(|(number, user)| (id(number), Pin { user: Some(user), ..Pin::default() }))

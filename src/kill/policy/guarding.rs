@@ -77,6 +77,25 @@ proptest! {
     }
 
     #[test]
+    fn several_shards_are_guarded_as_each_that_they_may_touch(
+        by_serial: bool, node in prop::option::of(0_u8..3), upper: u64, account in "t|u", shards in "all|1|1,2|2,3",
+    ) {
+        let named_together = |shards: &str| {
+            let shard = |text: &str| in_some_case(&format!("shard-{text}"), upper);
+            let shards = if shards == "all" { "all".to_owned() } else { shards.split(',').map(shard).collect::<Vec<_>>().join(",") };
+            named("dcdb", &account, &[("instance_id", in_some_case("tdsqlshard-1", upper)), ("shards", shards)])
+        };
+        let may_touch = by_serial || shards != "2,3";
+        // One shard is guarded, and several are named.
+        let one = dcdb(by_serial, 1, node, 0, "t");
+        let many = named_together(&shards);
+        let [callers, rules, _, confirm] = guards(&guarding(one.clone()), many.clone());
+        prop_assert_eq!([callers, rules, confirm], [may_touch; 3], "{:?}", many);
+        // Several are guarded, and one is named.
+        prop_assert_eq!(guards(&guarding(many), one), [may_touch; 4]);
+    }
+
+    #[test]
     fn every_name_of_a_guarded_instance_is_guarded(by_das: bool, handle in "[a-z]{4}", upper: u64, account in "h|i") {
         let instance = |id: &str| ("instance_id", format!("{}in07", in_some_case(&id[..32], upper)));
         let node = |tag: &str| named("taurusdb", &account, &[instance(INSTANCE), ("node_id", format!("n{tag}"))]);
@@ -96,6 +115,39 @@ fn an_alias_is_judged_by_its_own_callers_and_by_the_rules_of_its_place() {
     let open = Target { alias: Some("open".to_owned()), ..dcdb(true, 1, None, 0, "t") };
     targets.aliases.insert("open".to_owned(), Alias { target: open.clone(), look: None, callers: None });
     assert_eq!(guards(&targets, open), [false, true, true, true]);
+}
+
+#[test]
+fn of_several_shards_a_rule_protects_the_sessions_of_its_own() {
+    let targets = guarding(dcdb(false, 1, None, 0, "t"));
+    let all = named("dcdb", "t", &[("instance_id", "tdsqlshard-1".to_owned()), ("shards", "all".to_owned())]);
+    let protects = |id: &str| {
+        let session = LiveSession { user: Some("repl".to_owned()), ..LiveSession::new(SessionId(id.to_owned())) };
+        targets.protection(&all, &session).is_some()
+    };
+    assert!(protects("shard-1/7") && protects("SHARD-1/7") && !protects("shard-2/7"));
+    // By a name of another kind it may be any of them.
+    let targets = guarding(dcdb(true, 1, None, 0, "t"));
+    let session = LiveSession { user: Some("repl".to_owned()), ..LiveSession::new(SessionId("shard-2/7".to_owned())) };
+    assert!(targets.protection(&all, &session).is_some());
+}
+
+#[test]
+fn an_alias_of_several_shards_without_callers_of_its_own_is_held_to_those_of_each() {
+    let mut targets = guarding(dcdb(false, 1, None, 0, "t"));
+    let place = |shards: &str| {
+        let coordinates = [("instance_id", "tdsqlshard-1".to_owned()), ("shards", shards.to_owned())];
+        Target { alias: Some("many".to_owned()), ..named("dcdb", "t", &coordinates) }
+    };
+    for (shards, callers, is_refused) in [
+        ("all", None, true),
+        ("shard-1,shard-2", None, true),
+        ("shard-2,shard-3", None, false),
+        ("all", Some(globs("mallory")), false),
+    ] {
+        targets.aliases.insert("many".to_owned(), Alias { target: place(shards), look: None, callers });
+        assert_eq!(guards(&targets, place(shards))[0], is_refused, "{shards}");
+    }
 }
 
 #[test]

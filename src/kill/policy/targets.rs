@@ -163,7 +163,7 @@ impl Targets {
     #[must_use]
     pub fn with_near_alias(&self, caller: &str, given: Option<&str>, mut problem: Problem) -> Problem {
         if let (ProblemCode::UnknownTarget, Some(given)) = (problem.code, given) {
-            let permitted = self.aliases.iter().filter(|(_, alias)| alias.permits(caller));
+            let permitted = self.aliases.iter().filter(|(_, alias)| self.permits(caller, &alias.target));
             problem.detail = did_you_mean(&problem.detail, given, permitted.map(|(name, _)| name.as_str()));
         }
         problem
@@ -239,6 +239,7 @@ impl Targets {
     /// What protects a session of the target from every kill; `None` where nothing does.
     #[must_use]
     pub fn protection(&self, target: &Target, session: &LiveSession) -> Option<String> {
+        let target = &*target.of_session(&session.id);
         let built_in = || upstream::naming(target).find_map(|vendor| vendor.capabilities().own.claims(session));
         let mut rules = self.protected.iter().filter(|rule| self.covers(rule, target));
         built_in().or_else(|| rules.find_map(|rule| rule.sessions.of(session)))
@@ -258,13 +259,15 @@ impl Targets {
     }
 
     /// Whether the lists of callers let that caller use the target: the alias' own where it is named by one, and those
-    /// of all aliases that may name the same place where it is not.
-    fn permits(&self, caller: &str, target: &Target) -> bool {
+    /// of all aliases that may name the same place where it is not. An alias of several shards that has no list of its own is
+    /// held to those of each.
+    #[must_use]
+    pub fn permits(&self, caller: &str, target: &Target) -> bool {
         let same_place = |alias: &&Alias| may_be_same_place(&alias.target, target);
         let permitted = |alias: &Alias| alias.permits(caller);
         match target.alias.as_ref().and_then(|name| self.aliases.get(name)) {
-            Some(alias) => permitted(alias),
-            None => self.aliases.values().filter(same_place).all(permitted),
+            Some(alias) if alias.callers.is_some() || target.shards().is_none() => permitted(alias),
+            Some(_) | None => self.aliases.values().filter(same_place).all(permitted),
         }
     }
 }

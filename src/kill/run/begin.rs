@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::{
     audit::{self, Attempt},
     dispatch::{Dispatcher, Expected, rate::limiter::Class, runner::Runner},
-    domain::{Blind, Kill, Problem, Status, Target},
+    domain::{Blind, Kill, Problem, Session, Status, Target},
     kill::{
         Gate,
         handle::Ticket,
@@ -24,7 +24,7 @@ use crate::{
             rounds::Coming,
         },
         record,
-        times::{SLACK, longest},
+        times::{SLACK, calls_take, longest},
     },
     spans::Trace,
 };
@@ -114,7 +114,7 @@ pub(in crate::kill) async fn begin(gate: Arc<Gate>, submission: Box<Submission>)
 /// What is to be recorded of an attempt, and what is held for it meanwhile.
 fn vetted(gate: &Gate, mut submission: Submission, prepared: Option<Prepared>) -> Vetted {
     let looks = submission.asked.as_ref().ok().zip(prepared.as_ref()).filter(|(_, prepared)| prepared.plan.is_some());
-    let coming = looks.map(|(asked, _)| gate.looks.rounds.comes(&asked.order.target));
+    let coming = looks.map(|(asked, _)| gate.looks.rounds.comes(&asked.order.place()));
     let now = gate.clock.now();
     let mut kill = first_record(&mut submission, now);
     kill.blind = prepared.as_ref().and_then(|prepared| prepared.blind);
@@ -123,7 +123,7 @@ fn vetted(gate: &Gate, mut submission: Submission, prepared: Option<Prepared>) -
     let webhooks = if dry_run { vec![] } else { gate.record.concerned(&submission.context, &kill) };
     let Submission { context, request, asked } = submission;
     let Context { key, client_address, client_id, token_id, request_id, urgent, literals, .. } = context;
-    let patience = prepared.as_ref().map(|prepared| prepared.patience(dry_run, kill.sessions.len()));
+    let patience = prepared.as_ref().map(|prepared| prepared.patience(dry_run, &kill.sessions));
     // With a key it can be asked for again: where the record was too slow, it is to be seen that nothing was sent.
     let may_go = key.is_none() && !dry_run;
     let class = if urgent { Class::Urgent } else { Class::Kill };
@@ -188,12 +188,12 @@ fn prepare(gate: &Gate, asked: &Asked) -> Result<Prepared, Problem> {
 impl Prepared {
     /// How long it may take, as far as is known before a look: how many calls there will be is told anew after it. A
     /// preview is a look or two.
-    fn patience(&self, dry_run: bool, sessions: usize) -> Duration {
+    fn patience(&self, dry_run: bool, sessions: &[Session]) -> Duration {
         let limit = self.runner.limit;
         match &self.plan {
-            _ if dry_run => longest(limit, 1, false) * 2,
-            Some(_) => longest(limit, 1, false),
-            None => longest(limit, sessions, false),
+            _ if dry_run => calls_take(limit, 1, false) * 2,
+            Some(_) => calls_take(limit, 1, false),
+            None => longest(limit, sessions.iter().map(|session| session.id.as_str()), false),
         }
     }
 

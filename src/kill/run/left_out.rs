@@ -11,7 +11,6 @@ use crate::{
         report::Report,
         runner::{Purpose, Reader},
     },
-    domain::Status,
     kill::after::settle,
 };
 
@@ -32,11 +31,13 @@ impl Run {
         let left = Duration::try_from(until - job.gate.clock.now()).unwrap_or_default() / 2;
         let span = job.trace.step("look");
         let reader = Reader::new(Purpose::Kill(job.class), &self.kill.caller).within(span.trace());
-        let list = job.gate.looks.shared(&job.runner, &job.asked.order.target, &filters, &reader);
+        let left_out = settle::left_out(&report.sessions).map(|session| session.id.as_str());
+        let place = job.asked.order.target.narrowed(left_out);
+        let list = job.gate.looks.shared(&job.runner, &place, &filters, &reader);
         match timeout(LOOK.min(left), Box::pin(list)).await {
             Ok(Ok(seen)) => {
                 settle::learn_of_left_out(&mut report.sessions, &self.calls, seen.list(true));
-                report.status = Status::of(&report.sessions);
+                report.status = self.kill.adds_up(&report.sessions);
             }
             Ok(Err(problem)) => {
                 tracing::warn!(kill_id = %self.kill.id, detail = problem.detail, "no list after the kill");

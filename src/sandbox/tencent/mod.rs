@@ -8,6 +8,7 @@ mod machine;
 mod sts;
 mod tdsql;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -151,7 +152,17 @@ fn route(incoming: &Incoming) -> Result<Route<'_>, Refusal> {
     let product = product.ok_or_else(|| refuse("NoSuchVersion", format!("The version {version} does not exist.")))?;
     let found = product.recognise(action, incoming);
     let unknown = || refuse("InvalidAction", format!("The action {action} is invalid or not found."));
-    Ok(Route { action: found.ok_or_else(unknown)?, project: "", instance: "", node: "" })
+    Ok(Route { action: found.ok_or_else(unknown)?, project: "", instance: shard(&incoming.body), node: "" })
+}
+
+/// The shard that a body names, by its id; empty where it names none.
+fn shard(body: &[u8]) -> &str {
+    #[derive(Default, Deserialize)]
+    struct Named<'b> {
+        #[serde(rename = "ShardId", borrow, default)]
+        shard: &'b str,
+    }
+    serde_json::from_slice::<Named<'_>>(body).unwrap_or_default().shard
 }
 
 fn work(state: &mut State, incoming: &Incoming, action: Action, lie: Option<&Lie>) -> Result<Answer, Refusal> {

@@ -1,17 +1,19 @@
 //! Tencent DCDB (TDSQL for MySQL): [`KillSession`] on one shard.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
-use crate::domain::Target;
+use crate::domain::{self, Shards, Target};
 
-use super::killsession::{CAPABILITIES, KillSession, coordinate};
-use crate::upstream::{Capabilities, Coordinate, FaultKind, Need, cloud::tencent, json};
+use super::killsession::{CAPABILITIES, KillSession, Primaries, coordinate, is_name, primary};
+use crate::upstream::{Capabilities, Coordinate, FaultKind, Need, cloud::tencent, coordinates::names_shards, json};
 
 const MAINLAND: Capabilities = Capabilities {
     product: "Tencent Cloud DCDB (TDSQL for MySQL)",
-    coordinates: &[INSTANCE, SHARD, SERIAL, NODE],
+    coordinates: &[INSTANCE, SHARD, SERIAL, SHARDS, NODE],
     // A shard has an id and a serial id, each of which is its own; a node is one of a shard's, and without it the primary
-    // is meant.
+    // is meant. Several shards are the places of each.
     tells_apart: &["instance_id", "shard_id", "shard_serial_id"],
     ..CAPABILITIES
 };
@@ -19,13 +21,20 @@ const MAINLAND: Capabilities = Capabilities {
 const INSTANCE: Coordinate = coordinate("instance_id", Need::Required, "tdsqlshard-2gk4nxyz");
 const SHARD: Coordinate = coordinate("shard_id", Need::OneOf("shard"), "shard-ljilb4st");
 const SERIAL: Coordinate = coordinate("shard_serial_id", Need::OneOf("shard"), "set_1468379419_1");
-const NODE: Coordinate = coordinate("node_id", Need::Optional, "681390887981");
+const SHARDS: Coordinate = Coordinate {
+    name: domain::SHARDS,
+    need: Need::OneOf("shard"),
+    expected: "`all`, or a list of 1 to 100 different shard ids, each of 1 to 64 letters, digits, `-` or `_`",
+    example: "all",
+    check: |text| names_shards(text, is_name),
+};
+const NODE: Coordinate = coordinate("node_id", Need::OptionalWithout(domain::SHARDS), "681390887981");
 
 pub(super) static DCDB: KillSession = KillSession {
     name: "dcdb",
     mainland: &MAINLAND,
     // The vendor's international SDK (3.1.193, 2026) has neither `DescribeProcessList` nor `NodeId`.
-    international: &Capabilities { coordinates: &[INSTANCE, SHARD, SERIAL], listing: None, ..MAINLAND },
+    international: &Capabilities { coordinates: &[INSTANCE, SHARD, SERIAL, SHARDS], listing: None, ..MAINLAND },
     api: tencent::Api { name: "dcdb", version: "2018-04-11" },
     parameters: &[
         ("instance_id", "InstanceId"),
@@ -35,6 +44,7 @@ pub(super) static DCDB: KillSession = KillSession {
     ],
     detail: "DescribeDCDBInstanceDetail",
     nodes,
+    primaries: Some(primaries),
 };
 
 /// The nodes of a shard. The detail of an instance has every shard under both of its names, with its nodes, in the form in
@@ -46,5 +56,27 @@ fn nodes(target: &Target, detail: &Value) -> Result<Vec<Value>, FaultKind> {
     };
     let shards = tencent::rows(detail, "Shards").ok_or(FaultKind::Unreadable)?;
     let shard = shards.iter().find(is_meant).ok_or(FaultKind::TargetNotFound)?;
+    nodes_of(shard)
+}
+
+fn nodes_of(shard: &Value) -> Result<Vec<Value>, FaultKind> {
     Ok(json::rows(&shard["NodesInfo"]).ok_or(FaultKind::Unreadable)?.to_vec())
+}
+
+/// The primary of each shard that the target names and that there is; `None` where it has none now.
+fn primaries(target: &Target, detail: &Value) -> Result<Primaries, FaultKind> {
+    let wanted = target.shards();
+    let is_meant = |shard: &str| match &wanted {
+        Some(Shards::These(these)) => these.contains(&shard),
+        Some(Shards::All) | None => true,
+    };
+    let shards = tencent::rows(detail, "Shards").ok_or(FaultKind::Unreadable)?;
+    let mut primaries = BTreeMap::new();
+    for shard in shards {
+        let id = json::text(&shard["ShardInstanceId"]).filter(|id| is_name(id)).ok_or(FaultKind::Unreadable)?;
+        if is_meant(&id) {
+            primaries.insert(id, primary(&nodes_of(shard)?)?);
+        }
+    }
+    Ok(primaries)
 }

@@ -3,7 +3,7 @@
 //! Success means that the task was taken. What became of it is asked with `DescribeFlow`: that its flow id is
 //! the task's id is our inference, so a flow that cannot be found leaves the outcome unknown, not failed.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Map, Value, json};
 
@@ -28,7 +28,14 @@ pub(super) struct KillSession {
     pub(super) detail: &'static str,
     /// The nodes of the place in the answer to it; `None` where it cannot be read.
     pub(super) nodes: fn(&Target, &Value) -> Result<Vec<Value>, FaultKind>,
+    /// The primary of each of several shards in that answer; `None` where the product has no shards.
+    pub(super) primaries: Option<FindPrimaries>,
 }
+
+type FindPrimaries = fn(&Target, &Value) -> Result<Primaries, FaultKind>;
+
+/// The primary of each shard, where it has one.
+pub(super) type Primaries = BTreeMap<String, Option<String>>;
 
 /// What both of them can do; which products they are and their coordinates are their own.
 pub(super) const CAPABILITIES: Capabilities = Capabilities {
@@ -138,7 +145,7 @@ impl Vendor for KillSession {
 
     /// Processes are listed by node. A kill without one goes to the primary, so that is asked for first.
     fn list(&self, target: &Target, filter: &ListFilter, row: usize) -> Option<Call> {
-        if !target.coordinates.contains_key("node_id") {
+        if !target.has_node() {
             let body = place(target, &self.parameters[..1]);
             return Some(self.api.call("detail", Effect::Read, self.detail, &body));
         }
@@ -157,7 +164,7 @@ impl Vendor for KillSession {
     fn page(&self, target: &Target, row: usize, reply: &Reply) -> Result<Page, Fault> {
         let response = tencent::answer(reply)?;
         let page = if reply.stage == "detail" {
-            self.primary(target, &response).map(Page::At)
+            self.exactly(target, &response).map(Page::At)
         } else {
             let sessions = tencent::rows(&response, "ProcessList").and_then(|rows| PROCESS.read_each(rows));
             sessions.ok_or(FaultKind::Unreadable).map(|sessions| {
@@ -171,15 +178,24 @@ impl Vendor for KillSession {
 }
 
 impl KillSession {
-    /// The place with the node that is its primary now.
-    fn primary(&self, target: &Target, detail: &Value) -> Result<Target, FaultKind> {
-        let nodes = (self.nodes)(target, detail)?;
-        let node = nodes.iter().find(|node| node["Role"] == "master").ok_or(FaultKind::TargetNotFound)?;
-        let node = json::text(&node["NodeId"]).filter(|node| is_name(node)).ok_or(FaultKind::Unreadable)?;
+    /// The place with the node that is its primary now; of several shards, with each one's.
+    fn exactly(&self, target: &Target, detail: &Value) -> Result<Target, FaultKind> {
+        if let Some(primaries) = self.primaries.filter(|_| target.shards().is_some()) {
+            let target = target.on_nodes(&primaries(target, detail)?);
+            return if target.has_node() { Ok(target) } else { Err(FaultKind::TargetNotFound) };
+        }
+        let node = primary(&(self.nodes)(target, detail)?)?.ok_or(FaultKind::TargetNotFound)?;
         let mut target = target.clone();
         target.coordinates.insert("node_id", node);
         Ok(target)
     }
+}
+
+/// The primary among these nodes; `None` where none is.
+pub(super) fn primary(nodes: &[Value]) -> Result<Option<String>, FaultKind> {
+    let Some(node) = nodes.iter().find(|node| node["Role"] == "master") else { return Ok(None) };
+    let node = json::text(&node["NodeId"]).filter(|node| is_name(node)).ok_or(FaultKind::Unreadable)?;
+    Ok(Some(node))
 }
 
 /// These coordinates of a target, as the product spells them.

@@ -32,6 +32,7 @@ pub(super) static TDSQL: KillSession = KillSession {
     // `DescribeInstanceNodeInfo` has nodes too, under ids of 40 digits that no other action takes.
     detail: "DescribeDBInstanceDetail",
     nodes,
+    primaries: None,
 };
 
 /// The nodes of an instance.

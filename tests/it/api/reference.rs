@@ -49,12 +49,13 @@ async fn vendors_tells_what_each_vendor_can_do_and_its_limits(engine: Engine) {
         json!(["instance_id", true, null]),
         json!(["shard_id", false, "shard"]),
         json!(["shard_serial_id", false, "shard"]),
+        json!(["shards", false, "shard"]),
         json!(["node_id", false, null]),
     ];
     assert_eq!(coordinates.iter().map(shape).collect::<Vec<_>>(), expected);
     let limits = json!([{
         "account": "tencent-test", "site": "mainland", "selectors": ["ids", "match"],
-        "coordinates": ["instance_id", "shard_id", "shard_serial_id", "node_id"],
+        "coordinates": ["instance_id", "shard_id", "shard_serial_id", "shards", "node_id"],
         "listing": { "needs_one_of": [], "most": null },
         "requests_per_minute": null, "requests_per_second": 1000, "max_ids_per_call": 100, "max_wait_ms": 240,
         "timeout_ms": 60000, "current_requests_per_second": 1000, "reserved_percent": 20, "is_down": false,

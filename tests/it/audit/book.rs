@@ -146,6 +146,7 @@ pub(crate) fn attempt(at: OffsetDateTime) -> Attempt {
             reason: Some("INC-4711 runaway report".into()),
             upstream: Upstream::default(),
             problem: None,
+            unlisted: vec![],
             found: [].into(),
             matched: None,
             sessions_known: None,

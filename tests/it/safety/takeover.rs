@@ -97,6 +97,7 @@ fn abandoned(now: OffsetDateTime, deadline: OffsetDateTime) -> Attempt {
         reason: Some("INC-4711".into()),
         upstream: Upstream::default(),
         problem: None,
+        unlisted: vec![],
         found: [].into(),
         matched: None,
         sessions_known: None,

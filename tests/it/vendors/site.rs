@@ -68,7 +68,7 @@ async fn what_needs_a_list_or_a_node_is_refused_by_name_and_nothing_is_sent() {
     let account = &dcdb["accounts"][0];
     assert_eq!((&account["site"], &account["listing"]), (&json!("international"), &json!(null)), "{account}");
     assert_eq!(account["selectors"], json!(["ids"]));
-    assert_eq!(account["coordinates"], json!(["instance_id", "shard_id", "shard_serial_id"]));
+    assert_eq!(account["coordinates"], json!(["instance_id", "shard_id", "shard_serial_id", "shards"]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
