@@ -16,4 +16,5 @@ mod login;
 mod pictures;
 mod places;
 mod served;
+mod shards;
 mod stream;
