@@ -23,7 +23,6 @@ use prometheus_client::{
 };
 
 use crate::version;
-
 pub use exposition::Exposition;
 use key_sets::KeySets;
 use requests::Requests;

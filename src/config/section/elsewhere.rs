@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+use actix_web::http::header::HeaderValue;
 use toml::Value;
 
 use super::{Naming, Section, join};
 use crate::{config::Secret, pem};
+
+const VALUE: &str = "must be a value that a header can have: one line of visible characters";
 
 impl Section<'_> {
     /// A secret, found where the value says.
@@ -47,8 +50,8 @@ impl Section<'_> {
         read.collect::<Vec<_>>().into_iter().collect()
     }
 
-    /// A secret for each name of the table under `key`, by name.
-    pub(in crate::config) fn secrets_by_name(
+    /// Headers by name, whose values are secrets: the table under `key`.
+    pub(in crate::config) fn headers(
         &mut self,
         key: &'static str,
         Naming(naming, fits): Naming<impl Fn(&str) -> bool>,
@@ -58,6 +61,7 @@ impl Section<'_> {
             for (name, value) in std::mem::take(&mut section.table) {
                 match section.resolve(&name, &value) {
                     _ if !fits(&name) => section.problem(&name, naming.clone()),
+                    Ok(secret) if HeaderValue::from_str(secret.expose()).is_err() => section.problem(&name, VALUE),
                     Ok(secret) => all.push((name, secret)),
                     Err(message) => section.problem(&name, message),
                 }

@@ -101,7 +101,9 @@ async fn metrics_count_kills_and_tell_no_secrets(engine: Engine) {
     let Value::String(text) = answer.body else { panic!("{}", answer.body) };
     assert!(text.contains("killgate_kills_total{vendor=\"taurusdb\",status=\"succeeded\"} 2\n"), "{text}");
     assert!(text.contains("killgate_kills_total{vendor=\"none\",status=\"failed\"} 1\n"), "{text}");
-    assert!(text.contains("account=\"huawei-test\",vendor=\"taurusdb\",action=\"processes\",result=\"ok\"} 2\n"));
+    assert!(
+        text.contains("account=\"huawei-test\",vendor=\"taurusdb\",action=\"delete-processes\",result=\"ok\"} 2\n")
+    );
     assert!(text.contains("killgate_kills_in_flight 0\n"), "{text}");
     assert!(text.ends_with("# EOF\n"));
     let keys = [world::HUAWEI_ACCESS_KEY, world::HUAWEI_SECRET_KEY, world::TENCENT_SECRET_ID, JWT_SECRET];
