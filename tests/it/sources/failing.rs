@@ -32,7 +32,7 @@ async fn a_source_that_fails_fails_the_kill_with_what_it_answered_and_nothing_is
     for source in [ecs_agency(), agency_by_keys(), cvm_role(), assumed_role()] {
         for (behaviour, told) in failures() {
             // A hanging one is asked for longer than a call may take.
-            let (gateway, _) = start(engine, &source, IMPATIENT).await;
+            let (gateway, clock) = start(engine, &source, IMPATIENT).await;
             gateway.clouds.misbehave(source.asked, behaviour.clone());
             let answer = kill(&gateway, &source, 0).await;
             assert_nothing_done(&gateway, &source, &answer, "upstream_failed").await;
@@ -44,6 +44,8 @@ async fn a_source_that_fails_fails_the_kill_with_what_it_answered_and_nothing_is
             assert!(metrics.contains(r#"result=\"credentials\""#), "{metrics}");
             if behaviour != Behaviour::Hang {
                 gateway.clouds.behave();
+                // For so long a source that failed is left alone.
+                clock.set(clock.now() + Duration::from_secs(2));
                 let answer = kill(&gateway, &source, 1).await;
                 assert!(goes_well(&answer), "{} after {told}: {}", source.name, answer.body);
             }
