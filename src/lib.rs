@@ -17,7 +17,7 @@
 //! | [`notify`] | telling others what becomes of kills: following one while it is open, webhooks |
 //! | [`sandbox`] | the simulated clouds |
 //! | [`spans`] | what OpenTelemetry tells of requests, of the steps of kills and of what comes later |
-//! | [`app`], [`demo`], [`telemetry`], [`metrics`], [`clock`], [`seats`], [`systemd`], [`version`], `pem`, `lock`, `near` | putting it together, and being seen |
+//! | [`app`], [`demo`], [`telemetry`], [`metrics`], [`clock`], [`seats`], [`systemd`], [`version`], `pem`, `lock`, `near`, `unfinished` | putting it together, and being seen |
 //!
 //! A kill is [`kill`]'s `run`, which reads from top to bottom; its rooms are what it goes through: `intake` (what was asked,
 //! and how much one caller may), `policy` (who may end what, confirms, caps), `look` (lists, previews, the look before a kill
@@ -52,5 +52,6 @@ pub mod seats;
 pub mod spans;
 pub mod systemd;
 pub mod telemetry;
+mod unfinished;
 pub mod upstream;
 pub mod version;

@@ -1,12 +1,6 @@
 //! `killgate audit export`: all kills that are wanted, in a file.
 
-use std::{
-    fs::{self, File},
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, io::Write as _, path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,6 +10,7 @@ use crate::{
     audit::{Audit, Grouping, Settings},
     config::{Config, Database},
     history::{Export, Form, Format, Manifest, Wanted},
+    unfinished::{self, Unfinished},
 };
 
 /// What an export may take the place of.
@@ -51,7 +46,8 @@ pub async fn export(
     replace: Replace,
     wanted: Wanted,
 ) -> anyhow::Result<String> {
-    let beside = (form.format == Format::Csv).then(|| beside(output, ".manifest.json")).transpose()?;
+    let beside = (form.format == Format::Csv).then(|| unfinished::manifest_of(output));
+    let beside = beside.map(|beside| beside.context("--output: must be the name of a file")).transpose()?;
     let files = || [Some(output), beside.as_deref()].into_iter().flatten();
     files().try_for_each(|file| replace.check(file))?;
     let filter = wanted.filter().map_err(|problem| {
@@ -71,9 +67,9 @@ pub async fn export(
     let audit = Audit::open(&settings).await.context("audit.database_url")?;
     let progress = progress(&audit, &filter).await;
     let export = Export::begin(audit.clone(), wanted, filter, form).await?;
-    let unfinished = Unfinished::of(output)?;
+    let unfinished = Unfinished::of(output).with_context(|| cannot_write(output))?;
     let written = tokio::select! {
-        written = write(export, &unfinished.0, &progress) => written,
+        written = write(export, &unfinished, output, &progress) => written,
         stopped = super::stopped() => stopped.and_then(|()| bail!("stopped before the file was complete")),
     };
     progress.finish_and_clear();
@@ -82,17 +78,19 @@ pub async fn export(
     files().try_for_each(|file| replace.check(file))?;
     if let Some(beside) = &beside {
         // First: a table that is there has its manifest.
-        let unfinished = Unfinished::of(beside)?;
-        let mut file = create(&unfinished.0)?;
-        let written = writeln!(file, "{}", manifest.text()).and_then(|()| file.sync_all());
-        written.and_then(|()| fs::rename(&unfinished.0, beside)).with_context(|| cannot_write(beside))?;
+        unfinished::write_line(beside, &manifest.text()).with_context(|| cannot_write(beside))?;
     }
-    fs::rename(&unfinished.0, output).with_context(|| cannot_write(output))?;
+    unfinished.finish().with_context(|| cannot_write(output))?;
     Ok(format!("{} kills in {}", manifest.kills, output.display()))
 }
 
-async fn write(mut export: Export, path: &Path, progress: &ProgressBar) -> anyhow::Result<Manifest> {
-    let mut file = create(path)?;
+async fn write(
+    mut export: Export,
+    unfinished: &Unfinished<'_>,
+    path: &Path,
+    progress: &ProgressBar,
+) -> anyhow::Result<Manifest> {
+    let mut file = unfinished.create().with_context(|| cannot_write(path))?;
     while let Some(piece) = export.next().await? {
         file.write_all(&piece).with_context(|| cannot_write(path))?;
         progress.set_position(export.kills());
@@ -101,20 +99,8 @@ async fn write(mut export: Export, path: &Path, progress: &ProgressBar) -> anyho
     export.manifest().cloned().context("the export has no end")
 }
 
-/// A new file. Whoever may read the record may read it, and nobody else.
-fn create(path: &Path) -> anyhow::Result<File> {
-    File::options().write(true).create_new(true).mode(0o600).open(path).with_context(|| cannot_write(path))
-}
-
 fn cannot_write(path: &Path) -> String {
     format!("cannot write {}", path.display())
-}
-
-/// The file whose name goes on so.
-fn beside(output: &Path, end: &str) -> anyhow::Result<PathBuf> {
-    let mut name = output.file_name().context("--output: must be the name of a file")?.to_owned();
-    name.push(end);
-    Ok(output.with_file_name(name))
 }
 
 /// How long to count for the sake of a bar.
@@ -139,20 +125,4 @@ async fn progress(audit: &Audit, filter: &crate::audit::Filter) -> ProgressBar {
         progress.set_style(style);
     }
     progress
-}
-
-/// A file that is not complete; removed with the value where it was not given its name.
-struct Unfinished(PathBuf);
-
-impl Unfinished {
-    fn of(output: &Path) -> anyhow::Result<Self> {
-        beside(output, &format!(".{}.part", std::process::id())).map(Self)
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // Gone already where it was renamed.
-        let _ = fs::remove_file(&self.0);
-    }
 }

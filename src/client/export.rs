@@ -1,9 +1,8 @@
 //! `killgate export`: kills in a file, by a gateway.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, IsTerminal as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -24,6 +23,7 @@ use super::{
 use crate::{
     chain::hex,
     history::{Form, Format, Wanted},
+    unfinished::{self, Unfinished},
 };
 
 /// Write kills into a file, with everything on record, and check that it is whole
@@ -48,7 +48,7 @@ pub(super) async fn export(args: ExportArgs) -> Result<Exit, Failure> {
     if file.is_none() && io::stdout().is_terminal() {
         return Err(Failure::wrong("an export is for a file, not for a terminal").hint("--file FILE, or > FILE"));
     }
-    let beside = file.as_deref().filter(|_| form.format == Format::Csv).map(beside);
+    let beside = file.as_deref().filter(|_| form.format == Format::Csv).and_then(unfinished::manifest_of);
     let is_in_the_way = |file: &&PathBuf| fs::symlink_metadata(file).is_ok_and(|there| !force || !there.is_file());
     if let Some(file) = [&file, &beside].into_iter().flatten().find(is_in_the_way) {
         let name = file.display();
@@ -65,9 +65,11 @@ pub(super) async fn export(args: ExportArgs) -> Result<Exit, Failure> {
     let gateway = connection.open().await?;
     let answer = gateway.stream(&["kills", "export"], &encode(&query), &[]).await?;
     let described_by = answer.header("link").and_then(manifest_of).map(str::to_owned);
-    let unfinished = file.as_deref().map(Unfinished::of).transpose()?;
+    let cannot = |file: &Path, error: &io::Error| Failure::here(format!("cannot write {}: {error}", file.display()));
+    let cannot_file = |error: io::Error| cannot(file.as_deref().unwrap_or(Path::new("")), &error);
+    let unfinished = file.as_deref().map(Unfinished::of).transpose().map_err(cannot_file)?;
     let out: Box<dyn io::Write> = match &unfinished {
-        Some(unfinished) => Box::new(unfinished.create()?),
+        Some(unfinished) => Box::new(unfinished.create().map_err(cannot_file)?),
         None => Box::new(io::stdout().lock()),
     };
     let written = write(answer, out).await?;
@@ -75,17 +77,12 @@ pub(super) async fn export(args: ExportArgs) -> Result<Exit, Failure> {
         None => (written.check_itself()?, None),
         Some(query) => written.check(&gateway, &query).await.map(|(manifest, text)| (manifest, Some(text)))?,
     };
-    let Some((file, unfinished)) = file.zip(unfinished) else { return Ok(Exit::Done) };
-    let cannot = |file: &Path, error: &io::Error| Failure::here(format!("cannot write {}: {error}", file.display()));
+    let Some((file, unfinished)) = file.as_deref().zip(unfinished) else { return Ok(Exit::Done) };
     if let Some((beside, text)) = beside.zip(text) {
         // First: a table that is there has its manifest.
-        let unfinished = Unfinished::of(&beside)?;
-        let written = unfinished.create().and_then(|mut file| {
-            writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(|error| cannot(&beside, &error))
-        });
-        written.and_then(|()| fs::rename(&unfinished.0, &beside).map_err(|error| cannot(&beside, &error)))?;
+        unfinished::write_line(&beside, &text).map_err(|error| cannot(&beside, &error))?;
     }
-    fs::rename(&unfinished.0, &file).map_err(|error| cannot(&file, &error))?;
+    unfinished.finish().map_err(cannot_file)?;
     match output {
         Output::Json => print::json(&json!({ "file": file.display().to_string(), "manifest": manifest }).to_string())?,
         Output::Table => print::line(&format!("{} kills in {}", manifest["kills"], file.display()))?,
@@ -145,37 +142,5 @@ impl Written {
         let sum = hex(self.but_last.finish().as_ref());
         let is_whole = manifest.get("sha256").and_then(Value::as_str) == Some(&sum);
         if is_whole { Ok((manifest, document.text)) } else { Err(cut_off()) }
-    }
-}
-
-/// Where the manifest of a table stands: `FILE.manifest.json`.
-fn beside(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".manifest.json");
-    name.into()
-}
-
-/// A file that is not complete; removed with the value where it was not given its name.
-struct Unfinished(PathBuf);
-
-impl Unfinished {
-    fn of(file: &Path) -> Result<Self, Failure> {
-        let name = file.file_name().ok_or_else(|| Failure::wrong("--file: must be the name of a file"))?;
-        let mut name = name.to_owned();
-        name.push(format!(".{}.part", std::process::id()));
-        Ok(Self(file.with_file_name(name)))
-    }
-
-    /// For its owner alone: not everybody may read the record.
-    fn create(&self) -> Result<File, Failure> {
-        let file = File::options().write(true).create_new(true).mode(0o600).open(&self.0);
-        file.map_err(|error| Failure::here(format!("cannot write {}: {error}", self.0.display())))
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // Gone already where it was renamed.
-        let _ = fs::remove_file(&self.0);
     }
 }

@@ -14,7 +14,7 @@ use super::{
     failure::Failure,
     gateway::encode,
     print,
-    shown::{Output, Screen, Style, Table},
+    shown::{Output, Screen, Style, Table, text},
     tables::outcome,
 };
 use crate::{
@@ -115,19 +115,18 @@ pub(super) async fn sessions(args: SessionsArgs) -> Result<Exit, Failure> {
     for session in &list.items {
         let blocks = waiting.get(session.id.as_str());
         let blocks = blocks.map(|ids| ids.iter().copied().collect::<Vec<_>>().join(",")).unwrap_or_default();
-        let text = |text: &Option<String>| (text.clone().unwrap_or_default(), Style::Plain);
         table.row([
             (session.id.clone(), Style::Plain),
-            text(&session.user),
-            text(&session.host),
-            text(&session.database),
-            text(&session.command),
-            text(&session.state),
-            text(&session.seconds.map(|seconds| seconds.to_string())),
+            text(session.user.as_deref()),
+            text(session.host.as_deref()),
+            text(session.database.as_deref()),
+            text(session.command.as_deref()),
+            text(session.state.as_deref()),
+            text(session.seconds.map(|seconds| seconds.to_string()).as_deref()),
             (blocks, Style::Bad),
             (session.blocked_by.iter().flatten().cloned().collect::<Vec<_>>().join(","), Style::Warning),
             (session.protected_by.clone().unwrap_or_default(), Style::Dim),
-            text(&session.statement),
+            text(session.statement.as_deref()),
         ]);
     }
     if list.items.is_empty() {
@@ -184,16 +183,15 @@ pub(super) async fn kills(args: KillsArgs) -> Result<Exit, Failure> {
     let mut table =
         Table::new(&["KILL", "WHEN", "TARGET", "CALLER", "FOR", "STATUS", "SESSIONS", "REASON"], &["SESSIONS"]);
     for kill in &list.items {
-        let text = |text: &Option<String>| (text.clone().unwrap_or_default(), Style::Plain);
         table.row([
             (kill.id.clone(), Style::Plain),
             (kill.requested_at.as_deref().map(to_the_second).unwrap_or_default(), Style::Dim),
             (kill.place(), Style::Plain),
-            text(&kill.caller),
-            text(&kill.on_behalf_of),
+            text(kill.caller.as_deref()),
+            text(kill.on_behalf_of.as_deref()),
             (kill.status.clone(), Style::of_word(&kill.status)),
             (kill.sessions.len().to_string(), Style::Plain),
-            text(&kill.reason),
+            text(kill.reason.as_deref()),
         ]);
     }
     if list.items.is_empty() {

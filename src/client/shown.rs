@@ -94,6 +94,11 @@ pub(super) enum Style {
     Bad,
 }
 
+/// What may be missing, in a cell.
+pub(super) fn text(text: Option<&str>) -> (String, Style) {
+    (text.unwrap_or_default().to_owned(), Style::Plain)
+}
+
 impl Style {
     /// How a status or an outcome is shown.
     pub(super) fn of_word(word: &str) -> Self {

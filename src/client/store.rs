@@ -7,7 +7,7 @@ use std::{
     fmt,
     fs::{self, File},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -16,6 +16,7 @@ use time::OffsetDateTime;
 use url::Url;
 
 use super::failure::Failure;
+use crate::unfinished::Unfinished;
 
 /// What the file has.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -105,14 +106,12 @@ impl Store {
         let write = || {
             let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-            let unfinished = path.with_extension(format!("{}.part", std::process::id()));
-            // One that a command left which was ended there.
-            let _ = fs::remove_file(&unfinished);
-            let mut file = File::options().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+            let unfinished = Unfinished::of(path)?;
+            let mut file = unfinished.create()?;
             serde_json::to_writer(&mut file, self)?;
             file.flush()?;
             file.sync_all()?;
-            fs::rename(&unfinished, path)
+            unfinished.finish()
         };
         write().map_err(|error| Failure::here(format!("cannot write {}: {error}", path.display())))
     }

@@ -2,7 +2,7 @@
 
 use super::{
     answers::{Kill, not_listed, sessions},
-    shown::{Screen, Style, Table},
+    shown::{Screen, Style, Table, text},
 };
 use crate::domain::legible;
 
@@ -15,22 +15,21 @@ pub(super) fn preview(preview: &Kill, screen: Screen) -> String {
         let would_end = session.outcome == "alive";
         let outcome = if would_end { "would end" } else { &session.outcome };
         let style = if would_end { Style::Plain } else { Style::of_word(&session.outcome) };
-        let text = |text: Option<String>| (text.unwrap_or_default(), Style::Plain);
         table.row([
             (session.id.clone(), Style::Plain),
-            text(it.user),
-            text(it.host),
-            text(it.database),
-            text(it.state.or(it.command)),
-            text(it.seconds.map(|seconds| seconds.to_string())),
+            text(it.user.as_deref()),
+            text(it.host.as_deref()),
+            text(it.database.as_deref()),
+            text(it.state.or(it.command).as_deref()),
+            text(it.seconds.map(|seconds| seconds.to_string()).as_deref()),
             (it.blocks.join(","), Style::Bad),
             (outcome.to_owned(), style),
-            text(session.detail.clone()),
-            text(it.statement),
+            text(session.detail.as_deref()),
+            text(it.statement.as_deref()),
         ]);
     }
-    let mut text = if table.is_empty() { String::new() } else { table.lines(screen) };
-    let mut add = |line: &str| text.extend([&legible(line), "\n"]);
+    let mut lines = if table.is_empty() { String::new() } else { table.lines(screen) };
+    let mut add = |line: &str| lines.extend([&legible(line), "\n"]);
     if let Some(note) = &preview.note {
         add(note);
     }
@@ -41,7 +40,7 @@ pub(super) fn preview(preview: &Kill, screen: Screen) -> String {
     if preview.look.as_ref().and_then(|look| look.complete) == Some(false) && preview.unlisted.is_empty() {
         add("the vendor's list was cut off: there may be more");
     }
-    text
+    lines
 }
 
 fn sessions_of(many: u64) -> String {
@@ -53,29 +52,28 @@ pub(super) fn outcome(kill: &Kill, screen: Screen) -> String {
     let mut table = Table::new(&["ID", "USER", "CLIENT", "DATABASE", "OUTCOME", "WHY"], &[]);
     for session in &kill.sessions {
         let it = session.identity.clone();
-        let text = |text: Option<String>| (text.unwrap_or_default(), Style::Plain);
         table.row([
             (session.id.clone(), Style::Plain),
-            text(it.user),
-            text(it.host),
-            text(it.database),
+            text(it.user.as_deref()),
+            text(it.host.as_deref()),
+            text(it.database.as_deref()),
             (session.outcome.clone(), Style::of_word(&session.outcome)),
-            text(session.detail.clone()),
+            text(session.detail.as_deref()),
         ]);
     }
-    let mut text = if table.is_empty() { String::new() } else { table.lines(screen) };
+    let mut lines = if table.is_empty() { String::new() } else { table.lines(screen) };
     let status = screen.styled(Style::of_word(&kill.status), &legible(&kill.status));
-    text.extend([&legible(&kill.id), ": ", &status]);
+    lines.extend([&legible(&kill.id), ": ", &status]);
     if let Some(at) = &kill.verified_at {
-        text.extend([", seen gone at ", &legible(at)]);
+        lines.extend([", seen gone at ", &legible(at)]);
     }
-    text.push('\n');
+    lines.push('\n');
     for line in not_listed(&kill.unlisted) {
-        text.extend([&legible(&line), "\n"]);
+        lines.extend([&legible(&line), "\n"]);
     }
     let problem = kill.problem.as_ref().and_then(|problem| problem.get("detail")?.as_str());
     for line in [problem, kill.note.as_deref()].into_iter().flatten() {
-        text.extend([&legible(line), "\n"]);
+        lines.extend([&legible(line), "\n"]);
     }
-    text
+    lines
 }

@@ -127,12 +127,7 @@ impl<'a> Section<'a> {
         expected: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
-        let value = self.value(key)?;
-        let parsed = value.as_str().and_then(parse);
-        if parsed.is_none() {
-            self.problem(key, expected);
-        }
-        parsed
+        self.value_of(key, expected, |value| value.as_str().and_then(parse))
     }
 
     /// A value of whatever kind that `parse` takes; it is not repeated in the message.

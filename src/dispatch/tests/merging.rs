@@ -4,10 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::{prelude::*, sample::subsequence, test_runner::TestCaseResult};
 
-use crate::dispatch::tests::{
-    world::{Call, DAWN},
-    *,
-};
+use crate::dispatch::tests::{world::Call, *};
 
 /// A kill that is asked for.
 #[derive(Debug, Clone)]
@@ -119,17 +116,7 @@ fn play(account: Account, arrivals: Vec<Arrival>) -> (World, Vec<Answered>) {
             let dispatcher = Arc::clone(&dispatcher);
             kills.push(tokio::spawn(async move {
                 let (asked, until) = (Instant::now(), Instant::now() + patience);
-                let leave = DAWN + time::Duration::DAY;
-                let entry = Entry {
-                    caller: caller.into(),
-                    order: order.clone(),
-                    class,
-                    until,
-                    leave,
-                    again: false,
-                    in_company: false,
-                    trace: <_>::default(),
-                };
+                let entry = Entry { caller: caller.into(), until, ..entry(order.clone(), class) };
                 let report = dispatcher.kill(entry).await.expect("it has leave");
                 Answered { order, asked, until, at: Instant::now(), report }
             }));

@@ -29,8 +29,14 @@ impl Keys {
     /// What nobody may see, the public half too.
     #[must_use]
     pub fn secrets(&self) -> Vec<&str> {
-        let secrets = [Some(&self.secret), self.token.as_ref()];
-        secrets.into_iter().flatten().map(ExposeSecret::expose_secret).chain([self.id.as_str()]).collect()
+        let secrets = self.private().into_iter().map(ExposeSecret::expose_secret);
+        secrets.chain([self.id.as_str()]).collect()
+    }
+
+    /// The same without the public half.
+    #[must_use]
+    pub fn private(&self) -> Vec<&SecretString> {
+        std::iter::once(&self.secret).chain(&self.token).collect()
     }
 }
 

@@ -74,7 +74,7 @@ impl Source for Agency {
     fn secrets(&self) -> Vec<&SecretString> {
         match &self.base {
             Base::User(user) => user.secrets(),
-            Base::Keys(keys) => std::iter::once(&keys.secret).chain(&keys.token).collect(),
+            Base::Keys(keys) => keys.private(),
         }
     }
 

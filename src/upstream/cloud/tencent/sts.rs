@@ -144,7 +144,7 @@ impl Source for AssumedRole {
     }
 
     fn secrets(&self) -> Vec<&SecretString> {
-        std::iter::once(&self.keys.secret).chain(&self.keys.token).collect()
+        self.keys.private()
     }
 
     fn place(&self) -> Place<'_> {
