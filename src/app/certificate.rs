@@ -11,12 +11,12 @@ use std::{
 
 use anyhow::Context as _;
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
-    client::{danger::HandshakeSignatureValid, verify_server_cert_signed_by_trust_anchor},
+    CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+    client::danger::HandshakeSignatureValid,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _},
     server::{
-        ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier,
+        ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
     sign::CertifiedKey,
@@ -83,7 +83,7 @@ impl Certificate {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let read = Read::from(settings, Files::read(settings)?, &provider)?;
         let mut teller = Teller { clock, metrics, age: Age::default() };
-        teller.tell(&read, &provider);
+        teller.tell(&read);
         let is_client_needed = settings.clients_required;
         let has_clients = read.clients.is_some();
         let shown = Shown { current: RwLock::new(Arc::new(read)), is_client_needed, provider: Arc::clone(&provider) };
@@ -110,7 +110,7 @@ impl Certificate {
     /// What is wrong with the files, by the key that names them.
     pub(super) fn check(settings: &ServerTls) -> anyhow::Result<Option<&'static str>> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        Ok(Read::from(settings, Files::read(settings)?, &provider)?.out_of_time(&provider, Clock::system().now()))
+        Ok(Read::from(settings, Files::read(settings)?, &provider)?.out_of_time(Clock::system().now()))
     }
 
     /// Looks at the files now.
@@ -153,7 +153,7 @@ async fn keep(settings: ServerTls, shown: Arc<Shown>, wake: Arc<Notify>, mut tel
             }
             Err(_) => {}
         }
-        teller.tell(&shown.current(), &shown.provider);
+        teller.tell(&shown.current());
     }
 }
 
@@ -167,14 +167,14 @@ struct Teller {
 
 impl Teller {
     /// In the log once a day, from some days before its end on; in the metrics always.
-    fn tell(&mut self, read: &Read, provider: &CryptoProvider) {
+    fn tell(&mut self, read: &Read) {
         let Some(validity @ (_, not_after)) = read.validity else { return };
         let now = self.clock.now();
         self.metrics.certificate(not_after);
         if !self.age.is_to_be_told(validity, now) {
             return;
         }
-        if let Some(why) = read.out_of_time(provider, now) {
+        if let Some(why) = read.out_of_time(now) {
             tracing::warn!(why, %not_after, "server.tls: callers will not take this certificate");
         } else {
             let days = (not_after - now).whole_days();
@@ -215,15 +215,14 @@ impl Read {
     }
 
     /// Why callers do not take the certificate at that time, where they do not.
-    fn out_of_time(&self, provider: &CryptoProvider, now: OffsetDateTime) -> Option<&'static str> {
-        let certificate = ParsedCertificate::try_from(self.certified.cert.first()?).ok()?;
-        // No authority is known; whether its time has come is asked before that.
-        let (nobody, algorithms) = (RootCertStore::empty(), provider.signature_verification_algorithms.all);
-        let now = Duration::from_secs(now.unix_timestamp().try_into().unwrap_or_default());
-        let now = UnixTime::since_unix_epoch(now);
-        match verify_server_cert_signed_by_trust_anchor(&certificate, &nobody, &[], now, algorithms) {
-            Err(rustls::Error::InvalidCertificate(error)) => out_of_time(&error),
-            _ => None,
+    fn out_of_time(&self, now: OffsetDateTime) -> Option<&'static str> {
+        let (not_before, not_after) = self.validity?;
+        if now < not_before {
+            out_of_time(&CertificateError::NotValidYet)
+        } else if now > not_after {
+            out_of_time(&CertificateError::Expired)
+        } else {
+            None
         }
     }
 }
