@@ -5,6 +5,8 @@
 //! read, and be told from what was sealed. A member that a later version adds is left out where it has no value, or
 //! every line sealed before would read as changed.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -94,9 +96,9 @@ impl LineSession {
     }
 
     /// What it is found by: its id as its vendor knows it, and with its shard.
-    pub(super) fn found_by(&self) -> Vec<String> {
-        let with_shard = self.shard.as_ref().map(|_| self.whole_id());
-        [Some(self.id.clone()), with_shard].into_iter().flatten().collect()
+    pub(super) fn found_by(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let with_shard = self.shard.as_ref().map(|_| self.whole_id().into());
+        std::iter::once(self.id.as_str().into()).chain(with_shard)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{RefOr, Schema},
@@ -77,8 +77,8 @@ impl Outcome {
 }
 
 /// One session of a kill and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Written", into = "Written")]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "Written<'static>")]
 pub struct Session {
     /// Qualified by its shard where the target has several, see [`SessionId::at`].
     pub id: String,
@@ -92,34 +92,43 @@ pub struct Session {
 /// One session of a kill and what became of it.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(as = Session)]
-struct Written {
+struct Written<'s> {
     /// The shard that it lived in, where the target has several: ids are unique within one alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "shard-ljilb4st")]
-    shard: Option<String>,
+    shard: Option<Cow<'s, str>>,
     /// The session's id, as text.
-    #[schema(example = "2075425")]
-    id: String,
+    #[schema(value_type = String, example = "2075425")]
+    id: Cow<'s, str>,
     outcome: Outcome,
     /// Why, where the outcome alone does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "not reported as killed")]
-    detail: Option<Cow<'static, str>>,
+    detail: Option<Cow<'s, str>>,
     /// Whose session it was, where it was looked at before the kill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    identity: Option<Identity>,
+    #[schema(value_type = Option<Identity>)]
+    identity: Option<Cow<'s, Identity>>,
 }
 
-impl From<Session> for Written {
-    fn from(Session { id, outcome, detail, identity }: Session) -> Self {
-        let (shard, id) = split_id(&id);
-        Self { shard: shard.map(str::to_owned), id: id.to_owned(), outcome, detail, identity }
+impl Serialize for Session {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (shard, id) = split_id(&self.id);
+        let written = Written {
+            shard: shard.map(Cow::Borrowed),
+            id: id.into(),
+            outcome: self.outcome,
+            detail: self.detail.as_deref().map(Cow::Borrowed),
+            identity: self.identity.as_ref().map(Cow::Borrowed),
+        };
+        written.serialize(serializer)
     }
 }
 
-impl From<Written> for Session {
-    fn from(Written { shard, id, outcome, detail, identity }: Written) -> Self {
-        Self { id: SessionId::at(shard.as_deref(), &id).0, outcome, detail, identity }
+impl From<Written<'static>> for Session {
+    fn from(Written { shard, id, outcome, detail, identity }: Written<'static>) -> Self {
+        let id = SessionId::at(shard.as_deref(), &id).0;
+        Self { id, outcome, detail, identity: identity.map(Cow::into_owned) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use time::OffsetDateTime;
 use utoipa::{
     PartialSchema, ToSchema,
@@ -12,8 +12,8 @@ use utoipa::{
 use super::{SessionId, split_id};
 
 /// One call of a kill that left, and what it was about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Written", into = "Written")]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "Written<'static>")]
 pub struct Sent {
     /// When it began, by the gateway's clock.
     pub at: OffsetDateTime,
@@ -30,19 +30,21 @@ pub struct Sent {
 /// One call of a kill that left, and what it was about.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(as = Sent)]
-struct Written {
+struct Written<'s> {
     /// When it began, by the gateway's clock.
     #[serde(with = "crate::clock::rfc3339")]
     at: OffsetDateTime,
     /// The shard of its sessions, where the target has several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "shard-ljilb4st")]
-    shard: Option<String>,
+    shard: Option<Cow<'s, str>>,
     /// The kill's own sessions in it; empty where it named none.
-    ids: Vec<String>,
+    #[schema(value_type = Vec<String>)]
+    ids: Vec<Cow<'s, str>>,
     /// The vendor's task for it, where it made one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    task_id: Option<String>,
+    #[schema(value_type = Option<String>)]
+    task_id: Option<Cow<'s, str>>,
     /// The vendor answered it, whatever it said: it surely had arrived.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     answered: bool,
@@ -51,18 +53,24 @@ struct Written {
     refused: bool,
 }
 
-impl From<Sent> for Written {
-    fn from(Sent { at, ids, task_id, answered, refused }: Sent) -> Self {
-        let shard = ids.first().and_then(|id| split_id(id).0).map(str::to_owned);
-        let ids = ids.iter().map(|id| split_id(id).1.to_owned()).collect();
-        Self { at, shard, ids, task_id, answered, refused }
+impl Serialize for Sent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let written = Written {
+            at: self.at,
+            shard: self.ids.first().and_then(|id| split_id(id).0).map(Cow::Borrowed),
+            ids: self.ids.iter().map(|id| split_id(id).1.into()).collect(),
+            task_id: self.task_id.as_deref().map(Cow::Borrowed),
+            answered: self.answered,
+            refused: self.refused,
+        };
+        written.serialize(serializer)
     }
 }
 
-impl From<Written> for Sent {
-    fn from(Written { at, shard, ids, task_id, answered, refused }: Written) -> Self {
+impl From<Written<'static>> for Sent {
+    fn from(Written { at, shard, ids, task_id, answered, refused }: Written<'static>) -> Self {
         let ids = ids.iter().map(|id| SessionId::at(shard.as_deref(), id).0).collect();
-        Self { at, ids, task_id, answered, refused }
+        Self { at, ids, task_id: task_id.map(Cow::into_owned), answered, refused }
     }
 }
 

@@ -160,8 +160,8 @@ impl IndexRow {
 }
 
 /// Each of these once, in order, as a row has it.
-pub(in crate::audit) fn each_once<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<String> {
-    texts.map(cut).collect::<BTreeSet<_>>().into_iter().collect()
+pub(in crate::audit) fn each_once(texts: impl Iterator<Item = impl AsRef<str>>) -> Vec<String> {
+    texts.map(|text| cut(text.as_ref())).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// What is known of the sessions of a kill under that name, such as their `user`; of one that names none, whose sessions

@@ -293,9 +293,7 @@ impl Folded {
             size: i32::try_from(self.sessions.len() + selector / 100).unwrap_or(i32::MAX),
             words: text("reason").map(words).unwrap_or_default(),
             recorded_in: self.recorded_in,
-            sessions: each_once(
-                self.sessions.iter().flat_map(LineSession::found_by).collect::<Vec<_>>().iter().map(String::as_str),
-            ),
+            sessions: each_once(self.sessions.iter().flat_map(LineSession::found_by)),
         }
     }
 }
