@@ -52,7 +52,7 @@ pub struct LookEvent {
     #[serde(skip_serializing_if = "Found::is_empty")]
     #[schema(required = false)]
     pub found: Found,
-    /// Shards that could not be listed whole, and why.
+    /// Shards or nodes that could not be listed whole, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub unlisted: Vec<Unlisted>,

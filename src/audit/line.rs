@@ -80,6 +80,9 @@ pub struct LineSession {
     /// The shard that it lived in, where the target has several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<String>,
+    /// The node that it lived on, where the target has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     pub id: String,
     pub outcome: String,
     pub detail: Option<String>,
@@ -89,16 +92,20 @@ pub struct LineSession {
 }
 
 impl LineSession {
-    /// Its id with its shard: what tells it from the others of the kill.
-    #[must_use]
-    pub fn whole_id(&self) -> String {
-        SessionId::at(self.shard.as_deref(), &self.id).0
+    fn place(&self) -> Option<&str> {
+        self.shard.as_deref().or(self.node.as_deref())
     }
 
-    /// What it is found by: its id as its vendor knows it, and with its shard.
+    /// Its id with its shard or node: what tells it from the others of the kill.
+    #[must_use]
+    pub fn whole_id(&self) -> String {
+        SessionId::at(self.place(), &self.id).0
+    }
+
+    /// What it is found by: its id as its vendor knows it, and with its shard or node.
     pub(super) fn found_by(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        let with_shard = self.shard.as_ref().map(|_| self.whole_id().into());
-        std::iter::once(self.id.as_str().into()).chain(with_shard)
+        let with_place = self.place().map(|_| self.whole_id().into());
+        std::iter::once(self.id.as_str().into()).chain(with_place)
     }
 }
 

@@ -15,15 +15,16 @@ pub(super) struct List<T> {
     pub(super) next_cursor: Option<String>,
 }
 
-/// A session's id: with its shard before it, where the target has several, as requests take it.
+/// A session's id: with its shard or node before it, where the target has several, as requests take it.
 fn whole_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     #[derive(Deserialize)]
     struct Told {
         shard: Option<String>,
+        node: Option<String>,
         id: String,
     }
-    let Told { shard, id } = Told::deserialize(deserializer)?;
-    Ok(SessionId::at(shard.as_deref(), &id).0)
+    let Told { shard, node, id } = Told::deserialize(deserializer)?;
+    Ok(SessionId::at(shard.or(node).as_deref(), &id).0)
 }
 
 /// A live session.
@@ -118,9 +119,9 @@ impl Kill {
     }
 }
 
-/// Which shards could not be listed whole, and why: a line for each.
-pub(super) fn not_listed(shards: &[Unlisted]) -> impl Iterator<Item = String> {
-    shards.iter().map(|Unlisted { shard, detail }| format!("{shard} could not be listed whole: {detail}"))
+/// Which shards or nodes could not be listed whole, and why: a line for each.
+pub(super) fn not_listed(places: &[Unlisted]) -> impl Iterator<Item = String> {
+    places.iter().map(|Unlisted { place, detail }| format!("{place} could not be listed whole: {detail}"))
 }
 
 /// How many sessions there are, in words.
@@ -133,10 +134,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_of_one_of_several_shards_is_called_by_both() {
+    fn a_session_of_one_of_several_places_is_called_by_both() {
         let live: Live =
             serde_json::from_str(r#"{"shard":"shard-a","id":"7","user":"app","protected":false}"#).unwrap();
         assert_eq!((live.id.as_str(), live.user.as_deref()), ("shard-a/7", Some("app")));
+        let live: Live = serde_json::from_str(r#"{"node":"n","id":"7","protected":false}"#).unwrap();
+        assert_eq!(live.id.as_str(), "n/7");
         let session: Session = serde_json::from_str(r#"{"id":"7","outcome":"killed"}"#).unwrap();
         assert_eq!((session.id.as_str(), session.outcome.as_str()), ("7", "killed"));
     }

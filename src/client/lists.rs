@@ -279,7 +279,7 @@ pub(super) async fn targets(args: TargetsArgs) -> Result<Exit, Failure> {
     let mut table = Table::new(&["TARGET", "VENDOR", "ACCOUNT", "WHERE"], &[]);
     for target in &list.items {
         let text = |name: &str| match target.get(name) {
-            Some(Value::Array(shards)) => shards.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
+            Some(Value::Array(places)) => places.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
             value => value.and_then(Value::as_str).unwrap_or_default().to_owned(),
         };
         let is_coordinate = |name: &str| !matches!(name, "alias" | "vendor" | "account");

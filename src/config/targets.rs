@@ -6,7 +6,7 @@ use super::{
     Account, Place, Vendors,
     section::{Naming, Section},
 };
-use crate::domain::{Glob, SHARDS};
+use crate::domain::{Division, Glob};
 
 /// What a target may be called.
 pub(super) const ALIAS: Naming<fn(&str) -> bool> =
@@ -42,9 +42,12 @@ impl Target {
         let account = section.text("account");
         let callers = section.list_of("callers", "must be a list of one or more patterns", Glob::parse);
         let look = super::vendors::look(section);
-        let shards = section.list_of(SHARDS, "must be \"all\", or a list of shards", |text| Some(text.to_owned()));
+        let several = Division::EACH.map(|division| {
+            let (name, text) = (division.several(), |text: &str| Some(text.to_owned()));
+            Some((name.to_owned(), section.list_of(name, division.expected(), text)?.join(",")))
+        });
         let mut coordinates = section.remaining_texts();
-        coordinates.extend(shards.map(|shards| (SHARDS.to_owned(), shards.join(","))));
+        coordinates.extend(several.into_iter().flatten());
         let vendor = vendor?;
         let account = if named {
             served_by(section, account?, &vendor, accounts)

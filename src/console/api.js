@@ -24,9 +24,12 @@ export function renewBy(work) {
   renew = work;
 }
 
-/** An answer. A session of one of several shards is called by both, as a request takes it: ids are unique within a shard alone. */
+/** An answer. A session of one of several shards or nodes is called by both, as a request takes it: ids are unique within one alone. */
 export function read(text) {
-  return JSON.parse(text, (name, value) => (value?.shard && value.id ? { ...value, id: `${value.shard}/${value.id}` } : value));
+  return JSON.parse(text, (name, value) => {
+    const place = value?.shard ?? value?.node;
+    return place && value.id ? { ...value, id: `${place}/${value.id}` } : value;
+  });
 }
 
 /** The address of a path of the API. */

@@ -52,9 +52,9 @@ export function coordinates(target) {
   return own.map(([name, value]) => [name, Array.isArray(value) ? value.join(", ") : value]);
 }
 
-/** Which shards could not be listed whole, and why. */
-export function unlisted(shards) {
-  return (shards ?? []).map(({ shard, detail }) => `${shard}: ${detail}`).join("; ");
+/** Which shards or nodes could not be listed whole, and why. */
+export function unlisted(places) {
+  return (places ?? []).map(({ shard, node, detail }) => `${shard ?? node}: ${detail}`).join("; ");
 }
 
 /** The name of a target. */

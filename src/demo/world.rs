@@ -52,10 +52,11 @@ fn targets() -> String {
     let node = |instance, node| [("instance_id", instance), ("node_id", node)];
     let component =
         |instance, node, component| [("instance_id", instance), ("node_id", node), ("component_id", component)];
-    let targets: [(&str, &str, Coordinates<'_>); 13] = [
+    let targets: [(&str, &str, Coordinates<'_>); 14] = [
         ("ledger", "gaussdb", &component(world::GAUSSDB_INSTANCE, world::GAUSSDB_NODE, world::GAUSSDB_COMPONENT)),
         ("shop", "das", &[("instance_id", world::DAS_INSTANCE), ("db_user_id", world::DAS_DB_USER_ID)]),
         ("orders-ro", "taurusdb", &node(world::TAURUSDB_INSTANCE, world::TAURUSDB_NODE)),
+        ("orders-nodes", "taurusdb", &[("instance_id", world::TAURUSDB_INSTANCE), ("nodes", "all")]),
         ("orders-shard-1", "dcdb", &[("instance_id", world::DCDB_INSTANCE), ("shard_id", world::DCDB_SHARD)]),
         ("orders-shards", "dcdb", &[("instance_id", world::DCDB_INSTANCE), ("shards", "all")]),
         ("billing", "gaussdb", &component(scenes::BILLING_INSTANCE, scenes::BILLING_NODE, scenes::BILLING_COMPONENT)),

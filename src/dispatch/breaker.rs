@@ -16,7 +16,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    domain::{SHARD, Target, VendorName},
+    domain::{Target, VendorName},
     lock::lock,
     upstream::{Vendor, account::Endpoint},
 };
@@ -69,26 +69,27 @@ pub(crate) enum Ending {
 pub(crate) struct Instance {
     vendor: VendorName,
     id: String,
-    /// Each shard of it is a place that can fail, and leaves the others well.
-    shard: Option<String>,
+    /// Each of its shards or nodes can fail, and leaves the others well.
+    place: Option<String>,
 }
 
 impl Instance {
     /// The instance of a target: the first coordinate that tells places apart names it.
     pub(crate) fn of(vendor: &dyn Vendor, target: &Target) -> Self {
         let name = vendor.capabilities().tells_apart.first().copied().unwrap_or_default();
-        let shard = target.coordinates.get(SHARD).map(|shard| shard.to_ascii_lowercase());
-        Self { vendor: vendor.name(), id: target.coordinate(name).to_ascii_lowercase(), shard }
+        let one = vendor.capabilities().division().and_then(|division| target.coordinates.get(division.one()));
+        let place = one.map(|place| place.to_ascii_lowercase());
+        Self { vendor: vendor.name(), id: target.coordinate(name).to_ascii_lowercase(), place }
     }
 
-    /// The whole of it, which is to blame where one shard after another fails.
+    /// The whole of it, which is to blame where one place of it after another fails.
     fn whole(&self) -> Self {
-        Self { shard: None, ..self.clone() }
+        Self { place: None, ..self.clone() }
     }
 
     /// What is kept back where it, or the whole of it, is.
     fn and_whole(&self) -> impl Iterator<Item = Self> {
-        let whole = self.shard.as_ref().map(|_| self.whole());
+        let whole = self.place.as_ref().map(|_| self.whole());
         [Some(self.clone()), whole].into_iter().flatten()
     }
 }
@@ -111,7 +112,7 @@ impl Rest {
     pub(crate) const fn clause(self) -> &'static str {
         match self {
             Self::Endpoint(_) => "the vendor's endpoint is failing and is left alone for a while",
-            Self::Instance(_) => "the vendor fails at this instance or shard, which is left alone for a while",
+            Self::Instance(_) => "the vendor fails at this instance, shard or node, which is left alone for a while",
         }
     }
 }
@@ -212,12 +213,12 @@ impl State {
 
     fn failed_at(&mut self, instance: &Instance, kind: Kind, now: Instant) {
         self.instances.retain(|_, (_, at)| now.saturating_duration_since(*at) < MEMORY);
-        if instance.shard.is_some() {
+        if instance.place.is_some() {
             let (circuits, at) = self.instances.entry(instance.clone()).or_insert_with(|| (<_>::default(), now));
             *at = now;
             circuits[kind as usize].failed(now);
             if circuits[kind as usize].failures > 1 {
-                return; // The instance is not to blame for what one shard does again and again.
+                return; // The instance is not to blame for what one place does again and again.
             }
         }
         let instance = &instance.whole();
@@ -270,7 +271,7 @@ mod tests {
     const ALL: [Kind; KINDS] = [Kind::Kill, Kind::Look, Kind::List, Kind::Settle];
 
     fn instance(id: &str) -> Instance {
-        Instance { vendor: VendorName("dcdb"), id: id.to_owned(), shard: None }
+        Instance { vendor: VendorName("dcdb"), id: id.to_owned(), place: None }
     }
 
     /// Who may go where now.
@@ -312,11 +313,11 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_shard_leaves_the_others_well_and_many_of_one_instance_are_no_broken_endpoint() {
+    fn a_broken_place_leaves_the_others_well_and_many_of_one_instance_are_no_broken_endpoint() {
         let (breaker, start) = (Breaker::default(), Instant::now());
-        let of = |shard: u32| Instance { shard: Some(shard.to_string()), ..instance("one") };
+        let of = |place: u32| Instance { place: Some(place.to_string()), ..instance("one") };
         (0..3 * FAILURES).for_each(|_| breaker.ended(&of(0), Kind::Look, Ending::Failed, start));
-        let rest = |shard: u32| breaker.rest(&of(shard), Kind::Look, start);
+        let rest = |place: u32| breaker.rest(&of(place), Kind::Look, start);
         assert_eq!((rest(0), rest(1)), (Some(Rest::Instance(REST)), None));
         (1..FAILURES).for_each(|it| breaker.ended(&of(it), Kind::Look, Ending::Failed, start));
         assert_eq!(rest(FAILURES), Some(Rest::Instance(REST)), "one after another: the instance is broken");

@@ -178,11 +178,11 @@ impl Report {
         own
     }
 
-    /// The same of the sessions of that shard, among those of others.
-    pub(crate) fn at(mut self, shard: Option<&str>) -> Self {
+    /// The same of the sessions of that place, among those of others.
+    pub(crate) fn at(mut self, place: Option<&str>) -> Self {
         let ids = self.calls.iter_mut().flat_map(|call| &mut call.ids);
         for id in self.sessions.iter_mut().map(|session| &mut session.id).chain(ids) {
-            *id = SessionId::at(shard, id).0;
+            *id = SessionId::at(place, id).0;
         }
         self
     }

@@ -1,13 +1,16 @@
 //! One recorded request to end sessions.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use time::OffsetDateTime;
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, Schema},
+};
 use uuid::Uuid;
 
-use super::{End, Outcome, Problem, Session};
+use super::{End, Outcome, Problem, Session, shard_or_node};
 
 /// A kill's id: a UUIDv7, so ids sort by the time they were made.
 pub type KillId = Uuid;
@@ -180,7 +183,7 @@ pub struct Kill {
     /// The look at the sessions before the kill, where there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub look: Option<Look>,
-    /// Shards of the target that could not be listed whole then, and why: nothing was sent to sessions there that nobody saw.
+    /// Shards or nodes of the target that could not be listed whole then, and why: nothing was sent to sessions there that nobody saw.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub unlisted: Vec<Unlisted>,
@@ -250,7 +253,7 @@ impl Kill {
         self.sessions.is_empty() && self.matched != Some(0) && is_done && self.select.is_some()
     }
 
-    /// What the outcomes of its sessions make of it. A `match` that could not be looked for in every shard is not all done.
+    /// What the outcomes of its sessions make of it. A `match` that could not be looked for at every place is not all done.
     #[must_use]
     pub fn adds_up(&self, sessions: &[Session]) -> Status {
         let is_match = || self.select.as_ref().is_some_and(|select| select.get("match").is_some());
@@ -307,14 +310,53 @@ impl Kill {
 /// Coordinates that were not asked for and that a look found out, such as the node that was the primary then.
 pub type Found = BTreeMap<String, String>;
 
-/// A shard whose sessions could not all be listed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// A place of several whose sessions could not all be listed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "WrittenUnlisted<'static>")]
 pub struct Unlisted {
-    #[schema(example = "shard-ljilb4st")]
-    pub shard: String,
+    pub place: String,
     /// Why.
-    #[schema(example = "the vendor does not know this target")]
     pub detail: String,
+}
+
+/// A shard or a node whose sessions could not all be listed.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = Unlisted)]
+struct WrittenUnlisted<'u> {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "shard-ljilb4st")]
+    shard: Option<Cow<'u, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    node: Option<Cow<'u, str>>,
+    /// Why.
+    #[schema(value_type = String, example = "the vendor does not know this target")]
+    detail: Cow<'u, str>,
+}
+
+impl Serialize for Unlisted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (shard, node) = shard_or_node(Some(&self.place));
+        WrittenUnlisted { shard, node, detail: self.detail.as_str().into() }.serialize(serializer)
+    }
+}
+
+impl From<WrittenUnlisted<'static>> for Unlisted {
+    fn from(WrittenUnlisted { shard, node, detail }: WrittenUnlisted<'static>) -> Self {
+        Self { place: shard.or(node).unwrap_or_default().into_owned(), detail: detail.into_owned() }
+    }
+}
+
+impl PartialSchema for Unlisted {
+    fn schema() -> RefOr<Schema> {
+        WrittenUnlisted::schema()
+    }
+}
+
+impl ToSchema for Unlisted {
+    fn name() -> Cow<'static, str> {
+        WrittenUnlisted::name()
+    }
 }
 
 /// A look at the sessions of a target before a kill.

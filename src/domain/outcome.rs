@@ -8,7 +8,7 @@ use utoipa::{
     openapi::{RefOr, Schema},
 };
 
-use super::{Identity, SessionId, split_id};
+use super::{Identity, SessionId, shard_or_node, split_id};
 
 /// What happened to one session, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -80,7 +80,7 @@ impl Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "Written<'static>")]
 pub struct Session {
-    /// Qualified by its shard where the target has several, see [`SessionId::at`].
+    /// Qualified by its place where the target has several, see [`SessionId::at`].
     pub id: String,
     pub outcome: Outcome,
     /// Why, where the outcome alone does not say it.
@@ -97,6 +97,10 @@ struct Written<'s> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "shard-ljilb4st")]
     shard: Option<Cow<'s, str>>,
+    /// The node that it lived on, where the target has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "f6b1c6d8a27e4c0d9d8bcb2a7d9a3e51no07")]
+    node: Option<Cow<'s, str>>,
     /// The session's id, as text.
     #[schema(value_type = String, example = "2075425")]
     id: Cow<'s, str>,
@@ -113,9 +117,11 @@ struct Written<'s> {
 
 impl Serialize for Session {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (shard, id) = split_id(&self.id);
+        let (place, id) = split_id(&self.id);
+        let (shard, node) = shard_or_node(place);
         let written = Written {
-            shard: shard.map(Cow::Borrowed),
+            shard,
+            node,
             id: id.into(),
             outcome: self.outcome,
             detail: self.detail.as_deref().map(Cow::Borrowed),
@@ -126,8 +132,8 @@ impl Serialize for Session {
 }
 
 impl From<Written<'static>> for Session {
-    fn from(Written { shard, id, outcome, detail, identity }: Written<'static>) -> Self {
-        let id = SessionId::at(shard.as_deref(), &id).0;
+    fn from(Written { shard, node, id, outcome, detail, identity }: Written<'static>) -> Self {
+        let id = SessionId::at(shard.or(node).as_deref(), &id).0;
         Self { id, outcome, detail, identity: identity.map(Cow::into_owned) }
     }
 }
@@ -166,10 +172,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_says_its_shard_beside_its_id_and_is_read_back_with_it() {
+    fn a_session_says_its_place_beside_its_id_and_is_read_back_with_it() {
         let session = Session::new(&SessionId::at(Some("shard-a"), "7"), Outcome::Killed);
         let written = serde_json::to_string(&session).unwrap();
         assert_eq!(written, r#"{"shard":"shard-a","id":"7","outcome":"killed"}"#);
+        assert_eq!(serde_json::from_str::<Session>(&written).unwrap(), session);
+        let node = "f6b1c6d8a27e4c0d9d8bcb2a7d9a3e51no07";
+        let session = Session::new(&SessionId::at(Some(node), "7"), Outcome::Killed);
+        let written = serde_json::to_string(&session).unwrap();
+        assert_eq!(written, format!(r#"{{"node":"{node}","id":"7","outcome":"killed"}}"#));
         assert_eq!(serde_json::from_str::<Session>(&written).unwrap(), session);
         let alone = Session::new(&SessionId("7".into()), Outcome::Killed);
         assert_eq!(serde_json::to_string(&alone).unwrap(), r#"{"id":"7","outcome":"killed"}"#);

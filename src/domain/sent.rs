@@ -9,7 +9,7 @@ use utoipa::{
     openapi::{RefOr, Schema},
 };
 
-use super::{SessionId, split_id};
+use super::{SessionId, shard_or_node, split_id};
 
 /// One call of a kill that left, and what it was about.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -17,7 +17,7 @@ use super::{SessionId, split_id};
 pub struct Sent {
     /// When it began, by the gateway's clock.
     pub at: OffsetDateTime,
-    /// The kill's own sessions in it, all of one shard; empty where it named none.
+    /// The kill's own sessions in it, all of one place; empty where it named none.
     pub ids: Vec<String>,
     /// The vendor's task for it, where it made one.
     pub task_id: Option<String>,
@@ -38,6 +38,10 @@ struct Written<'s> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "shard-ljilb4st")]
     shard: Option<Cow<'s, str>>,
+    /// The node of its sessions, where the target has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "f6b1c6d8a27e4c0d9d8bcb2a7d9a3e51no07")]
+    node: Option<Cow<'s, str>>,
     /// The kill's own sessions in it; empty where it named none.
     #[schema(value_type = Vec<String>)]
     ids: Vec<Cow<'s, str>>,
@@ -55,9 +59,11 @@ struct Written<'s> {
 
 impl Serialize for Sent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (shard, node) = shard_or_node(self.ids.first().and_then(|id| split_id(id).0));
         let written = Written {
             at: self.at,
-            shard: self.ids.first().and_then(|id| split_id(id).0).map(Cow::Borrowed),
+            shard,
+            node,
             ids: self.ids.iter().map(|id| split_id(id).1.into()).collect(),
             task_id: self.task_id.as_deref().map(Cow::Borrowed),
             answered: self.answered,
@@ -68,8 +74,9 @@ impl Serialize for Sent {
 }
 
 impl From<Written<'static>> for Sent {
-    fn from(Written { at, shard, ids, task_id, answered, refused }: Written<'static>) -> Self {
-        let ids = ids.iter().map(|id| SessionId::at(shard.as_deref(), id).0).collect();
+    fn from(Written { at, shard, node, ids, task_id, answered, refused }: Written<'static>) -> Self {
+        let place = shard.or(node);
+        let ids = ids.iter().map(|id| SessionId::at(place.as_deref(), id).0).collect();
         Self { at, ids, task_id: task_id.map(Cow::into_owned), answered, refused }
     }
 }

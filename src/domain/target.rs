@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::{Likeness, LiveSession, Selector, SessionId, shard};
+use super::{Likeness, LiveSession, Selector, SessionId, places};
 
 /// The name of a vendor in the vendor table, such as `gaussdb`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,7 +44,7 @@ pub struct Target {
     pub alias: Option<String>,
     pub vendor: VendorName,
     pub account: String,
-    #[serde(flatten, serialize_with = "shard::written")]
+    #[serde(flatten, serialize_with = "places::written")]
     pub coordinates: Coordinates,
 }
 
@@ -126,13 +126,13 @@ impl Order {
         Self { target: self.target.clone(), selector: Selector::Ids(ids), end: self.end, likeness }
     }
 
-    /// Where its sessions live: of several shards those alone that it names sessions of.
+    /// Where its sessions live: of several places those alone that it names sessions of.
     #[must_use]
     pub fn place(&self) -> Target {
         self.target.narrowed(self.selector.ids().iter().map(SessionId::as_str))
     }
 
-    /// The same in parts of at most `most` ids, each of one shard; one part where it names no ids.
+    /// The same in parts of at most `most` ids, each at one place; one part where it names no ids.
     #[must_use]
     pub fn parts(&self, most: usize) -> Vec<Self> {
         let Selector::Ids(ids) = &self.selector else { return vec![self.clone()] };
@@ -140,18 +140,18 @@ impl Order {
             let part = self.of_ids(ids.to_vec());
             Self { target: part.place(), ..part }
         };
-        let of_shards = by_shard(ids);
-        of_shards.iter().flat_map(|ids| ids.chunks(most.max(1)).map(part)).collect()
+        let of_places = by_place(ids);
+        of_places.iter().flat_map(|ids| ids.chunks(most.max(1)).map(part)).collect()
     }
 
-    /// A part as its vendor takes it: at one place and with plain ids; and the shard by which they were qualified.
+    /// A part as its vendor takes it: at one place and with plain ids; and the place by which they were qualified.
     #[must_use]
     pub fn plain(&self) -> (Self, Option<String>) {
-        let shard = self.selector.ids().first().and_then(SessionId::shard).filter(|_| self.target.shards().is_some());
-        let Some(shard) = shard else { return (self.clone(), None) };
+        let place = self.selector.ids().first().and_then(SessionId::place).filter(|_| self.target.division().is_some());
+        let Some(place) = place else { return (self.clone(), None) };
         let selector = Selector::Ids(self.selector.ids().iter().map(SessionId::plain).collect());
         let likeness = self.likeness.iter().map(|(id, like)| (id.plain(), like.clone())).collect();
-        (Self { target: self.target.at_shard(shard), selector, end: self.end, likeness }, Some(shard.to_owned()))
+        (Self { target: self.target.at_place(place), selector, end: self.end, likeness }, Some(place.to_owned()))
     }
 
     /// The same with what tells each of its sessions apart that is among these.
@@ -164,18 +164,18 @@ impl Order {
     }
 }
 
-/// The ids of each shard, the shards in the order in which they are named first.
-fn by_shard(ids: &[SessionId]) -> Vec<Vec<SessionId>> {
-    let mut of_shards: Vec<Vec<SessionId>> = vec![];
+/// The ids of each place, the places in the order in which they are named first.
+fn by_place(ids: &[SessionId]) -> Vec<Vec<SessionId>> {
+    let mut of_places: Vec<Vec<SessionId>> = vec![];
     let mut places = HashMap::new();
     for id in ids {
-        let place = *places.entry(id.shard()).or_insert(of_shards.len());
-        match of_shards.get_mut(place) {
-            Some(of_shard) => of_shard.push(id.clone()),
-            None => of_shards.push(vec![id.clone()]),
+        let place = *places.entry(id.place()).or_insert(of_places.len());
+        match of_places.get_mut(place) {
+            Some(of_place) => of_place.push(id.clone()),
+            None => of_places.push(vec![id.clone()]),
         }
     }
-    of_shards
+    of_places
 }
 
 #[cfg(test)]

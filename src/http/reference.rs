@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    domain::{SHARDS, Target},
+    domain::Target,
     kill::Kills,
     upstream::{Capabilities, Cloud, ListingKind, Need, TABLE, Vendor},
 };
@@ -151,10 +151,10 @@ pub(super) async fn targets(
 /// What a session id looks like.
 fn session_id(able: &Capabilities) -> String {
     let alone = able.session_id.expected();
-    if !able.has_coordinate(SHARDS) {
-        return alone;
-    }
-    format!("{alone}; where the target has {SHARDS}, with its shard: \"SHARD/ID\", or an object with shard and id")
+    let Some(division) = able.division() else { return alone };
+    let (several, word) = (division.several(), division.word());
+    let form = format!("\"{}/ID\", or an object with {word} and id", word.to_uppercase());
+    format!("{alone}; where the target has {several}, with its {word}: {form}")
 }
 
 const fn shown(listing: ListingKind) -> ListingInfo {

@@ -14,7 +14,7 @@ use utoipa::{
 };
 
 use crate::{
-    domain::{ALL, MAX_SHARDS, SHARDS},
+    domain::{ALL, Division, MAX_PLACES},
     kill::{intake::ids::GivenId, policy::targets::Named},
     upstream::{Capabilities, Need, TABLE, Vendor},
 };
@@ -41,7 +41,7 @@ impl ToSchema for Named {
     }
 
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.push((Shards::name().into_owned(), Shards::schema()));
+        schemas.extend(Division::EACH.map(|division| (title(division).to_owned(), several(division))));
     }
 }
 
@@ -63,30 +63,33 @@ fn coordinates(vendor: &dyn Vendor) -> ObjectBuilder {
             Need::OptionalWithout(other) => format!("{}; not with {other}", coordinate.expected),
             Need::Required | Need::Where { .. } | Need::Optional => coordinate.expected.to_owned(),
         };
-        let object = match coordinate.name {
-            SHARDS => object.property(coordinate.name, Ref::from_schema_name(Shards::name())),
-            name => object.property(name, text().description(Some(described)).examples([coordinate.example])),
+        let object = match places_of(coordinate.name) {
+            Some(several) => object.property(coordinate.name, several),
+            None => {
+                object.property(coordinate.name, text().description(Some(described)).examples([coordinate.example]))
+            }
         };
         if coordinate.need == Need::Required { object.required(coordinate.name) } else { object }
     })
 }
 
-/// Several shards of one instance.
-#[derive(Debug)]
-pub(super) struct Shards;
+/// The schema of a coordinate that names several places, where it does.
+pub(super) fn places_of(coordinate: &str) -> Option<Ref> {
+    Division::named_by(coordinate).map(|division| Ref::from_schema_name(title(division)))
+}
 
-impl PartialSchema for Shards {
-    fn schema() -> RefOr<Schema> {
-        let described = "Shards of one instance as one target: `all`, or a list of their ids";
-        let list = ArrayBuilder::new().items(text()).min_items(Some(1)).max_items(Some(MAX_SHARDS));
-        OneOfBuilder::new().item(text().examples([ALL])).item(list).description(Some(described)).into()
+const fn title(division: Division) -> &'static str {
+    match division {
+        Division::Shard => "Shards",
+        Division::Node => "Nodes",
     }
 }
 
-impl ToSchema for Shards {
-    fn name() -> Cow<'static, str> {
-        "Shards".into()
-    }
+/// Several places of one instance.
+fn several(division: Division) -> RefOr<Schema> {
+    let described = format!("{} of one instance as one target: `all`, or a list of their ids", title(division));
+    let list = ArrayBuilder::new().items(text()).min_items(Some(1)).max_items(Some(MAX_PLACES));
+    OneOfBuilder::new().item(text().examples([ALL])).item(list).description(Some(described)).into()
 }
 
 impl PartialSchema for GivenId {
@@ -97,18 +100,19 @@ impl PartialSchema for GivenId {
         };
         let id = || OneOfBuilder::new().item(text().max_length(Some(LONGEST_ID))).item(number());
         let time = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
-        let shard = text().max_length(Some(64));
+        let place = |described| text().max_length(Some(64)).description(Some(described));
         let pinned = ObjectBuilder::new()
             .description(Some("A session that is sent only if all of this is still true of it"))
             .additional_properties(Some(AdditionalProperties::FreeForm(false)))
-            .property("shard", shard.description(Some("The shard that it is in, where the target has several")))
+            .property("shard", place("The shard that it is in, where the target has several"))
+            .property("node", place("The node that it is on, where the target has several"))
             .property("id", id())
             .required("id")
             .property("user", text().max_length(Some(255)))
             .property("host", text().max_length(Some(255)).description(Some("With its port or without")))
             .property("started_before", time);
-        let described = "A session id, alone or pinned; always written as text in answers. Where the target has several shards, \
-                         with its shard: `SHARD/ID`, or as an object with `shard`";
+        let described = "A session id, alone or pinned; always written as text in answers. Where the target has several shards \
+                         or nodes, with its own: `SHARD/ID` or `NODE/ID`, or as an object with `shard` or `node`";
         let forms = OneOfBuilder::new().item(text().max_length(Some(LONGEST_ID))).item(number()).item(pinned);
         forms.description(Some(described)).into()
     }
@@ -120,7 +124,7 @@ impl ToSchema for GivenId {
     }
 }
 
-/// A shard of 64 characters, a `/` and an id of as many.
+/// A place of 64 characters, a `/` and an id of as many.
 const LONGEST_ID: usize = 129;
 
 fn problems(of: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {

@@ -1,6 +1,6 @@
 //! `GET /sessions`: what lives where.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     auth::Scope,
-    domain::{AnyOf, Criteria, Glob, LiveSession, Match, Problem, Ranking, Unlisted, plain_text},
+    domain::{AnyOf, Criteria, Glob, LiveSession, Match, Problem, Ranking, Unlisted, plain_text, shard_or_node},
     kill::{
         intake::{
             allowance::Counted,
@@ -112,6 +112,10 @@ pub(super) struct SessionInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "shard-ljilb4st")]
     shard: Option<String>,
+    /// The node that it lives on, where the target has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "f6b1c6d8a27e4c0d9d8bcb2a7d9a3e51no07")]
+    node: Option<String>,
     #[serde(flatten)]
     session: LiveSession,
     /// Whether no kill may end it.
@@ -128,7 +132,7 @@ pub(super) struct SessionList {
     /// False where there may be more: the vendor cut its list off, sessions moved while pages were read, or there
     /// was no time to read them all.
     complete: bool,
-    /// Shards of the target that could not be listed whole, and why.
+    /// Shards or nodes of the target that could not be listed whole, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     unlisted: Vec<Unlisted>,
@@ -165,11 +169,10 @@ pub(super) async fn list(
     let trace = spans::of(&request);
     let question = Question { caller: caller.0.subject.clone(), target, wanted, literals, trace };
     let Looked { sessions, complete, unlisted } = kills.sessions(question).await.map_err(refused)?;
-    let items = sessions.into_iter().map(|(session, protected_by)| SessionInfo {
-        shard: session.id.shard().map(str::to_owned),
-        session,
-        protected: protected_by.is_some(),
-        protected_by,
+    let items = sessions.into_iter().map(|(session, protected_by)| {
+        let (shard, node) = shard_or_node(session.id.place());
+        let (shard, node) = (shard.map(Cow::into_owned), node.map(Cow::into_owned));
+        SessionInfo { shard, node, session, protected: protected_by.is_some(), protected_by }
     });
     let mut response = HttpResponse::Ok();
     response.insert_header(policy.clone()).insert_header(left.clone());

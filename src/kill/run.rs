@@ -242,7 +242,7 @@ impl Run {
     /// calls as the vendor's limit of ids needs, one after another.
     ///
     /// After the first call that fails no further one is sent: what is wrong with one is wrong with the next. What is wrong at one
-    /// shard need not be at another.
+    /// place need not be at another.
     async fn send(&mut self, order: &Order, many: usize) -> Report {
         if let Err(problem) = self.count(many) {
             return Report::not_sent(order, problem);
@@ -250,10 +250,10 @@ impl Run {
         let mut parts = VecDeque::from(order.parts(self.job.runner.limit.max_ids_per_call));
         let (mut whole, mut failed): (Option<Report>, _) = (None, Failed::default());
         while let Some(part) = parts.pop_front() {
-            let shard = part.selector.ids().first().and_then(SessionId::shard).map(str::to_owned);
-            let is_spared = failed.at(shard.as_deref());
+            let place = part.selector.ids().first().and_then(SessionId::place).map(str::to_owned);
+            let is_spared = failed.at(place.as_deref());
             let next = if is_spared { Report::unsent(&part) } else { self.send_part(part, &mut parts).await };
-            failed.note(shard, next.problem.as_ref());
+            failed.note(place, next.problem.as_ref());
             self.calls.extend(next.calls.iter().cloned());
             self.kill.note(&next.sessions);
             whole = Some(match whole {
@@ -292,7 +292,7 @@ impl Run {
                 // It waits for its turn as long as any other, however long the list took.
                 until += asked_at.elapsed();
             }
-            let (plain, shard) = part.plain();
+            let (plain, place) = part.plain();
             if self.expected.is_none() && !self.in_company && dispatcher.is_free(&plain.target) {
                 self.expected = dispatcher.expect(&plain.target, self.job.class);
             }
@@ -310,7 +310,7 @@ impl Run {
             let entry = Entry { caller, order: plain, class, until, leave, again, in_company, trace };
             if let Some(report) = span.around(dispatcher.kill(entry)).await {
                 self.note_when(report.calls.last());
-                return report.at(shard.as_deref());
+                return report.at(place.as_deref());
             }
             again = true;
         }

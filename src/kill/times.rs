@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use super::intake::request::MAX_IDS;
 use crate::{
     dispatch::{GRACE, rate::limiter::Limit},
-    domain::{MAX_SHARDS, SHARDS, split_id},
+    domain::{MAX_PLACES, split_id},
     upstream,
 };
 
@@ -18,23 +18,23 @@ pub(super) const KEY_MARGIN: Duration = Duration::from_mins(15);
 /// The longest time that a kill of these sessions can take, or of a call that names none: every call of it, and every step of
 /// one, may wait for its turn and then for its answer, and a look before it may take as long again.
 pub(super) fn longest<'i>(limit: Limit, ids: impl IntoIterator<Item = &'i str>, looks: bool) -> Duration {
-    let mut of_shards: HashMap<Option<&str>, usize> = HashMap::new();
+    let mut of_places: HashMap<Option<&str>, usize> = HashMap::new();
     for id in ids {
-        *of_shards.entry(split_id(id).0).or_default() += 1;
+        *of_places.entry(split_id(id).0).or_default() += 1;
     }
-    let calls: usize = of_shards.values().map(|ids| calls_of(limit, *ids)).sum();
+    let calls: usize = of_places.values().map(|ids| calls_of(limit, *ids)).sum();
     calls_take(limit, calls.max(1), looks)
 }
 
 /// The longest time that any kill of a vendor with that limit can take.
 pub(super) fn longest_of_all(limit: Limit, vendor: &str) -> Duration {
-    let has_shards = upstream::find(vendor).is_some_and(|vendor| vendor.capabilities().has_coordinate(SHARDS));
-    // The sessions that fill no call in each of its shards.
-    let beside = if has_shards { MAX_SHARDS - 1 } else { 0 };
+    let has_places = upstream::find(vendor).is_some_and(|vendor| vendor.capabilities().division().is_some());
+    // The sessions that fill no call in each of its places.
+    let beside = if has_places { MAX_PLACES - 1 } else { 0 };
     calls_take(limit, calls_of(limit, MAX_IDS) + beside, true)
 }
 
-/// How many calls so many sessions of one shard take.
+/// How many calls so many sessions of one place take.
 fn calls_of(limit: Limit, sessions: usize) -> usize {
     sessions.div_ceil(limit.max_ids_per_call.max(1))
 }

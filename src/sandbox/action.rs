@@ -18,6 +18,8 @@ pub enum Action {
     DasrdsKill,
     /// `GET …/query-process-list` and `GET …/pg/query-process-list`
     DasrdsProcesses,
+    /// `GET …/instances/{instance_id}`
+    TaurusdbInstance,
     /// `DELETE …/nodes/{node_id}/processes`
     TaurusdbKill,
     /// `GET …/nodes/{node_id}/processes`
@@ -94,7 +96,8 @@ impl Action {
             Self::GaussdbKill | Self::GaussdbSessions => "gaussdb",
             Self::DasKill | Self::DasProcesses => "das",
             Self::DasrdsKill | Self::DasrdsProcesses => "dasrds",
-            Self::TaurusdbKill
+            Self::TaurusdbInstance
+            | Self::TaurusdbKill
             | Self::TaurusdbProcesses
             | Self::IntelligentKill
             | Self::IntelligentPreview

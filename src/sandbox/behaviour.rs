@@ -192,15 +192,15 @@ pub(super) struct Plans {
 struct Plan {
     action: Action,
     behaviour: Behaviour,
-    /// For calls whose path names that instance, or whose body names that shard; `None` is for all.
-    instance: Option<String>,
+    /// For calls whose path names that instance or that node, or whose body names that shard; `None` is for all.
+    place: Option<String>,
     /// For so many calls; `None` is for ever.
     left: Option<u32>,
 }
 
 impl Plans {
-    pub(super) fn add(&mut self, action: Action, behaviour: Behaviour, instance: Option<String>, times: Option<u32>) {
-        self.plans.push(Plan { action, behaviour, instance, left: times });
+    pub(super) fn add(&mut self, action: Action, behaviour: Behaviour, place: Option<String>, times: Option<u32>) {
+        self.plans.push(Plan { action, behaviour, place, left: times });
     }
 
     /// Nothing is planned any more, and what is held goes.
@@ -214,10 +214,11 @@ impl Plans {
         self.cleared.subscribe()
     }
 
-    /// What this call to an instance is to meet, used up by asking.
-    pub(super) fn take(&mut self, action: Action, instance: &str) -> Option<Behaviour> {
+    /// What a call that names these is to meet, used up by asking.
+    pub(super) fn take(&mut self, action: Action, named: [&str; 2]) -> Option<Behaviour> {
         self.plans.retain(|plan| plan.left != Some(0));
-        let concerns = |plan: &Plan| plan.action == action && plan.instance.as_deref().is_none_or(|of| of == instance);
+        let concerns =
+            |plan: &Plan| plan.action == action && plan.place.as_deref().is_none_or(|place| named.contains(&place));
         let plan = self.plans.iter_mut().find(|plan| concerns(plan))?;
         plan.left = plan.left.map(|left| left - 1);
         Some(plan.behaviour.clone())

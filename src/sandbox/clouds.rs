@@ -343,10 +343,10 @@ impl Clouds {
         self.plan(action, behaviour, None, None);
     }
 
-    /// The same of calls to one instance of Huawei's, as their paths name it, or to one shard of Tencent's, as their bodies name
-    /// it by its id.
-    pub fn misbehave_at(&self, instance_id: &str, action: Action, behaviour: Behaviour) {
-        self.plan(action, behaviour, Some(instance_id.into()), None);
+    /// The same of calls to one instance or node of Huawei's, as their paths name it, or to one shard of Tencent's, as their
+    /// bodies name it by its id.
+    pub fn misbehave_at(&self, place: &str, action: Action, behaviour: Behaviour) {
+        self.plan(action, behaviour, Some(place.into()), None);
     }
 
     /// The next `times` calls of that action meet this, after what was planned before.
@@ -354,8 +354,8 @@ impl Clouds {
         self.plan(action, behaviour, None, Some(times));
     }
 
-    pub(super) fn plan(&self, action: Action, behaviour: Behaviour, instance: Option<String>, times: Option<u32>) {
-        self.state().plans.add(action, behaviour, instance, times);
+    pub(super) fn plan(&self, action: Action, behaviour: Behaviour, place: Option<String>, times: Option<u32>) {
+        self.state().plans.add(action, behaviour, place, times);
     }
 
     /// Nothing planned any more; what is held is answered.

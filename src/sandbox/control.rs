@@ -68,7 +68,7 @@ async fn sessions(clouds: web::Data<Clouds>) -> HttpResponse {
 struct Wanted {
     action: Action,
     behaviour: Behaviour,
-    /// Only for calls whose path names that instance of Huawei's, or whose body names that shard of Tencent's by its id.
+    /// Only for calls whose path names that instance or node of Huawei's, or whose body names that shard of Tencent's by its id.
     instance_id: Option<String>,
     times: Option<u32>,
 }

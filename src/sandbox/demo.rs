@@ -52,6 +52,8 @@ pub const RDS_INSTANCE: &str = "7a6f5e4d3c2b4d5e8c8b7a6f5e4d3c2bin01";
 pub const TAURUSDB_INSTANCE: &str = "a41cbc5c9bd344b1a60d3b7a1d0b8b4ein07";
 /// Threads 2075425 to 2075440.
 pub const TAURUSDB_NODE: &str = "f6b1c6d8a27e4c0d9d8bcb2a7d9a3e51no07";
+/// A replica beside it; sessions 3175425 to 3175432.
+pub const TAURUSDB_REPLICA_NODE: &str = "3c8e5b7f9a1d4e62b0c4d6f8a2e4c6b8no07";
 
 pub const DCDB_INSTANCE: &str = "tdsqlshard-demo0001";
 /// Sessions 1111 to 1122 on its primary.
@@ -126,6 +128,7 @@ pub(super) fn fill(clouds: &Clouds) {
     put(&clouds.add_place(Place::of("rds", RDS_INSTANCE)), 91212, 12);
     let taurusdb = clouds.add_taurusdb(TAURUSDB_INSTANCE, TAURUSDB_NODE);
     put(&taurusdb, 2_075_425, 16);
+    put(&clouds.add_taurusdb(TAURUSDB_INSTANCE, TAURUSDB_REPLICA_NODE), 3_175_425, 8);
     clouds.put(
         &taurusdb,
         &Session::new(7, "system user").doing("Daemon", "Waiting for background binlog tasks", 86_400).internal(),

@@ -81,7 +81,7 @@ fn serve(cloud: &dyn Cloud, state: &mut State, incoming: &Incoming, route: &Rout
         return (refused(refusal), Delivery::Plain);
     }
 
-    let Some(behaviour) = state.plans.take(action, route.instance) else {
+    let Some(behaviour) = state.plans.take(action, [route.instance, route.node]) else {
         return (cloud.work(state, incoming, route, None).unwrap_or_else(refused), Delivery::Plain);
     };
     let held = state.plans.cleared();

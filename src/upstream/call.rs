@@ -319,11 +319,11 @@ impl Answer {
         Self { status, sessions, task_id: None, request_id: None, evidence_url: None }
     }
 
-    /// The same of the sessions of that shard, among those of others.
+    /// The same of the sessions of that place, among those of others.
     #[must_use]
-    pub fn at(mut self, shard: Option<&str>) -> Self {
+    pub fn at(mut self, place: Option<&str>) -> Self {
         for session in &mut self.sessions {
-            session.id = SessionId::at(shard, &session.id).0;
+            session.id = SessionId::at(place, &session.id).0;
         }
         self
     }

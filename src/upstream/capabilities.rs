@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::cloud::Cloud;
 use super::listing::ListFilter;
-use crate::domain::{AnyOf, Criteria, Glob, LiveSession, Match, Selector};
+use crate::domain::{AnyOf, Criteria, Division, Glob, LiveSession, Match, Selector};
 
 /// Which of a cloud's sites an account is at: they have the same products and not the same operations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -371,6 +371,12 @@ impl Capabilities {
         });
         let chosen = (!self.picks()).then(|| SelectorKind::Intelligent.describe());
         own.chain(listed).chain(chosen).collect()
+    }
+
+    /// What the places are that one target of this vendor can name together, where it can.
+    #[must_use]
+    pub fn division(&self) -> Option<Division> {
+        self.coordinates.iter().find_map(|coordinate| Division::named_by(coordinate.name))
     }
 
     /// Whether a target of this vendor can have a coordinate of that name.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::{ALL, Coordinates, MAX_SHARDS, SHARDS, Target};
+use crate::domain::{ALL, Coordinates, Division, MAX_PLACES, Target};
 
 use super::{Coordinate, Need, Site, TABLE, Vendor, find};
 
@@ -42,12 +42,13 @@ pub fn coordinates(
     if complaints.is_empty() { Ok(checked) } else { Err(complaints) }
 }
 
-/// Whether a text is the name of one of a target's shards.
+/// Whether a text is the name of one of a target's places.
 #[must_use]
-pub fn names_shard(target: &Target, text: &str) -> bool {
+pub fn names_place(target: &Target, text: &str) -> bool {
     let vendor = find(target.vendor.as_str());
-    let coordinate = vendor.and_then(|it| it.capabilities().coordinates.iter().find(|one| one.name == SHARDS));
-    coordinate.is_some_and(|shards| text != ALL && !text.contains(',') && (shards.check)(text))
+    let coordinate =
+        vendor.and_then(|it| it.capabilities().coordinates.iter().find(|it| Division::named_by(it.name).is_some()));
+    coordinate.is_some_and(|several| text != ALL && !text.contains(',') && (several.check)(text))
 }
 
 /// What is wrong with a coordinate that the vendor does not have there.
@@ -93,22 +94,22 @@ fn missing(coordinate: &Coordinate, known: &[Coordinate], given: &BTreeMap<Strin
     }
 }
 
-/// The one form of a value: several shards are in order.
+/// The one form of a value: several places are in order.
 fn canonical(name: &str, value: &str) -> String {
-    if name != SHARDS {
+    if Division::named_by(name).is_none() {
         return value.to_owned();
     }
-    let mut shards: Vec<_> = value.split(',').collect();
-    shards.sort_unstable();
-    shards.join(",")
+    let mut places: Vec<_> = value.split(',').collect();
+    places.sort_unstable();
+    places.join(",")
 }
 
-/// Whether a text names several shards, each of which is a name as `is_name` has it: all of them, or a few with commas between.
-pub(super) fn names_shards(text: &str, is_name: fn(&str) -> bool) -> bool {
-    let shards: Vec<_> = text.split(',').collect();
-    let each_once: BTreeSet<_> = shards.iter().map(|shard| shard.to_ascii_lowercase()).collect();
-    let is_list = shards.len() <= MAX_SHARDS && each_once.len() == shards.len() && !each_once.contains(ALL);
-    text == ALL || is_list && shards.into_iter().all(is_name)
+/// Whether a text names several places, each of which is a name as `is_name` has it: all of them, or a few with commas between.
+pub(super) fn names_places(text: &str, is_name: fn(&str) -> bool) -> bool {
+    let places: Vec<_> = text.split(',').collect();
+    let each_once: BTreeSet<_> = places.iter().map(|place| place.to_ascii_lowercase()).collect();
+    let is_list = places.len() <= MAX_PLACES && each_once.len() == places.len() && !each_once.contains(ALL);
+    text == ALL || is_list && places.into_iter().all(is_name)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::domain::{LiveSession, SessionId, Target, Unlisted, split_id};
 
 use super::{
     Call, Fault, Reply, Vendor,
-    shards::{self, OfShard},
+    together::{self, OfPlace},
 };
 
 /// Most rows that a page goes back.
@@ -63,45 +63,51 @@ pub struct List {
     pub sessions: Vec<LiveSession>,
     /// False where there may be more.
     pub complete: bool,
-    /// Of several shards, why there may be more in each; `None` where there are not. Empty where it is of one place.
-    pub shards: BTreeMap<String, Option<String>>,
+    /// Of several places, why there may be more in each; `None` where there are not. Empty where it is of one place.
+    pub places: BTreeMap<String, Option<String>>,
 }
 
 impl List {
+    /// What one place has.
+    #[must_use]
+    pub const fn of_place(sessions: Vec<LiveSession>, complete: bool) -> Self {
+        Self { sessions, complete, places: BTreeMap::new() }
+    }
+
     /// What several lists of one place show together, each id once; complete where all of them are.
     #[must_use]
     pub fn of_all(lists: Vec<Self>) -> Self {
         let complete = !lists.is_empty() && lists.iter().all(|list| list.complete);
-        let (mut ids, mut shards) = (HashSet::new(), BTreeMap::<String, Option<String>>::new());
-        for (shard, why) in lists.iter().flat_map(|list| &list.shards) {
-            let known = shards.entry(shard.clone()).or_default();
+        let (mut ids, mut places) = (HashSet::new(), BTreeMap::<String, Option<String>>::new());
+        for (place, why) in lists.iter().flat_map(|list| &list.places) {
+            let known = places.entry(place.clone()).or_default();
             *known = known.take().or_else(|| why.clone());
         }
         let all = lists.into_iter().flat_map(|list| list.sessions);
-        Self { sessions: all.filter(|session| ids.insert(session.id.clone())).collect(), complete, shards }
+        Self { sessions: all.filter(|session| ids.insert(session.id.clone())).collect(), complete, places }
     }
 
     /// Whether that session would be on it if there were such a one: all of its place are, whatever is missing elsewhere.
     #[must_use]
     pub fn would_show(&self, id: &str) -> bool {
-        match split_id(id).0.filter(|_| !self.shards.is_empty()) {
-            Some(shard) => self.shards.get(shard).is_some_and(Option::is_none),
+        match split_id(id).0.filter(|_| !self.places.is_empty()) {
+            Some(place) => self.places.get(place).is_some_and(Option::is_none),
             None => self.complete,
         }
     }
 
-    /// Why it may not be, where that is known of its shard.
+    /// Why it may not be, where that is known of its place.
     #[must_use]
     pub fn gap_of(&self, id: &str) -> Option<&str> {
-        self.shards.get(split_id(id).0?)?.as_deref()
+        self.places.get(split_id(id).0?)?.as_deref()
     }
 
-    /// The shards of which there may be more.
+    /// The places of which there may be more.
     #[must_use]
     pub fn unlisted(&self) -> Vec<Unlisted> {
         let of =
-            |(shard, why): (&String, &Option<String>)| Some(Unlisted { shard: shard.clone(), detail: why.clone()? });
-        self.shards.iter().filter_map(of).collect()
+            |(place, why): (&String, &Option<String>)| Some(Unlisted { place: place.clone(), detail: why.clone()? });
+        self.places.iter().filter_map(of).collect()
     }
 }
 
@@ -145,8 +151,8 @@ pub struct Listing {
     ended: Option<Next>,
     /// What the vendor wants to be asked instead of the next page, and after which pause.
     later: Option<(Call, Duration)>,
-    /// Of several shards, each one's own.
-    shards: Option<Vec<OfShard>>,
+    /// Of several places, each one's own.
+    places: Option<Vec<OfPlace>>,
 }
 
 impl Listing {
@@ -154,7 +160,7 @@ impl Listing {
     /// look for himself.
     #[must_use]
     pub fn new(vendor: &'static dyn Vendor, target: Target, filter: ListFilter) -> Self {
-        let shards = if target.has_node() { shards::of_each(vendor, &target, &filter) } else { None };
+        let places = if target.has_node() { together::of_each(vendor, &target, &filter) } else { None };
         Self {
             vendor,
             target,
@@ -169,7 +175,7 @@ impl Listing {
             steady: true,
             ended: None,
             later: None,
-            shards,
+            places,
         }
     }
 
@@ -179,11 +185,11 @@ impl Listing {
         self.later.as_ref().map(|(_, pause)| *pause)
     }
 
-    /// The next call, of several shards that of the first; `None` at the end, and where the vendor cannot list.
+    /// The next call, of several places that of the first; `None` at the end, and where the vendor cannot list.
     #[must_use]
     pub fn call(&self) -> Option<Call> {
-        if let Some(shards) = &self.shards {
-            return shards.iter().find(|shard| shard.why.is_none()).and_then(|shard| shard.listing.call());
+        if let Some(places) = &self.places {
+            return places.iter().find(|place| place.why.is_none()).and_then(|place| place.listing.call());
         }
         if let Some((call, _)) = &self.later {
             return Some(call.clone());
@@ -206,12 +212,12 @@ impl Listing {
     /// # Errors
     /// What the vendor's script says of it; the same call may be made again.
     pub fn read(&mut self, reply: &Reply) -> Result<(), Fault> {
-        if let Some(first) = self.of_shards().iter_mut().find(|shard| shard.why.is_none()) {
+        if let Some(first) = self.of_places().iter_mut().find(|place| place.why.is_none()) {
             return first.listing.read(reply);
         }
         match self.vendor.page(&self.target, self.begin(), reply)? {
             Page::At(target) => {
-                self.shards = shards::of_each(self.vendor, &target, &self.filter);
+                self.places = together::of_each(self.vendor, &target, &self.filter);
                 (self.target, self.row) = (target, 0);
             }
             Page::Later { call, pause } => {
@@ -272,22 +278,22 @@ impl Listing {
         }
     }
 
-    /// Whether it is that of several shards, of which it is known which there are.
+    /// Whether it is that of several places, of which it is known which there are.
     #[must_use]
-    pub const fn is_of_shards(&self) -> bool {
-        self.shards.is_some()
+    pub const fn is_of_places(&self) -> bool {
+        self.places.is_some()
     }
 
-    /// Of several shards, once it is known which there are, each one's own.
-    pub fn of_shards(&mut self) -> &mut [OfShard] {
-        self.shards.as_deref_mut().unwrap_or_default()
+    /// Of several places, once it is known which there are, each one's own.
+    pub fn of_places(&mut self) -> &mut [OfPlace] {
+        self.places.as_deref_mut().unwrap_or_default()
     }
 
     /// Whether anything is known yet.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        let of_shard = || self.shards.iter().flatten().any(|shard| shard.listing.has_begun());
-        !self.sessions.is_empty() || self.ended.is_some() || of_shard()
+        let of_place = || self.places.iter().flatten().any(|place| place.listing.has_begun());
+        !self.sessions.is_empty() || self.ended.is_some() || of_place()
     }
 
     /// Where the sessions live, as exactly as it is known by now.
@@ -299,11 +305,11 @@ impl Listing {
     /// What is known now: complete only at the end of a list that was not cut off and did not move.
     #[must_use]
     pub fn into_list(self) -> List {
-        if let Some(shards) = self.shards {
-            return shards::together(shards);
+        if let Some(places) = self.places {
+            return together::together(places);
         }
         let complete = self.steady && self.ended == Some(Next::End);
-        List { sessions: self.sessions, complete, shards: BTreeMap::new() }
+        List { sessions: self.sessions, complete, places: BTreeMap::new() }
     }
 }
 

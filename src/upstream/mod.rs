@@ -14,7 +14,7 @@ mod listing;
 mod places;
 mod process;
 mod product;
-mod shards;
+mod together;
 
 pub mod account;
 pub mod cloud;
@@ -33,12 +33,12 @@ pub use capabilities::{
     By, Capabilities, Coordinate, Counting, IdRule, ListingKind, Need, Own, Protocol, SelectorKind, Site, Takes,
 };
 pub use cloud::Cloud;
-pub use coordinates::{Complaint, coordinates, names_shard};
+pub use coordinates::{Complaint, coordinates, names_place};
 pub use fault::{Fault, FaultKind, Replay};
 pub use listing::{List, ListFilter, Listing, Next, Page};
 pub use places::{is_of, may_be_same_place, may_name, naming};
 pub use product::TABLE;
-pub use shards::OfShard;
+pub use together::OfPlace;
 
 use crate::domain::{Order, SessionId, Target, VendorName};
 

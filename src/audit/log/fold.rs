@@ -135,6 +135,7 @@ impl Folded {
         let identity = value.get("identity").filter(|identity| !identity.is_null()).cloned();
         let said = LineSession {
             shard: text("shard"),
+            node: text("node"),
             id: text("id").unwrap_or_default(),
             outcome: text("outcome").unwrap_or_default(),
             detail: text("detail"),

@@ -83,7 +83,7 @@ impl ListSessions {
 pub(super) struct Preview {
     /// An alias, as list_targets has it.
     target: String,
-    /// Ids of sessions, as list_sessions has them; of one with a `shard`, SHARD/ID. Either these, or criteria, or intelligent.
+    /// Ids of sessions, as list_sessions has them; of one with a `shard` or a `node`, that and the id: SHARD/ID. Either these, or criteria, or intelligent.
     ids: Option<Vec<String>>,
     /// Which sessions, where no ids are given.
     criteria: Option<Criteria>,

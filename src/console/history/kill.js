@@ -41,7 +41,7 @@ function aboutOf(kill) {
   return [
     problem && h("p", { class: "notice warn" }, h("strong", {}, plain(problem.code)), `: ${problem.detail}`),
     kill.note && h("p", { class: "notice" }, kill.note),
-    kill.unlisted && h("p", { class: "notice warn" }, `Not every shard could be looked at before it: ${unlisted(kill.unlisted)}.`),
+    kill.unlisted && h("p", { class: "notice warn" }, `Not every place could be looked at before it: ${unlisted(kill.unlisted)}.`),
     kill.blind && h("p", { class: "notice warn" }, "Nobody looked at the sessions before it: ", plain(kill.blind), "."),
     facts([
       ["Asked by", kill.caller],

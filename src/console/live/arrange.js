@@ -15,7 +15,7 @@ export function passes(session, { q, user, database, state, min }) {
 }
 
 const KEYS = {
-  id: ({ id, shard }) => (shard ? id.replace(/\d+$/, (digits) => digits.padStart(20, "0")) : /^\d+$/.test(id) ? Number(id) : id),
+  id: ({ id }) => (id.includes("/") ? id.replace(/\d+$/, (digits) => digits.padStart(20, "0")) : /^\d+$/.test(id) ? Number(id) : id),
   user: ({ user }) => user ?? "",
   host: ({ host }) => host ?? "",
   database: ({ database }) => database ?? "",

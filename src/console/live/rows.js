@@ -83,11 +83,11 @@ export function mark({ session }, { queues, isPicked }) {
 }
 
 /** What the list says in one line. */
-export function summary({ shown, all, complete, unlisted: shards, queues }) {
+export function summary({ shown, all, complete, unlisted: places, queues }) {
   const held = queues.heads.reduce((sum, id) => sum + queues.held.get(id), 0);
   return {
     count: shown === all ? several(all, "session") : `${shown} of ${several(all, "session")}`,
-    cut: complete ? null : shards ? `There may be more. ${unlisted(shards)}` : "The vendor cut its list off: there may be more.",
+    cut: complete ? null : places ? `There may be more. ${unlisted(places)}` : "The vendor cut its list off: there may be more.",
     blocked: held > 0 ? `${several(queues.heads.length, "session")} ${queues.heads.length === 1 ? "holds" : "hold"} up ${held} ${held === 1 ? "other" : "others"}` : null,
   };
 }

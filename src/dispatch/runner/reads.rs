@@ -14,22 +14,22 @@ use crate::{
         wait::wait_until,
     },
     domain::{SessionId, Target},
-    upstream::{Listing, OfShard},
+    upstream::{Listing, OfPlace},
 };
 
-/// How many shards are read at once.
+/// How many places are read at once.
 const AT_ONCE: usize = 8;
 
 impl Runner {
-    /// Reads one page after another until the list has ended; of several shards, those of a few at once. Each page may wait for
-    /// its permit as long as any call may, but none beyond `until`. A shard that cannot be read is told so in the list, unless
+    /// Reads one page after another until the list has ended; of several places, those of a few at once. Each page may wait for
+    /// its permit as long as any call may, but none beyond `until`. A place that cannot be read is told so in the list, unless
     /// none can.
     pub(crate) async fn list(&self, listing: &mut Listing, reader: &Reader, until: Instant) -> Result<(), Stop> {
         self.pages(listing, reader, until).await?;
         let mut reading = Vec::new();
-        for shard in listing.of_shards() {
-            if shard.why.is_none() {
-                reading.push(self.shard(shard, reader, until));
+        for place in listing.of_places() {
+            if place.why.is_none() {
+                reading.push(self.place(place, reader, until));
             }
         }
         let many = reading.len();
@@ -41,15 +41,15 @@ impl Runner {
         }
     }
 
-    /// Reads the list of one of several shards; what kept it from its end is noted there too.
-    async fn shard(&self, shard: &mut OfShard, reader: &Reader, until: Instant) -> Option<Stop> {
-        let stop = self.pages(&mut shard.listing, reader, until).await.err();
-        shard.why = stop.as_ref().map(|stop| unread(stop).detail);
+    /// Reads the list of one of several places; what kept it from its end is noted there too.
+    async fn place(&self, place: &mut OfPlace, reader: &Reader, until: Instant) -> Option<Stop> {
+        let stop = self.pages(&mut place.listing, reader, until).await.err();
+        place.why = stop.as_ref().map(|stop| unread(stop).detail);
         stop
     }
 
     async fn pages(&self, listing: &mut Listing, reader: &Reader, until: Instant) -> Result<(), Stop> {
-        while let Some(call) = listing.call().filter(|_| !listing.is_of_shards()) {
+        while let Some(call) = listing.call().filter(|_| !listing.is_of_places()) {
             if let Some(moment) = listing.pause().map(|pause| Instant::now() + pause) {
                 if moment > until {
                     return Err(Stop::StillRunning);

@@ -24,8 +24,9 @@ const BEFORE: [&str; 9] =
 
 /// What stands for the sessions: of all of them, or of one.
 const SESSIONS: [&str; 1] = ["sessions"];
-const SESSION: [&str; 13] = [
+const SESSION: [&str; 14] = [
     "session_shard",
+    "session_node",
     "session_id",
     "session_outcome",
     "session_detail",
@@ -168,10 +169,11 @@ fn before(line: &Line) -> Vec<String> {
     before.into_iter().chain(COORDINATES.iter().map(|name| member(target, name))).collect()
 }
 
-fn of(LineSession { shard, id, outcome, detail, identity }: &LineSession) -> [String; SESSION.len()] {
+fn of(LineSession { shard, node, id, outcome, detail, identity }: &LineSession) -> [String; SESSION.len()] {
     let identity = |name: &str| member(identity.as_ref(), name);
     [
         text(shard.as_ref()),
+        text(node.as_ref()),
         id.clone(),
         outcome.clone(),
         text(detail.as_ref()),

@@ -8,7 +8,7 @@ use utoipa::{
     },
 };
 
-use crate::{domain::SHARDS, http::schema::Shards, kill::intake::document::SelectBody, upstream::TABLE};
+use crate::{http::schema::places_of, kill::intake::document::SelectBody, upstream::TABLE};
 
 /// Says what a target and a selector look like where they are read.
 pub(super) struct Places;
@@ -58,8 +58,6 @@ fn resolved() -> RefOr<Schema> {
         TABLE.iter().flat_map(|vendor| vendor.capabilities().coordinates).map(|one| one.name).collect();
     names.sort_unstable();
     names.dedup();
-    let value = |name: &str| -> RefOr<Schema> {
-        if name == SHARDS { Ref::from_schema_name(Shards::name()).into() } else { text().into() }
-    };
+    let value = |name: &str| -> RefOr<Schema> { places_of(name).map_or_else(|| text().into(), Into::into) };
     names.into_iter().fold(object, |object, name| object.property(name, value(name))).into()
 }

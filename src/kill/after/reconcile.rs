@@ -238,12 +238,12 @@ impl Reconciler {
         }
         for call in calls {
             let Some(order) = still_open(order, call, &kill.sessions) else { continue };
-            let (order, shard) = order.plain();
+            let (order, place) = order.plain();
             let known = Known { task_id: call.task_id.clone(), sent_at: call.at, now: self.clock.now() };
             // A call's own time limit may be far longer than a look is worth.
             let answer = timeout_at(until, runner.follow_up(&order, known, reader, until)).await;
             if let Ok(Some(answer)) = answer {
-                settle::learn(kill, answer.at(shard.as_deref()), self.clock.now());
+                settle::learn(kill, answer.at(place.as_deref()), self.clock.now());
             }
         }
     }

@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_session_that_is_gone_was_killed_only_where_it_was_seen_and_a_call_for_it_arrived() {
-        let nobody = List { sessions: vec![], complete: true, shards: <_>::default() };
+        let nobody = List::of_place(vec![], true);
         let learned = |calls: &[Sent], was_seen: bool| {
             let mut kill = kill(Outcome::Unknown);
             kill.sessions[0].identity.take_if(|_| !was_seen);
@@ -288,8 +288,7 @@ mod tests {
 
     #[test]
     fn only_a_whole_list_or_another_session_under_its_id_says_that_a_session_is_gone() {
-        let list =
-            |sessions: &[LiveSession], complete| List { sessions: sessions.to_vec(), complete, shards: <_>::default() };
+        let list = |sessions: &[LiveSession], complete| List::of_place(sessions.to_vec(), complete);
         let soon = Duration::from_secs(1);
         for open in [Outcome::Accepted, Outcome::Unknown] {
             let learned = |list: &List| learned(open, list, soon).1;
@@ -302,11 +301,11 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_that_cannot_be_listed_keeps_no_session_of_another_from_being_settled() {
+    fn a_place_that_cannot_be_listed_keeps_no_session_of_another_from_being_settled() {
         let mut kill = kill(Outcome::Unknown);
         kill.sessions = ["a/7", "b/7", "c/7"].map(|id| Session::new(&SessionId(id.into()), Outcome::Unknown)).to_vec();
-        let shards = [("a".to_owned(), None), ("b".to_owned(), Some("it failed".to_owned()))].into();
-        learn_from_list(&mut kill, &[], &List { sessions: vec![], complete: false, shards }, NOON);
+        let places = [("a".to_owned(), None), ("b".to_owned(), Some("it failed".to_owned()))].into();
+        learn_from_list(&mut kill, &[], &List { sessions: vec![], complete: false, places }, NOON);
         let outcomes: Vec<_> = kill.sessions.iter().map(|session| session.outcome).collect();
         assert_eq!(outcomes, [Outcome::Gone, Outcome::Unknown, Outcome::Unknown], "nobody listed the third");
         assert_eq!(kill.status, Status::Unknown);
@@ -321,8 +320,7 @@ mod tests {
             learn_of_left_out(&mut sessions, &[call(true, false)], list);
             (sessions[0].outcome, sessions[0].detail.clone().unwrap_or_default())
         };
-        let list =
-            |sessions: &[LiveSession], complete| List { sessions: sessions.to_vec(), complete, shards: <_>::default() };
+        let list = |sessions: &[LiveSession], complete| List::of_place(sessions.to_vec(), complete);
         assert_eq!(learned(true, &list(&[], true)), (Outcome::Killed, GONE.into()));
         assert_eq!(learned(true, &list(&[live("7", "app")], false)), (Outcome::Killed, OTHER.into()));
         assert_eq!(learned(true, &list(&[live("7", "report")], true)), (Outcome::Failed, IN_VAIN.into()));
@@ -343,7 +341,7 @@ mod tests {
         let verified = |others: Outcome, sessions: &[LiveSession]| {
             let mut kill = kill(Outcome::Unknown);
             kill.sessions.push(Session::new(&SessionId("8".into()), others));
-            let list = List { sessions: sessions.to_vec(), complete: true, shards: <_>::default() };
+            let list = List::of_place(sessions.to_vec(), true);
             learn_from_list(&mut kill, &[call(true, false)], &list, at);
             kill.verified_at
         };
@@ -356,12 +354,12 @@ mod tests {
 
     #[test]
     fn what_was_accepted_and_is_there_when_the_time_is_up_is_alive() {
-        let there = List { sessions: vec![live("7", "report")], complete: false, shards: <_>::default() };
+        let there = List::of_place(vec![live("7", "report")], false);
         let learned = |outcome, after| learned(outcome, &there, after);
         assert_eq!(learned(Outcome::Accepted, LOOKED_AFTER), (Status::Failed, Outcome::Alive));
         assert_eq!(learned(Outcome::Accepted, Duration::from_secs(899)).1, Outcome::Accepted);
         assert_eq!(learned(Outcome::Unknown, LOOKED_AFTER), (Status::Unknown, Outcome::Unknown));
-        let hidden = List { sessions: vec![], complete: false, shards: <_>::default() };
+        let hidden = List::of_place(vec![], false);
         assert_eq!(super::tests::learned(Outcome::Accepted, &hidden, LOOKED_AFTER).1, Outcome::Accepted);
     }
 

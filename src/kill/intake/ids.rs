@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::{
     clock::{TIME, read_time, written_whole},
-    domain::{Selector, SessionId, Shards, Target, plain_text, split_id},
+    domain::{Division, Places, Selector, SessionId, Target, plain_text, split_id},
     kill::{
         intake::{
             members::{Members, Mistakes},
@@ -13,13 +13,13 @@ use crate::{
         },
         look::victims::Pin,
     },
-    upstream::{Capabilities, IdRule, names_shard},
+    upstream::{Capabilities, IdRule, names_place},
 };
 
-/// A session id as sent: text or a whole number, alone or with its shard and what must be true of the session.
+/// A session id as sent: text or a whole number, alone or with its shard or node and what must be true of the session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenId {
-    /// As it was given, or of an object's `shard` and `id`: `shard-a/1234`.
+    /// As it was given, or of an object's `shard` or `node` and `id`: `shard-a/1234`.
     pub id: String,
     pub pin: Option<GivenPin>,
 }
@@ -53,19 +53,33 @@ fn read_id(tree: Tree, at: &str, mistakes: &mut Mistakes) -> Option<GivenId> {
                 mistakes.invalid(members.at("id"), "is required");
                 None
             };
-            let (at_shard, at_id) = (members.at("shard"), members.at("id"));
-            let shard = members.plain("shard", MAX_NAME, mistakes);
+            let at_id = members.at("id");
+            let places = Division::EACH.map(|division| {
+                let word = division.word();
+                members.plain(word, MAX_NAME, mistakes).map(|place| (word, members.at(word), place))
+            });
             let (user, host) = (members.plain("user", MAX_NAME, mistakes), members.plain("host", MAX_NAME, mistakes));
             let started_before = members.text("started_before", mistakes);
-            members.finish(&["shard", "id", "user", "host", "started_before"], mistakes);
+            members.finish(&["shard", "node", "id", "user", "host", "started_before"], mistakes);
             let id = id?;
-            for (at, text) in [(at_shard, shard.as_deref()), (at_id, shard.as_ref().map(|_| id.as_str()))] {
-                if text.is_some_and(|text| split_id(text).0.is_some()) {
-                    mistakes.invalid(at, "must have no `/` beside the other: one is the shard, and one is the id");
+            let place = match places {
+                [Some(_), Some((_, at, _))] => {
+                    mistakes.invalid(at, "must be left out where shard is given");
+                    return None;
+                }
+                [shard, node] => shard.or(node),
+            };
+            let Some((word, at_place, place)) = place else {
+                return Some(GivenId { id, pin: Some(GivenPin { user, host, started_before }) });
+            };
+            for (at, text) in [(at_place, &place), (at_id, &id)] {
+                if split_id(text).0.is_some() {
+                    let wrong = format!("must have no `/` beside the other: one is the {word}, and one is the id");
+                    mistakes.invalid(at, wrong);
                     return None;
                 }
             }
-            let SessionId(id) = SessionId::at(shard.as_deref(), &id);
+            let SessionId(id) = SessionId::at(Some(&place), &id);
             Some(GivenId { id, pin: Some(GivenPin { user, host, started_before }) })
         }
         other => plain_id(other, at, mistakes).map(|id| GivenId { id, pin: None }),
@@ -101,30 +115,34 @@ impl<'t> IdForm<'t> {
     /// # Errors
     /// What is wrong with it, after the name of its field.
     fn read(&self, text: &str) -> Result<String, String> {
-        let (shard, id) = split_id(text);
-        let plain = || self.rule.parse(id).ok_or_else(|| format!("must be {}", self.rule.expected()));
-        let shards = self.target.map(|target| (target, target.shards()));
-        match (shard, shards) {
-            (None, Some((_, Some(_)))) => Err(WITHOUT_SHARD.to_owned()),
-            (Some(_), Some((_, None))) => {
-                Err(format!("must not name a shard: the target is one place; it must be {}", self.rule.expected()))
-            }
-            (Some(shard), Some((target, Some(shards)))) => match shards {
-                Shards::These(these) if !these.contains(&shard) => {
-                    Err(format!("must be of one of the shards that the target names: {}", these.join(", ")))
+        let (place, id) = split_id(text);
+        let expected = self.rule.expected();
+        let plain = || self.rule.parse(id).ok_or_else(|| format!("must be {expected}"));
+        let Some(target) = self.target else { return Ok(SessionId::at(place, &plain()?).0) };
+        let Some((division, places)) = target.division().zip(target.places()) else {
+            return match place {
+                Some(_) => {
+                    Err(format!("must not name a shard or a node: the target is one place; it must be {expected}"))
                 }
-                _ if !names_shard(target, shard) => Err("must begin with the name of a shard".to_owned()),
-                Shards::All | Shards::These(_) => Ok(SessionId::at(Some(shard), &plain()?).0),
-            },
-            (shard, None) => Ok(SessionId::at(shard, &plain()?).0),
-            (None, Some((_, None))) => plain(),
+                None => plain(),
+            };
+        };
+        let word = division.word();
+        match (place, places) {
+            // A number alone is another session at each place.
+            (None, _) => Err(format!(
+                "must be with its {word}, as {{\"{word}\": …, \"id\": …}} or \"{}/ID\": the target has several {word}s, and \
+                 each may have a session of that id",
+                word.to_uppercase()
+            )),
+            (Some(place), Places::These(these)) if !these.contains(&place) => {
+                Err(format!("must be of one of the {word}s that the target names: {}", these.join(", ")))
+            }
+            (Some(place), _) if !names_place(target, place) => Err(format!("must begin with the name of a {word}")),
+            (Some(place), Places::All | Places::These(_)) => Ok(SessionId::at(Some(place), &plain()?).0),
         }
     }
 }
-
-/// A number alone is another session on each shard.
-const WITHOUT_SHARD: &str = "must be with its shard, as {\"shard\": …, \"id\": …} or \"SHARD/ID\": the target has several \
-                             shards, and each may have a session of that id";
 
 pub(in crate::kill) fn check_ids(
     given: Vec<GivenId>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, error::Category};
 
 use crate::{
-    domain::{ALL, End, Order, Problem, ProblemCode, SHARDS, Selector, SessionId, Target},
+    domain::{ALL, Division, End, Order, Problem, ProblemCode, Selector, SessionId, Target},
     kill::{
         intake::{
             ids::{IdForm, recorded_select},
@@ -189,6 +189,14 @@ impl Asks {
             let field = untold.map_or_else(|| field.clone(), |name| format!("{field}.{name}"));
             return mistakes.add(unsupported(sentence).at(field).supported(able.forms()));
         }
+        if let Some(division) =
+            order.target.division().filter(|_| able.picks() && order.selector == Selector::Intelligent)
+        {
+            let (several, one) = (division.several(), division.one());
+            let sentence =
+                format!("{vendor} picks sessions of one {}: give {one} in place of {several}", division.word());
+            return mistakes.add(unsupported(sentence).at("select.intelligent").supported(able.forms()));
+        }
         // Whom the database would pick it tells without a list.
         if able.listing.is_none() && order.selector != Selector::Intelligent {
             let asked = [("dry_run", self.dry_run), ("confirm", self.is_bound), ("select", self.pins)];
@@ -223,28 +231,31 @@ impl Named {
         for (name, value) in members.rest() {
             match value {
                 Tree::Text(value) => drop(coordinates.insert(name, value)),
-                Tree::List(shards) if name == SHARDS => {
-                    let shards = read_shards(shards, &members.at(&name), mistakes)?;
-                    coordinates.insert(name, shards);
-                }
-                _ if name == SHARDS => mistakes.malformed(&members.at(&name), "must be \"all\", or a list of shards"),
                 Tree::Null => {}
-                _ => mistakes.malformed(&members.at(&name), "must be text"),
+                other => match (Division::named_by(&name), other) {
+                    (Some(division), Tree::List(places)) => {
+                        let places = read_places(places, division, &members.at(&name), mistakes)?;
+                        coordinates.insert(name, places);
+                    }
+                    (Some(division), _) => mistakes.malformed(&members.at(&name), division.expected()),
+                    (None, _) => mistakes.malformed(&members.at(&name), "must be text"),
+                },
             }
         }
         Some(Self::Full { vendor, account, coordinates })
     }
 }
 
-/// Several shards as a target has them: their names with commas between. A list never means all of them.
-fn read_shards(shards: Vec<Tree>, at: &str, mistakes: &mut Mistakes) -> Option<String> {
-    let mut names = Vec::with_capacity(shards.len());
+/// Several places as a target has them: their names with commas between. A list never means all of them.
+fn read_places(places: Vec<Tree>, division: Division, at: &str, mistakes: &mut Mistakes) -> Option<String> {
+    let word = division.word();
+    let mut names = Vec::with_capacity(places.len());
     let mut is_well = true;
-    for (n, shard) in shards.into_iter().enumerate() {
+    for (n, place) in places.into_iter().enumerate() {
         let at = format!("{at}[{n}]");
-        match shard {
+        match place {
             Tree::Text(name) if name == ALL || name.contains(',') => {
-                mistakes.invalid(at, "must be the name of one shard");
+                mistakes.invalid(at, format!("must be the name of one {word}"));
                 is_well = false;
             }
             Tree::Text(name) => names.push(name),
@@ -255,7 +266,7 @@ fn read_shards(shards: Vec<Tree>, at: &str, mistakes: &mut Mistakes) -> Option<S
         }
     }
     if names.is_empty() && is_well {
-        mistakes.invalid(at, "must have at least one shard");
+        mistakes.invalid(at, format!("must have at least one {word}"));
         is_well = false;
     }
     is_well.then(|| names.join(","))
@@ -268,8 +279,8 @@ pub fn recorded_order(target: &Value, select: &Value) -> Option<Order> {
     let vendor = upstream::find(&text("vendor")?)?;
     let mut mistakes = Mistakes::default();
     let mut value = |name: &str| match target.get(name)? {
-        shards @ Value::Array(_) => match Tree::from(shards) {
-            Tree::List(shards) => read_shards(shards, name, &mut mistakes),
+        places @ Value::Array(_) => match Tree::from(places) {
+            Tree::List(places) => read_places(places, Division::named_by(name)?, name, &mut mistakes),
             _ => None,
         },
         other => other.as_str().map(str::to_owned),

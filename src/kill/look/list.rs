@@ -40,7 +40,7 @@ pub struct Looked {
     pub sessions: Vec<(LiveSession, Option<String>)>,
     /// False where there may be more that meet what was wanted.
     pub complete: bool,
-    /// Shards of which there may be more, and why.
+    /// Places of which there may be more, and why.
     pub unlisted: Vec<Unlisted>,
 }
 

@@ -51,7 +51,7 @@ impl Looks {
         let has_list = self.policy.targets.able(runner.vendor, &target.account).listing.is_some();
         let filters = [ListFilter::default()];
         let seen = if has_list { self.read(runner, target, &filters, reader).await.ok() } else { None };
-        let nothing = List { sessions: vec![], complete: false, shards: <_>::default() };
+        let nothing = List::of_place(vec![], false);
         let list = seen.as_ref().map_or(&nothing, |seen| seen.list(false));
         let protection = |session: &_| self.policy.targets.protection(target, session);
         let judge = Judge { list, by_user: false, is_narrowed: false, pins: &BTreeMap::new(), protection, at };

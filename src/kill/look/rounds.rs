@@ -213,7 +213,7 @@ mod tests {
     }
 
     fn nothing() -> Arc<Seen> {
-        let list = List { sessions: vec![], complete: true, shards: <_>::default() };
+        let list = List::of_place(vec![], true);
         Arc::new(Seen::new(list, wanted().target, OffsetDateTime::UNIX_EPOCH))
     }
 

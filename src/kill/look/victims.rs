@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
-    domain::{Identity, LiveSession, Outcome, Queues, Selector, Session, SessionId, busiest, split_id},
+    domain::{Division, Identity, LiveSession, Outcome, Queues, Selector, Session, SessionId, busiest, split_id},
     upstream::{IdRule, List},
 };
 
@@ -160,7 +160,8 @@ impl<P: Fn(&LiveSession) -> Option<String>> Judge<'_, P> {
     fn unseen(&self, id: &SessionId) -> Session {
         let identity = self.pins.get(id).and_then(|pin| pin.identity.clone());
         if let Some(why) = self.list.gap_of(&id.0) {
-            let why = format!("not sent: its shard could not be listed whole: {why}");
+            let place = id.place().map_or("place", |place| Division::of(place).word());
+            let why = format!("not sent: its {place} could not be listed whole: {why}");
             return Session { identity, ..Session::new(id, Outcome::Failed) }.because(why);
         }
         let (outcome, why) = if !self.list.would_show(&id.0) {
@@ -202,7 +203,7 @@ mod tests {
     }
 
     fn outcome(pin: Pin) -> Outcome {
-        let list = List { sessions: vec![session(1, "app")], complete: true, shards: <_>::default() };
+        let list = List::of_place(vec![session(1, "app")], true);
         judge(&list, &[(id(1), pin)].into(), &Selector::Ids(vec![id(1)])).sessions[0].outcome
     }
 
@@ -222,7 +223,7 @@ mod tests {
 
     #[test]
     fn one_that_was_seen_before_and_is_not_there_any_more_is_told_as_it_was_seen() {
-        let list = List { sessions: vec![], complete: true, shards: <_>::default() };
+        let list = List::of_place(vec![], true);
         let identity = Some(Identity::of(&session(1, "app")));
         let pins = [(id(1), Pin { identity: identity.clone(), ..Pin::default() })].into();
         let protection = |_: &LiveSession| None;
@@ -235,11 +236,7 @@ mod tests {
 
     #[test]
     fn what_the_vendors_kill_does_not_take_is_not_sent_and_keeps_no_other_back() {
-        let list = List {
-            sessions: vec![session(11, "app"), session(200, "app"), session(12, "repl")],
-            complete: true,
-            shards: <_>::default(),
-        };
+        let list = List::of_place(vec![session(11, "app"), session(200, "app"), session(12, "repl")], true);
         let selector = Selector::Match(Box::new(Criteria { min_seconds: Some(1), ..Criteria::default() }.into()));
         let victims = judge(&list, &BTreeMap::new(), &selector).taken_by(IdRule::Decimal { max: 100 });
         assert_eq!(victims.send, [id(11)]);
@@ -250,8 +247,7 @@ mod tests {
 
     #[test]
     fn what_a_cut_off_list_does_not_show_is_not_sent() {
-        let mut list =
-            List { sessions: vec![session(1, "app"), session(2, "repl")], complete: true, shards: <_>::default() };
+        let mut list = List::of_place(vec![session(1, "app"), session(2, "repl")], true);
         let selector = Selector::Ids(vec![id(1), id(2), id(3)]);
         let outcomes = |list: &List| -> Vec<Outcome> {
             judge(list, &BTreeMap::new(), &selector).sessions.iter().map(|session| session.outcome).collect()
@@ -274,7 +270,7 @@ mod tests {
             pinned in prop::collection::btree_map(0_u8..20, "app|report", 0..5),
             by_user in prop::option::of("app|repl|report"),
         ) {
-            let list = List { sessions, complete, shards: <_>::default() };
+            let list = List::of_place(sessions, complete);
             let pins: BTreeMap<_, _> = pinned
                 .into_iter()
                 .map(|(number, user)| (id(number), Pin { user: Some(user), ..Pin::default() }))

@@ -259,14 +259,14 @@ impl Targets {
     }
 
     /// Whether the lists of callers let that caller use the target: the alias' own where it is named by one, and those
-    /// of all aliases that may name the same place where it is not. An alias of several shards that has no list of its own is
+    /// of all aliases that may name the same place where it is not. An alias of several places that has no list of its own is
     /// held to those of each.
     #[must_use]
     pub fn permits(&self, caller: &str, target: &Target) -> bool {
         let same_place = |alias: &&Alias| may_be_same_place(&alias.target, target);
         let permitted = |alias: &Alias| alias.permits(caller);
         match target.alias.as_ref().and_then(|name| self.aliases.get(name)) {
-            Some(alias) if alias.callers.is_some() || target.shards().is_none() => permitted(alias),
+            Some(alias) if alias.callers.is_some() || target.division().is_none() => permitted(alias),
             Some(_) | None => self.aliases.values().filter(same_place).all(permitted),
         }
     }

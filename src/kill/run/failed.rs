@@ -7,26 +7,26 @@ use crate::domain::{Problem, ProblemCode};
 /// What has failed so far.
 #[derive(Debug, Default)]
 pub(super) struct Failed {
-    /// Something that is wrong for every shard.
+    /// Something that is wrong for every place.
     everywhere: bool,
-    shards: HashSet<Option<String>>,
+    places: HashSet<Option<String>>,
 }
 
 impl Failed {
     /// Notes what is wrong with a part, where something is.
-    pub(super) fn note(&mut self, shard: Option<String>, problem: Option<&Problem>) {
+    pub(super) fn note(&mut self, place: Option<String>, problem: Option<&Problem>) {
         let Some(problem) = problem else { return };
         self.everywhere |= is_everywhere(problem.code);
-        self.shards.insert(shard);
+        self.places.insert(place);
     }
 
     /// Whether nothing more is to be sent there.
-    pub(super) fn at(&self, shard: Option<&str>) -> bool {
-        self.everywhere || self.shards.iter().any(|failed| failed.as_deref() == shard)
+    pub(super) fn at(&self, place: Option<&str>) -> bool {
+        self.everywhere || self.places.iter().any(|failed| failed.as_deref() == place)
     }
 }
 
-/// Whether what is wrong at one shard is at all: the budget, the record, the credentials, and what the gateway itself decided.
+/// Whether what is wrong at one place is at all: the budget, the record, the credentials, and what the gateway itself decided.
 const fn is_everywhere(code: ProblemCode) -> bool {
     use ProblemCode as P;
     match code {

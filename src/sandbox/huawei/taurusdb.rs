@@ -1,6 +1,6 @@
 //! TaurusDB: the threads of one node. Ids are JSON integers.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{cut, dbs, death, failed, has_tag, reconnect, recycle};
 use crate::sandbox::{
@@ -11,6 +11,30 @@ use crate::sandbox::{
     log::Incoming,
     state::{State, World},
 };
+
+/// An instance with its nodes, the first of which is the primary.
+pub(super) fn instance(state: &State, incoming: &Incoming, route: &Route) -> Result<Answer, Refusal> {
+    Query::parse(&incoming.query).finish().map_err(dbs)?;
+    let tables = state.world.tables.iter().filter(|table| table.place.instance_id == route.instance);
+    let nodes: Vec<_> = tables.filter_map(|table| table.place.node_id.as_deref()).enumerate().map(node).collect();
+    if !has_tag(route.instance, "in07") {
+        return Err(Refusal::new(400, "DBS.280404", "The instance ID or node ID format is incorrect."));
+    }
+    if nodes.is_empty() {
+        return Err(no_such_instance());
+    }
+    let instance = json!({"id": route.instance, "name": "taurusdb", "status": "normal", "nodes": nodes});
+    Ok(Answer::json(200, &json!({ "instance": instance })))
+}
+
+fn node((number, id): (usize, &str)) -> Value {
+    let kind = if number == 0 { "master" } else { "slave" };
+    json!({"id": id, "name": format!("taurusdb_node{number}"), "type": kind, "status": "ACTIVE", "port": 3306})
+}
+
+fn no_such_instance() -> Refusal {
+    Refusal::new(404, "DBS.200002", "The DB instance does not exist.")
+}
 
 pub(super) fn kill(
     state: &mut State,
@@ -79,7 +103,7 @@ pub(super) fn place(world: &World, instance: &str, node: &str) -> Result<Place, 
         return Err(Refusal::new(400, "DBS.280404", "The instance ID or node ID format is incorrect."));
     }
     if !world.tables.iter().any(|table| table.place.instance_id == instance) {
-        return Err(Refusal::new(404, "DBS.200002", "The DB instance does not exist."));
+        return Err(no_such_instance());
     }
     let place = Place::taurusdb(instance, node);
     let found = world.table(&place).is_some();

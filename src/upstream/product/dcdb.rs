@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::domain::{self, Shards, Target};
+use crate::domain::{Division, Places, Target};
 
 use super::killsession::{CAPABILITIES, KillSession, Primaries, coordinate, is_name, primary};
-use crate::upstream::{Capabilities, Coordinate, FaultKind, Need, cloud::tencent, coordinates::names_shards, json};
+use crate::upstream::{Capabilities, Coordinate, FaultKind, Need, cloud::tencent, coordinates::names_places, json};
 
 const MAINLAND: Capabilities = Capabilities {
     product: "Tencent Cloud DCDB (TDSQL for MySQL)",
@@ -22,13 +22,13 @@ const INSTANCE: Coordinate = coordinate("instance_id", Need::Required, "tdsqlsha
 const SHARD: Coordinate = coordinate("shard_id", Need::OneOf("shard"), "shard-ljilb4st");
 const SERIAL: Coordinate = coordinate("shard_serial_id", Need::OneOf("shard"), "set_1468379419_1");
 const SHARDS: Coordinate = Coordinate {
-    name: domain::SHARDS,
+    name: Division::Shard.several(),
     need: Need::OneOf("shard"),
     expected: "`all`, or a list of 1 to 100 different shard ids, each of 1 to 64 letters, digits, `-` or `_`",
     example: "all",
-    check: |text| names_shards(text, is_name),
+    check: |text| names_places(text, is_shard),
 };
-const NODE: Coordinate = coordinate("node_id", Need::OptionalWithout(domain::SHARDS), "681390887981");
+const NODE: Coordinate = coordinate("node_id", Need::OptionalWithout(Division::Shard.several()), "681390887981");
 
 pub(super) static DCDB: KillSession = KillSession {
     name: "dcdb",
@@ -46,6 +46,11 @@ pub(super) static DCDB: KillSession = KillSession {
     nodes,
     primaries: Some(primaries),
 };
+
+/// No shard is called like a node of another cloud: the name of a place tells what it is.
+fn is_shard(text: &str) -> bool {
+    is_name(text) && Division::of(text) == Division::Shard
+}
 
 /// The nodes of a shard. The detail of an instance has every shard under both of its names, with its nodes, in the form in
 /// which other actions take them.
@@ -65,15 +70,15 @@ fn nodes_of(shard: &Value) -> Result<Vec<Value>, FaultKind> {
 
 /// The primary of each shard that the target names and that there is; `None` where it has none now.
 fn primaries(target: &Target, detail: &Value) -> Result<Primaries, FaultKind> {
-    let wanted = target.shards();
+    let wanted = target.places();
     let is_meant = |shard: &str| match &wanted {
-        Some(Shards::These(these)) => these.contains(&shard),
-        Some(Shards::All) | None => true,
+        Some(Places::These(these)) => these.contains(&shard),
+        Some(Places::All) | None => true,
     };
     let shards = tencent::rows(detail, "Shards").ok_or(FaultKind::Unreadable)?;
     let mut primaries = BTreeMap::new();
     for shard in shards {
-        let id = json::text(&shard["ShardInstanceId"]).filter(|id| is_name(id)).ok_or(FaultKind::Unreadable)?;
+        let id = json::text(&shard["ShardInstanceId"]).filter(|id| is_shard(id)).ok_or(FaultKind::Unreadable)?;
         if is_meant(&id) {
             primaries.insert(id, primary(&nodes_of(shard)?)?);
         }

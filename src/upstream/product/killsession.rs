@@ -180,7 +180,7 @@ impl Vendor for KillSession {
 impl KillSession {
     /// The place with the node that is its primary now; of several shards, with each one's.
     fn exactly(&self, target: &Target, detail: &Value) -> Result<Target, FaultKind> {
-        if let Some(primaries) = self.primaries.filter(|_| target.shards().is_some()) {
+        if let Some(primaries) = self.primaries.filter(|_| target.division().is_some()) {
             let target = target.on_nodes(&primaries(target, detail)?);
             return if target.has_node() { Ok(target) } else { Err(FaultKind::TargetNotFound) };
         }

@@ -3,7 +3,7 @@
 //!
 //! Killing by ids answers with two lists; internal threads are skipped without an error, so the lists need not
 //! add up to what was asked. The intelligent kill is a task whose only trace is the history. Threads are listed in
-//! pages; internal ones are not among them.
+//! pages; internal ones are not among them. Several nodes, each a server of its own, may be one target.
 
 use std::time::Duration;
 
@@ -12,12 +12,13 @@ use serde_json::{Value, json};
 
 use crate::{
     clock::unix_millis,
-    domain::{Order, Outcome, Selector, Session, SessionId, Target, VendorName},
+    domain::{Division, Order, Outcome, Selector, Session, SessionId, Target, VendorName},
 };
 
 use crate::upstream::{
-    Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, IdRule, Known, ListFilter, ListingKind,
-    NOT_REPORTED, Own, Page, Reply, SelectorKind, Step, Takes, Vendor, cloud::huawei, json, process::Row,
+    Answer, By, Call, Capabilities, Coordinate, Counting, Effect, Fault, FaultKind, IdRule, Known, ListFilter,
+    ListingKind, NOT_REPORTED, Need, Own, Page, Reply, SelectorKind, Step, Takes, Vendor, cloud::huawei,
+    coordinates::names_places, json, process::Row,
 };
 
 /// See the module.
@@ -27,7 +28,7 @@ pub(super) struct TaurusDb;
 static CAPABILITIES: Capabilities = Capabilities {
     product: "Huawei Cloud TaurusDB",
     by: By::Cloud(&huawei::Huawei),
-    coordinates: &[INSTANCE, NODE],
+    coordinates: &[INSTANCE, NODE, NODES],
     // Every node is a server of its own.
     tells_apart: &["instance_id", "node_id"],
     session_id: IdRule::Decimal { max: i64::MAX as u64 },
@@ -69,15 +70,29 @@ const INSTANCE: Coordinate = huawei::required(
     "e09fb1b1c8ab4c9d8b3bb8f0e6c3a2f1in07",
     |text| huawei::tagged(text, "in07"),
 );
-const NODE: Coordinate = huawei::required(
-    "node_id",
-    "36 letters or digits ending in `no07`",
-    "0b2f8e6a5d4c4b3a9e8d7c6b5a4f3e2dno07",
-    |text| huawei::tagged(text, "no07"),
-);
+const NODE: Coordinate = Coordinate {
+    name: Division::Node.one(),
+    need: Need::OneOf("node"),
+    expected: "36 letters or digits ending in `no07`",
+    example: "0b2f8e6a5d4c4b3a9e8d7c6b5a4f3e2dno07",
+    check: is_node,
+};
+const NODES: Coordinate = Coordinate {
+    name: Division::Node.several(),
+    need: Need::OneOf("node"),
+    expected: "`all`, or a list of 1 to 100 different node ids, each of 36 letters or digits ending in `no07`",
+    example: "all",
+    check: |text| names_places(text, is_node),
+};
+
+fn is_node(text: &str) -> bool {
+    huawei::tagged(text, "no07")
+}
 
 /// How long before the kill, and after now, the history is searched: clocks differ.
 const HISTORY_MARGIN_MS: i64 = 300_000;
+/// The instance with its nodes.
+const INSTANCE_STAGE: &str = "instance";
 const HISTORY_PAUSE: Duration = Duration::from_secs(2);
 /// Longest link that is kept.
 const MOST_LINK: usize = 500;
@@ -131,10 +146,21 @@ impl Vendor for TaurusDb {
     }
 
     fn list(&self, target: &Target, _: &ListFilter, row: usize) -> Option<Call> {
+        if !target.has_node() {
+            let path = format!("/v3/{{project_id}}/instances/{}", target.coordinate("instance_id"));
+            return Some(Call::get(INSTANCE_STAGE, "instance", path, vec![]));
+        }
         Some(Call::get("list", "processes", processes(target), huawei::page_from(row).into()))
     }
 
-    fn page(&self, _: &Target, row: usize, reply: &Reply) -> Result<Page, Fault> {
+    fn page(&self, target: &Target, row: usize, reply: &Reply) -> Result<Page, Fault> {
+        if reply.stage == INSTANCE_STAGE {
+            return huawei::answer(reply, |http| {
+                let nodes = nodes(&json::read(&http.body)?)?;
+                let each = || Page::At(target.at_each(nodes.iter().map(String::as_str)));
+                Some(if nodes.is_empty() { Err(Fault::of(FaultKind::TargetNotFound, reply)) } else { Ok(each()) })
+            });
+        }
         huawei::page(reply, row, &THREAD, "processes", "total_count")
     }
 
@@ -148,6 +174,12 @@ impl Vendor for TaurusDb {
     fn picked(&self, reply: &Reply) -> Result<Vec<SessionId>, Fault> {
         huawei::picked(reply)
     }
+}
+
+/// The nodes of an instance, of whatever role and status: one that cannot be listed says so itself.
+fn nodes(body: &Value) -> Option<Vec<String>> {
+    let instance = body.get("instance").filter(|instance| instance.is_object())?;
+    json::rows(&instance["nodes"])?.iter().map(|node| json::text(&node["id"]).filter(|id| is_node(id))).collect()
 }
 
 fn processes(target: &Target) -> String {

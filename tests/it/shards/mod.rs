@@ -1,8 +1,9 @@
-//! Several shards of one instance as one target, over real sockets.
+//! Several shards or nodes of one instance as one target, over real sockets.
 
 mod guarded;
 mod kills;
 mod lists;
+mod nodes;
 mod settled;
 mod told;
 

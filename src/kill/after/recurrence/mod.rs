@@ -154,7 +154,7 @@ impl Recurrence {
 
     /// Where and what to list for a kill.
     fn list_wanted(&self, kill: &Kill) -> Option<(Target, Vec<ListFilter>)> {
-        // Of several shards those where sessions were ended: whoever was on another one before nobody may have seen.
+        // Of several places those where sessions were ended: whoever was on another one before nobody may have seen.
         let target = order_of(kill)?.place();
         let filters = rules::wanted(self.upstreams.runner(&target).ok()?.vendor, kill)?;
         Some((target, filters))

@@ -226,7 +226,7 @@ mod tests {
         let came = |list: &[LiveSession], sightings: Sightings| {
             let (kill_id, gateway, kill) = (id_at(NOON), "here".to_owned(), kill(Outcome::Killed));
             let mut watch = Watch { kill_id, gateway, due_at: NOON, looks: 0, sightings };
-            learn(&mut watch, &kill, &List { sessions: list.to_vec(), complete: true, shards: <_>::default() }, at(21));
+            learn(&mut watch, &kill, &List::of_place(list.to_vec(), true), at(21));
             watch.sightings.came.into_iter().collect::<Vec<_>>()
         };
         let seen = |id: &str, host: Option<&str>| Seen(id.into(), host.map(str::to_owned));
@@ -247,8 +247,7 @@ mod tests {
 
     #[test]
     fn of_the_list_before_a_kill_those_of_the_same_clients_are_remembered() {
-        let list =
-            |sessions: &[LiveSession]| List { sessions: sessions.to_vec(), complete: true, shards: <_>::default() };
+        let list = |sessions: &[LiveSession]| List::of_place(sessions.to_vec(), true);
         let list = list(&[live("7", "10.0.0.7:4", 9), live("8", "10.0.0.7:5", 9), live("9", "10.0.0.9:4", 9)]);
         let das = upstream::find("das").unwrap();
         let wanted = [ListFilter::of_user("app")];
