@@ -1,16 +1,13 @@
 //! One recorded request to end sessions.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt};
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use utoipa::{
-    PartialSchema, ToSchema,
-    openapi::{RefOr, Schema},
-};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{End, Outcome, Problem, Session, shard_or_node};
+use super::{End, Outcome, Problem, Session, Unlisted};
 
 /// A kill's id: a UUIDv7, so ids sort by the time they were made.
 pub type KillId = Uuid;
@@ -309,55 +306,6 @@ impl Kill {
 
 /// Coordinates that were not asked for and that a look found out, such as the node that was the primary then.
 pub type Found = BTreeMap<String, String>;
-
-/// A place of several whose sessions could not all be listed.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(from = "WrittenUnlisted<'static>")]
-pub struct Unlisted {
-    pub place: String,
-    /// Why.
-    pub detail: String,
-}
-
-/// A shard or a node whose sessions could not all be listed.
-#[derive(Serialize, Deserialize, ToSchema)]
-#[schema(as = Unlisted)]
-struct WrittenUnlisted<'u> {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "shard-ljilb4st")]
-    shard: Option<Cow<'u, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    node: Option<Cow<'u, str>>,
-    /// Why.
-    #[schema(value_type = String, example = "the vendor does not know this target")]
-    detail: Cow<'u, str>,
-}
-
-impl Serialize for Unlisted {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (shard, node) = shard_or_node(Some(&self.place));
-        WrittenUnlisted { shard, node, detail: self.detail.as_str().into() }.serialize(serializer)
-    }
-}
-
-impl From<WrittenUnlisted<'static>> for Unlisted {
-    fn from(WrittenUnlisted { shard, node, detail }: WrittenUnlisted<'static>) -> Self {
-        Self { place: shard.or(node).unwrap_or_default().into_owned(), detail: detail.into_owned() }
-    }
-}
-
-impl PartialSchema for Unlisted {
-    fn schema() -> RefOr<Schema> {
-        WrittenUnlisted::schema()
-    }
-}
-
-impl ToSchema for Unlisted {
-    fn name() -> Cow<'static, str> {
-        WrittenUnlisted::name()
-    }
-}
 
 /// A look at the sessions of a target before a kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]

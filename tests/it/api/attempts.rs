@@ -16,7 +16,7 @@ use super::{
 };
 use crate::support::{
     gateway::{AUDIENCE, Answer, Engine, Gateway, ISSUER, JWT_SECRET, Setup, kill_of},
-    patience::eventually,
+    patience::{eventually, in_time},
 };
 
 on_both_engines! {
@@ -217,7 +217,7 @@ async fn a_body_that_breaks_off_is_recorded_as_far_as_it_came(engine: Engine) {
     connection.write_all(format!("{head}{{\"target\":\"orders").as_bytes()).await.expect("a gateway that reads");
     connection.shutdown().await.expect("half a connection");
     // What is answered to a caller that left is not the point.
-    let _ = connection.read_to_end(&mut vec![]).await;
+    let _ = in_time(connection.read_to_end(&mut vec![])).await;
     let recorded = async || gateway.read("/kills").await.body["items"][0]["id"].as_str().map(str::to_owned);
     let id = eventually("it is on record", recorded).await;
     assert_whole(&gateway, &id, Some(r#""{\"target\":\"orders""#), None).await;

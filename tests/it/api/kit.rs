@@ -9,7 +9,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::gateway::{Answer, Gateway};
+use crate::support::{
+    gateway::{Answer, Gateway},
+    patience::in_time,
+};
 
 /// An operation as the OpenAPI document names it.
 pub(crate) type Operation = (&'static str, &'static str);
@@ -71,8 +74,8 @@ pub(crate) async fn recorded(gateway: &Gateway) -> usize {
 pub(crate) async fn exchange(gateway: &Gateway, request: &[u8]) -> String {
     let mut connection = TcpStream::connect(gateway.app.address()).await.expect("a gateway that listens");
     // Whoever refuses a body early may stop reading it; what was answered is what counts.
-    let _ = connection.write_all(request).await;
+    let _ = in_time(connection.write_all(request)).await;
     let mut answer = vec![];
-    let _ = connection.read_to_end(&mut answer).await;
+    let _ = in_time(connection.read_to_end(&mut answer)).await;
     String::from_utf8(answer).expect("text")
 }

@@ -13,6 +13,7 @@ use crate::{
     audit::book::{NOON, attempt},
     support::{
         gateway::{Engine, Gateway, Setup},
+        patience::in_time,
         postgres::Cluster,
     },
 };
@@ -51,13 +52,13 @@ async fn broken(gateway: &Gateway, go: impl AsyncFnOnce()) {
     let request = format!("GET /kills/export HTTP/1.1\r\nHost: killgate\r\nAuthorization: Bearer {token}\r\n\r\n");
     connection.write_all(request.as_bytes()).await.unwrap();
     let mut answer = vec![0; 4096];
-    connection.read_exact(&mut answer).await.unwrap();
+    in_time(connection.read_exact(&mut answer)).await.unwrap();
     let head = String::from_utf8_lossy(&answer).to_ascii_lowercase();
     assert!(head.starts_with("http/1.1 200") && head.contains("transfer-encoding: chunked"), "{head}");
 
     go().await;
     // However the connection ends.
-    let _ = connection.read_to_end(&mut answer).await;
+    let _ = in_time(connection.read_to_end(&mut answer)).await;
     let whole = KILLS as usize * LARGE;
     assert!(answer.len() < whole, "what the client has not read was not fetched either: {}", answer.len());
     let text = String::from_utf8_lossy(&answer);

@@ -44,7 +44,7 @@ pub(super) async fn connect(
     };
     client.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let stream = TcpStream::connect(address).await?;
-    TlsConnector::from(Arc::new(client)).connect(ServerName::from(address.ip()), stream).await
+    in_time(TlsConnector::from(Arc::new(client)).connect(ServerName::from(address.ip()), stream)).await
 }
 
 /// What answers requests on one connection of HTTP/2.
@@ -81,7 +81,7 @@ impl Connection {
             .header("content-type", "application/json")
             .body(())
             .unwrap();
-        let mut requests = self.0.clone().ready().await?;
+        let mut requests = in_time(self.0.clone().ready()).await?;
         let (answer, mut sent) = requests.send_request(request, body.is_empty())?;
         if !body.is_empty() {
             sent.send_data(Bytes::from(body.to_owned()), true)?;
@@ -210,7 +210,7 @@ async fn requests_that_are_taken_back_at_once_take_nothing_from_others(engine: E
     for _ in 0..5000 {
         let request = http::Request::get("https://killgate.test/vendors").header("authorization", "Bearer none");
         // The gateway may end the connection whenever it has had enough.
-        let Ok(mut requests) = hasty.0.clone().ready().await else { break };
+        let Ok(mut requests) = in_time(hasty.0.clone().ready()).await else { break };
         let Ok((_, mut sent)) = requests.send_request(request.body(()).unwrap(), false) else { break };
         sent.send_reset(Reason::CANCEL);
     }

@@ -17,6 +17,7 @@ use crate::support::{
     configuration::configuration_text,
     gateway::{Answer, Client, Gateway},
     patience::eventually,
+    watchdog,
 };
 
 /// What a stream has said so far, and the thread that listens to it.
@@ -66,6 +67,7 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(arguments: &[&str], directory: &Path, env: &[(&str, &str)]) -> Self {
+        watchdog::is_running();
         let mut child = Command::new(env!("CARGO_BIN_EXE_killgate"))
             .args(arguments)
             .current_dir(directory)

@@ -18,6 +18,7 @@ use super::{
     configuration::{BLIND, configuration_text, record_at},
     patience::PATIENCE,
     postgres::Database,
+    watchdog,
 };
 
 /// What callers of test gateways share with them.
@@ -111,6 +112,7 @@ impl Gateway {
     }
 
     pub(crate) async fn start_with(engine: Engine, setup: Setup) -> Self {
+        watchdog::is_running();
         let sandbox = Sandbox::start(SocketAddr::from(([127, 0, 0, 1], 0)), setup.clouds.unwrap_or_else(Clouds::demo));
         let sandbox = sandbox.expect("a free port");
         let (home, audit) = match (engine, setup.database_url) {

@@ -10,4 +10,5 @@ pub(crate) mod patience;
 pub(crate) mod postgres;
 pub(crate) mod receiver;
 pub(crate) mod servers;
+pub(crate) mod watchdog;
 pub(crate) mod way;

@@ -15,6 +15,8 @@ use killgate::audit::{Audit, Settings};
 use sqlx::{Connection, PgConnection, QueryBuilder};
 use tokio::sync::OnceCell;
 
+use super::watchdog;
+
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/test-postgres.sh");
 const VARIABLE: &str = "KILLGATE_TEST_DATABASE_URL";
 
@@ -31,6 +33,7 @@ impl Database {
     /// # Panics
     /// Without a cluster: a test that cannot run must not look like one that passed.
     pub(crate) async fn fresh() -> Self {
+        watchdog::is_running();
         static TEMPLATE: OnceCell<String> = OnceCell::const_new();
         let server = server();
         let template = TEMPLATE.get_or_init(|| template(&server)).await;

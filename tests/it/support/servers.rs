@@ -8,11 +8,15 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
     thread,
+    time::Instant,
 };
 
 use sqlx::{Connection, Executor, PgConnection, QueryBuilder, postgres::PgConnectOptions};
 
-use super::postgres::{Cluster, Database};
+use super::{
+    patience::PATIENCE,
+    postgres::{Cluster, Database},
+};
 
 /// The PostgreSQL of all tests as a target: a login for the gateway, an ordinary user, and a database of their own.
 #[derive(Debug)]
@@ -118,8 +122,9 @@ impl PgServer {
 
     /// A session of the ordinary user under a process id that was another one's, and has no process by now.
     pub(crate) async fn session_under(&self, id: i32) -> PgConnection {
-        let mut last = 0;
+        let (mut last, deadline) = (0, Instant::now() + PATIENCE);
         loop {
+            assert!(Instant::now() < deadline, "no session came to the id {id}");
             if !next_process_is(id) && !soon_before(id).contains(&last) {
                 walk_to(id);
             }

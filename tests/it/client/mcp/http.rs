@@ -187,7 +187,7 @@ async fn whoever_has_no_token_is_told_where_to_get_one_and_the_starters_is_nobod
             assert!(!answer.body.contains("canary"), "{answer:?}");
         }
     }
-    let unknown = ().serve(server.transport("canary")).await;
+    let unknown = in_time(().serve(server.transport("canary"))).await;
     assert!(unknown.is_err());
 }
 
