@@ -33,8 +33,8 @@ impl Database {
     /// # Panics
     /// Without a cluster: a test that cannot run must not look like one that passed.
     pub(crate) async fn fresh() -> Self {
-        watchdog::is_running();
         static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+        watchdog::is_running();
         let server = server();
         let template = TEMPLATE.get_or_init(|| template(&server)).await;
         Self::like(server, template).await
