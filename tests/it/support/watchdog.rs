@@ -54,10 +54,11 @@ fn watch() {
     loop {
         thread::sleep(Duration::from_secs(5));
         let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        let endless: Vec<_> = running.iter().filter(|(_, since)| since.elapsed() > LONGEST).collect();
+        let endless = running.iter().filter(|(_, since)| since.elapsed() > LONGEST);
+        let endless: Vec<&str> = endless.map(|(name, _)| name.as_str()).collect();
         if !endless.is_empty() {
             // Not what a test says, which is kept until it ends.
-            let told = writeln!(std::io::stderr(), "after {LONGEST:?} there still run: {endless:#?}");
+            let told = writeln!(std::io::stderr(), "after {LONGEST:?} there still run {}", endless.join(" and "));
             process::exit(if told.is_ok() { 101 } else { 102 });
         }
     }
