@@ -88,8 +88,14 @@ pub(crate) fn literal(book: &Book, id: KillId) -> String {
     if book.is_postgres() { format!("'{id}'") } else { format!("x'{}'", id.simple()) }
 }
 
+/// Whoever seals waits a while for the index, which on a busy machine may be too short: it is asked for before.
 async fn seal_with(book: &Book, key: &SealKey) {
+    indexed(book).await;
     while let Sealing::Sealed { .. } = book.audit.seal(key, Clock::system().now(), MOST).await.unwrap() {}
+}
+
+async fn indexed(book: &Book) {
+    while book.audit.index().await.unwrap() > 0 {}
 }
 
 /// A kill that was recorded, sent and done.

@@ -8,7 +8,7 @@ use killgate::{
 use secrecy::ExposeSecret as _;
 use sqlx::{Connection as _, PgConnection, QueryBuilder};
 
-use super::{Sealed, on_both_engines, settled};
+use super::{Sealed, indexed, on_both_engines, settled};
 use crate::audit::book::Book;
 
 on_both_engines! {
@@ -49,6 +49,7 @@ async fn nothing_is_sealed_on_top_of_a_block_that_nobody_signed(book: &Book) {
     let sealed = Sealed::fill(book).await;
     settled(book, 20).await;
     assert_eq!(forged(book, &sealed.key, 4, 11).await, Ok(1));
+    indexed(book).await;
     let refused = book.audit.seal(&sealed.key, Clock::system().now(), 10).await.unwrap_err();
     assert!(refused.to_string().contains("signature of block 4"), "{refused}");
     assert_eq!(book.audit.heads(0, 10).await.unwrap().len(), 4);
@@ -60,6 +61,7 @@ async fn nothing_is_sealed_on_top_of_a_block_that_nobody_signed(book: &Book) {
 async fn another_key_goes_on_with_the_chain(book: &Book) {
     Sealed::fill(book).await;
     settled(book, 20).await;
+    indexed(book).await;
     let key = SealKey::generate().unwrap();
     let sealing = book.audit.seal(&key, Clock::system().now(), 10).await;
     assert_eq!(sealing, Ok(Sealing::Sealed { block: 4, entries: 1 }));
@@ -93,11 +95,13 @@ async fn only_who_may_seal_keeps_others_from_sealing() {
     // What everybody may do who may connect.
     run(&mut other, "BEGIN").await;
     run(&mut other, "SELECT pg_advisory_xact_lock((x'6b67'::bigint << 32) | 'blocks'::regclass::oid::bigint)").await;
+    indexed(&book).await;
     let sealing = book.audit.seal(&key, Clock::system().now(), 10).await;
     assert_eq!(sealing, Ok(Sealing::Sealed { block: 1, entries: 1 }));
     run(&mut other, "ROLLBACK").await;
     // What takes a right.
     settled(&book, 2).await;
+    indexed(&book).await;
     run(&mut other, "BEGIN").await;
     run(&mut other, "SELECT turn FROM sealing FOR UPDATE").await;
     assert_eq!(book.audit.seal(&key, Clock::system().now(), 10).await, Ok(Sealing::Elsewhere));

@@ -30,6 +30,7 @@ on_both_engines! {
 
 async fn seal(audit: &Audit, key: &SealKey, now: OffsetDateTime, most: u32) -> usize {
     audit.begin_sealing().await.unwrap();
+    while audit.index().await.unwrap() > 0 {}
     let mut blocks = 0;
     while let Sealing::Sealed { .. } = audit.seal(key, now, most).await.unwrap() {
         blocks += 1;
