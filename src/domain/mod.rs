@@ -21,6 +21,7 @@ mod sent;
 mod target;
 mod text;
 mod unlisted;
+mod written;
 
 pub use access::{Access, Grant};
 pub use busiest::{LEAST_SECONDS, busiest};

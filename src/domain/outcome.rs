@@ -3,12 +3,9 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize, Serializer};
-use utoipa::{
-    PartialSchema, ToSchema,
-    openapi::{RefOr, Schema},
-};
+use utoipa::ToSchema;
 
-use super::{Identity, SessionId, shard_or_node, split_id};
+use super::{Identity, SessionId, shard_or_node, split_id, written::described_as};
 
 /// What happened to one session, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -138,21 +135,7 @@ impl From<Written<'static>> for Session {
     }
 }
 
-impl PartialSchema for Session {
-    fn schema() -> RefOr<Schema> {
-        Written::schema()
-    }
-}
-
-impl ToSchema for Session {
-    fn name() -> Cow<'static, str> {
-        Written::name()
-    }
-
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        Written::schemas(schemas);
-    }
-}
+described_as!(Session, Written<'static>);
 
 impl Session {
     #[must_use]

@@ -4,12 +4,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize, Serializer};
 use time::OffsetDateTime;
-use utoipa::{
-    PartialSchema, ToSchema,
-    openapi::{RefOr, Schema},
-};
+use utoipa::ToSchema;
 
-use super::{SessionId, shard_or_node, split_id};
+use super::{SessionId, shard_or_node, split_id, written::described_as};
 
 /// One call of a kill that left, and what it was about.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -81,18 +78,4 @@ impl From<Written<'static>> for Sent {
     }
 }
 
-impl PartialSchema for Sent {
-    fn schema() -> RefOr<Schema> {
-        Written::schema()
-    }
-}
-
-impl ToSchema for Sent {
-    fn name() -> Cow<'static, str> {
-        Written::name()
-    }
-
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        Written::schemas(schemas);
-    }
-}
+described_as!(Sent, Written<'static>);

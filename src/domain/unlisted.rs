@@ -3,12 +3,9 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize, Serializer};
-use utoipa::{
-    PartialSchema, ToSchema,
-    openapi::{RefOr, Schema},
-};
+use utoipa::ToSchema;
 
-use super::shard_or_node;
+use super::{shard_or_node, written::described_as};
 
 /// A place of several whose sessions could not all be listed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -47,14 +44,4 @@ impl From<Written<'static>> for Unlisted {
     }
 }
 
-impl PartialSchema for Unlisted {
-    fn schema() -> RefOr<Schema> {
-        Written::schema()
-    }
-}
-
-impl ToSchema for Unlisted {
-    fn name() -> Cow<'static, str> {
-        Written::name()
-    }
-}
+described_as!(Unlisted, Written<'static>);
