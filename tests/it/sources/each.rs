@@ -124,7 +124,9 @@ async fn what_is_stale_is_renewed_once_and_the_kill_sent_again(engine: Engine) {
         for _ in 0..3 {
             kill(&gateway, &source, 2).await;
         }
-        assert!(asked(&gateway, &source) <= 3, "{}: never in a loop", source.name);
+        // At Tencent a look after an earlier kill may be taken meanwhile, so that each refusal is worth one more.
+        let most = if source.is_huawei() { 3 } else { 6 };
+        assert!(asked(&gateway, &source) <= most, "{}: never in a loop", source.name);
     }
 }
 
