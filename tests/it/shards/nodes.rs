@@ -106,7 +106,7 @@ async fn a_users_sessions_on_every_node_end_by_one_kill_and_all_that_tells_of_th
 
 async fn a_node_that_fails_or_is_not_there_leaves_the_outcomes_of_the_others(engine: Engine) {
     let gateway = started(engine, "").await;
-    gateway.clouds.misbehave_at(REPLICA, Action::TaurusdbKill, saying(400, "DBS.200047"));
+    gateway.clouds.misbehave_at(REPLICA, Action::TaurusdbKill, saying(400, "DBS.201014"));
     let answer = kill(&gateway, &kill_by("every", of_twins())).await;
     let expected = [(REPLICA, "4711", "failed"), (PRIMARY, "4711", "killed")];
     assert_eq!(

@@ -35,10 +35,12 @@ pub(super) async fn line(served: &Served, words: &[&str]) -> String {
     eventually(&format!("a line with {words:?}"), found).await
 }
 
-async fn kill(served: &Served, headers: &[(&str, &str)], target: &str, id: u64) {
+/// The id of the kill.
+async fn kill(served: &Served, headers: &[(&str, &str)], target: &str, id: u64) -> String {
     let token = Gateway::token("chatops-bot", "sessions:kill");
     let answer = served.client.post("/sessions/kill", &token, headers, kill_of(target, &[id]).to_string()).await;
     assert!(answer.status.is_success(), "{}", answer.body);
+    answer.kill_id().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -52,9 +54,8 @@ async fn a_line_names_the_trace_of_its_caller_where_nobody_collects_spans() {
     line(&served, &["a delivery to a webhook failed", ids[0], ids[1]]).await;
     kill(&served, &[parent(false)], "orders-shard-1", 1111).await;
     line(&served, &["kill settled", ids[0], ids[1]]).await;
-    kill(&served, &[], "orders-ro", 2_075_426).await;
-    let log = served.process.stderr();
-    let last = log.lines().rfind(|line| line.contains(" kill ") && line.contains("status=succeeded")).unwrap();
+    let id = kill(&served, &[], "orders-ro", 2_075_426).await;
+    let last = line(&served, &[" kill ", "status=succeeded", &id]).await;
     assert!(!last.contains("trace_id"), "{last}");
 }
 
