@@ -289,6 +289,19 @@ impl Listing {
         self.places.as_deref_mut().unwrap_or_default()
     }
 
+    /// Leaves out the place that the next call is of, of several, and goes on with the others; false where it is one.
+    pub fn leave_out(&mut self, why: impl FnOnce() -> String) -> bool {
+        let next = self.of_places().iter_mut().find(|place| place.why.is_none());
+        next.map(|place| place.why = Some(why())).is_some()
+    }
+
+    /// What the next call is of: of several places the first that can be read.
+    #[must_use]
+    pub fn asked(&self) -> &Target {
+        let next = self.places.iter().flatten().find(|place| place.why.is_none());
+        next.map_or(&self.target, |place| &place.listing.target)
+    }
+
     /// Whether anything is known yet.
     #[must_use]
     pub fn has_begun(&self) -> bool {

@@ -25,6 +25,17 @@ impl Runner {
     /// its permit as long as any call may, but none beyond `until`. A place that cannot be read is told so in the list, unless
     /// none can.
     pub(crate) async fn list(&self, listing: &mut Listing, reader: &Reader, until: Instant) -> Result<(), Stop> {
+        self.rest(listing, reader, until, None).await
+    }
+
+    /// The same where a place may have failed before.
+    async fn rest(
+        &self,
+        listing: &mut Listing,
+        reader: &Reader,
+        until: Instant,
+        failed: Option<Stop>,
+    ) -> Result<(), Stop> {
         self.pages(listing, reader, until).await?;
         let mut reading = Vec::new();
         for place in listing.of_places() {
@@ -32,11 +43,10 @@ impl Runner {
                 reading.push(self.place(place, reader, until));
             }
         }
-        let many = reading.len();
-        let stops: Vec<Option<Stop>> = stream::iter(reading).buffered(AT_ONCE).collect().await;
-        let mut stops = stops.into_iter().flatten();
-        match stops.next() {
-            Some(stop) if stops.count() + 1 == many => Err(stop),
+        let ended: Vec<Option<Stop>> = stream::iter(reading).buffered(AT_ONCE).collect().await;
+        let is_any_read = ended.iter().any(Option::is_none);
+        match failed.into_iter().chain(ended.into_iter().flatten()).next() {
+            Some(stop) if !is_any_read => Err(stop),
             Some(_) | None => Ok(()),
         }
     }
@@ -71,14 +81,21 @@ impl Runner {
         first: First,
         leaves: impl FnOnce() + Send,
     ) -> Result<(), Stop> {
+        let mut failed = None;
         if let Some(call) = listing.call() {
             let mut run = self.page(listing, reader, until);
             run.permit = Some(self.permit_for(&call, &run).await?);
             drop(first);
             leaves();
-            self.exchange(&call, &mut run, |reply| listing.read(reply)).await?;
+            failed = self.exchange(&call, &mut run, |reply| listing.read(reply)).await.err();
         }
-        self.list(listing, reader, until).await
+        if let Some(stop) = failed.take() {
+            if !listing.leave_out(|| unread(&stop).detail) {
+                return Err(stop);
+            }
+            failed = Some(stop);
+        }
+        self.rest(listing, reader, until, failed).await
     }
 
     /// Waits to be the first of that reader's reads that wait for the permit of a list; `None` where it is not by `until`.
@@ -90,7 +107,7 @@ impl Runner {
 
     fn page(&self, listing: &Listing, reader: &Reader, until: Instant) -> Run {
         let patience = until.min(Instant::now() + self.limit.max_wait);
-        Run::new(self.instance(listing.target()), reader.clone(), patience)
+        Run::new(self.instance(listing.asked()), reader.clone(), patience)
     }
 
     /// The sessions that the database would pick now if it were left to it, each once; `None` where the vendor cannot be
