@@ -178,6 +178,13 @@ impl Report {
         own
     }
 
+    /// The same with its sessions in the order of these.
+    pub(crate) fn in_order_of(mut self, ids: &[SessionId]) -> Self {
+        let places: HashMap<&str, usize> = ids.iter().enumerate().map(|(place, id)| (id.as_str(), place)).collect();
+        self.sessions.sort_by_key(|session| places.get(session.id.as_str()).copied());
+        self
+    }
+
     /// The same of the sessions of that place, among those of others.
     pub(crate) fn at(mut self, place: Option<&str>) -> Self {
         let ids = self.calls.iter_mut().flat_map(|call| &mut call.ids);

@@ -255,7 +255,7 @@ impl Kill {
     pub fn adds_up(&self, sessions: &[Session]) -> Status {
         let is_match = || self.select.as_ref().is_some_and(|select| select.get("match").is_some());
         match Status::of(sessions) {
-            Status::Succeeded if !self.unlisted.is_empty() && self.confirms.is_none() && is_match() => Status::Partial,
+            Status::Succeeded if !self.unlisted.is_empty() && is_match() => Status::Partial,
             status => status,
         }
     }

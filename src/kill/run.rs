@@ -261,7 +261,7 @@ impl Run {
                 Some(before) => before.and(next),
             });
         }
-        whole.unwrap_or_else(|| Report::lost(order))
+        whole.map_or_else(|| Report::lost(order), |whole| whole.in_order_of(order.selector.ids()))
     }
 
     /// Lets so many sessions of the target through, as far as they were not before: a second look may find more of them.

@@ -309,6 +309,12 @@ impl Listing {
         !self.sessions.is_empty() || self.ended.is_some() || of_place()
     }
 
+    /// Whether anything is known of it, of several places of each.
+    #[must_use]
+    pub fn has_begun_everywhere(&self) -> bool {
+        self.places.as_ref().map_or_else(|| self.has_begun(), |places| places.iter().all(|it| it.listing.has_begun()))
+    }
+
     /// Where the sessions live, as exactly as it is known by now.
     #[must_use]
     pub const fn target(&self) -> &Target {

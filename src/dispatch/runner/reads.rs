@@ -14,7 +14,7 @@ use crate::{
         wait::wait_until,
     },
     domain::{SessionId, Target},
-    upstream::{Listing, OfPlace},
+    upstream::{Fault, FaultKind, Listing, OfPlace},
 };
 
 /// How many places are read at once.
@@ -45,7 +45,9 @@ impl Runner {
         }
         let ended: Vec<Option<Stop>> = stream::iter(reading).buffered(AT_ONCE).collect().await;
         let is_any_read = ended.iter().any(Option::is_none);
-        match failed.into_iter().chain(ended.into_iter().flatten()).next() {
+        let stops = failed.into_iter().chain(ended.into_iter().flatten());
+        // What keeps from every place goes before what is wrong at one of them.
+        match stops.min_by_key(is_of_one_place) {
             Some(stop) if !is_any_read => Err(stop),
             Some(_) | None => Ok(()),
         }
@@ -123,6 +125,11 @@ impl Runner {
         let ids = self.exchange(&call, &mut run, |reply| self.vendor.picked(reply)).await?;
         Ok(Some(each_once(ids)))
     }
+}
+
+/// Whether it is the place that does not answer as it should: at another one it may be otherwise.
+const fn is_of_one_place(stop: &Stop) -> bool {
+    matches!(stop, Stop::Fault(Fault { kind: FaultKind::TargetNotFound | FaultKind::TargetBusy, .. }))
 }
 
 /// Each id once, in the order in which they were named.

@@ -42,7 +42,7 @@ const SESSION: [&str; 14] = [
 ];
 
 /// The columns after them.
-const AFTER: [&str; 25] = [
+const AFTER: [&str; 27] = [
     "problem_code",
     "problem_detail",
     "upstream_http_status",
@@ -52,6 +52,8 @@ const AFTER: [&str; 25] = [
     "upstream_error_code",
     "upstream_error_message",
     "looked_at",
+    "list_complete",
+    "unlisted",
     "blind",
     "matched",
     "sent_at",
@@ -201,6 +203,8 @@ fn after(line: &Line) -> [String; AFTER.len()] {
         text(line.upstream.error_code.as_ref()),
         text(line.upstream.error_message.as_ref()),
         text(line.looked_at.as_ref()),
+        line.list_complete.map(|complete| complete.to_string()).unwrap_or_default(),
+        unlisted(line),
         text(line.blind.as_ref()),
         line.matched.map(|many| many.to_string()).unwrap_or_default(),
         text(line.sent_at.as_ref()),
@@ -218,6 +222,17 @@ fn after(line: &Line) -> [String; AFTER.len()] {
         line.gateway.clone(),
         line.events.len().to_string(),
     ]
+}
+
+/// The shards or nodes that the last look could not see whole, and why.
+fn unlisted(line: &Line) -> String {
+    let look = line.events.iter().rev().find_map(|event| event.detail.get("look"));
+    let unlisted = look.and_then(|look| look.get("unlisted")?.as_array());
+    let one = |place: &Value| {
+        let name = member(Some(place), "shard") + &member(Some(place), "node");
+        format!("{name}: {}", member(Some(place), "detail"))
+    };
+    unlisted.into_iter().flatten().map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn written(cells: impl Iterator<Item = String>) -> Vec<u8> {

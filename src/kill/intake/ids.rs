@@ -138,7 +138,9 @@ impl<'t> IdForm<'t> {
             (Some(place), Places::These(these)) if !these.contains(&place) => {
                 Err(format!("must be of one of the {word}s that the target names: {}", these.join(", ")))
             }
-            (Some(place), _) if !names_place(target, place) => Err(format!("must begin with the name of a {word}")),
+            (Some(place), _) if !names_place(target, place) => {
+                Err(format!("must have the name of a {word} of the target"))
+            }
             (Some(place), Places::All | Places::These(_)) => Ok(SessionId::at(Some(place), &plain()?).0),
         }
     }

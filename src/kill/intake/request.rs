@@ -195,7 +195,11 @@ impl Asks {
             let (several, one) = (division.several(), division.one());
             let sentence =
                 format!("{vendor} picks sessions of one {}: give {one} in place of {several}", division.word());
-            return mistakes.add(unsupported(sentence).at("select.intelligent").supported(able.forms()));
+            return mistakes.add(
+                unsupported(sentence)
+                    .at("select.intelligent")
+                    .supported(able.forms().into_iter().filter(|form| form != "intelligent").collect()),
+            );
         }
         // Whom the database would pick it tells without a list.
         if able.listing.is_none() && order.selector != Selector::Intelligent {

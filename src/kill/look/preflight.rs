@@ -9,6 +9,7 @@ use crate::{
     },
     domain::{
         End, Found, Kill, Look, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status, Target,
+        Unlisted,
     },
     kill::{
         intake::request::{Asked, MAX_IDS},
@@ -118,8 +119,8 @@ impl Preflight<'_> {
         let is_complete = seen.list(*literals).complete;
         let own_way = plan.own_way && is_complete && many == victims.sessions.len();
         kill.sessions = if own_way && many > 0 { vec![] } else { victims.sessions };
-        kill.look = Some(look(&seen));
-        kill.unlisted = seen.list(*literals).unlisted();
+        kill.unlisted = self.unlisted(&seen);
+        kill.look = Some(Look { complete: is_complete && kill.unlisted.is_empty(), ..look(&seen) });
         kill.found = found(&asked.order.target, &seen.place);
         if many == 0 {
             return Ok(None);
@@ -164,6 +165,16 @@ impl Preflight<'_> {
             Some(vendor) => victims.taken_by(vendor.capabilities().session_id),
             None => victims,
         }
+    }
+
+    /// Where this look could not see all sessions, or the preview that the kill is bound to could not.
+    fn unlisted(&self, seen: &Seen) -> Vec<Unlisted> {
+        let mut unlisted = seen.list(self.literals).unlisted();
+        let before = self.asked.bound.iter().flat_map(|bound| &bound.unlisted);
+        let others = before.filter(|it| unlisted.iter().all(|known| known.place != it.place)).cloned();
+        let others: Vec<_> = others.collect();
+        unlisted.extend(others);
+        unlisted
     }
 
     /// How many sessions met a `match`; of one that is bound to its preview, how many were shown in it to be ended.

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use crate::{
     domain::{
         End, Glob, Kill, KillId, Match, Order, Outcome, Problem, ProblemCode, Selector, Session, SessionId, Status,
+        Unlisted,
     },
     kill::{
         intake::{request::Asked, submission::Submission},
@@ -65,6 +66,8 @@ pub struct Bound {
     pub preview: KillId,
     /// What the preview's list was asked for, where that was a `match`.
     pub listed_by: Match,
+    /// Where the preview could not see all sessions.
+    pub unlisted: Vec<Unlisted>,
 }
 
 impl Rules {
@@ -187,7 +190,7 @@ impl Policy {
             asked.order.selector = Selector::Ids(pins.iter().map(|(id, _)| id.clone()).collect());
             asked.pins = pins.into_iter().collect::<BTreeMap<_, _>>();
         }
-        asked.bound = Some(Bound { preview: preview.id, listed_by });
+        asked.bound = Some(Bound { preview: preview.id, listed_by, unlisted: preview.unlisted });
         Ok(asked)
     }
 

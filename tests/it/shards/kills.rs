@@ -112,6 +112,20 @@ async fn a_shard_that_cannot_be_listed_is_told_and_the_others_are_ended(engine: 
     );
     let record = gateway.record(answer.kill_id()).await;
     assert_eq!((&record["unlisted"], &record["status"]), (&answer.body["unlisted"], &json!("partial")));
+    // What a preview did not see the kill that is bound to it did not look for either.
+    gateway.clouds.put(&place(B), &Session::new(TWIN, "twin"));
+    let mut bound = kill_by("all", of_twins());
+    bound["dry_run"] = true.into();
+    let preview = gateway.kill(&bound).await;
+    assert_eq!(preview.body["unlisted"][0]["shard"], A, "{}", preview.body);
+    bound.as_object_mut().unwrap().remove("dry_run");
+    bound["confirm"] = preview.body["confirm"].clone();
+    let answer = kill(&gateway, &bound).await;
+    assert_eq!((outcomes(&answer.body), &answer.body["status"]), (vec![(B, "4711", "killed")], &json!("partial")));
+    assert_eq!(answer.body["unlisted"], preview.body["unlisted"]);
+    let token = Gateway::token("auditor", "kills:export");
+    let csv = gateway.client().get("/kills/export?format=csv", &token).await.body;
+    assert!(csv.as_str().unwrap().contains(&format!("false,\"{A}: the vendor fail")), "{csv}");
     let ids = json!({ "ids": [format!("{A}/4711"), format!("{B}/2111")] });
     let answer = kill(&gateway, &kill_by("all", ids)).await;
     assert_eq!(outcomes(&answer.body), [(A, "4711", "failed"), (B, "2111", "killed")], "{}", answer.body);
@@ -186,13 +200,16 @@ async fn a_bare_id_at_several_shards_is_refused(engine: Engine) {
 
 async fn ids_go_without_a_look_to_the_shard_that_each_names(engine: Engine) {
     let gateway = started(engine, "").await;
-    let mut body = kill_by("all", json!({ "ids": [format!("{A}/4711"), format!("{B}/4711"), "shard-nowhere/1"] }));
+    let mut body = kill_by(
+        "all",
+        json!({ "ids": [format!("{A}/4711"), format!("{B}/4711"), "shard-nowhere/1", format!("{A}/1111")] }),
+    );
     body["look"] = false.into();
     let token = Gateway::token("dba", "sessions:kill sessions:kill:blind");
     let headers = [("Prefer", "wait=60")];
     let answer = gateway.client().post("/sessions/kill", &token, &headers, body.to_string()).await;
-    let told = [(A, "4711", "killed"), (B, "4711", "killed"), ("shard-nowhere", "1", "failed")];
-    assert_eq!(outcomes(&answer.body), told, "{}", answer.body);
+    let told = [(A, "4711", "killed"), (B, "4711", "killed"), ("shard-nowhere", "1", "failed"), (A, "1111", "killed")];
+    assert_eq!(outcomes(&answer.body), told, "as they were asked for: {}", answer.body);
     assert_eq!((&answer.body["status"], &answer.body["blind"]), (&json!("partial"), &json!("asked")));
     assert!(!lives(&gateway, A) && !lives(&gateway, B));
 }

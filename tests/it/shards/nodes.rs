@@ -176,6 +176,7 @@ async fn the_database_picks_on_one_node(engine: Engine) {
         let answer = gateway.kill(&kill_by(target, json!({ "intelligent": true }))).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (422, "unsupported_selector"), "{}", answer.body);
         assert!(text_of(&answer.body, "detail").contains("give node_id in place of nodes"), "{}", answer.body);
+        assert_eq!(answer.body["supported"], json!(["ids", "match"]));
     }
     assert!(gateway.clouds.calls().is_empty());
 }

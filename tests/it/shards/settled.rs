@@ -5,7 +5,9 @@ use std::time::Duration;
 use killgate::sandbox::{Action, Behaviour, Lie};
 use serde_json::json;
 
-use super::{A, B, Gateway, aliases, clouds, kill, kill_by, lives, of_twins, on_both_engines, outcomes, started};
+use super::{
+    A, B, Gateway, aliases, clouds, kill, kill_by, kills::refusal, lives, of_twins, on_both_engines, outcomes, started,
+};
 use crate::{
     safety::{process::Served, recorded_as},
     support::{
@@ -19,6 +21,7 @@ on_both_engines! {
     a_lost_answer_of_one_shard_is_unknown_and_settled_by_its_own_list,
     a_kill_of_a_dead_gateway_is_settled_by_another_shard_by_shard,
     who_comes_back_on_one_shard_is_not_taken_for_one_who_was_on_another,
+    while_one_shard_cannot_be_listed_nobody_says_that_none_came_back,
 }
 
 async fn a_lost_answer_of_one_shard_is_unknown_and_settled_by_its_own_list(engine: Engine) {
@@ -55,4 +58,23 @@ async fn who_comes_back_on_one_shard_is_not_taken_for_one_who_was_on_another(eng
     assert_eq!(answer.body["status"], json!("succeeded"), "{}", answer.body);
     let came = async || gateway.record(answer.kill_id()).await["returned"].as_u64();
     assert_eq!(eventually("it is told who came back", came).await, 1);
+}
+
+async fn while_one_shard_cannot_be_listed_nobody_says_that_none_came_back(engine: Engine) {
+    let gateway = started(engine, "[returned]\nwatch_s = 4\n").await;
+    gateway.clouds.misbehave_at(B, Action::DcdbKill, Behaviour::Lie(Lie::Reconnects));
+    let answer = kill(&gateway, &kill_by("all", of_twins())).await;
+    assert_eq!(answer.body["status"], json!("succeeded"), "{}", answer.body);
+    gateway.clouds.misbehave_at(B, Action::DcdbProcesses, refusal("InternalError.OperateDatabaseFailed"));
+    let of_b = || {
+        let calls = gateway.clouds.calls_for(Action::DcdbProcesses).into_iter();
+        calls.filter(|call| String::from_utf8_lossy(&call.body).contains(B)).count()
+    };
+    let before = of_b();
+    // The last one is tried again.
+    eventually("three looks were made", async || (of_b() >= before + 3).then_some(())).await;
+    let returned = async || gateway.record(answer.kill_id()).await["returned"].as_u64();
+    assert_eq!(returned().await, None);
+    gateway.clouds.behave();
+    assert_eq!(eventually("it is told who came back", returned).await, 1);
 }

@@ -183,7 +183,7 @@ impl Recurrence {
         }
     }
 
-    /// The list as far as it can be read in time; `None` where nothing of it can.
+    /// The list as far as it can be read in time; `None` where nothing of it can, at one of its places or at all.
     async fn list_for(&self, shared: &Shared) -> Option<List> {
         let until = Instant::now() + LIST;
         let _seat = self.seats.wait(&shared.target.account, LIST).await.ok()?;
@@ -195,8 +195,8 @@ impl Recurrence {
             if !matches!(read, Ok(Ok(()))) {
                 tracing::debug!(target = ?shared.target, ?read, "a look for who came back got no whole list");
             }
-            // Of a list that nothing is known of, nobody can say who is on it.
-            lists.push(listing.has_begun().then(|| listing.into_list())?);
+            // Of a list that nothing is known of, or nothing at one of its places, nobody can say who is on it.
+            lists.push(listing.has_begun_everywhere().then(|| listing.into_list())?);
         }
         Some(List::of_all(lists))
     }
