@@ -61,15 +61,7 @@ impl Browser {
         let seat = SEATS.acquire().await.unwrap();
         let [browser, driver] = paths().await else { panic!("two paths") };
         let folder = tempfile::tempdir().unwrap();
-        let mut driver = Command::new(driver)
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the driver starts");
-        let said = driver.stdout.take().unwrap();
-        let port = tokio::task::spawn_blocking(|| port_in(BufReader::new(said))).await.unwrap();
+        let (driver, port) = driving(driver).await;
         let client = Client::new(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         let mut it = Self { driver, port, session: String::new(), client, folder, _seat: seat };
         let flags = [
@@ -230,15 +222,37 @@ impl Drop for Browser {
     }
 }
 
-/// The port that a driver says it listens on; what it says afterwards is read and dropped.
-fn port_in(mut said: impl BufRead + Send + 'static) -> u16 {
+/// A driver that listens, and where. It takes a free port of the one network and then the same of the other, and ends if that
+/// is somebody else's: so it is tried again.
+async fn driving(program: &str) -> (Child, u16) {
+    for _ in 0..10 {
+        let mut driver = Command::new(program)
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the driver starts");
+        let said = driver.stdout.take().unwrap();
+        if let Some(port) = tokio::task::spawn_blocking(|| port_in(BufReader::new(said))).await.unwrap() {
+            return (driver, port);
+        }
+        driver.wait().expect("a child");
+    }
+    panic!("the driver ends before it listens, each time");
+}
+
+/// The port that a driver says it listens on; what it says afterwards is read and dropped. `None` if it ended before.
+fn port_in(mut said: impl BufRead + Send + 'static) -> Option<u16> {
     let mut line = String::new();
     loop {
         line.clear();
-        assert!(said.read_line(&mut line).expect("text") > 0, "the driver ended");
+        if said.read_line(&mut line).expect("text") == 0 {
+            return None;
+        }
         if let Some((_, port)) = line.split_once("successfully on port ") {
             thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-            return port.trim().trim_end_matches('.').parse().expect("a port");
+            return Some(port.trim().trim_end_matches('.').parse().expect("a port"));
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     support::{
         dice::Dice,
         gateway::{Answer, Client, Engine, Gateway, Setup},
-        patience::eventually,
+        patience::{eventually, in_time},
         postgres::{Cluster, Database},
         servers::{PgServer, until},
     },
@@ -123,7 +123,7 @@ impl Callers {
         };
         let mut seen = of.subscribe();
         let enough = *seen.borrow() + usize::try_from(dice.roll(most)).unwrap();
-        seen.wait_for(|seen| *seen >= enough).await.expect("callers");
+        in_time(seen.wait_for(|seen| *seen >= enough)).await.expect("callers");
         for _ in 0..dice.roll(yields) {
             tokio::task::yield_now().await;
         }

@@ -11,7 +11,10 @@ mod tls;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::support::gateway::{Answer, Gateway};
+use crate::support::{
+    gateway::{Answer, Gateway},
+    patience::eventually,
+};
 
 /// Asks for a kill as somebody who may kill and look, and waits for what becomes of it.
 async fn kill(gateway: &Gateway, body: &Value) -> Answer {
@@ -27,13 +30,9 @@ async fn list(gateway: &Gateway, target: &str) -> Answer {
 
 /// The record of a kill, once nothing more is expected of it.
 async fn settled(gateway: &Gateway, id: &str) -> Value {
-    loop {
-        let record = gateway.record(id).await;
-        if !matches!(record["status"].as_str(), Some("accepted" | "unknown" | "pending")) {
-            return record;
-        }
-        tokio::task::yield_now().await;
-    }
+    let is_settled = |record: &Value| !matches!(record["status"].as_str(), Some("accepted" | "unknown" | "pending"));
+    let look = async || Some(gateway.record(id).await).filter(is_settled);
+    eventually("nothing more is expected of a kill", look).await
 }
 
 fn by_ids<I: Serialize>(target: &str, ids: &[I]) -> Value {

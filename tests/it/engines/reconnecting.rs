@@ -21,7 +21,7 @@ use super::{
 use crate::support::{
     dice::Dice,
     gateway::{Engine, Gateway, Setup},
-    patience::eventually,
+    patience::{eventually, in_time},
     postgres::{Cluster, gate},
     servers::{PgServer, is_ended, next_process_is, until},
 };
@@ -46,7 +46,8 @@ struct Crowd {
     left: Mutex<HashSet<Login>>,
     /// Every kill, with the hosts of those that were pinned, by their ids.
     kills: Mutex<Vec<(String, HashMap<String, Value>)>>,
-    answers: watch::Sender<usize>,
+    /// How many kills were answered, or nobody was found whom to end.
+    rounds: watch::Sender<usize>,
 }
 
 impl Crowd {
@@ -72,10 +73,10 @@ impl Crowd {
             work.commit().await?;
         }
         if dice.roll(4) > 0 {
-            // Idle until others have been ended.
-            let mut answers = self.answers.subscribe();
-            let enough = *answers.borrow() + usize::try_from(1 + dice.roll(20)).unwrap();
-            answers.wait_for(|answers| *answers >= enough).await.expect("the crowd");
+            // Idle until others have been ended, or nobody is left who could be.
+            let mut rounds = self.rounds.subscribe();
+            let enough = *rounds.borrow() + usize::try_from(1 + dice.roll(20)).unwrap();
+            in_time(rounds.wait_for(|rounds| *rounds >= enough)).await.expect("the crowd");
             session.ping().await?;
         }
         self.left.lock().unwrap().insert(login);
@@ -101,14 +102,12 @@ impl Crowd {
                     ids.push(json!({ "id": one["id"], "user": one["user"], "host": one["host"] }));
                 }
             }
-            if ids.is_empty() {
-                tokio::task::yield_now().await;
-                continue;
+            if !ids.is_empty() {
+                let body = json!({ "target": "orders", "select": { "ids": ids }, "reason": "INC-4711" });
+                let answer = kill(&self.gateway, &body).await;
+                self.kills.lock().unwrap().push((answer.kill_id().to_owned(), pins));
             }
-            let body = json!({ "target": "orders", "select": { "ids": ids }, "reason": "INC-4711" });
-            let answer = kill(&self.gateway, &body).await;
-            self.kills.lock().unwrap().push((answer.kill_id().to_owned(), pins));
-            self.answers.send_modify(|answers| *answers += 1);
+            self.rounds.send_modify(|rounds| *rounds += 1);
         }
     }
 
@@ -162,7 +161,7 @@ async fn of_a_thousand_clients_that_come_and_go_none_ends_but_those_who_were_see
         gone: AtomicUsize::new(0),
         left: Mutex::default(),
         kills: Mutex::default(),
-        answers: watch::Sender::new(0),
+        rounds: watch::Sender::new(0),
     });
     let mut busy = JoinSet::new();
     (0..AT_A_TIME).for_each(|_| drop(busy.spawn(Arc::clone(&crowd).come_and_go(dice.another()))));

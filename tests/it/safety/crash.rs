@@ -27,7 +27,7 @@ use super::{order::ids_in, process::Served};
 use crate::support::{
     dice::Dice,
     gateway::{Answer, Client, Engine, Gateway, Setup, kill_of},
-    patience::eventually,
+    patience::{eventually, in_time},
     postgres::Database,
 };
 
@@ -168,7 +168,7 @@ impl CrashPoint {
             Event::Answers(more) => {
                 let mut answers = answers.subscribe();
                 let enough = *answers.borrow() + more;
-                answers.wait_for(|answers| *answers >= enough).await.expect("callers");
+                in_time(answers.wait_for(|answers| *answers >= enough)).await.expect("callers");
             }
         }
         for _ in 0..self.yields {

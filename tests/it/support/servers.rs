@@ -166,7 +166,9 @@ pub(crate) async fn try_run(session: &mut PgConnection, sql: &str) -> sqlx::Resu
 
 /// Waits until a query gives a row, as the owner sees it.
 pub(crate) async fn until(owner: &mut PgConnection, query: &str) {
+    let deadline = Instant::now() + PATIENCE;
     while QueryBuilder::<sqlx::Postgres>::new(query).build().fetch_optional(&mut *owner).await.expect(query).is_none() {
+        assert!(Instant::now() < deadline, "still nothing: {query}");
         tokio::task::yield_now().await;
     }
 }
