@@ -56,7 +56,7 @@ fn read_id(tree: Tree, at: &str, mistakes: &mut Mistakes) -> Option<GivenId> {
             let at_id = members.at("id");
             let places = Division::EACH.map(|division| {
                 let word = division.word();
-                members.plain(word, MAX_NAME, mistakes).map(|place| (word, members.at(word), place))
+                members.plain(word, MAX_NAME, mistakes).map(|place| (division, members.at(word), place))
             });
             let (user, host) = (members.plain("user", MAX_NAME, mistakes), members.plain("host", MAX_NAME, mistakes));
             let started_before = members.text("started_before", mistakes);
@@ -69,15 +69,22 @@ fn read_id(tree: Tree, at: &str, mistakes: &mut Mistakes) -> Option<GivenId> {
                 }
                 [shard, node] => shard.or(node),
             };
-            let Some((word, at_place, place)) = place else {
+            let Some((division, at_place, place)) = place else {
                 return Some(GivenId { id, pin: Some(GivenPin { user, host, started_before }) });
             };
-            for (at, text) in [(at_place, &place), (at_id, &id)] {
+            let word = division.word();
+            for (at, text) in [(&at_place, &place), (&at_id, &id)] {
                 if split_id(text).0.is_some() {
                     let wrong = format!("must have no `/` beside the other: one is the {word}, and one is the id");
                     mistakes.invalid(at, wrong);
                     return None;
                 }
+            }
+            let told = Division::of(&place);
+            if told != division {
+                let other = told.word();
+                mistakes.invalid(at_place, format!("must be the name of a {word}; a {other}'s goes into `{other}`"));
+                return None;
             }
             let SessionId(id) = SessionId::at(Some(&place), &id);
             Some(GivenId { id, pin: Some(GivenPin { user, host, started_before }) })

@@ -22,6 +22,7 @@ on_one_engine! {
     a_users_sessions_on_every_shard_end_by_one_kill,
     a_shard_that_is_not_there_fails_alone,
     a_shard_that_cannot_be_listed_is_told_and_the_others_are_ended,
+    what_keeps_from_every_shard_is_told_before_what_is_wrong_at_one,
     a_bare_id_at_several_shards_is_refused,
     ids_go_without_a_look_to_the_shard_that_each_names,
     the_vendors_limit_is_kept_over_all_shards,
@@ -171,6 +172,18 @@ async fn a_kill_that_is_asked_for_again_under_its_key_is_the_same(engine: Engine
     assert_eq!(sent(&gateway).len(), 2);
 }
 
+async fn what_keeps_from_every_shard_is_told_before_what_is_wrong_at_one(engine: Engine) {
+    let gateway = started(engine, "").await;
+    for (gone, kept) in [(A, B), (B, A)] {
+        gateway.clouds.misbehave_at(gone, Action::DcdbProcesses, refusal("InvalidParameterValue.ShardNotExist"));
+        gateway.clouds.misbehave_at(kept, Action::DcdbProcesses, refusal("UnauthorizedOperation"));
+        let answer = kill(&gateway, &kill_by("both", of_twins())).await;
+        let told = (answer.status.as_u16(), answer.code(), &answer.body["field"]);
+        assert_eq!(told, (502, "upstream_denied", &json!("look")), "{}", answer.body);
+    }
+    assert!(sent(&gateway).is_empty());
+}
+
 async fn a_bare_id_at_several_shards_is_refused(engine: Engine) {
     let gateway = started(engine, "").await;
     for (target, id, says) in [
@@ -195,6 +208,9 @@ async fn a_bare_id_at_several_shards_is_refused(engine: Engine) {
     assert_eq!(answer.body["detail"], "select.ids[1] is given twice");
     let mixed = json!({ "ids": [{ "shard": A, "id": format!("{A}/1") }] });
     assert_eq!(gateway.kill(&kill_by("all", mixed)).await.body["field"], "select.ids[0].id");
+    let other = json!({ "ids": [{ "node": A, "id": 1 }] });
+    let answer = gateway.kill(&kill_by("all", other)).await;
+    assert_eq!(answer.body["detail"], "select.ids[0].node must be the name of a node; a shard's goes into `shard`");
     assert!(gateway.clouds.calls().is_empty());
 }
 

@@ -142,6 +142,7 @@ async fn an_id_without_its_node_is_refused_and_so_is_one_with_a_shard(engine: En
         ("both", json!(format!("{NOWHERE}/4711")), "one of the nodes that the target names"),
         ("every", json!("shard-a/4711"), "the name of a node"),
         ("every", json!({ "shard": "shard-a", "id": 4711 }), "the name of a node"),
+        ("every", json!({ "shard": PRIMARY, "id": 4711 }), "select.ids[0].shard must be the name of a shard"),
         ("orders-ro", json!(format!("{PRIMARY}/4711")), "must not name a shard or a node"),
     ] {
         let answer = gateway.kill(&kill_by(target, json!({ "ids": [id] }))).await;
