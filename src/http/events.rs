@@ -115,8 +115,9 @@ async fn is_all_of(kills: &Kills, kill: KillId, after: i32) -> Result<bool, Prob
 
 /// The number of the last event that was received; 0 where there was none.
 fn last_event_id(headers: &HeaderMap) -> Result<i32, Problem> {
-    let Some(given) = headers.get(&LAST_EVENT_ID).filter(|given| !given.is_empty()) else { return Ok(0) };
-    let number = given.to_str().ok().and_then(|text| text.parse().ok()).filter(|number| *number >= 0);
+    let Some(given) = headers.get(&LAST_EVENT_ID) else { return Ok(0) };
+    let digits = given.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = digits.and_then(|digits| digits.parse().ok());
     number.ok_or_else(|| Problem::invalid("Last-Event-ID", "must be the id of an event of this kill"))
 }
 

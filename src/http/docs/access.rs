@@ -4,9 +4,9 @@ use utoipa::{
     Modify,
     openapi::{
         self, HeaderBuilder, ObjectBuilder, RefOr,
-        path::Operation,
+        path::{Operation, Parameter, ParameterIn},
         response::Response,
-        schema::{SchemaType, Type},
+        schema::{Schema, SchemaType, Type},
         security::SecurityRequirement,
     },
 };
@@ -49,7 +49,7 @@ impl Modify for Scopes {
     }
 }
 
-/// Says which headers come with which answers.
+/// Says which headers come with which answers; and of a request's own, that they are left out and never null.
 pub(super) struct Headers;
 
 impl Modify for Headers {
@@ -57,6 +57,7 @@ impl Modify for Headers {
         for operation in operations(document) {
             let is_limited = matches!(operation.operation_id.as_deref(), Some("killSessions" | "listSessions"));
             let may_wait = operation.operation_id.as_deref() == Some("killSessions");
+            operation.parameters.iter_mut().flatten().for_each(never_null);
             for (status, response) in &mut operation.responses.responses {
                 let RefOr::T(response) = response else { continue };
                 add(response, "X-Request-Id", "The id of the request: the caller's, where it sent one, else a new one");
@@ -80,6 +81,16 @@ impl Modify for Headers {
                 }
             }
         }
+    }
+}
+
+fn never_null(parameter: &mut RefOr<Parameter>) {
+    let RefOr::T(parameter) = parameter else { return };
+    let Some(RefOr::T(Schema::Object(object))) = &mut parameter.schema else { return };
+    let SchemaType::Array(types) = &object.schema_type else { return };
+    let mut others = types.iter().filter(|one| **one != Type::Null);
+    if let (ParameterIn::Header, Some(only), None) = (&parameter.parameter_in, others.next(), others.next()) {
+        object.schema_type = SchemaType::Type(only.clone());
     }
 }
 

@@ -138,7 +138,7 @@ async fn a_stream_goes_on_after_the_last_event_that_was_received(engine: Engine)
     for (number, event) in (1..).zip(&all[..all.len() - 1]) {
         assert_eq!(event.id, Some(number), "{event:?}");
     }
-    for (last, received) in [("Last-Event-ID:\r\n", 0), ("Last-Event-ID: 1\r\n", 1), ("Last-Event-ID: 2\r\n", 2)] {
+    for (last, received) in [("Last-Event-ID: 0\r\n", 0), ("Last-Event-ID: 1\r\n", 1), ("Last-Event-ID: 2\r\n", 2)] {
         assert_eq!(from(last).await, all[received..], "{last}");
     }
 }
@@ -194,7 +194,7 @@ async fn what_is_wrong_is_told_before_the_stream_begins(engine: Engine) {
     let id = gateway.kill(&kill_of("orders-ro", &[2_075_425])).await.kill_id().to_owned();
     let token = Gateway::token("auditor", "kills:read");
     let path = format!("/kills/{id}/events");
-    for odd in ["x", "-1", "1.5", "99999999999"] {
+    for odd in ["", "x", "-1", "+1", "1.5", "99999999999"] {
         let answer = follow(&gateway, &path, &token, &[("Last-Event-ID", odd)]).await;
         crate::api::kit::assert_problem(&answer, ("get", "/kills/{id}/events"), 422, "invalid");
         assert_eq!(answer.body["field"], "Last-Event-ID");
