@@ -7,7 +7,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 KILLGATE=$(realpath "${1:-target/debug/killgate}")
-TOOLS=${KILLGATE_CLIENT_TOOLS:-$PWD/target/clients}
+DOCUMENT=$PWD/openapi/killgate.json
+TOOLS=$(realpath -m "${KILLGATE_CLIENT_TOOLS:-target/clients}")
 PINNED=schemathesis==4.32.5
 
 source scripts/demo.sh
@@ -22,9 +23,10 @@ if [ "$(cat "$TOOLS/schema-made-of" 2>/dev/null)" != "$PINNED" ]; then
 fi
 
 # A kill can be refused for what no schema says: a place that is not there, a window that is too wide. The same requests each
-# time, so that a fault in CI is one of the change.
+# time, so that a fault in CI is one of the change; what it keeps of a run goes with the run.
 hold() {
-    "$TOOLS/schema/bin/schemathesis" run openapi/killgate.json --url "$KILLGATE_URL" -H "Authorization: Bearer $KILLGATE_TOKEN" \
+    cd "$work"
+    "$TOOLS/schema/bin/schemathesis" run "$DOCUMENT" --url "$KILLGATE_URL" -H "Authorization: Bearer $KILLGATE_TOKEN" \
         --exclude-checks positive_data_acceptance --max-examples 40 --generation-deterministic --no-color
 }
 with_demo hold
