@@ -23,11 +23,11 @@ install() {
     ' install "$@" >&2
 }
 
-# A port nobody listens on just now; whoever starts a server there tries again if somebody takes it meanwhile.
+# A port nobody listens on just now, and none that the kernel gives out by itself; whoever starts a server there tries again if somebody takes it meanwhile.
 free_port() {
     local port
     while :; do
-        port=$((20000 + RANDOM % 30000))
+        port=$((10000 + RANDOM % 20000))
         if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
             echo "$port"
             return

@@ -77,7 +77,7 @@ start() {
     mkdir "$DIR/tmp"
     # Some options hold for every server, and those that were given go before.
     local options=(--bind-address=127.0.0.1 --skip-name-resolve --max-connections=400 --innodb-buffer-pool-size=96M \
-        --innodb-flush-log-at-trx-commit=0 --innodb-flush-method=nosync --skip-log-bin "$@")
+        --innodb-flush-log-at-trx-commit=0 --innodb-lock-wait-timeout=3600 --innodb-flush-method=nosync --skip-log-bin "$@")
     echo "CREATE USER 'boss'@'%' IDENTIFIED BY '$password'; GRANT ALL ON *.* TO 'boss'@'%' WITH GRANT OPTION;" |
         sed 's/; */;\n/' >"$DIR/first"
     program "$engine"
@@ -129,12 +129,13 @@ resume() {
         --pid-file="$dir/data/pid" "${options[@]}" "$@" >>"$dir/log" 2>&1 </dev/null &
     pid=$!
     echo "$pid" >"$dir/pid"
-    for wait in $(seq 1200); do
+    for wait in $(seq 6000); do
         if ! kill -0 "$pid" 2>/dev/null; then return 1; fi
         # It makes its socket last.
         if [ -S "$dir/socket" ] && (exec 3<>"/dev/tcp/127.0.0.1/$(cat "$dir/port")") 2>/dev/null; then return; fi
         sleep 0.05
     done
+    halt "$dir"
     return 1
 }
 
@@ -143,7 +144,8 @@ halt() {
     pid=$(cat "$1/pid" 2>/dev/null) || return 0
     kill -KILL "$pid" 2>/dev/null || true
     while kill -0 "$pid" 2>/dev/null && ! grep -q '^State:.*Z' "/proc/$pid/status" 2>/dev/null; do sleep 0.02; done
-    rm -f "$1/socket" "$1/socket.lock"
+    # The number may be another's from now on.
+    rm -f "$1/socket" "$1/socket.lock" "$1/pid"
 }
 
 stop() {

@@ -79,7 +79,7 @@ start() {
 }
 
 resume() {
-    as_owner env -C "$1" "$BIN/pg_ctl" start --silent --wait --timeout=30 --pgdata="$1/data" --log="$1/log" \
+    as_owner env -C "$1" "$BIN/pg_ctl" start --silent --wait --timeout=300 --pgdata="$1/data" --log="$1/log" \
         --options="-c listen_addresses=127.0.0.1 -c port=$(cat "$1/port") -c unix_socket_directories='' \
         -c max_connections=400 $(cat "$1/settings")" >/dev/null 2>&1 </dev/null
 }

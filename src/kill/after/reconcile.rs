@@ -99,8 +99,8 @@ impl Reconciler {
         let (was, known) = (kill.status, kill.sessions.clone());
         let span = self.span(&kill);
         // Where there is no seat in time, whoever claims it looks.
-        if self.look(&mut kill, Some(calls), span.trace()).await {
-            let next = settle::next_look(&kill, self.clock.now());
+        if let Some(now) = self.look(&mut kill, Some(calls), span.trace()).await {
+            let next = settle::next_look(&kill, now);
             self.learned(&kill, &known, was, ("looked", next), span).await;
         }
     }
@@ -141,8 +141,8 @@ impl Reconciler {
             let look = look.and_then(|(runner, sent_at)| settle::look_after_loss(&runner, &kill, sent_at, now));
             ("abandoned", look.or_else(|| settle::last_word(&kill, now)))
         } else {
-            self.look(&mut kill, None, span.trace()).await;
-            ("looked", settle::next_look(&kill, self.clock.now()))
+            let looked = self.look(&mut kill, None, span.trace()).await;
+            ("looked", settle::next_look(&kill, looked.unwrap_or_else(|| self.clock.now())))
         };
         self.learned(&kill, &known, was, (what, look), span).await;
     }
@@ -172,13 +172,13 @@ impl Reconciler {
     }
 
     /// Looks once: asks the vendor for the kill's task where it has one, and reads the list for what is open then. Which
-    /// calls were made for it, and what place was found, is read from the record where it is not known here. False where it
-    /// was not looked at.
-    async fn look(&self, kill: &mut Kill, calls: Option<Vec<Sent>>, trace: &Trace) -> bool {
-        let Some(mut order) = order_of(kill) else { return false };
-        let Ok(runner) = self.upstreams.runner(&order.target) else { return false };
+    /// calls were made for it, and what place was found, is read from the record where it is not known here. Answers the time
+    /// by which it was judged whether this look was the last; `None` where it was not looked at.
+    async fn look(&self, kill: &mut Kill, calls: Option<Vec<Sent>>, trace: &Trace) -> Option<OffsetDateTime> {
+        let mut order = order_of(kill)?;
+        let runner = self.upstreams.runner(&order.target).ok()?;
         let (until, reader) = (Instant::now() + LOOK, Reader::SETTLE.within(trace));
-        let Ok(_seat) = self.seats.wait(&order.target.account, LOOK).await else { return false };
+        let _seat = self.seats.wait(&order.target.account, LOOK).await.ok()?;
         let calls = match calls {
             Some(calls) => calls,
             None => match self.audit.events(kill.id, 0).await {
@@ -188,7 +188,7 @@ impl Reconciler {
                 }
                 Err(error) => {
                     tracing::warn!(kill_id = %kill.id, %error, "the events of an open kill cannot be read");
-                    return false;
+                    return None;
                 }
             },
         };
@@ -198,11 +198,11 @@ impl Reconciler {
         let lists = settle::wanted(runner.able, kill).is_some();
         let task_until = if lists { Instant::now() + TASK } else { until };
         self.ask(&runner, &order, &calls, kill, (&reader, until.min(task_until))).await;
-        if let Some(filters) = settle::wanted(runner.able, kill) {
-            let list = self.list(&runner, &place, filters, (&reader, until)).await;
-            settle::learn_from_list(kill, &calls, &list, self.clock.now());
-        }
-        true
+        let Some(filters) = settle::wanted(runner.able, kill) else { return Some(self.clock.now()) };
+        let list = self.list(&runner, &place, filters, (&reader, until)).await;
+        let now = self.clock.now();
+        settle::learn_from_list(kill, &calls, &list, now);
+        Some(now)
     }
 
     /// The sessions of these lists together: what was read in time counts for what it shows.

@@ -87,7 +87,9 @@ async fn every_answer_and_every_problem_can_be_read_by_a_page_of_that_origin(eng
         let body = kill_of("ledger", &[10_180]).to_string();
         gateway.client().send(Method::POST, "/sessions/kill", &headers, body).await
     };
-    let done = kill(PORTAL).await;
+    // Both at once: a moment later the second might be done too.
+    let (one, other) = tokio::join!(kill(PORTAL), kill(PORTAL));
+    let (done, limited) = if one.status.as_u16() == 429 { (other, one) } else { (one, other) };
     assert_eq!(done.status.as_u16(), 200, "{}", done.body);
     assert!(is_read_by(&done, PORTAL));
     let told = names(&done, "access-control-expose-headers");
@@ -98,7 +100,6 @@ async fn every_answer_and_every_problem_can_be_read_by_a_page_of_that_origin(eng
         assert!(is_always_read || is_of_transfer || is_of_cors || told.contains(name.as_str()), "{name} is not told");
     }
     assert!(["location", "retry-after", "link", "preference-applied"].iter().all(|name| told.contains(*name)));
-    let limited = kill(PORTAL).await;
     assert_eq!((limited.status.as_u16(), is_read_by(&limited, PORTAL)), (429, true), "{}", limited.body);
     let unknown = get(&gateway, "/kills", &[("Origin", PORTAL)]).await;
     assert_eq!((unknown.status.as_u16(), is_read_by(&unknown, PORTAL)), (401, true));

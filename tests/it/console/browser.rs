@@ -81,7 +81,9 @@ impl Browser {
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome", "goog:chromeOptions": { "binary": browser, "args": flags }, "goog:loggingPrefs": { "browser": "ALL" },
         } } });
-        let made = it.call(Method::POST, "/session", wanted).await.expect("a browser");
+        // One that is too slow to start is given up by its driver.
+        let made = async || it.call(Method::POST, "/session", wanted.clone()).await.ok();
+        let made = eventually("a browser", made).await;
         it.session = format!("/session/{}", made["sessionId"].as_str().unwrap());
         it.size(1280, 800).await;
         it.room("light").await;
@@ -135,7 +137,8 @@ impl Browser {
     pub(super) async fn until(&self, body: &str) -> Value {
         let is_something =
             |value: &Value| !matches!(value, Value::Null | Value::Bool(false)) && *value != 0 && *value != "";
-        let what = format!("{body} in\n{}", self.text("body").await);
+        let seen = self.try_js("return document.body?.innerText").await.unwrap_or_default();
+        let what = format!("{body} in\n{}", seen.as_str().unwrap_or_default());
         eventually(&what, async || self.try_js(body).await.ok().filter(is_something)).await
     }
 

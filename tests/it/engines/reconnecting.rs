@@ -23,7 +23,7 @@ use crate::support::{
     gateway::{Engine, Gateway, Setup},
     patience::{eventually, in_time},
     postgres::{Cluster, gate},
-    servers::{PgServer, is_ended, next_process_is, until},
+    servers::{PROCESS_IDS, PgServer, is_ended, next_process_is, until},
 };
 
 /// How many clients come in all, how many are there at a time, and how many callers end some of them.
@@ -142,6 +142,7 @@ impl Crowd {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_thousand_clients_that_come_and_go_none_ends_but_those_who_were_seen_and_named() {
+    let _ids = PROCESS_IDS.lock().await;
     let mut dice = Dice::thrown();
     let cluster = Arc::new(Cluster::start());
     let server = PgServer::on(&cluster).await;
@@ -194,6 +195,7 @@ async fn of_a_thousand_clients_that_come_and_go_none_ends_but_those_who_were_see
 /// A session is looked at, and before it is ended it goes and another one has its id.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_has_the_id_of_the_session_that_was_seen_is_not_ended_for_it() {
+    let _ids = PROCESS_IDS.lock().await;
     let server = PgServer::new().await;
     let mut owner = server.owner().await;
     let more = server.configuration("orders", "vendors.postgresql.look_max_age_ms = 600000\n");

@@ -23,7 +23,10 @@ use tokio::{sync::RwLock, task::JoinSet};
 use super::{aged, on_both_engines};
 use crate::{
     audit::book::attempt,
-    support::gateway::{Engine, Gateway, Setup},
+    support::{
+        gateway::{Engine, Gateway, Setup},
+        patience::eventually,
+    },
 };
 
 const WRITERS: u64 = 100;
@@ -77,9 +80,7 @@ impl Writers {
     }
 
     async fn until(&self, many: usize) {
-        while self.many() < many {
-            tokio::task::yield_now().await;
-        }
+        eventually("so many are written", async || (self.many() >= many).then_some(())).await;
     }
 
     async fn stop(mut self) {
@@ -94,6 +95,8 @@ impl Writers {
 async fn late(url: &str, n: u64) -> (KillId, PgConnection) {
     let (id, at) = (id_at(moment(n)), moment(n));
     let mut connection = PgConnection::connect(url).await.unwrap();
+    // It may be of the month before.
+    sqlx::query("SELECT make_months($1, 1)").bind(at).execute(&mut connection).await.unwrap();
     sqlx::query("BEGIN").execute(&mut connection).await.unwrap();
     let insert = "SELECT begin_kills(ARRAY[$1::uuid], ARRAY[$2::timestamptz], ARRAY['pending'], ARRAY['elsewhere'], \
                   ARRAY[false], ARRAY[$2::timestamptz + interval '1 hour'], ARRAY['{\"asked\":{\"caller\":\"late\"}}'], \

@@ -15,7 +15,7 @@ const FEW: &str = "
     requests_per_second = 3
     reserved_percent = 0
     max_ids_per_call = 1
-    max_wait_ms = 4000
+    max_wait_ms = 8000
 ";
 
 /// How many kills a bot keeps under way, each of as many calls as it has sessions.

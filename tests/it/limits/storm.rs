@@ -24,7 +24,7 @@ async fn a_storm_on_one_shard_is_over_with_a_few_calls_and_each_kill_is_its_own(
     let place = clouds.add_dcdb_shards("tdsqlshard-storm01", 1).remove(0);
     clouds.put_ids(&place, 1..=KILLS);
     // The vendor asks for a pause first, so that on any machine they all have arrived when the calls begin.
-    clouds.misbehave_times(1, Action::DcdbKill, asked_to_pause(5));
+    clouds.misbehave_times(1, Action::DcdbKill, asked_to_pause(15));
     clouds.misbehave(Action::DcdbKill, Behaviour::Slow(Duration::from_millis(50)));
     let more = "[vendors.dcdb]\nmax_wait_ms = 60000\n".to_owned();
     let setup = Setup { more, clouds: Some(clouds.clone()), ..Setup::default() };

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use futures_util::future::join_all;
 use killgate::{
     chain::hex,
     clock::Clock,
@@ -131,15 +132,22 @@ async fn a_certificate_stands_for_a_caller_and_the_record_says_so(engine: Engine
     // Rules and limits are the caller's, as with a token.
     let Answer(status, _, kept) = caller.kill(&kill_of("ops-only", &[2_075_425])).await;
     assert_eq!((status, &kept["code"]), (403, &json!("forbidden")), "{kept}");
-    let Answer(status, _, limited) = caller.kill(&kill_of("orders-ro", &[2_075_425])).await;
-    assert_eq!((status, &limited["code"]), (429, &json!("rate_limited")), "{limited}");
+    // All at once: a moment later the limit would let another one through.
+    let address = gateway.app.address();
+    let mut crowd = [caller, files.connect(address, Some(&shown)).await, files.connect(address, Some(&shown)).await];
+    let body = kill_of("orders-ro", &[2_075_425]);
+    let answers = join_all(crowd.iter_mut().map(|caller| caller.kill(&body))).await;
+    let limited = answers.iter().find(|Answer(status, ..)| *status == 429).expect("more than the limit takes");
+    assert_eq!(limited.2["code"], "rate_limited", "{}", limited.2);
+    let [caller, ..] = &mut crowd;
     let Answer(status, _, refused) = caller.send("GET /kills/export", "", "").await;
     assert_eq!((status, &refused["code"]), (403, &json!("forbidden")), "{refused}");
 
     let mut auditor = files.connect(gateway.app.address(), None).await;
     let line = "GET /kills/export/manifest?caller=ops-killer";
     let Answer(status, _, manifest) = auditor.send(line, &bearer("auditor", "kills:export"), "").await;
-    assert_eq!((status, &manifest["kills"]), (200, &json!(3)), "{manifest}");
+    let kills = manifest["kills"].as_u64().unwrap_or_default();
+    assert!(status == 200 && kills >= 3, "{manifest}");
     let recorded = gateway.app.kills().audit().page(&<_>::default(), 500).await.unwrap();
     assert!(recorded.items.iter().all(|kill| kill.caller == "ops-killer"), "{recorded:?}");
     let text = export(&files, &gateway).await;
@@ -148,7 +156,7 @@ async fn a_certificate_stands_for_a_caller_and_the_record_says_so(engine: Engine
     );
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der.unwrap());
     let hex = hex(digest.as_ref());
-    assert_eq!(text.matches(&format!("\"token_id\":\"certificate:{hex}\"")).count(), 3, "{text}");
+    assert_eq!(text.matches(&format!("\"token_id\":\"certificate:{hex}\"")).count() as u64, kills, "{text}");
 }
 
 /// Every kill, as it is exported.

@@ -139,7 +139,10 @@ async fn every_attempt_at_what_its_caller_may_name_is_told_and_no_preview(engine
     let (plain, mut blind, mut invalid) = (kill_of("orders-ro", &[2_075_425]), preview.clone(), preview.clone());
     (blind["dry_run"], blind["look"]) = (false.into(), false.into());
     (invalid["dry_run"], invalid["reason"]) = (false.into(), "".into());
-    for (caller, body) in [("bot", &plain), ("bot", &plain), ("carl", &blind), ("dora", &invalid)] {
+    // Both at once: a moment later the second might be done too.
+    let (one, other) = tokio::join!(ask("bot", "sessions:kill", &plain), ask("bot", "sessions:kill", &plain));
+    told.extend([one, other].map(|answer| answer.kill_id().to_owned()));
+    for (caller, body) in [("carl", &blind), ("dora", &invalid)] {
         told.insert(ask(caller, "sessions:kill", body).await.kill_id().to_owned());
     }
     let posts = portal.got(4).await;

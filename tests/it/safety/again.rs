@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use killgate::sandbox::{Action, Behaviour, Canned, Clouds, Session};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::{
     support::gateway::{Answer, Engine, Gateway, Setup},
@@ -116,13 +117,16 @@ async fn kill_two(happens: impl FnOnce(&Clouds, u64)) -> Answer {
     for id in [70, 71] {
         gateway.clouds.put(&orders, &Session::new(id, "batch"));
     }
-    gateway.clouds.misbehave_times(1, Action::TaurusdbKill, Behaviour::Slow(Duration::from_millis(300)));
+    gateway.clouds.misbehave_times(1, Action::TaurusdbKill, Behaviour::Hold);
     let select = json!({ "match": { "user": "batch", "command": "Query" } });
     let body = json!({ "target": "orders-ro", "select": select, "reason": "INC-4711" });
     let meanwhile = async {
         gateway.clouds.arrived(Action::TaurusdbKill, 1).await;
         let second = if gateway.clouds.alive(&orders).contains(&70) { 70 } else { 71 };
         happens(&gateway.clouds, second);
+        // The look is too old by then.
+        sleep(Duration::from_millis(200)).await;
+        gateway.clouds.behave();
     };
     let (answer, ()) = tokio::join!(gateway.kill(&body), meanwhile);
     assert_eq!(gateway.clouds.calls_for(Action::TaurusdbKill).len(), 1, "{}", answer.body);

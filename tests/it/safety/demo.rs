@@ -69,6 +69,8 @@ fn curls(guide: &str) -> Vec<Curl> {
                     "-H" => {
                         let header = words.next().unwrap();
                         let (name, value) = header.split_once(": ").unwrap();
+                        // Nobody knows how long the machine takes; who waits longer is told the same.
+                        let value = if value == "wait=5" { "wait=300" } else { value };
                         curl.headers.push((name.to_owned(), value.to_owned()));
                     }
                     "-d" => curl.body = words.next(),

@@ -28,8 +28,6 @@ mod traces;
 mod wire;
 mod writing;
 
-use std::net::TcpListener;
-
 use crate::support::{
     gateway::{Answer, Gateway, kill_of, on_both_engines, on_one_engine, url_of},
     patience::eventually,
@@ -40,13 +38,13 @@ use serde_json::{Value, json};
 /// Every vendor gives up on a call soon.
 const IMPATIENT: &str = "
     [vendors.gaussdb]
-    timeout_ms = 1500
+    timeout_ms = 3000
     [vendors.das]
-    timeout_ms = 1500
+    timeout_ms = 3000
     [vendors.taurusdb]
-    timeout_ms = 1500
+    timeout_ms = 3000
     [vendors.dcdb]
-    timeout_ms = 1500
+    timeout_ms = 3000
 ";
 
 /// One of the five ways to kill: what the cloud calls it, what a caller sends, how many sessions it names.
@@ -69,7 +67,9 @@ fn operations() -> [Operation; 5] {
 
 /// The record of a kill once its status is that word.
 pub(crate) async fn recorded_as(gateway: &Gateway, id: &str, status: &str) -> Value {
-    let is_so = async || Some(gateway.record(id).await).filter(|kill| kill["status"] == status);
+    // The record may have been away just now.
+    let path = format!("/kills/{id}");
+    let is_so = async || Some(gateway.read(&path).await.body).filter(|kill| kill["status"] == status);
     eventually(&format!("{id} is {status}"), is_so).await
 }
 
@@ -98,10 +98,4 @@ async fn assert_unknown(gateway: &Gateway, answer: &Answer, operation: &Operatio
     let kill = gateway.record(answer.kill_id()).await;
     assert_eq!(kill["status"], "unknown", "{why}: {kill}");
     assert!(all_sessions_are(&kill, "unknown", operation.sessions), "{why}: {kill}");
-}
-
-/// An address on which nobody listens.
-fn nowhere() -> std::net::SocketAddr {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("an address")
 }

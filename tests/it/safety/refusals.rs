@@ -6,10 +6,11 @@ use killgate::{
     upstream::TABLE,
 };
 
-use super::{Operation, all_sessions_are, nowhere, on_one_engine, operations};
+use super::{Operation, all_sessions_are, on_one_engine, operations};
 use crate::support::{
     gateway::{Engine, Gateway, Setup},
     patience::in_time,
+    way::nobody,
 };
 
 on_one_engine! {
@@ -83,7 +84,7 @@ async fn a_kill_that_is_denied_is_not_sent_again(engine: Engine) {
 }
 
 async fn a_kill_that_reaches_nobody_has_failed(engine: Engine) {
-    let nobody = nowhere();
+    let (_kept, nobody) = nobody();
     let more = format!(
         r#"
         [accounts.huawei-test]

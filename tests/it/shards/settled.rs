@@ -52,7 +52,7 @@ async fn a_kill_of_a_dead_gateway_is_settled_by_another_shard_by_shard(engine: E
 }
 
 async fn who_comes_back_on_one_shard_is_not_taken_for_one_who_was_on_another(engine: Engine) {
-    let gateway = started(engine, "[returned]\nwatch_s = 4\n").await;
+    let gateway = started(engine, "[returned]\nwatch_s = 12\n").await;
     gateway.clouds.misbehave_at(B, Action::DcdbKill, Behaviour::Lie(Lie::Reconnects));
     let answer = kill(&gateway, &kill_by("all", of_twins())).await;
     assert_eq!(answer.body["status"], json!("succeeded"), "{}", answer.body);

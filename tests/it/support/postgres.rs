@@ -15,7 +15,7 @@ use killgate::audit::{Audit, Settings};
 use sqlx::{Connection, PgConnection, QueryBuilder};
 use tokio::sync::OnceCell;
 
-use super::watchdog;
+use super::{patience::eventually, watchdog};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/test-postgres.sh");
 const VARIABLE: &str = "KILLGATE_TEST_DATABASE_URL";
@@ -112,16 +112,20 @@ impl Drop for Database {
                 .enable_all()
                 .build()
                 .unwrap()
-                .block_on(execute(&server, &sql));
+                .block_on(eventually("it is dropped", async || try_execute(&server, &sql).await.ok()));
         });
         assert!(dropped.join().is_ok() || thread::panicking(), "{} could not be dropped", self.name);
     }
 }
 
 async fn execute(url: &str, sql: &str) {
-    let mut connection = PgConnection::connect(url).await.expect("the test cluster runs");
-    QueryBuilder::<sqlx::Postgres>::new(sql).build().execute(&mut connection).await.expect(sql);
-    connection.close().await.expect("a goodbye");
+    try_execute(url, sql).await.expect(sql);
+}
+
+async fn try_execute(url: &str, sql: &str) -> sqlx::Result<()> {
+    let mut connection = PgConnection::connect(url).await?;
+    QueryBuilder::<sqlx::Postgres>::new(sql).build().execute(&mut connection).await?;
+    connection.close().await
 }
 
 /// Lets no gateway mark a kill as sent while somebody holds the lock.

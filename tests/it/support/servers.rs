@@ -12,6 +12,7 @@ use std::{
 };
 
 use sqlx::{Connection, Executor, PgConnection, QueryBuilder, postgres::PgConnectOptions};
+use tokio::sync::Mutex;
 
 use super::{
     patience::PATIENCE,
@@ -137,6 +138,9 @@ impl PgServer {
         }
     }
 }
+
+/// Held by whoever says which id the next process has: the machine has one count of them.
+pub(crate) static PROCESS_IDS: Mutex<()> = Mutex::const_new(());
 
 /// Has the machine give that id to the next process, or one soon behind it if somebody has it. False where this user may not
 /// say so.

@@ -14,6 +14,8 @@ use tokio::{
     sync::oneshot,
 };
 
+use super::patience::in_time;
+
 /// See the module; it goes with its runtime.
 #[derive(Debug)]
 pub(crate) struct Proxy {
@@ -81,10 +83,10 @@ impl Proxy {
     }
 
     /// The next message of a client's with these bytes, held.
-    pub(crate) fn hold(&self, bytes: &str) -> oneshot::Receiver<Held> {
+    pub(crate) fn hold(&self, bytes: &str) -> impl Future<Output = Result<Held, oneshot::error::RecvError>> + use<> {
         let (reached, held) = oneshot::channel();
         *self.rules.held.lock().unwrap() = Some((bytes.into(), reached));
-        held
+        in_time(held)
     }
 
     /// Puts these bytes of the server's as those, which are as many.

@@ -6,6 +6,7 @@ use crate::support::{
     collector::{Collector, Mood},
     gateway::{Engine, Gateway, Setup, kill_of, on_one_engine},
     patience::eventually,
+    way::nobody,
 };
 
 on_one_engine! {
@@ -41,7 +42,7 @@ async fn some(gateway: &Gateway, result: &str) -> u64 {
 }
 
 async fn a_collector_that_is_away_keeps_no_kill_from_anything(engine: Engine) {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_kept, nobody) = nobody();
     keeps_no_kill_from_anything(engine, format!("[traces]\nendpoint = \"http://{nobody}\"\n")).await;
 }
 

@@ -24,8 +24,9 @@ async fn a_run_that_the_history_shows_a_minute_later_settles_the_kill_and_leaves
     let answer = gateway.kill(&pick).await;
     assert_eq!((answer.status.as_u16(), &answer.body["upstream"]["evidence_url"]), (202, &json!(null)));
     let looks = || gateway.clouds.calls_for(Action::IntelligentHistory).len();
+    let before = looks();
     clock.set(clock.now() + Duration::from_secs(45));
-    gateway.clouds.arrived(Action::IntelligentHistory, looks() + 1).await;
+    gateway.clouds.arrived(Action::IntelligentHistory, before + 1).await;
     let kill = gateway.record(answer.kill_id()).await;
     assert_eq!((&kill["status"], kill["completed_at"].as_str()), (&json!("accepted"), None), "{kill}");
     clock.set(clock.now() + Duration::from_secs(45));

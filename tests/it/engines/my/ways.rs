@@ -25,11 +25,16 @@ on_both_servers! {
     what_was_prepared_stays_when_its_session_goes,
 }
 
-/// A gateway whose target `orders` is behind a proxy. Looks after a lost answer come when the call's own time is over.
+/// A gateway whose target `orders` is behind a proxy.
 async fn behind(server: &MyServer) -> (Proxy, Gateway) {
+    behind_for(server, 60_000).await
+}
+
+/// The same with so many milliseconds for a call. Looks after a lost answer come when that time is over.
+async fn behind_for(server: &MyServer, timeout_ms: u32) -> (Proxy, Gateway) {
     let proxy = Proxy::before(server.address()).await;
     let account = server.configuration_at("orders", &proxy.address.to_string(), "");
-    let times = format!("\n[vendors.{}]\nmax_wait_ms = 60000\ntimeout_ms = 10000\n", server.product.name());
+    let times = format!("\n[vendors.{}]\nmax_wait_ms = 60000\ntimeout_ms = {timeout_ms}\n", server.product.name());
     let gateway = gateway_with(format!("{account}{times}")).await;
     (proxy, gateway)
 }
@@ -112,7 +117,7 @@ async fn a_statement_that_ended_in_between_takes_no_other_with_it(product: Produ
 
 async fn where_the_way_broke_off_nobody_knows_until_somebody_looks(product: Product) {
     let server = MyServer::new(product).await;
-    let (proxy, gateway) = behind(&server).await;
+    let (proxy, gateway) = behind_for(&server, 10_000).await;
     let (mut session, id) = server.session().await;
     for then in [Then::Cut, Then::PassAndCut] {
         let arrives = matches!(then, Then::PassAndCut);

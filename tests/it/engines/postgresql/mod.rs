@@ -277,7 +277,7 @@ async fn a_session_that_dies_slowly_is_accepted_and_settled_by_looking(engine: E
 async fn a_kill_whose_answer_is_lost_is_unknown_until_a_look_settles_it(engine: Engine) {
     let server = PgServer::new().await;
     let proxy = Proxy::before(server.address()).await;
-    let account = server.configuration("orders", "vendors.postgresql.timeout_ms = 1000\n");
+    let account = server.configuration("orders", "vendors.postgresql.timeout_ms = 5000\n");
     let more = account.replace(&server.address(), &proxy.address.to_string());
     let gateway = Gateway::start_with(engine, Setup { more, ..Setup::default() }).await;
     let (mut session, id) = server.session().await;
