@@ -73,12 +73,12 @@ impl App {
     pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
         config.auth()?;
         let transport = Transport::start(CONNECT_TIMEOUT).context("the transport cannot be started")?;
-        let audit = Audit::open(&audit_settings(config)).await.context("audit.database_url")?;
+        let audit = Audit::open(&audit_settings(config)).await.context(config.audit.database.key())?;
         match audit.examine().await {
             Err(error @ AuditError::Unavailable { .. }) => {
                 tracing::warn!(%error, "the record cannot be reached yet: no kill is taken until it can");
             }
-            examined => examined.context("audit.database_url")?,
+            examined => examined.context(config.audit.database.key())?,
         }
         if config.confirm.secrets.is_empty() {
             tracing::info!(

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use killgate::{
@@ -179,7 +179,8 @@ async fn start(command: Command) -> ExitCode {
     match run(command).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("killgate: {error:#}");
+            // Whoever cannot be told has the exit status.
+            let _ = writeln!(std::io::stderr(), "killgate: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -60,7 +60,9 @@ fn reloadable<W>(log: &Log, writer: W) -> anyhow::Result<(Subscriber, Filter)>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt().with_env_filter(filter(log)?).with_writer(writer);
+    // What cannot be written is not told on standard error either: that is mostly what cannot be written, and whoever
+    // insists there panics.
+    let lines = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter(log)?).with_writer(writer);
     Ok(match log.format {
         LogFormat::Human => {
             let lines = lines.with_target(false).with_ansi(false).with_filter_reloading();

@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use actix_web::http::Method;
+use anyhow::Context as _;
 use time::format_description::well_known::Rfc3339;
 use url::Url;
 
@@ -22,6 +23,7 @@ use crate::{
         look::list::Question,
         policy::{confirm::Key, targets::Named},
     },
+    unfinished::Unfinished,
     upstream::transport::{Request, Transport, Ways},
 };
 
@@ -106,6 +108,10 @@ async fn record(config: &Config) -> anyhow::Result<(Option<Audit>, String)> {
     if let Database::Sqlite(path) = &config.audit.database
         && !path.exists()
     {
+        // As serve does; nothing is left of it.
+        Unfinished::of(path)
+            .and_then(|unfinished| unfinished.create().map(drop))
+            .with_context(|| format!("audit.sqlite_path: no file can be made beside {}", path.display()))?;
         return Ok((
             None,
             "the record is not there yet; serve makes it. No sessions are listed without one".to_owned(),

@@ -178,10 +178,21 @@ impl Criteria {
     }
 }
 
+/// The one user that is the one criterion.
+fn only_user(criteria: &Map<String, Value>) -> Option<&str> {
+    let user = criteria.get("user")?.as_str()?;
+    (criteria.len() == 1 && !user.contains('*')).then_some(user)
+}
+
+/// Ids of sessions that must be that user's.
+pub(super) fn of_user(ids: &[String], user: &str) -> Vec<Value> {
+    ids.iter().map(|id| json!({ "id": id, "user": user })).collect()
+}
+
 /// Which sessions a kill is about: ids, criteria, or whatever the database picks.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Chosen {
-    /// Ids of sessions; without any the criteria say which are meant
+    /// Ids of sessions, with one --user of that user's alone; without any the criteria say which are meant
     #[arg(value_name = "ID")]
     ids: Vec<String>,
     #[command(flatten)]
@@ -213,6 +224,10 @@ impl Chosen {
             ([], false, false) => Ok(json!({ "match": criteria })),
             ([], true, true) => Ok(json!({ "intelligent": true })),
             (ids @ [_, ..], true, false) => Ok(json!({ "ids": ids })),
+            (ids @ [_, ..], false, false) => match only_user(&criteria) {
+                Some(user) => Ok(json!({ "ids": of_user(ids, user) })),
+                None => Err(Failure::wrong("beside ids one --user may say whose they must be, and no other criterion")),
+            },
             ([], true, false) => Err(Failure::wrong("which sessions are meant is not said").hint(
                 "give ids, or criteria such as --user report --longer 10m; `killgate sessions TARGET` shows them",
             )),
@@ -303,7 +318,20 @@ mod tests {
         assert_eq!(flags["match"]["except"], json!({ "blocking": true, "idle_in_transaction": true }));
         let twice = select("t --user u --except longer=1h --except longer=5m").unwrap_err();
         assert_eq!(twice.sentence, "--except longer: is given twice");
-        for bad in ["t", "t 7 --user u", "t 7 --intelligent", "t --intelligent --user u"] {
+        assert_eq!(
+            select("t 7 s/8 --user u").unwrap(),
+            json!({ "ids": [{ "id": "7", "user": "u" }, { "id": "s/8", "user": "u" }] })
+        );
+        for bad in [
+            "t",
+            "t 7 --user u*",
+            "t 7 --user u --user v",
+            "t 7 --user u --longer 5m",
+            "t 7 --except user=v",
+            "t 7 --intelligent",
+            "t 7 --user u --intelligent",
+            "t --intelligent --user u",
+        ] {
             assert_eq!(select(bad).unwrap_err().exit, super::super::exit::Exit::Wrong, "{bad}");
         }
     }

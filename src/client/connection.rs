@@ -93,8 +93,15 @@ impl Connection {
 
     /// The same with a client that there is.
     pub(super) async fn open_with(&self, http: &Http) -> Result<Gateway, Failure> {
-        if let Some(token) = self.token.as_ref().filter(|token| !token.expose().is_empty()) {
-            return Ok(Gateway::new(self.named()?, token.clone(), http.clone()));
+        if let Some(token) = self.token.as_ref().filter(|token| !token.expose().trim().is_empty()) {
+            // A line's end comes along from many a file.
+            let token = token.expose().trim();
+            if token.contains(|c: char| !c.is_ascii_graphic()) {
+                return Err(Failure::wrong(
+                    "--token (KILLGATE_TOKEN): no token has spaces, line breaks or letters beyond ASCII",
+                ));
+            }
+            return Ok(Gateway::new(self.named()?, Secret::from(token.to_owned()), http.clone()));
         }
         let path = store::path()?;
         let mut store = Store::open(&path)?;

@@ -58,7 +58,8 @@ impl Failure {
         }
         let Ok(told) = Told::deserialize(&document) else { return Self::here("the kill was not done") };
         let exit = Exit::of_problem(&told.code, 0);
-        Self { sentence: told.sentence(), hint: told.hint(None), exit, problem: Some(document) }
+        let retry_after = document.get("retry_after").filter(|after| after.is_u64()).map(ToString::to_string);
+        Self { sentence: told.sentence(), hint: told.hint(retry_after.as_deref()), exit, problem: Some(document) }
     }
 
     /// The same of a kill that was sent, and of which this was known before: whatever went wrong since has not undone it.
@@ -175,6 +176,13 @@ mod tests {
         assert_eq!(failure.sentence, "x must be text; y is required");
         assert_eq!(failure.hint.as_deref(), Some("what can be: ids, match; try again in 7 s"));
         assert_eq!(failure.exit, Exit::Wrong);
+    }
+
+    #[test]
+    fn the_problem_of_a_kill_says_when_to_come_again_and_where_it_is() {
+        let problem = serde_json::json!({ "code": "upstream_throttled", "detail": "a pause", "retry_after": 45 });
+        let failure = Failure::of_kill(&problem, "0199");
+        assert_eq!(failure.hint.as_deref(), Some("try again in 45 s; on record: killgate kills 0199"));
     }
 
     #[test]

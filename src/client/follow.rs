@@ -98,6 +98,7 @@ pub(super) async fn follow(
 ) -> Result<Document, Failure> {
     let (mut last_id, mut pause) = (None::<String>, AT_FIRST);
     while Instant::now() < until {
+        let before = last_id.clone();
         let headers: Vec<_> = last_id.iter().map(|id| ("last-event-id", id.clone())).collect();
         let path = ["kills", id, "events"];
         let stream = tokio::select! {
@@ -115,11 +116,17 @@ pub(super) async fn follow(
                 if let Some(text) = ended {
                     return settle(gateway, Document { text, is_replayed: false }, until).await;
                 }
-                pause = AT_FIRST;
+                pause = if last_id == before { (pause * 2).min(LATER) } else { AT_FIRST };
             }
             // Away for a while, or too many at once: what is told of the kill meanwhile is not lost.
             Err(failure) if matches!(failure.exit, Exit::NoAnswer | Exit::Later) => pause = (pause * 2).min(LATER),
             Err(failure) => return Err(failure),
+        }
+        // Where no stream can be had the record tells all the same.
+        if let Ok(kill) = gateway.get(&["kills", id], "").await
+            && !is_under_way(&kill.read()?)
+        {
+            return settle(gateway, kill, until).await;
         }
         sleep(pause).await;
     }
@@ -127,13 +134,21 @@ pub(super) async fn follow(
     settle(gateway, kill, until).await
 }
 
+/// Whether more will be told of it.
+fn is_under_way(kill: &Kill) -> bool {
+    kill.status == "pending" || kill.status == "accepted" && is_looked_after(kill)
+}
+
+fn is_looked_after(kill: &Kill) -> bool {
+    let asked = kill.requested_at.as_deref().and_then(read_time);
+    asked.is_some_and(|at| Clock::system().now() < at + LOOKED_AFTER)
+}
+
 /// Asks again and again for a kill that a look may still settle.
 async fn settle(gateway: &Gateway, mut document: Document, until: Instant) -> Result<Document, Failure> {
     loop {
         let kill: Kill = document.read()?;
-        let asked = kill.requested_at.as_deref().and_then(read_time);
-        let is_looked_after = asked.is_some_and(|at| Clock::system().now() < at + LOOKED_AFTER);
-        if kill.status != "unknown" || !is_looked_after || Instant::now() + LATER > until {
+        if kill.status != "unknown" || !is_looked_after(&kill) || Instant::now() + LATER > until {
             return Ok(document);
         }
         sleep(LATER).await;

@@ -102,7 +102,7 @@ impl Gateway {
                 Ok(document) => return Ok(document),
                 Err(lost) => lost,
             };
-            may_be_taken |= matches!(lost, Lost::OnTheWay(NoAnswer::Lost(_)) | Lost::Foreign(_));
+            may_be_taken |= matches!(lost, Lost::OnTheWay(NoAnswer::Lost(_)) | Lost::Foreign(..));
             if !lost.is_worth_another_try() || Instant::now() + pause > until {
                 return Err((lost, may_be_taken));
             }
@@ -126,13 +126,15 @@ impl Gateway {
         let answer = self.http.send(request).await.map_err(Lost::OnTheWay)?;
         let status = answer.status;
         if !status.is_success() {
-            return Err(Lost::Problem(Box::new(problem(answer).await.map_err(Lost::OnTheWay)?)));
+            let failure = Box::new(problem(answer).await.map_err(Lost::OnTheWay)?);
+            let is_ours = failure.problem.is_some();
+            return Err(if is_ours { Lost::Problem(failure) } else { Lost::Foreign(status, failure) });
         }
         if status == StatusCode::NO_CONTENT {
             return Ok(Document { text: "null".to_owned(), is_replayed: false });
         }
         if !answer.header("content-type").is_some_and(|kind| kind.contains("json")) {
-            return Err(Lost::Foreign(status.as_u16()));
+            return Err(Lost::Foreign(status, Box::new(foreign(status.as_u16()))));
         }
         let is_replayed = answer.header("idempotency-replayed") == Some("true");
         let body = answer.whole().await.map_err(Lost::OnTheWay)?;
@@ -180,8 +182,8 @@ pub(super) fn at(base: &Url, path: &[&str], query: &str) -> Url {
 /// Why there is no document.
 enum Lost {
     OnTheWay(NoAnswer),
-    /// An answer with that status that is no gateway's.
-    Foreign(u16),
+    /// An answer with that status that is no gateway's: of whoever stands before it, mostly, and may have passed the request on.
+    Foreign(StatusCode, Box<Failure>),
     Problem(Box<Failure>),
 }
 
@@ -190,7 +192,7 @@ impl Lost {
     fn is_worth_another_try(&self) -> bool {
         match self {
             Self::OnTheWay(_) => true,
-            Self::Foreign(_) => false,
+            Self::Foreign(status, _) => matches!(status.as_u16(), 502..=504),
             Self::Problem(failure) => failure.code() == "in_progress",
         }
     }
@@ -198,8 +200,7 @@ impl Lost {
     fn failure(self, url: &Url) -> Failure {
         match self {
             Self::OnTheWay(error) => unreachable(url, &error),
-            Self::Foreign(status) => foreign(status),
-            Self::Problem(failure) => *failure,
+            Self::Foreign(_, failure) | Self::Problem(failure) => *failure,
         }
     }
 
@@ -209,6 +210,9 @@ impl Lost {
         if failure.code() == "in_progress" {
             // The gateway works on this very kill.
             failure.exit = Exit::Open;
+        } else if failure.code() == "internal" && failure.kill_id().is_some() {
+            // It broke off somewhere, and what the vendor was asked before is on record.
+            failure.exit = Exit::Unknown;
         } else if may_be_taken && failure.kill_id().is_none() {
             failure.exit = Exit::Unknown;
             failure.sentence = format!("{}; whether it took the kill is not known", failure.sentence);
@@ -221,7 +225,13 @@ impl Lost {
 
 fn unreachable(url: &Url, error: &NoAnswer) -> Failure {
     let place = &url[..url::Position::BeforePath];
-    Failure::here(format!("the gateway at {place} {error}")).hint("--url or KILLGATE_URL says where it is")
+    let is_about_trust = matches!(error, NoAnswer::NotConnected(why) if why.contains("certificate"));
+    let hint = if is_about_trust {
+        "--ca-file or KILLGATE_CA_FILE names the certificates that are believed"
+    } else {
+        "--url or KILLGATE_URL says where it is"
+    };
+    Failure::here(format!("the gateway at {place} {error}")).hint(hint)
 }
 
 fn foreign(status: u16) -> Failure {

@@ -127,7 +127,6 @@ pub(super) async fn preview(args: PreviewArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-#[expect(clippy::print_stderr, reason = "what people decide by stands beside the answer")]
 pub(super) async fn kill(args: KillArgs) -> Result<Exit, Failure> {
     let mut body = args.order.body(&args.reason)?;
     if !args.yes && !io::stdin().is_terminal() {
@@ -138,7 +137,7 @@ pub(super) async fn kill(args: KillArgs) -> Result<Exit, Failure> {
     let preview_key = args.key.as_deref().map_or_else(fresh_key, key_of_preview);
     let document = previewed(&gateway, &body, &preview_key).await?;
     let preview: Kill = document.read()?;
-    eprint!("{}", tables::preview(&preview, Screen::stderr()));
+    print::beside(&tables::preview(&preview, Screen::stderr()));
     if let Some(problem) = &preview.problem {
         let failure = Failure::of_kill(problem, &preview.id);
         return Err(if document.is_replayed { failure.hint(FRESH_KEY) } else { failure });
@@ -159,7 +158,7 @@ pub(super) async fn kill(args: KillArgs) -> Result<Exit, Failure> {
         return nobody(&preview, &document, args.asking.output);
     };
     if !args.yes && !is_wanted(&args.order, &preview)? {
-        eprintln!("nothing was sent");
+        print::aside("nothing was sent");
         return Ok(Exit::NotConfirmed);
     }
     body["confirm"] = json!(confirm);

@@ -83,7 +83,6 @@ impl Command {
 }
 
 /// Does what is asked for, and tells what keeps it from being done.
-#[expect(clippy::print_stderr, reason = "where people look for what went wrong")]
 pub async fn run(command: Command) -> ExitCode {
     let is_for_programs = command.is_for_programs();
     match done(command).await {
@@ -93,7 +92,7 @@ pub async fn run(command: Command) -> ExitCode {
                 // What cannot be written is told beside it all the same.
                 let _ = print::json(&problem.to_string());
             }
-            eprintln!("{failure}");
+            print::beside(&format!("{failure}\n"));
             failure.exit.into()
         }
     }

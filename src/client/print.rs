@@ -33,7 +33,11 @@ pub(super) fn table(table: &Table) -> Result<(), Failure> {
 }
 
 /// A line beside the answer.
-#[expect(clippy::print_stderr, reason = "what people are told beside the answer")]
 pub(super) fn aside(line: &str) {
-    eprintln!("{}", legible(line));
+    beside(&format!("{}\n", legible(line)));
+}
+
+/// Text beside the answer that is safe already. Where nobody can be told what is done is done all the same.
+pub(super) fn beside(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }

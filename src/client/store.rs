@@ -94,7 +94,10 @@ impl Store {
             return Err(failure.hint(format!("chmod 600 {name}, or log in again after removing it")));
         }
         // No word of its content: there are tokens in it.
-        let unreadable = |_| Failure::here(format!("{name} was not written by this command"));
+        let unreadable = |_| {
+            let failure = Failure::here(format!("{name} was not written by this command"));
+            failure.hint(format!("remove {name}, and log in again"))
+        };
         serde_json::from_reader(io::BufReader::new(file)).map_err(unreadable)
     }
 

@@ -59,6 +59,14 @@ impl Audit {
 }
 
 impl Database {
+    /// The key that says which one it is.
+    pub(crate) const fn key(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "audit.database_url",
+            Self::Sqlite(_) => "audit.sqlite_path",
+        }
+    }
+
     /// # Errors
     /// What was expected, in words that show nothing of the URL.
     fn at(url: Secret) -> Result<Self, &'static str> {

@@ -23,8 +23,8 @@ impl fmt::Display for Problem {
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// A file that was asked for cannot be read.
-    #[error("{}: cannot be read: {source}", path.display())]
-    File { path: PathBuf, source: io::Error },
+    #[error("{}: cannot be read: {why}", path.display())]
+    File { path: PathBuf, why: io::Error },
     /// The file is not TOML. The line itself is not shown, since it may hold a secret.
     #[error("{}: line {line}, column {column}: {message}", path.display())]
     Syntax { path: PathBuf, line: usize, column: usize, message: String },

@@ -42,7 +42,7 @@ pub(super) fn read_file(
         Err(error) if asked_for.is_none() && error.kind() == io::ErrorKind::NotFound => {
             return Ok((None, Table::new()));
         }
-        Err(source) => return Err(ConfigError::File { path, source }),
+        Err(why) => return Err(ConfigError::File { path, why }),
     };
     Ok((Some(path.clone()), parse(path, &text)?))
 }

@@ -17,7 +17,7 @@ pub(crate) fn unread(stop: &Stop) -> Problem {
     match stop {
         Stop::Fault(fault) | Stop::Unprepared(fault) | Stop::Renewed(fault) => refused(fault),
         Stop::NoPermit(rest) => {
-            let sentence = "too many calls are waiting for this vendor account, and kills go before lists";
+            let sentence = "no list may leave for this vendor account in time: it asked for a pause, or too many calls wait, and kills go before lists";
             Problem { of_list: true, ..wait(ProblemCode::RateLimited, sentence, *rest) }
         }
         Stop::NoRecord => Problem::new(

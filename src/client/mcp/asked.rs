@@ -4,7 +4,7 @@ use rmcp::schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::client::failure::Failure;
+use crate::client::{asked::of_user, failure::Failure};
 
 /// Criteria, of which all that are given must hold.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -85,6 +85,8 @@ pub(super) struct Preview {
     target: String,
     /// Ids of sessions, as list_sessions has them; of one with a `shard` or a `node`, that and the id: SHARD/ID. Either these, or criteria, or intelligent.
     ids: Option<Vec<String>>,
+    /// The database user whose sessions the ids must be. das needs it with ids; elsewhere it may be left out.
+    user: Option<String>,
     /// Which sessions, where no ids are given.
     criteria: Option<Criteria>,
     /// true: whatever the database itself picks, where it can.
@@ -108,7 +110,13 @@ impl Preview {
     /// As a kill has it.
     pub(super) fn body(&self, person: &str) -> Result<Value, Failure> {
         let select = match (&self.ids, &self.criteria, self.intelligent) {
-            (Some(ids), None, false) => json!({ "ids": ids }),
+            (None, ..) if self.user.is_some() => {
+                return Err(Failure::wrong("user goes with ids; among criteria it is criteria.user"));
+            }
+            (Some(ids), None, false) => match &self.user {
+                Some(user) => json!({ "ids": of_user(ids, user) }),
+                None => json!({ "ids": ids }),
+            },
             (None, Some(criteria), false) => json!({ "match": criteria.members() }),
             (None, None, true) => json!({ "intelligent": true }),
             _ => return Err(Failure::wrong("give exactly one of ids, criteria, intelligent")),

@@ -173,7 +173,12 @@ fn told(answer: Result<String, Failure>) -> CallToolResult {
         Err(failure) => {
             let hint = failure.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
             let problem = failure.problem.clone().unwrap_or_else(|| json!({ "detail": failure.sentence }));
-            let said = ContentBlock::text(legible(&format!("Not done: {}{hint}", failure.sentence)));
+            let what = match failure.exit {
+                Exit::Unknown => "It is not known whether it was done",
+                Exit::Open => "It goes on",
+                _ => "Not done",
+            };
+            let said = ContentBlock::text(legible(&format!("{what}: {}{hint}", failure.sentence)));
             CallToolResult::error([vec![said], marked(&problem.to_string())].concat())
         }
     }

@@ -4,7 +4,10 @@ use killgate::sandbox::{Action, Behaviour, Lie, Place, demo as world};
 use serde_json::json;
 
 use super::kit::{Person, on_record, statuses};
-use crate::support::gateway::{Engine, Gateway, Setup};
+use crate::support::{
+    gateway::{Engine, Gateway, Setup},
+    patience::in_time,
+};
 
 fn taurusdb() -> Place {
     Place::taurusdb(world::TAURUSDB_INSTANCE, world::TAURUSDB_NODE)
@@ -59,6 +62,41 @@ async fn a_script_says_yes_beforehand_or_nothing_is_sent() {
     assert_eq!((&kill["status"], outcomes), (&json!("succeeded"), vec!["killed"]), "{kill}");
     assert!(killed.stderr.contains("would end") && killed.stderr.contains("not_found"), "{killed:?}");
     assert!(!killed.stderr.contains('\u{1b}'), "{killed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_can_be_told_what_is_asked_for_is_done_all_the_same() {
+    let gateway = Gateway::start(Engine::Sqlite).await;
+    let person = Person::at(&gateway);
+    for (words, status) in [("kill orders-ro 2075425 -m test --yes", 0), ("kill nowhere 7 -m test --yes", 2)] {
+        let program = env!("CARGO_BIN_EXE_killgate");
+        let mut command = person.command("/bin/sh");
+        let ended =
+            in_time(command.args(["-c", &format!("exec {program} {words} 2>/dev/full")]).output()).await.unwrap();
+        assert_eq!(ended.status.code(), Some(status), "{words}");
+    }
+    assert!(!gateway.clouds.alive(&taurusdb()).contains(&2_075_425));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_at_das_is_named_with_its_user() {
+    let gateway = Gateway::start(Engine::Sqlite).await;
+    let person = Person::at(&gateway);
+    let killed = person.run("kill shop 11213 --user app -m test --yes").await;
+    assert!(killed.stdout.contains("11213"), "{killed:?}");
+    let other = person.run("kill shop 11212 --user nobody -m test --yes").await;
+    assert!(other.stderr.contains("there is no such session"), "{other:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_taken_with_the_end_of_its_line_and_no_other_mark() {
+    let gateway = Gateway::start(Engine::Sqlite).await;
+    let mut person = Person::at(&gateway);
+    person.env[1].1 += "\r\n";
+    person.run("whoami").await.assert(0);
+    person.env[1].1 = "a b".to_owned();
+    let refused = person.run("whoami").await;
+    assert!(refused.assert(2).stderr.contains("KILLGATE_TOKEN"), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

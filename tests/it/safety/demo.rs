@@ -135,6 +135,22 @@ async fn every_line_of_the_demo_does_what_it_says_and_ctrl_c_ends_it() {
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "the record is removed");
 }
 
+/// A full disk, or a reader of the log that is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_whose_log_cannot_be_written_goes_on_without() {
+    let directory = tempfile::tempdir().unwrap();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let process = Process::start_telling(&["demo", "--listen", "127.0.0.1:0"], directory.path(), &[], full.into());
+    let guide = eventually("the guide", async || Some(process.stdout()).filter(|said| said.contains("Ctrl-C"))).await;
+    // Each has a line of its own in the log.
+    for curl in &curls(&guide)[3..6] {
+        let answer = curl.run().await;
+        assert_eq!(answer.status.as_u16(), 200, "{curl:?}: {}", answer.body);
+    }
+    process.signal("INT");
+    assert_eq!(process.ended().await.status.code(), Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_demo_does_what_the_environment_says() {
     let directory = tempfile::tempdir().unwrap();

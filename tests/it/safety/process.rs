@@ -67,6 +67,11 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(arguments: &[&str], directory: &Path, env: &[(&str, &str)]) -> Self {
+        Self::start_telling(arguments, directory, env, Stdio::piped())
+    }
+
+    /// The same with its standard error led elsewhere.
+    pub(crate) fn start_telling(arguments: &[&str], directory: &Path, env: &[(&str, &str)], stderr: Stdio) -> Self {
         watchdog::is_running();
         let mut child = Command::new(env!("CARGO_BIN_EXE_killgate"))
             .args(arguments)
@@ -76,7 +81,7 @@ impl Process {
             .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .expect("the program starts");
         let stdout = child.stdout.take().map(Heard::from);
