@@ -208,8 +208,7 @@ fn check_found(found: usize) -> Result<(), Problem> {
 /// Why nothing is sent where there is no list.
 pub(in crate::kill) fn unlooked(mut problem: Problem, asked: &Asked) -> Problem {
     let needs_look = upstream::needs_look(&asked.order.target);
-    let is_of_limit = matches!(problem.code, ProblemCode::UpstreamThrottled | ProblemCode::UpstreamDenied);
-    let may_be_blind = problem.of_list && !is_of_limit && asked.pins.is_empty() && asked.bound.is_none() && !needs_look;
+    let may_be_blind = problem.of_list && asked.pins.is_empty() && asked.bound.is_none() && !needs_look;
     let without = if may_be_blind {
         "; with the scope sessions:kill:blind and \"look\": false it goes without a look, where no protection rule, confirm or \
          cap needs one"
