@@ -23,7 +23,8 @@ install() {
     ' install "$@" >&2
 }
 
-# A port nobody listens on just now, and none that the kernel gives out by itself; whoever starts a server there tries again if somebody takes it meanwhile.
+# A port nobody listens on just now, and none that the kernel gives out by itself; whoever starts a server there tries again if
+# somebody takes it meanwhile.
 free_port() {
     local port
     while :; do

@@ -7,6 +7,8 @@
 //! whoever hammers at broken instances does not close the endpoint to those that are well: one that has not failed is let
 //! through every second.
 
+mod circuit;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
@@ -15,16 +17,14 @@ use std::{
 
 use tokio::time::Instant;
 
+use circuit::{Circuit, FAILURES};
+
 use crate::{
     domain::{Target, VendorName},
     lock::lock,
     upstream::{Vendor, account::Endpoint},
 };
 
-/// Failures in a row after which something is left alone.
-const FAILURES: u32 = 5;
-/// How long nothing is sent, before one call probes.
-const REST: Duration = Duration::from_secs(5);
 /// How often an instance that has not failed is tried while its endpoint is left alone.
 const TRY: Duration = Duration::from_secs(1);
 /// For how long failures of an instance are remembered.
@@ -234,39 +234,9 @@ impl State {
     }
 }
 
-/// Failures in a row, and what follows from them.
-#[derive(Debug, Default)]
-struct Circuit {
-    failures: u32,
-    /// When the next probe may go, where it is open.
-    open_until: Option<Instant>,
-}
-
-impl Circuit {
-    fn rest(&self, now: Instant) -> Option<Duration> {
-        self.open_until.map(|until| until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
-    }
-
-    /// Whether it is left alone, or only probed.
-    const fn is_open(&self) -> bool {
-        self.open_until.is_some()
-    }
-
-    fn probed(&mut self, now: Instant) {
-        self.open_until = self.open_until.map(|_| now + REST);
-    }
-
-    fn failed(&mut self, now: Instant) {
-        self.failures = self.failures.saturating_add(1);
-        if self.failures >= FAILURES {
-            self.open_until = Some(now + REST);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{circuit::REST, *};
 
     const ALL: [Kind; KINDS] = [Kind::Kill, Kind::Look, Kind::List, Kind::Settle];
 
